@@ -1,1 +1,4 @@
-//! Testudo.
+//! Testudo: a kube-scheduler extender for GPU clusters. The decisions are taken in [`testudo_core`]; this crate holds the
+//! adapters around it.
+
+pub mod k8s;

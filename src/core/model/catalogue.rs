@@ -1,0 +1,5 @@
+//! The product catalogue.
+
+/// The product catalogue.
+#[derive(Debug)]
+pub struct Catalogue;

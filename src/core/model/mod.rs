@@ -1,0 +1,12 @@
+//! Values: quantities, products, MIG geometry, fabrics, nodes, pods and what they ask for.
+
+pub mod accelerator;
+pub mod catalogue;
+pub mod inventory;
+pub mod node;
+pub mod place;
+pub mod pod;
+pub mod quantity;
+pub mod resources;
+pub mod selector;
+pub mod taint;

@@ -1,0 +1,191 @@
+//! Pods, as far as placement cares.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::accelerator::AcceleratorResource;
+use super::node::NodeName;
+use super::resources::{ResourceName, Resources};
+use super::selector::{Labels, NodeAffinity};
+use super::taint::Toleration;
+
+/// Namespace and name of a pod: how people call it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodKey {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl fmt::Display for PodKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The unique id of a pod: names come back, ids do not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodUid(Arc<str>);
+
+impl PodUid {
+    /// The id as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for PodUid {
+    fn from(uid: &str) -> Self {
+        Self(uid.into())
+    }
+}
+
+impl fmt::Display for PodUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How far a pod has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// It has no node yet.
+    Pending,
+    /// It has this node, and holds what it asks for there.
+    Bound(NodeName),
+    /// Succeeded or failed: it holds nothing any more.
+    Finished,
+}
+
+/// Everything that decides whether and how well a pod fits on a node. Pods with equal demands get equal answers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Demand {
+    /// What the pod takes from its node: see [`effective_requests`].
+    pub requests: Resources,
+    /// Which nodes it accepts and prefers.
+    pub affinity: NodeAffinity,
+    /// Which taints it tolerates.
+    pub tolerations: Vec<Toleration>,
+}
+
+impl Demand {
+    /// The accelerators asked for, with their counts (above 0), in the order of the resource names.
+    pub fn accelerators(&self) -> impl Iterator<Item = (&ResourceName, AcceleratorResource, i64)> {
+        self.requests
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .filter_map(|(name, count)| Some((name, AcceleratorResource::parse(name.as_str())?, count)))
+    }
+
+    /// Does it ask for any accelerator?
+    pub fn wants_accelerators(&self) -> bool {
+        self.accelerators().next().is_some()
+    }
+}
+
+/// A pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Namespace and name.
+    pub key: PodKey,
+    /// Its unique id.
+    pub uid: PodUid,
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// `spec.priority`, 0 where none is given.
+    pub priority: i32,
+    /// How far it has come.
+    pub stage: Stage,
+    /// What it asks for.
+    pub demand: Arc<Demand>,
+}
+
+/// The requests of one container, and when it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerRequests {
+    /// What it asks for.
+    pub requests: Resources,
+    /// When it runs.
+    pub phase: ContainerPhase,
+}
+
+/// When a container runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerPhase {
+    /// An init container: runs alone, before the others.
+    Init,
+    /// An init container with `restartPolicy: Always`: starts in its turn and stays.
+    Sidecar,
+    /// A container of the pod proper.
+    Main,
+}
+
+/// What a pod takes from its node, as `k8s.io/component-helpers/resource.PodRequests` counts it: what its containers
+/// and sidecars ask for together, or what an init container asks for beside the sidecars started before it, whichever
+/// is more; pod-level requests replace that for the resources they name; then the overhead of the runtime class; and one
+/// pod.
+pub fn effective_requests(containers: &[ContainerRequests], pod_level: &Resources, overhead: &Resources) -> Resources {
+    let mut running = Resources::default();
+    let mut peak_of_init = Resources::default();
+    for container in containers {
+        match container.phase {
+            ContainerPhase::Init => {
+                let mut beside_sidecars = running.clone();
+                beside_sidecars.add(&container.requests);
+                peak_of_init.raise_to(&beside_sidecars);
+            }
+            ContainerPhase::Sidecar | ContainerPhase::Main => running.add(&container.requests),
+        }
+    }
+    let mut total = running;
+    total.raise_to(&peak_of_init);
+    for (name, amount) in pod_level.iter() {
+        total.set(name.clone(), amount);
+    }
+    total.add(overhead);
+    total.set(ResourceName::PODS.into(), 1);
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(phase: ContainerPhase, requests: impl Into<Resources>) -> ContainerRequests {
+        ContainerRequests { requests: requests.into(), phase }
+    }
+
+    #[test]
+    fn init_containers_count_by_their_peak() {
+        let total = effective_requests(
+            &[
+                container(ContainerPhase::Init, [("cpu", 500)]),
+                container(ContainerPhase::Sidecar, [("cpu", 100)]),
+                container(ContainerPhase::Init, [("cpu", 4000), ("nvidia.com/gpu", 1)]),
+                container(ContainerPhase::Main, [("cpu", 1000), ("nvidia.com/gpu", 2)]),
+                container(ContainerPhase::Main, [("cpu", 200)]),
+            ],
+            &Resources::default(),
+            &Resources::from([("cpu", 50)]),
+        );
+        assert_eq!(total, Resources::from([("cpu", 4150), ("nvidia.com/gpu", 2), ("pods", 1)]));
+    }
+
+    #[test]
+    fn pod_level_requests_replace_the_sum() {
+        let total = effective_requests(
+            &[container(ContainerPhase::Main, [("cpu", 1000), ("nvidia.com/gpu", 2)])],
+            &Resources::from([("cpu", 3000)]),
+            &Resources::default(),
+        );
+        assert_eq!(total, Resources::from([("cpu", 3000), ("nvidia.com/gpu", 2), ("pods", 1)]));
+    }
+
+    #[test]
+    fn zero_of_an_accelerator_is_no_wish() {
+        let demand = |count| Demand { requests: [("nvidia.com/gpu", count), ("cpu", 1)].into(), ..Default::default() };
+        assert!(!demand(0).wants_accelerators());
+        assert!(demand(1).wants_accelerators());
+    }
+}

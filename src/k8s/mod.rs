@@ -1,0 +1,3 @@
+//! Kubernetes at the edge: objects in, bindings out.
+
+pub mod object;
