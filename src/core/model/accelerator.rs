@@ -45,6 +45,11 @@ impl AcceleratorResource {
         };
         Some(Self { kind, shared: false })
     }
+
+    /// Does the name itself say which form of the accelerator is wanted? `nvidia.com/gpu` does not.
+    pub fn is_explicit(&self) -> bool {
+        self.shared || self.kind != AcceleratorKind::Gpu
+    }
 }
 
 /// Resource names cannot hold `+`, so the device plugin writes `1g.5gb+me` as `1g.5gb.me`.

@@ -1,19 +1,305 @@
-//! Which accelerators a node has.
+//! Which accelerators a node has, concluded from its labels, its resources and the catalogue.
 
-use super::catalogue::Catalogue;
+use std::sync::Arc;
+
+use super::accelerator::{AcceleratorKind, AcceleratorResource, Sharing, Unit};
+use super::catalogue::{Catalogue, Machine};
+use super::fabric::Fabric;
 use super::node::NodeParts;
 use super::place::Place;
+use super::product::{Product, ProductForm, ProductLabel};
+use super::resources::ResourceName;
+use super::selector::Labels;
+
+/// All units of one accelerator resource on one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Under which name pods ask for it.
+    pub resource: ResourceName,
+    /// What one unit is.
+    pub unit: Unit,
+    /// How many the node has.
+    pub capacity: i64,
+    /// How many of them work and may be given to pods.
+    pub allocatable: i64,
+}
 
 /// Which accelerators a node has.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Inventory {}
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    /// The product, where labels or the machine type name a known one.
+    pub product: Option<Arc<Product>>,
+    /// The machine type, where labels name a known one with this product.
+    pub machine: Option<Arc<Machine>>,
+    /// How the devices are connected, where that is known.
+    pub fabric: Option<Arc<Fabric>>,
+    /// Memory of one device in MiB: what the node says, else what the product has, else 0.
+    pub device_memory_mib: u32,
+    /// Accelerator resources with a capacity above 0, by name.
+    pub pools: Vec<Pool>,
+}
 
-/// What cannot be understood about a node.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InventoryProblem {}
+/// Something about a node that cannot be understood. The node still works, by the counts it reports.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum InventoryProblem {
+    #[error("label {key}: {value:?} is not a whole number")]
+    NotANumber { key: String, value: String },
+    #[error("label {key}: {value:?} is none of {expected}")]
+    UnknownValue { key: &'static str, value: String, expected: &'static str },
+    #[error("label nvidia.com/gpu.product: {0:?} is not in the catalogue; add it in a catalogue file")]
+    UnknownProduct(String),
+    #[error(
+        "MIG strategy `single` is set but the slices are not of one profile (product label ends in -MIG-INVALID): \
+         repartition the node"
+    )]
+    MixedSlicesInSingle,
+    #[error("resource {resource}: {product} has no MIG profile {profile}")]
+    UnknownProfile { resource: String, product: String, profile: String },
+    #[error("machine type {machine} has {expected}, but the node's GPUs are {found}: NVLink is judged by the GPUs alone")]
+    OtherProduct { machine: String, expected: String, found: String },
+    #[error("label {key} says {label}, the node reports a capacity of {capacity} {resource}: the capacity counts")]
+    CountsDiffer { key: String, label: i64, resource: String, capacity: i64 },
+}
+
+const PRODUCT: &str = "nvidia.com/gpu.product";
+const COUNT: &str = "nvidia.com/gpu.count";
+const REPLICAS: &str = "nvidia.com/gpu.replicas";
+const MEMORY: &str = "nvidia.com/gpu.memory";
+const MACHINE: &str = "nvidia.com/gpu.machine";
+const STRATEGY: &str = "nvidia.com/mig.strategy";
+const SHARING: &str = "nvidia.com/gpu.sharing-strategy";
+const PLATFORM_SHARING: &str = "platform/gpu-sharing";
+
+/// Labels by which a pod says that it wants a certain form of GPU, and not just any.
+pub const FORM_LABELS: &[&str] = &[PRODUCT, SHARING, STRATEGY, REPLICAS, PLATFORM_SHARING, "nvidia.com/device-plugin.config"];
 
 impl Inventory {
-    pub(super) fn of(_: &NodeParts, _: &Place, _: &Catalogue) -> (Self, Vec<InventoryProblem>) {
-        (Self::default(), vec![])
+    /// The pool of `resource`.
+    pub fn pool(&self, resource: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.resource.as_str() == resource)
+    }
+
+    /// Has the node any accelerator?
+    pub fn has_accelerators(&self) -> bool {
+        !self.pools.is_empty()
+    }
+
+    /// Are there accelerators that the device plugin holds back, because they failed their health check?
+    pub fn is_degraded(&self) -> bool {
+        self.pools.iter().any(|pool| pool.allocatable < pool.capacity)
+    }
+
+    /// Are all devices of the node connected with each other by NVLink or NeuronLink, and healthy?
+    pub fn is_link_complete(&self) -> bool {
+        !self.is_degraded() && self.fabric.as_ref().is_some_and(|f| f.len() > 1 && f.is_nvlink_complete(f.all()))
+    }
+
+    pub(super) fn of(parts: &NodeParts, place: &Place, catalogue: &Catalogue) -> (Self, Vec<InventoryProblem>) {
+        let mut reader = Reader { labels: &parts.labels, problems: vec![] };
+        let mut inventory = reader.inventory(parts, place, catalogue);
+        inventory.pools.sort_by(|a, b| a.resource.cmp(&b.resource));
+        (inventory, reader.problems)
     }
 }
+
+/// Reads labels, and keeps what it could not make sense of.
+struct Reader<'a> {
+    labels: &'a Labels,
+    problems: Vec<InventoryProblem>,
+}
+
+impl Reader<'_> {
+    fn inventory(&mut self, parts: &NodeParts, place: &Place, catalogue: &Catalogue) -> Inventory {
+        let accelerators: Vec<(&ResourceName, AcceleratorResource, i64)> = parts
+            .capacity
+            .iter()
+            .filter(|(_, capacity)| *capacity > 0)
+            .filter_map(|(name, capacity)| Some((name, AcceleratorResource::parse(name.as_str())?, capacity)))
+            .collect();
+        if accelerators.is_empty() {
+            return Inventory::default();
+        }
+        let form = self.labels.get(PRODUCT).map_or(ProductForm::Full, |label| ProductLabel::parse(label).form);
+        if form == ProductForm::MigInvalid {
+            self.problems.push(InventoryProblem::MixedSlicesInSingle);
+        }
+        self.one_of(STRATEGY, &["none", "single", "mixed"], "none, single, mixed");
+
+        let by_type = place.instance_type.as_deref().and_then(|name| catalogue.machine_by_instance_type(name));
+        let product = self.product(catalogue).or_else(|| {
+            let unlabelled = self.labels.get(PRODUCT).is_none();
+            by_type.filter(|_| unlabelled).map(|machine| Arc::clone(&machine.accelerator))
+        });
+        let machine = self.machine(by_type, product.as_deref(), catalogue);
+        let pools: Vec<Pool> = accelerators
+            .into_iter()
+            .map(|(name, resource, capacity)| Pool {
+                resource: name.clone(),
+                unit: self.unit(name, &resource, &form, product.as_deref()),
+                capacity,
+                allocatable: parts.allocatable.get(name.as_str()),
+            })
+            .collect();
+        self.compare_counts(&pools);
+        let devices = self.devices(&pools, machine.as_deref());
+        let fabric = match &machine {
+            Some(machine) if devices == Some(machine.count) => Some(Arc::clone(&machine.fabric)),
+            _ => product.as_ref().zip(devices).and_then(|(p, count)| catalogue.default_fabric(p, count).ok()),
+        };
+        let memory = self.number(MEMORY).and_then(|mib| u32::try_from(mib).ok());
+        Inventory {
+            device_memory_mib: memory.or(product.as_ref().map(|p| p.memory_mib)).unwrap_or(0),
+            product,
+            machine,
+            fabric,
+            pools,
+        }
+    }
+
+    fn product(&mut self, catalogue: &Catalogue) -> Option<Arc<Product>> {
+        let label = self.labels.get(PRODUCT)?;
+        let known = catalogue.product(label).map(|resolved| resolved.product);
+        if known.is_none() {
+            self.problems.push(InventoryProblem::UnknownProduct(label.into()));
+        }
+        known
+    }
+
+    fn machine(
+        &mut self,
+        by_type: Option<&Arc<Machine>>,
+        product: Option<&Product>,
+        catalogue: &Catalogue,
+    ) -> Option<Arc<Machine>> {
+        let Some(product) = product else { return by_type.cloned() };
+        match by_type {
+            Some(machine) if machine.accelerator.name == product.name => Some(Arc::clone(machine)),
+            Some(machine) => {
+                self.problems.push(InventoryProblem::OtherProduct {
+                    machine: machine.name.clone(),
+                    expected: machine.accelerator.name.clone(),
+                    found: product.name.clone(),
+                });
+                None
+            }
+            None => self.labels.get(MACHINE).and_then(|label| catalogue.machine_by_label(label, product)).cloned(),
+        }
+    }
+
+    /// What one unit of a resource is on this node.
+    fn unit(
+        &mut self,
+        name: &ResourceName,
+        resource: &AcceleratorResource,
+        form: &ProductForm,
+        product: Option<&Product>,
+    ) -> Unit {
+        let (slice, replicated) = match &resource.kind {
+            AcceleratorKind::NeuronDevice => return Unit::Device,
+            AcceleratorKind::NeuronCore => return Unit::Core,
+            AcceleratorKind::Mig(profile) => {
+                let key = format!("nvidia.com/mig-{}.replicas", resource_suffix(profile));
+                (Some(profile.clone()), resource.shared || self.number(&key).is_some_and(|n| n > 1))
+            }
+            AcceleratorKind::Gpu => {
+                let slice = match form {
+                    ProductForm::Mig(profile) | ProductForm::MigShared(profile) => Some(profile.clone()),
+                    _ => None,
+                };
+                let by_form = matches!(form, ProductForm::Shared | ProductForm::MigShared(_));
+                // Under renameByDefault both names stand on the node: the bare one then counts whole devices.
+                let renamed = self.labels.get("nvidia.com/gpu.shared.count").is_some();
+                let replicas = self.number(REPLICAS).is_some_and(|n| n > 1);
+                (slice, resource.shared || by_form || (replicas && !renamed) || self.sharing().is_some())
+            }
+        };
+        if let (Some(profile), Some(product)) = (&slice, product)
+            && product.mig().is_none_or(|geometry| geometry.profile_by_name(profile).is_none())
+        {
+            self.problems.push(InventoryProblem::UnknownProfile {
+                resource: name.to_string(),
+                product: product.name.clone(),
+                profile: profile.clone(),
+            });
+        }
+        match (slice, replicated) {
+            (slice, true) => Unit::Replica { slice, sharing: self.sharing().unwrap_or(Sharing::TimeSlicing) },
+            (Some(profile), false) => Unit::Slice(profile),
+            (None, false) => Unit::Device,
+        }
+    }
+
+    /// How the labels say that devices are shared, if they are.
+    fn sharing(&mut self) -> Option<Sharing> {
+        let expected = "none, time-slicing, mps";
+        let by_plugin = self.one_of(SHARING, &["none", "time-slicing", "mps"], expected);
+        let accepted = &["none", "exclusive", "mig", "time-slicing", "timeslicing", "mps"];
+        let said = by_plugin.or_else(|| self.one_of(PLATFORM_SHARING, accepted, "none, exclusive, mig, time-slicing, mps"));
+        match said?.as_str() {
+            "time-slicing" | "timeslicing" => Some(Sharing::TimeSlicing),
+            "mps" => Some(Sharing::Mps),
+            _ => None,
+        }
+    }
+
+    /// How many devices the node has.
+    fn devices(&mut self, pools: &[Pool], machine: Option<&Machine>) -> Option<usize> {
+        let whole = pools.iter().find(|pool| pool.unit == Unit::Device).map(|pool| pool.capacity);
+        let count = self.number(COUNT).or(whole).and_then(|n| usize::try_from(n).ok());
+        count.or(machine.map(|m| m.count)).filter(|n| *n > 0)
+    }
+
+    /// Compares what the labels count with what the device plugin reports.
+    fn compare_counts(&mut self, pools: &[Pool]) {
+        for pool in pools {
+            let (key, per_slice) = match (&pool.unit, AcceleratorResource::parse(pool.resource.as_str())) {
+                (Unit::Device, Some(AcceleratorResource { kind: AcceleratorKind::Gpu, .. })) => (COUNT.to_owned(), 1),
+                (Unit::Slice(profile), Some(AcceleratorResource { kind: AcceleratorKind::Mig(_), .. })) => {
+                    (format!("nvidia.com/mig-{}.count", resource_suffix(profile)), 1)
+                }
+                _ => continue,
+            };
+            if let Some(label) = self.number(&key)
+                && label * per_slice != pool.capacity
+            {
+                let (resource, capacity) = (pool.resource.to_string(), pool.capacity);
+                self.problems.push(InventoryProblem::CountsDiffer { key, label, resource, capacity });
+            }
+        }
+    }
+
+    fn number(&mut self, key: &str) -> Option<i64> {
+        let value = self.labels.get(key)?;
+        let number = value.parse().ok().filter(|n: &i64| (0..=1_000_000_000).contains(n));
+        if number.is_none() {
+            self.report(InventoryProblem::NotANumber { key: key.into(), value: value.into() });
+        }
+        number
+    }
+
+    fn one_of(&mut self, key: &'static str, accepted: &[&str], expected: &'static str) -> Option<String> {
+        let value = self.labels.get(key)?.to_ascii_lowercase();
+        if !accepted.contains(&value.as_str()) {
+            self.report(InventoryProblem::UnknownValue { key, value, expected });
+            return None;
+        }
+        Some(value)
+    }
+
+    /// The same label may be asked for more than once.
+    fn report(&mut self, problem: InventoryProblem) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// A profile as resource names and label keys write it: `+` is not allowed there.
+fn resource_suffix(profile: &str) -> String {
+    profile.replace('+', ".")
+}
+
+#[cfg(test)]
+#[path = "inventory_tests.rs"]
+mod tests;

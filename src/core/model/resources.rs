@@ -65,16 +65,22 @@ impl Resources {
     /// Adds `other`, saturating: absurd requests stay absurd and never wrap round to small ones.
     pub fn add(&mut self, other: &Self) {
         for (name, amount) in other.iter() {
-            let entry = self.0.entry(name.clone()).or_insert(0);
-            *entry = entry.saturating_add(amount);
+            let sum = self.get(name.as_str()).saturating_add(amount);
+            if sum != 0 {
+                self.0.insert(name.clone(), sum);
+            }
         }
     }
 
-    /// Takes `other` away.
+    /// Takes `other` away. What comes to 0 is listed no more, so that taking away undoes adding.
     pub fn subtract(&mut self, other: &Self) {
         for (name, amount) in other.iter() {
-            let entry = self.0.entry(name.clone()).or_insert(0);
-            *entry = entry.saturating_sub(amount);
+            let left = self.get(name.as_str()).saturating_sub(amount);
+            if left == 0 {
+                self.0.remove(name);
+            } else {
+                self.0.insert(name.clone(), left);
+            }
         }
     }
 

@@ -1,0 +1,36 @@
+//! What is promised to whom.
+
+use std::sync::Arc;
+
+use crate::model::node::NodeName;
+use crate::model::pod::{Demand, PodKey};
+
+/// How sure it is that a pod holds what the ledger says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// We are about to bind it, or do not know whether the binding succeeded. Void after this time (milliseconds of the
+    /// engine's clock), unless the pod is seen on its node before.
+    Assumed {
+        /// When it becomes void.
+        until_ms: u64,
+    },
+    /// The API server has accepted our binding; the watch has yet to show it.
+    Committed,
+    /// The pod was seen with its node.
+    Observed,
+}
+
+/// What one pod holds on one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// Who holds it.
+    pub pod: PodKey,
+    /// Where.
+    pub node: NodeName,
+    /// How much.
+    pub demand: Arc<Demand>,
+    /// The holder's priority.
+    pub priority: i32,
+    /// How sure that is.
+    pub standing: Standing,
+}

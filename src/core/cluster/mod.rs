@@ -1,0 +1,210 @@
+//! The state: nodes, pods, and the ledger of what is promised to whom.
+
+mod ledger;
+mod node_state;
+
+pub use ledger::{Holding, Standing};
+pub use node_state::NodeState;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+use crate::model::node::{Node, NodeName};
+use crate::model::pod::{Pod, PodUid, Stage};
+
+/// Where in the snapshot's arrays a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u32);
+
+impl Slot {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Slots by node name. Looked up, never iterated.
+pub type NameIndex = IndexMap<NodeName, Slot, FxBuildHasher>;
+
+/// Nodes, pods, and who holds what. Every change stamps the nodes it touches with a new generation.
+#[derive(Debug, Default, Clone)]
+pub struct Cluster {
+    names: Arc<NameIndex>,
+    slots: Vec<Option<Arc<NodeState>>>,
+    stamps: Vec<u64>,
+    free_slots: BTreeSet<Slot>,
+    pods: BTreeMap<PodUid, Arc<Pod>>,
+    holdings: BTreeMap<PodUid, Arc<Holding>>,
+    generation: u64,
+}
+
+impl Cluster {
+    /// Grows with every change of what any node has or holds.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Slots by name.
+    pub fn names(&self) -> &Arc<NameIndex> {
+        &self.names
+    }
+
+    /// The nodes, by slot; a slot can be free.
+    pub fn slots(&self) -> &[Option<Arc<NodeState>>] {
+        &self.slots
+    }
+
+    /// The generation in which each slot last changed.
+    pub fn stamps(&self) -> &[u64] {
+        &self.stamps
+    }
+
+    /// The state of a node.
+    pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
+        self.slots[self.names.get(name)?.index()].as_ref()
+    }
+
+    /// A pod.
+    pub fn pod(&self, uid: &PodUid) -> Option<&Arc<Pod>> {
+        self.pods.get(uid)
+    }
+
+    /// All pods, by unique id.
+    pub fn pods(&self) -> impl ExactSizeIterator<Item = &Arc<Pod>> {
+        self.pods.values()
+    }
+
+    /// What a pod holds.
+    pub fn holding(&self, uid: &PodUid) -> Option<&Arc<Holding>> {
+        self.holdings.get(uid)
+    }
+
+    /// All that is held, by the pod's unique id.
+    pub fn holdings(&self) -> impl Iterator<Item = (&PodUid, &Arc<Holding>)> {
+        self.holdings.iter()
+    }
+
+    /// Takes in a node, new or changed.
+    pub fn set_node(&mut self, node: Node) {
+        let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
+        if !unchanged {
+            let name = node.name().clone();
+            self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
+        }
+    }
+
+    /// Forgets a node. What pods hold there stays held until they go, too: the node may come back.
+    pub fn remove_node(&mut self, name: &NodeName) {
+        if self.names.contains_key(name.as_str()) {
+            self.touch(name, |state| state.set_node(None));
+        }
+    }
+
+    /// Forgets all nodes but these: a new list has arrived.
+    pub fn retain_nodes(&mut self, listed: &BTreeSet<NodeName>) {
+        let known = self.slots.iter().flatten().filter(|state| state.node().is_some());
+        let gone: Vec<NodeName> = known.map(|state| state.name().clone()).filter(|n| !listed.contains(n)).collect();
+        for name in gone {
+            self.remove_node(&name);
+        }
+    }
+
+    /// Takes in a pod, new or changed. What it is seen to hold replaces what was assumed for it; an assumption outlives
+    /// the sight of a pod that is still pending, since that may be an old sight.
+    pub fn set_pod(&mut self, pod: Pod) {
+        let uid = pod.uid.clone();
+        match &pod.stage {
+            Stage::Bound(node) => self.hold(
+                uid.clone(),
+                Holding {
+                    pod: pod.key.clone(),
+                    node: node.clone(),
+                    demand: Arc::clone(&pod.demand),
+                    priority: pod.priority,
+                    standing: Standing::Observed,
+                },
+            ),
+            Stage::Finished => self.release(&uid),
+            Stage::Pending => {
+                if self.holdings.get(&uid).is_some_and(|h| h.standing == Standing::Observed) {
+                    self.release(&uid);
+                }
+            }
+        }
+        self.pods.insert(uid, Arc::new(pod));
+    }
+
+    /// Forgets a pod that was deleted, and what it held.
+    pub fn remove_pod(&mut self, uid: &PodUid) {
+        self.release(uid);
+        self.pods.remove(uid);
+    }
+
+    /// Forgets all pods but these: a new list has arrived. A binding of our own that the list does not show is kept
+    /// until `doubt_until_ms`: the list may have been taken before the pod was made.
+    pub fn retain_pods(&mut self, listed: &BTreeSet<PodUid>, doubt_until_ms: u64) {
+        let known: BTreeSet<PodUid> = self.pods.keys().chain(self.holdings.keys()).cloned().collect();
+        for uid in known.difference(listed) {
+            let holding = self.holdings.get(uid).map(|h| (h.standing, Holding::clone(h)));
+            match holding {
+                Some((Standing::Committed, holding)) => {
+                    let standing = Standing::Assumed { until_ms: doubt_until_ms };
+                    self.hold(uid.clone(), Holding { standing, ..holding });
+                    self.pods.remove(uid);
+                }
+                Some((Standing::Assumed { .. }, _)) => drop(self.pods.remove(uid)),
+                Some((Standing::Observed, _)) | None => self.remove_pod(uid),
+            }
+        }
+    }
+
+    /// Records that a pod holds something on a node, replacing what it held before. A node that is not known yet gets
+    /// its place now, so that nothing is lost when it appears.
+    pub fn hold(&mut self, uid: PodUid, holding: Holding) {
+        if self.holdings.get(&uid).is_some_and(|held| **held == holding) {
+            return;
+        }
+        self.release(&uid);
+        let holding = Arc::new(holding);
+        self.holdings.insert(uid.clone(), Arc::clone(&holding));
+        let node = holding.node.clone();
+        self.touch(&node, |state| state.add(uid, holding));
+    }
+
+    /// Gives back what a pod holds, if it holds anything.
+    pub fn release(&mut self, uid: &PodUid) {
+        if let Some(holding) = self.holdings.remove(uid) {
+            self.touch(&holding.node, |state| state.remove(uid));
+        }
+    }
+
+    /// Changes the state of a node, makes its slot when there is none and frees it when nothing is left to remember.
+    fn touch(&mut self, name: &NodeName, change: impl FnOnce(&mut NodeState)) {
+        let slot = self.names.get(name.as_str()).copied().unwrap_or_else(|| self.occupy(name));
+        self.generation += 1;
+        self.stamps[slot.index()] = self.generation;
+        let state = self.slots[slot.index()].get_or_insert_with(|| Arc::new(NodeState::new(name.clone())));
+        change(Arc::make_mut(state));
+        if state.is_forgotten() {
+            self.slots[slot.index()] = None;
+            Arc::make_mut(&mut self.names).swap_remove(name.as_str());
+            self.free_slots.insert(slot);
+        }
+    }
+
+    fn occupy(&mut self, name: &NodeName) -> Slot {
+        let slot = self.free_slots.pop_first().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.stamps.push(0);
+            Slot(u32::try_from(self.slots.len() - 1).expect("a cluster has fewer than four billion nodes"))
+        });
+        Arc::make_mut(&mut self.names).insert(name.clone(), slot);
+        slot
+    }
+}
+
+#[cfg(test)]
+mod tests;

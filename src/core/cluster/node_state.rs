@@ -1,0 +1,112 @@
+//! A node with what is held on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ledger::Holding;
+use crate::model::accelerator::Unit;
+use crate::model::inventory::Pool;
+use crate::model::node::{Node, NodeName};
+use crate::model::pod::PodUid;
+use crate::model::resources::Resources;
+
+/// A node with what is held on it. Pods can be seen on a node before the node itself is seen.
+#[derive(Debug, Clone)]
+pub struct NodeState {
+    name: NodeName,
+    node: Option<Arc<Node>>,
+    holders: BTreeMap<PodUid, Arc<Holding>>,
+    used: Resources,
+}
+
+impl NodeState {
+    pub(super) fn new(name: NodeName) -> Self {
+        Self { name, node: None, holders: BTreeMap::new(), used: Resources::default() }
+    }
+
+    /// A node that nobody uses.
+    pub fn idle(node: Node) -> Self {
+        Self { node: Some(Arc::new(node.clone())), ..Self::new(node.parts.name) }
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    /// The node, once it has been seen.
+    pub fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref()
+    }
+
+    /// Who holds what here.
+    pub fn holders(&self) -> &BTreeMap<PodUid, Arc<Holding>> {
+        &self.holders
+    }
+
+    /// What is held in all.
+    pub fn used(&self) -> &Resources {
+        &self.used
+    }
+
+    /// How many units of a pool can still be given to pods. Neuron cores and whole Neuron devices are the same silicon
+    /// under two names: who takes one takes the other, too.
+    pub fn free_units(&self, pool: &Pool) -> i64 {
+        let own = pool.allocatable.saturating_sub(self.used.get(pool.resource.as_str()));
+        let Some(node) = &self.node else { return own };
+        let twins = node.inventory.pools.iter().filter(|other| {
+            other.resource != pool.resource
+                && matches!((&pool.unit, &other.unit), (Unit::Device, Unit::Core) | (Unit::Core, Unit::Device))
+                && pool.capacity > 0
+                && other.capacity > 0
+        });
+        twins.fold(own, |free, twin| {
+            let used = self.used.get(twin.resource.as_str());
+            free.saturating_sub(match twin.unit {
+                // Cores in use block their devices, and a device in use all of its cores.
+                Unit::Core => div_ceil(used, (twin.capacity / pool.capacity).max(1)),
+                _ => used.saturating_mul((pool.capacity / twin.capacity).max(1)),
+            })
+        })
+    }
+
+    /// Is any accelerator in use?
+    pub fn accelerators_in_use(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| {
+            node.inventory.pools.iter().any(|pool| self.used.get(pool.resource.as_str()) > 0)
+        })
+    }
+
+    /// The same node as if these pods were gone.
+    pub fn without<'a>(&self, pods: impl IntoIterator<Item = &'a PodUid>) -> Self {
+        let mut rest = self.clone();
+        for uid in pods {
+            rest.remove(uid);
+        }
+        rest
+    }
+
+    pub(super) fn set_node(&mut self, node: Option<Arc<Node>>) {
+        self.node = node;
+    }
+
+    pub(super) fn add(&mut self, uid: PodUid, holding: Arc<Holding>) {
+        self.used.add(&holding.demand.requests);
+        let replaced = self.holders.insert(uid, holding);
+        debug_assert!(replaced.is_none(), "the cluster releases a holding before it replaces it");
+    }
+
+    pub(super) fn remove(&mut self, uid: &PodUid) {
+        if let Some(holding) = self.holders.remove(uid) {
+            self.used.subtract(&holding.demand.requests);
+        }
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.node.is_none() && self.holders.is_empty()
+    }
+}
+
+fn div_ceil(amount: i64, by: i64) -> i64 {
+    amount / by + i64::from(amount % by != 0)
+}

@@ -1,0 +1,188 @@
+//! One owner of the state: changes go in, snapshots to decide on come out.
+//!
+//! The engine is a synchronous state machine. It is told the time; it never asks for it.
+
+mod policy;
+mod snapshot;
+mod verdicts;
+
+pub use policy::{Exclusion, Policy, Stance};
+pub use snapshot::{PodView, Snapshot};
+pub use verdicts::Verdict;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::cluster::{Cluster, Holding, Standing};
+use crate::model::node::{Node, NodeName};
+use crate::model::pod::{Pod, PodKey, PodUid, Stage};
+use crate::placement::{self, Reason};
+use verdicts::VerdictCache;
+
+/// Something that happened in the cluster.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A node appeared or changed.
+    NodeApplied(Node),
+    /// A node is gone.
+    NodeDeleted(NodeName),
+    /// A complete list of nodes has been applied; all others are gone.
+    NodesListed(BTreeSet<NodeName>),
+    /// A pod appeared or changed.
+    PodApplied(Pod),
+    /// A pod is gone.
+    PodDeleted(PodUid),
+    /// A complete list of pods has been applied; all others are gone.
+    PodsListed(BTreeSet<PodUid>),
+}
+
+/// Why a placement cannot be assumed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AssumeError {
+    /// The place was taken since filter was asked, or has changed.
+    #[error("pod {pod} no longer fits on node {node}: {reason}")]
+    NoLongerFits {
+        /// The pod.
+        pod: PodKey,
+        /// The node.
+        node: NodeName,
+        /// What stands against it now.
+        reason: Reason,
+    },
+    /// The pod has a node already, or a binding elsewhere is under way.
+    #[error("pod {pod} is already on node {held}, it cannot be bound to {node}")]
+    Elsewhere {
+        /// The pod.
+        pod: PodKey,
+        /// Where it was to go.
+        node: NodeName,
+        /// Where it is.
+        held: NodeName,
+    },
+    /// The pod has ended.
+    #[error("pod {pod} has finished, it cannot be bound to {node}")]
+    Finished {
+        /// The pod.
+        pod: PodKey,
+        /// Where it was to go.
+        node: NodeName,
+    },
+}
+
+/// An assumption that was dropped because nothing confirmed it in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// The pod.
+    pub pod: PodKey,
+    /// Where it was assumed to be.
+    pub node: NodeName,
+}
+
+/// For how long a placement is assumed without being confirmed, in milliseconds. Longer than a binding may take.
+pub const ASSUME_TTL_MS: u64 = 60_000;
+
+/// The owner of the state.
+#[derive(Debug)]
+pub struct Engine {
+    cluster: Cluster,
+    policy: Arc<Policy>,
+    verdicts: Arc<VerdictCache>,
+}
+
+impl Engine {
+    /// An engine that knows of no node and no pod.
+    pub fn new(policy: Policy) -> Self {
+        Self { cluster: Cluster::default(), policy: Arc::new(policy), verdicts: Arc::default() }
+    }
+
+    /// The state.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Takes in a change.
+    pub fn apply(&mut self, change: Change, now_ms: u64) {
+        match change {
+            Change::NodeApplied(node) => self.cluster.set_node(node),
+            Change::NodeDeleted(name) => self.cluster.remove_node(&name),
+            Change::NodesListed(names) => self.cluster.retain_nodes(&names),
+            Change::PodApplied(pod) => self.cluster.set_pod(pod),
+            Change::PodDeleted(uid) => self.cluster.remove_pod(&uid),
+            Change::PodsListed(uids) => self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS),
+        }
+    }
+
+    /// Lets time pass: assumptions that nothing has confirmed are dropped, and named.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Expired> {
+        let due = |holding: &Holding| matches!(holding.standing, Standing::Assumed { until_ms } if until_ms <= now_ms);
+        let expired: Vec<(PodUid, Expired)> = self
+            .cluster
+            .holdings()
+            .filter(|(_, holding)| due(holding))
+            .map(|(uid, h)| (uid.clone(), Expired { pod: h.pod.clone(), node: h.node.clone() }))
+            .collect();
+        for (uid, _) in &expired {
+            self.cluster.release(uid);
+        }
+        expired.into_iter().map(|(_, expired)| expired).collect()
+    }
+
+    /// Assumes that `pod` goes to `node`, after checking once more that it fits: two pods may have been told the same
+    /// place. The next filter sees the place taken. Assuming again what is assumed already is no error.
+    ///
+    /// # Errors
+    /// When the pod does not fit any more, has ended, or is elsewhere.
+    pub fn assume(&mut self, pod: &Pod, node: &NodeName, now_ms: u64) -> Result<(), AssumeError> {
+        let known = self.cluster.pod(&pod.uid).map_or(&pod.stage, |known| &known.stage);
+        if *known == Stage::Finished {
+            return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
+        }
+        if let Some(holding) = self.cluster.holding(&pod.uid) {
+            return if holding.node == *node {
+                Ok(())
+            } else {
+                let held = holding.node.clone();
+                Err(AssumeError::Elsewhere { pod: pod.key.clone(), node: node.clone(), held })
+            };
+        }
+        if self.policy.stance(&pod.view()) == Stance::Placed {
+            let state = self.cluster.node(node.as_str());
+            let verdict = state.map_or(Err(Reason::UnknownNode), |s| placement::check(&pod.demand, s));
+            verdict.map_err(|reason| AssumeError::NoLongerFits { pod: pod.key.clone(), node: node.clone(), reason })?;
+        }
+        let holding = Holding {
+            pod: pod.key.clone(),
+            node: node.clone(),
+            demand: Arc::clone(&pod.demand),
+            priority: pod.priority,
+            standing: Standing::Assumed { until_ms: now_ms + ASSUME_TTL_MS },
+        };
+        self.cluster.hold(pod.uid.clone(), holding);
+        Ok(())
+    }
+
+    /// The API server has accepted the binding of an assumed pod.
+    pub fn commit(&mut self, uid: &PodUid) {
+        if let Some(holding) = self.cluster.holding(uid).filter(|h| h.standing != Standing::Observed) {
+            let committed = Holding { standing: Standing::Committed, ..Holding::clone(holding) };
+            self.cluster.hold(uid.clone(), committed);
+        }
+    }
+
+    /// The binding of an assumed pod was refused: what it held is free again.
+    pub fn roll_back(&mut self, uid: &PodUid) {
+        if self.cluster.holding(uid).is_some_and(|h| h.standing != Standing::Observed) {
+            self.cluster.release(uid);
+        }
+    }
+
+    /// The state as it is now, to decide on.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(&self.cluster, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+    }
+}
+
+#[cfg(test)]
+mod tests;

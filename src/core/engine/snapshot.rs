@@ -1,0 +1,137 @@
+//! An immutable view of the state, to decide on.
+
+use std::sync::Arc;
+
+use super::policy::{Policy, Stance};
+use super::verdicts::{Verdict, VerdictCache, VerdictTable};
+use crate::cluster::{Cluster, NameIndex, NodeState};
+use crate::model::node::Node;
+use crate::model::pod::{Demand, Pod, PodUid};
+use crate::model::selector::Labels;
+use crate::placement::{self, Reason};
+
+/// What decides how a pod is treated and where it fits.
+#[derive(Debug, Clone, Copy)]
+pub struct PodView<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its labels.
+    pub labels: &'a Labels,
+    /// What it asks for.
+    pub demand: &'a Arc<Demand>,
+}
+
+impl Pod {
+    /// The part of the pod that decisions need.
+    pub fn view(&self) -> PodView<'_> {
+        PodView { namespace: &self.key.namespace, labels: &self.labels, demand: &self.demand }
+    }
+}
+
+/// An immutable view of the state.
+#[derive(Debug)]
+pub struct Snapshot {
+    names: Arc<NameIndex>,
+    slots: Vec<Option<Arc<NodeState>>>,
+    stamps: Vec<u64>,
+    generation: u64,
+    policy: Arc<Policy>,
+    verdicts: Arc<VerdictCache>,
+}
+
+/// A node of an offer.
+#[derive(Debug, Clone, Copy)]
+pub enum Offered<'a> {
+    /// One that the state is expected to know.
+    Named(&'a str),
+    /// One described in the request, for when the state does not know it (an autoscaler's template).
+    Described(&'a Node),
+}
+
+impl Snapshot {
+    pub(super) fn new(cluster: &Cluster, policy: Arc<Policy>, verdicts: Arc<VerdictCache>) -> Self {
+        Self {
+            names: Arc::clone(cluster.names()),
+            slots: cluster.slots().to_vec(),
+            stamps: cluster.stamps().to_vec(),
+            generation: cluster.generation(),
+            policy,
+            verdicts,
+        }
+    }
+
+    /// The generation of the state that this is a view of.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The nodes, by slot; a slot can be free.
+    pub fn slots(&self) -> &[Option<Arc<NodeState>>] {
+        &self.slots
+    }
+
+    /// The generation in which each slot last changed.
+    pub(super) fn stamps(&self) -> &[u64] {
+        &self.stamps
+    }
+
+    /// All nodes, in the order of their names.
+    pub fn nodes(&self) -> Vec<&Arc<NodeState>> {
+        let mut nodes: Vec<_> = self.slots.iter().flatten().filter(|state| state.node().is_some()).collect();
+        nodes.sort_by(|a, b| a.name().cmp(b.name()));
+        nodes
+    }
+
+    /// The state of a node.
+    pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
+        self.slots[self.names.get(name)?.index()].as_ref()
+    }
+
+    /// How a pod is treated.
+    pub fn stance(&self, pod: &PodView<'_>) -> Stance {
+        self.policy.stance(pod)
+    }
+
+    /// Does the pod fit, and how well? Ask per node with [`Judgement::of`].
+    pub fn judge(&self, demand: &Arc<Demand>) -> Judgement<'_> {
+        Judgement { snapshot: self, demand: Arc::clone(demand), table: self.verdicts.table(self, demand) }
+    }
+
+    /// Would the pod fit on a node if these pods went, and does it need that they go? What only kube-scheduler can see
+    /// (ports, volumes, pods that must not meet) is left to it: where the pod fits as it is, victims are taken to be
+    /// needed for that.
+    pub fn victims_help<'v>(&self, demand: &Demand, node: &str, victims: impl IntoIterator<Item = &'v PodUid>) -> bool {
+        let Some(state) = self.node(node) else { return true };
+        match placement::check(demand, state) {
+            Ok(()) => true,
+            Err(reason) if !reason.preemption_can_help() => false,
+            Err(_) => placement::check(demand, &state.without(victims)).is_ok(),
+        }
+    }
+}
+
+/// What a snapshot says of one demand.
+#[derive(Debug)]
+pub struct Judgement<'a> {
+    snapshot: &'a Snapshot,
+    demand: Arc<Demand>,
+    table: Arc<VerdictTable>,
+}
+
+impl Judgement<'_> {
+    /// The verdict on a node. A node that the state does not know is judged by its description, as idle, if it has one.
+    pub fn of(&self, node: Offered<'_>) -> Verdict {
+        let name = match node {
+            Offered::Named(name) => name,
+            Offered::Described(node) => node.name().as_str(),
+        };
+        let known = self.snapshot.names.get(name).filter(|slot| {
+            self.snapshot.slots[slot.index()].as_ref().is_some_and(|state| state.node().is_some())
+        });
+        match (known, node) {
+            (Some(slot), _) => self.table.verdict(*slot),
+            (None, Offered::Described(node)) => Verdict::of(&self.demand, &NodeState::idle(node.clone())),
+            (None, Offered::Named(_)) => Verdict::no(Reason::UnknownNode),
+        }
+    }
+}

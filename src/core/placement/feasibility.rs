@@ -1,0 +1,95 @@
+//! Does a pod fit on a node?
+
+use super::reason::Reason;
+use crate::cluster::NodeState;
+use crate::model::accelerator::{AcceleratorResource, Sharing, Unit};
+use crate::model::inventory::{FORM_LABELS, Pool};
+use crate::model::node::Node;
+use crate::model::pod::Demand;
+use crate::model::taint::{Effect, Taint};
+
+/// Checks whether a pod with this demand fits on a node as it is now. The first reason against it is returned, those
+/// that no waiting can cure before those that it can.
+pub fn check(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
+    let node = state.node().ok_or(Reason::UnknownNode)?;
+    check_admission(demand, node)?;
+    check_size(demand, node)?;
+    check_sets(demand, node)?;
+    check_free(demand, state, node)
+}
+
+/// Is the pod allowed on the node at all?
+fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason> {
+    let parts = &node.parts;
+    let cordon = Taint { key: "node.kubernetes.io/unschedulable".into(), value: String::new(), effect: Effect::NoSchedule };
+    if parts.cordoned && !demand.tolerations.iter().any(|t| t.tolerates(&cordon)) {
+        return Err(Reason::Cordoned);
+    }
+    let repelling = parts.taints.iter().find(|taint| {
+        taint.effect != Effect::PreferNoSchedule && !demand.tolerations.iter().any(|t| t.tolerates(taint))
+    });
+    if let Some(taint) = repelling {
+        return Err(Reason::Taint(taint.clone()));
+    }
+    if !demand.affinity.accepts(parts.name.as_str(), &parts.labels) {
+        return Err(Reason::Affinity);
+    }
+    Ok(())
+}
+
+/// Would it fit on the node if the node were empty?
+fn check_size(demand: &Demand, node: &Node) -> Result<(), Reason> {
+    let parts = &node.parts;
+    for (resource, requested) in demand.requests.iter().filter(|(_, requested)| *requested > 0) {
+        let allocatable = parts.allocatable.get(resource.as_str());
+        if requested <= allocatable {
+            continue;
+        }
+        let resource = resource.clone();
+        let capacity = parts.capacity.get(resource.as_str());
+        if allocatable == 0 && capacity == 0 {
+            return Err(Reason::Absent { resource, requested });
+        }
+        let is_accelerator = AcceleratorResource::parse(resource.as_str()).is_some();
+        let unhealthy = if is_accelerator { (capacity - allocatable).max(0) } else { 0 };
+        return Err(Reason::TooLarge { resource, requested, allocatable, unhealthy });
+    }
+    Ok(())
+}
+
+/// Can the units asked for work together? Replicas may be one and the same device, and MIG slices see no peers. A pod
+/// that selects such nodes on purpose gets them, save with MPS: there the kubelet refuses more than one replica.
+fn check_sets(demand: &Demand, node: &Node) -> Result<(), Reason> {
+    for (resource, _, requested) in demand.accelerators().filter(|(_, _, requested)| *requested > 1) {
+        let Some(pool) = node.inventory.pool(resource.as_str()) else { continue };
+        if !pool.unit.joins_sets() && !is_chosen_form(demand, pool) {
+            return Err(Reason::NotASet { resource: resource.clone(), requested, unit: pool.unit.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn is_chosen_form(demand: &Demand, pool: &Pool) -> bool {
+    let named = AcceleratorResource::parse(pool.resource.as_str()).is_some_and(|resource| resource.is_explicit());
+    let selected = FORM_LABELS.iter().any(|key| demand.affinity.conditions_on(key));
+    let refused_by_kubelet = matches!(pool.unit, Unit::Replica { sharing: Sharing::Mps, .. });
+    (named || selected) && !refused_by_kubelet
+}
+
+/// Is enough of everything free?
+fn check_free(demand: &Demand, state: &NodeState, node: &Node) -> Result<(), Reason> {
+    for (resource, requested) in demand.requests.iter().filter(|(_, requested)| *requested > 0) {
+        let free = match node.inventory.pool(resource.as_str()) {
+            Some(pool) => state.free_units(pool),
+            None => node.parts.allocatable.get(resource.as_str()) - state.used().get(resource.as_str()),
+        };
+        if requested > free {
+            return Err(Reason::Insufficient { resource: resource.clone(), requested, free: free.max(0) });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "feasibility_tests.rs"]
+mod tests;

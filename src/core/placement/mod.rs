@@ -1,0 +1,9 @@
+//! Decisions: does a pod fit on a node, why not, and how good is the place.
+
+mod feasibility;
+mod rank;
+mod reason;
+
+pub use feasibility::check;
+pub use rank::{Rank, levels, rank};
+pub use reason::Reason;
