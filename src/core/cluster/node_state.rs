@@ -72,9 +72,9 @@ impl NodeState {
 
     /// Is any accelerator in use?
     pub fn accelerators_in_use(&self) -> bool {
-        self.node.as_ref().is_some_and(|node| {
-            node.inventory.pools.iter().any(|pool| self.used.get(pool.resource.as_str()) > 0)
-        })
+        self.node
+            .as_ref()
+            .is_some_and(|node| node.inventory.pools.iter().any(|pool| self.used.get(pool.resource.as_str()) > 0))
     }
 
     /// The same node as if these pods were gone.

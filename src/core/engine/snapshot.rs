@@ -125,9 +125,11 @@ impl Judgement<'_> {
             Offered::Named(name) => name,
             Offered::Described(node) => node.name().as_str(),
         };
-        let known = self.snapshot.names.get(name).filter(|slot| {
-            self.snapshot.slots[slot.index()].as_ref().is_some_and(|state| state.node().is_some())
-        });
+        let known = self
+            .snapshot
+            .names
+            .get(name)
+            .filter(|slot| self.snapshot.slots[slot.index()].as_ref().is_some_and(|state| state.node().is_some()));
         match (known, node) {
             (Some(slot), _) => self.table.verdict(*slot),
             (None, Offered::Described(node)) => Verdict::of(&self.demand, &NodeState::idle(node.clone())),

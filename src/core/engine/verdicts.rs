@@ -90,7 +90,8 @@ impl VerdictCache {
         }
         let table = Arc::new(VerdictTable::new(snapshot, demand));
         if tables.by_demand.len() >= MAX_TABLES {
-            let oldest = tables.by_demand.iter().min_by_key(|(_, r)| r.last_asked).map(|(demand, _)| Arc::clone(demand));
+            let oldest =
+                tables.by_demand.iter().min_by_key(|(_, r)| r.last_asked).map(|(demand, _)| Arc::clone(demand));
             oldest.map(|demand| tables.by_demand.remove(&demand));
         }
         tables.by_demand.insert(Arc::clone(demand), Remembered { table: Arc::clone(&table), last_asked: asked });
@@ -128,7 +129,8 @@ impl VerdictTable {
             *self = Self { generation: 0, outcomes: vec![], refusals: vec![] };
         }
         self.outcomes.resize(snapshot.slots().len(), Outcome(REFUSED));
-        for (at, _) in snapshot.stamps().iter().enumerate().filter(|(_, stamp)| **stamp > self.generation) {
+        let seen = self.generation;
+        for (at, _) in snapshot.stamps().iter().enumerate().filter(|(_, stamp)| **stamp > seen) {
             if let Some(state) = &snapshot.slots()[at] {
                 self.outcomes[at] = self.outcome(demand, state);
             }

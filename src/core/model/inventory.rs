@@ -56,7 +56,9 @@ pub enum InventoryProblem {
     MixedSlicesInSingle,
     #[error("resource {resource}: {product} has no MIG profile {profile}")]
     UnknownProfile { resource: String, product: String, profile: String },
-    #[error("machine type {machine} has {expected}, but the node's GPUs are {found}: NVLink is judged by the GPUs alone")]
+    #[error(
+        "machine type {machine} has {expected}, but the node's GPUs are {found}: NVLink is judged by the GPUs alone"
+    )]
     OtherProduct { machine: String, expected: String, found: String },
     #[error("label {key} says {label}, the node reports a capacity of {capacity} {resource}: the capacity counts")]
     CountsDiffer { key: String, label: i64, resource: String, capacity: i64 },
@@ -72,7 +74,8 @@ const SHARING: &str = "nvidia.com/gpu.sharing-strategy";
 const PLATFORM_SHARING: &str = "platform/gpu-sharing";
 
 /// Labels by which a pod says that it wants a certain form of GPU, and not just any.
-pub const FORM_LABELS: &[&str] = &[PRODUCT, SHARING, STRATEGY, REPLICAS, PLATFORM_SHARING, "nvidia.com/device-plugin.config"];
+pub const FORM_LABELS: &[&str] =
+    &[PRODUCT, SHARING, STRATEGY, REPLICAS, PLATFORM_SHARING, "nvidia.com/device-plugin.config"];
 
 impl Inventory {
     /// The pool of `resource`.
@@ -145,7 +148,7 @@ impl Reader<'_> {
         let devices = self.devices(&pools, machine.as_deref());
         let fabric = match &machine {
             Some(machine) if devices == Some(machine.count) => Some(Arc::clone(&machine.fabric)),
-            _ => product.as_ref().zip(devices).and_then(|(p, count)| catalogue.default_fabric(p, count).ok()),
+            _ => product.as_ref().zip(devices).and_then(|(p, count)| catalogue.default_fabric(p, count)),
         };
         let memory = self.number(MEMORY).and_then(|mib| u32::try_from(mib).ok());
         Inventory {
@@ -235,7 +238,8 @@ impl Reader<'_> {
         let expected = "none, time-slicing, mps";
         let by_plugin = self.one_of(SHARING, &["none", "time-slicing", "mps"], expected);
         let accepted = &["none", "exclusive", "mig", "time-slicing", "timeslicing", "mps"];
-        let said = by_plugin.or_else(|| self.one_of(PLATFORM_SHARING, accepted, "none, exclusive, mig, time-slicing, mps"));
+        let said =
+            by_plugin.or_else(|| self.one_of(PLATFORM_SHARING, accepted, "none, exclusive, mig, time-slicing, mps"));
         match said?.as_str() {
             "time-slicing" | "timeslicing" => Some(Sharing::TimeSlicing),
             "mps" => Some(Sharing::Mps),

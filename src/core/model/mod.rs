@@ -2,10 +2,13 @@
 
 pub mod accelerator;
 pub mod catalogue;
+pub mod fabric;
 pub mod inventory;
+pub mod mig;
 pub mod node;
 pub mod place;
 pub mod pod;
+pub mod product;
 pub mod quantity;
 pub mod resources;
 pub mod selector;

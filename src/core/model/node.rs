@@ -58,7 +58,7 @@ pub struct NodeParts {
 }
 
 /// A node: what its object says, and what follows from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Node {
     /// What the object says.
     pub parts: NodeParts,

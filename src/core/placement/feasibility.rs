@@ -21,7 +21,8 @@ pub fn check(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
 /// Is the pod allowed on the node at all?
 fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason> {
     let parts = &node.parts;
-    let cordon = Taint { key: "node.kubernetes.io/unschedulable".into(), value: String::new(), effect: Effect::NoSchedule };
+    let cordon =
+        Taint { key: "node.kubernetes.io/unschedulable".into(), value: String::new(), effect: Effect::NoSchedule };
     if parts.cordoned && !demand.tolerations.iter().any(|t| t.tolerates(&cordon)) {
         return Err(Reason::Cordoned);
     }

@@ -91,7 +91,9 @@ impl fmt::Display for Reason {
                 TaintPurpose::Other => write!(f, "untolerated taint {taint}"),
             },
             Self::Affinity => f.write_str("node selector or affinity does not match"),
-            Self::Absent { resource, requested } => write!(f, "needs {} {resource}, node has none", Amount(resource, *requested)),
+            Self::Absent { resource, requested } => {
+                write!(f, "needs {} {resource}, node has none", Amount(resource, *requested))
+            }
             Self::TooLarge { resource, requested, unhealthy, .. } => {
                 write!(f, "needs {} {resource}, more than the node can give", Amount(resource, *requested))?;
                 if *unhealthy > 0 { f.write_str(" while some are unhealthy") } else { Ok(()) }
