@@ -11,3 +11,6 @@ pub mod cluster;
 pub mod engine;
 pub mod model;
 pub mod placement;
+
+#[cfg(test)]
+mod testing;

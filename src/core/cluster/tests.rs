@@ -1,1 +1,156 @@
+use std::collections::BTreeSet;
 
+use super::*;
+use crate::testing::{node, pod};
+use proptest::prelude::*;
+
+fn gpus_used(cluster: &Cluster, node: &str) -> i64 {
+    cluster.node(node).map_or(0, |state| state.used().get("nvidia.com/gpu"))
+}
+
+fn uid(name: &str) -> PodUid {
+    format!("uid-{name}").as_str().into()
+}
+
+#[test]
+fn a_pod_holds_what_it_asks_for_while_it_is_there() {
+    let mut cluster = Cluster::default();
+    cluster.set_node(node("n").has("nvidia.com/gpu", 8).build());
+    cluster.set_pod(pod("a").gpus(3).on("n").build());
+    assert_eq!(gpus_used(&cluster, "n"), 3);
+    cluster.set_pod(pod("a").gpus(3).on("n").finished().build());
+    assert_eq!(gpus_used(&cluster, "n"), 0);
+    cluster.set_pod(pod("b").gpus(2).on("n").build());
+    cluster.remove_pod(&uid("b"));
+    assert_eq!(gpus_used(&cluster, "n"), 0);
+}
+
+#[test]
+fn a_resized_pod_holds_what_it_asks_for_now() {
+    let mut cluster = Cluster::default();
+    cluster.set_pod(pod("a").gpus(3).on("n").build());
+    cluster.set_pod(pod("a").gpus(1).on("n").build());
+    assert_eq!(gpus_used(&cluster, "n"), 1);
+}
+
+#[test]
+fn pods_may_be_seen_before_their_node() {
+    let mut cluster = Cluster::default();
+    cluster.set_pod(pod("a").gpus(3).on("n").build());
+    cluster.set_node(node("n").has("nvidia.com/gpu", 8).build());
+    assert_eq!(gpus_used(&cluster, "n"), 3);
+    cluster.remove_node(&"n".into());
+    assert_eq!(gpus_used(&cluster, "n"), 3, "the node may come back");
+    cluster.remove_pod(&uid("a"));
+    assert!(cluster.node("n").is_none(), "nothing is left to remember");
+}
+
+#[test]
+fn slots_are_used_again() {
+    let mut cluster = Cluster::default();
+    for round in 0..100 {
+        let name = format!("n{round}");
+        cluster.set_node(node(&name).build());
+        cluster.remove_node(&name.as_str().into());
+    }
+    assert_eq!(cluster.slots().len(), 1);
+    assert!(cluster.names().is_empty());
+}
+
+#[test]
+fn a_change_of_nothing_stamps_nothing() {
+    let mut cluster = Cluster::default();
+    let fleet_node = || node("n").has("nvidia.com/gpu", 8).build();
+    cluster.set_node(fleet_node());
+    cluster.set_pod(pod("a").gpus(3).on("n").build());
+    let before = cluster.generation();
+    cluster.set_node(fleet_node());
+    cluster.set_pod(pod("a").gpus(3).on("n").build());
+    assert_eq!(cluster.generation(), before);
+}
+
+#[test]
+fn a_new_list_forgets_what_it_does_not_show() {
+    let mut cluster = Cluster::default();
+    cluster.set_node(node("n").build());
+    cluster.set_node(node("m").build());
+    cluster.set_pod(pod("a").gpus(1).on("n").build());
+    cluster.set_pod(pod("b").gpus(2).on("n").build());
+    cluster.retain_nodes(&BTreeSet::from(["n".into()]));
+    cluster.retain_pods(&BTreeSet::from([uid("b")]), 0);
+    assert!(cluster.node("m").is_none());
+    assert_eq!(gpus_used(&cluster, "n"), 2);
+    assert_eq!(cluster.pods().len(), 1);
+}
+
+/// Something that can happen to a cluster of three nodes and six pods.
+#[derive(Debug, Clone)]
+enum Event {
+    Node(usize, bool),
+    Bound { pod: usize, node: usize, gpus: i64 },
+    Pending(usize),
+    Finished(usize),
+    Deleted(usize),
+    Held { pod: usize, node: usize },
+    Released(usize),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        (0..3usize, any::<bool>()).prop_map(|(n, there)| Event::Node(n, there)),
+        (0..6usize, 0..3usize, 0..9i64).prop_map(|(pod, node, gpus)| Event::Bound { pod, node, gpus }),
+        (0..6usize).prop_map(Event::Pending),
+        (0..6usize).prop_map(Event::Finished),
+        (0..6usize).prop_map(Event::Deleted),
+        (0..6usize, 0..3usize).prop_map(|(pod, node)| Event::Held { pod, node }),
+        (0..6usize).prop_map(Event::Released),
+    ]
+}
+
+fn play(cluster: &mut Cluster, event: &Event) {
+    let named = |i: &usize| pod(&format!("p{i}"));
+    let node_name = |i: &usize| format!("n{i}");
+    match event {
+        Event::Node(n, true) => cluster.set_node(node(&node_name(n)).has("nvidia.com/gpu", 8).build()),
+        Event::Node(n, false) => cluster.remove_node(&node_name(n).as_str().into()),
+        Event::Bound { pod, node, gpus } => cluster.set_pod(named(pod).gpus(*gpus).on(&node_name(node)).build()),
+        Event::Pending(pod) => cluster.set_pod(named(pod).build()),
+        Event::Finished(pod) => cluster.set_pod(named(pod).finished().build()),
+        Event::Deleted(pod) => cluster.remove_pod(&uid(&format!("p{pod}"))),
+        Event::Held { pod, node } => {
+            let held = named(pod).gpus(1).build();
+            let holding = Holding {
+                pod: held.key,
+                node: node_name(node).as_str().into(),
+                demand: held.demand,
+                priority: 0,
+                standing: Standing::Committed,
+            };
+            cluster.hold(held.uid, holding);
+        }
+        Event::Released(pod) => cluster.release(&uid(&format!("p{pod}"))),
+    }
+}
+
+proptest! {
+    /// Whatever happens, what a node counts as used is what its holders ask for, and every holding is on its node.
+    #[test]
+    fn the_books_balance(events in proptest::collection::vec(any_event(), 1..60)) {
+        let mut cluster = Cluster::default();
+        for event in &events {
+            play(&mut cluster, event);
+        }
+        let mut held = 0;
+        for state in cluster.slots().iter().flatten() {
+            let mut sum = crate::model::resources::Resources::default();
+            state.holders().values().for_each(|holding| sum.add(&holding.demand.requests));
+            prop_assert_eq!(state.used(), &sum);
+            prop_assert!(state.node().is_some() || !state.holders().is_empty());
+            held += state.holders().len();
+        }
+        prop_assert_eq!(held, cluster.holdings().count());
+        for (uid, holding) in cluster.holdings() {
+            prop_assert_eq!(cluster.node(holding.node.as_str()).unwrap().holders().get(uid), Some(holding));
+        }
+    }
+}

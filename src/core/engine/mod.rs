@@ -7,8 +7,8 @@ mod snapshot;
 mod verdicts;
 
 pub use policy::{Exclusion, Policy, Stance};
-pub use snapshot::{PodView, Snapshot};
-pub use verdicts::Verdict;
+pub use snapshot::{Judgement, Offered, PodView, Snapshot};
+pub use verdicts::{Refusal, Verdict};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

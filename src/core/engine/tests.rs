@@ -1,1 +1,170 @@
+use std::collections::BTreeSet;
 
+use super::snapshot::Offered;
+use super::*;
+use crate::model::pod::PodUid;
+use crate::model::selector::Requirement;
+use crate::testing::{PodBuilder, node, pod};
+use proptest::prelude::*;
+
+const NOW: u64 = 1_000_000;
+
+fn engine(nodes: &[(&str, i64)]) -> Engine {
+    let mut engine = Engine::new(Policy::default());
+    for (name, gpus) in nodes {
+        engine.apply(Change::NodeApplied(node(name).has("nvidia.com/gpu", *gpus).build()), NOW);
+    }
+    engine
+}
+
+fn uid(name: &str) -> PodUid {
+    format!("uid-{name}").as_str().into()
+}
+
+fn fits(engine: &Engine, pod: PodBuilder, node: &str) -> bool {
+    matches!(engine.snapshot().judge(&Arc::new(pod.demand())).of(Offered::Named(node)), Verdict::Fits(_))
+}
+
+#[test]
+fn what_is_assumed_is_taken_for_the_next_filter() {
+    let mut engine = engine(&[("n", 8)]);
+    assert!(fits(&engine, pod("b").gpus(4), "n"));
+    engine.assume(&pod("a").gpus(6).build(), &"n".into(), NOW).unwrap();
+    assert!(!fits(&engine, pod("b").gpus(4), "n"));
+    engine.roll_back(&uid("a"));
+    assert!(fits(&engine, pod("b").gpus(4), "n"));
+}
+
+#[test]
+fn two_pods_that_were_told_the_same_place_do_not_both_get_it() {
+    let mut engine = engine(&[("n", 8)]);
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    let refused = engine.assume(&pod("b").gpus(8).build(), &"n".into(), NOW).unwrap_err();
+    assert_eq!(refused.to_string(), "pod default/b no longer fits on node n: needs 8 nvidia.com/gpu, too few are free");
+}
+
+#[test]
+fn a_repeated_bind_is_no_error_but_one_elsewhere_is() {
+    let mut engine = engine(&[("n", 8), ("m", 8)]);
+    let a = pod("a").gpus(8).build();
+    engine.assume(&a, &"n".into(), NOW).unwrap();
+    assert_eq!(engine.assume(&a, &"n".into(), NOW), Ok(()));
+    assert!(matches!(engine.assume(&a, &"m".into(), NOW), Err(AssumeError::Elsewhere { .. })));
+    engine.apply(Change::PodApplied(pod("a").gpus(8).finished().build()), NOW);
+    assert!(matches!(engine.assume(&a, &"m".into(), NOW), Err(AssumeError::Finished { .. })));
+}
+
+#[test]
+fn an_old_sight_of_a_pending_pod_does_not_undo_its_binding() {
+    let mut engine = engine(&[("n", 8)]);
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    engine.commit(&uid("a"));
+    engine.apply(Change::PodApplied(pod("a").gpus(8).build()), NOW);
+    assert!(!fits(&engine, pod("b").gpus(1), "n"));
+    assert_eq!(engine.tick(NOW + 10 * ASSUME_TTL_MS), [], "a binding that was accepted does not expire");
+    engine.apply(Change::PodDeleted(uid("a")), NOW);
+    assert!(fits(&engine, pod("b").gpus(1), "n"));
+}
+
+#[test]
+fn an_assumption_that_nothing_confirms_expires() {
+    let mut engine = engine(&[("n", 8)]);
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    assert_eq!(engine.tick(NOW + ASSUME_TTL_MS - 1), []);
+    let expired = engine.tick(NOW + ASSUME_TTL_MS);
+    assert_eq!(expired.len(), 1);
+    assert_eq!(expired[0].pod.to_string(), "default/a");
+    assert!(fits(&engine, pod("b").gpus(8), "n"));
+}
+
+#[test]
+fn a_list_without_a_pod_that_was_just_bound_is_doubted_first() {
+    let mut engine = engine(&[("n", 8)]);
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    engine.commit(&uid("a"));
+    engine.apply(Change::PodsListed(BTreeSet::new()), NOW);
+    assert!(!fits(&engine, pod("b").gpus(1), "n"));
+    engine.tick(NOW + ASSUME_TTL_MS);
+    assert!(fits(&engine, pod("b").gpus(1), "n"));
+}
+
+#[test]
+fn the_sight_of_a_pod_on_its_node_settles_it() {
+    let mut engine = engine(&[("n", 8), ("m", 8)]);
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    engine.apply(Change::PodApplied(pod("a").gpus(8).on("m").build()), NOW);
+    engine.roll_back(&uid("a"));
+    assert!(fits(&engine, pod("b").gpus(8), "n"));
+    assert!(!fits(&engine, pod("b").gpus(8), "m"), "what is seen is not rolled back");
+}
+
+#[test]
+fn pods_without_accelerators_and_excluded_ones_are_not_checked() {
+    let no_batch = Exclusion { namespaces: BTreeSet::from(["batch".into()]), labels: vec![] };
+    let by_label = Exclusion { namespaces: BTreeSet::new(), labels: vec![Requirement::equals("testudo", "off")] };
+    let engine = Engine::new(Policy { exclusions: vec![no_batch, by_label] });
+    let snapshot = engine.snapshot();
+    assert_eq!(snapshot.stance(&pod("a").gpus(1).build().view()), Stance::Placed);
+    assert_eq!(snapshot.stance(&pod("a").build().view()), Stance::Unconcerned);
+    assert_eq!(snapshot.stance(&pod("a").gpus(1).label("testudo", "off").build().view()), Stance::Excluded);
+    let mut elsewhere = pod("a").gpus(1).build();
+    elsewhere.key.namespace = "batch".into();
+    assert_eq!(snapshot.stance(&elsewhere.view()), Stance::Excluded);
+}
+
+#[test]
+fn a_node_described_in_the_request_is_judged_as_idle() {
+    let engine = engine(&[]);
+    let snapshot = engine.snapshot();
+    let template = node("template").has("nvidia.com/gpu", 8).build();
+    let judgement = snapshot.judge(&Arc::new(pod("a").gpus(8).demand()));
+    assert!(matches!(judgement.of(Offered::Described(&template)), Verdict::Fits(_)));
+    assert!(matches!(judgement.of(Offered::Named("nobody")), Verdict::No(r) if r.label == "unknown_node"));
+}
+
+#[test]
+fn victims_help_only_where_they_free_what_is_short() {
+    let mut engine = engine(&[("n", 8), ("m", 4)]);
+    engine.apply(Change::PodApplied(pod("gpu").gpus(6).on("n").build()), NOW);
+    engine.apply(Change::PodApplied(pod("cpu").on("n").build()), NOW);
+    let snapshot = engine.snapshot();
+    let wanted = pod("a").gpus(4).demand();
+    assert!(snapshot.victims_help(&wanted, "n", [&uid("gpu")]));
+    assert!(!snapshot.victims_help(&wanted, "n", [&uid("cpu")]));
+    assert!(!snapshot.victims_help(&pod("a").gpus(8).demand(), "m", [&uid("gpu")]), "the node is too small");
+    assert!(
+        snapshot.victims_help(&pod("a").gpus(2).demand(), "n", [&uid("cpu")]),
+        "it fits: the victims serve another end"
+    );
+}
+
+proptest! {
+    /// Verdicts that are kept and brought up to date are those that a fresh engine gives.
+    #[test]
+    fn kept_verdicts_are_fresh_ones(
+        steps in proptest::collection::vec((0..4usize, 0..9i64, 0..6usize, any::<bool>()), 1..40)
+    ) {
+        let mut engine = engine(&[("n0", 8), ("n1", 4)]);
+        for (n, gpus, p, there) in steps {
+            let name = format!("n{n}");
+            let change = match (there, gpus) {
+                (true, 0) => Change::NodeApplied(node(&name).has("nvidia.com/gpu", p as i64).build()),
+                (false, 0) => Change::NodeDeleted(name.as_str().into()),
+                (true, _) => Change::PodApplied(pod(&format!("p{p}")).gpus(gpus).on(&name).build()),
+                (false, _) => Change::PodDeleted(uid(&format!("p{p}"))),
+            };
+            engine.apply(change, NOW);
+            let demand = Arc::new(pod("asked").gpus(2).demand());
+            let (kept, fresh) = (engine.snapshot(), Engine { verdicts: Arc::default(), ..engine_copy(&engine) }.snapshot());
+            for n in 0..4 {
+                let name = format!("n{n}");
+                let kept = kept.judge(&demand).of(Offered::Named(&name));
+                prop_assert_eq!(kept, fresh.judge(&demand).of(Offered::Named(&name)));
+            }
+        }
+    }
+}
+
+fn engine_copy(engine: &Engine) -> Engine {
+    Engine { cluster: engine.cluster.clone(), policy: Arc::clone(&engine.policy), verdicts: Arc::default() }
+}

@@ -148,7 +148,7 @@ impl Reader<'_> {
         let devices = self.devices(&pools, machine.as_deref());
         let fabric = match &machine {
             Some(machine) if devices == Some(machine.count) => Some(Arc::clone(&machine.fabric)),
-            _ => product.as_ref().zip(devices).and_then(|(p, count)| catalogue.default_fabric(p, count)),
+            _ => product.as_ref().zip(devices).and_then(|(p, count)| catalogue.default_fabric(p, count)).cloned(),
         };
         let memory = self.number(MEMORY).and_then(|mib| u32::try_from(mib).ok());
         Inventory {

@@ -23,10 +23,11 @@ pub struct Rank {
     /// For several devices: 0 connected by NVLink or NeuronLink on a healthy node, 1 on one with failed devices, 2 not
     /// connected.
     pub link: u8,
-    /// Memory of one device in GiB: no larger device than asked for.
+    /// 1 for opening an idle node all of whose devices are linked, and which could serve a larger set.
+    pub breaks_set: u8,
+    /// Memory of one device in GiB: the smaller device will do.
     pub device_gib: u16,
-    /// 0 where accelerators are in use already; opening an idle node 1; opening one whose linked devices could serve a
-    /// larger set 2.
+    /// 1 for opening an idle node.
     pub opens: u8,
     /// Units of the requested accelerators left afterwards.
     pub left: u16,
@@ -35,16 +36,17 @@ pub struct Rank {
 }
 
 /// Widths of the fields in the packed form, in their order.
-const WIDTHS: [u32; 8] = [2, 10, 2, 2, 10, 2, 16, 7];
+const WIDTHS: [u32; 9] = [2, 10, 2, 2, 1, 10, 1, 16, 7];
 
 impl Rank {
     /// The same order as an integer, below 2^51.
     pub fn packed(self) -> u64 {
-        let fields: [u64; 8] = [
+        let fields: [u64; 9] = [
             self.unwelcome.into(),
             self.unmet_preference.into(),
             self.form.into(),
             self.link.into(),
+            self.breaks_set.into(),
             self.device_gib.into(),
             self.opens.into(),
             self.left.into(),
@@ -70,8 +72,9 @@ pub fn rank(demand: &Demand, state: &NodeState) -> Rank {
     Rank {
         form: form(demand, inventory),
         link: link(inventory, requested),
+        breaks_set: u8::from(breaks_set(state, inventory, requested)),
         device_gib: u16::try_from(inventory.device_memory_mib / 1024).unwrap_or(u16::MAX),
-        opens: opens(state, inventory, requested),
+        opens: u8::from(!state.accelerators_in_use()),
         left: u16::try_from(left(demand, state, inventory)).unwrap_or(u16::MAX),
         cpu_left: cpu_left(demand, state, node),
         ..general
@@ -123,15 +126,9 @@ fn link(inventory: &Inventory, requested: i64) -> u8 {
     }
 }
 
-fn opens(state: &NodeState, inventory: &Inventory, requested: i64) -> u8 {
+fn breaks_set(state: &NodeState, inventory: &Inventory, requested: i64) -> bool {
     let devices = inventory.fabric.as_ref().map_or(0, |fabric| fabric.len() as i64);
-    if state.accelerators_in_use() {
-        0
-    } else if inventory.is_link_complete() && requested < devices {
-        2
-    } else {
-        1
-    }
+    !state.accelerators_in_use() && inventory.is_link_complete() && requested < devices
 }
 
 fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> i64 {
