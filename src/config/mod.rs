@@ -1,0 +1,307 @@
+//! The configuration file of `testudo serve`.
+//!
+//! Versioned like a Kubernetes object, and strict: what is not understood is refused, with the place in the file.
+
+mod units;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use testudo_core::engine::{Exclusion, Policy};
+use testudo_core::model::selector::{Operator, Requirement};
+use thiserror::Error;
+
+/// `apiVersion` of the file.
+pub const API_VERSION: &str = "config.testudo.dev/v1alpha1";
+/// `kind` of the file.
+pub const KIND: &str = "TestudoConfiguration";
+
+/// What `testudo serve` is configured to do. Every field but version and kind has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Configuration {
+    /// `config.testudo.dev/v1alpha1`.
+    pub api_version: String,
+    /// `TestudoConfiguration`.
+    pub kind: String,
+    /// `enforce` (default), or `observe`: answer everything with yes, and report what would have been done.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The extender's listener.
+    #[serde(default)]
+    pub extender: ExtenderSection,
+    /// The listener for metrics and health; without an address both are served on the extender's.
+    #[serde(default)]
+    pub metrics: MetricsSection,
+    /// Pods that pass untouched.
+    #[serde(default)]
+    pub exclude: Vec<ExcludeSection>,
+    /// A file that adds products and machines to the built-in catalogue.
+    #[serde(default)]
+    pub catalogue_file: Option<PathBuf>,
+}
+
+/// Does testudo decide, or only watch?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Decide.
+    #[default]
+    Enforce,
+    /// Answer everything with yes, act on nothing, report what would have been done.
+    Observe,
+}
+
+/// The extender's listener.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ExtenderSection {
+    /// Where to listen, `127.0.0.1:8888` by default.
+    pub bind_address: SocketAddr,
+    /// Serve TLS with these files; without them plain HTTP is served.
+    pub tls: Option<TlsSection>,
+    /// Largest request body, `128Mi` by default.
+    #[serde(deserialize_with = "units::bytes")]
+    pub max_body_bytes: usize,
+    /// Most nodes in one request, 20000 by default.
+    pub max_nodes: usize,
+    /// Longest time for filter, prioritize and preempt, `1s` by default.
+    #[serde(deserialize_with = "units::duration")]
+    pub request_timeout: Duration,
+    /// Longest time for bind, `30s` by default. Must not be longer than the extender's `httpTimeout` in the
+    /// configuration of kube-scheduler.
+    #[serde(deserialize_with = "units::duration")]
+    pub bind_timeout: Duration,
+}
+
+/// Certificates. All files are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsSection {
+    /// PEM file with the certificate chain.
+    pub cert_file: PathBuf,
+    /// PEM file with the private key.
+    pub key_file: PathBuf,
+    /// PEM file with the authorities whose client certificates are accepted. With it, a client certificate is required.
+    #[serde(default, rename = "clientCAFile")]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// The listener for metrics and health.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// Where to listen.
+    pub bind_address: Option<SocketAddr>,
+}
+
+/// Pods that pass untouched: those in one of the namespaces, if any are named, that the selector selects, if there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ExcludeSection {
+    /// Namespaces.
+    pub namespaces: BTreeSet<String>,
+    /// A selector of labels, as in the Kubernetes API.
+    pub pod_selector: LabelSelector,
+}
+
+/// A selector of labels, as in the Kubernetes API.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LabelSelector {
+    /// Labels with these values.
+    pub match_labels: std::collections::BTreeMap<String, String>,
+    /// Further requirements.
+    pub match_expressions: Vec<MatchExpression>,
+}
+
+/// A requirement on a label.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatchExpression {
+    /// The label.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    pub operator: MatchOperator,
+    /// Values for `In` and `NotIn`.
+    #[serde(default)]
+    pub values: Vec<String>,
+}
+
+/// How a requirement compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "named as in the Kubernetes API")]
+pub enum MatchOperator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The text is not of the configuration's form.
+    #[error("{path}:{line}:{column}: {message}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Column, from 1.
+        column: u64,
+        /// What is wrong.
+        message: String,
+    },
+    /// The values do not go together.
+    #[error("{path}: {message}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            api_version: API_VERSION.into(),
+            kind: KIND.into(),
+            mode: Mode::default(),
+            extender: ExtenderSection::default(),
+            metrics: MetricsSection::default(),
+            exclude: vec![],
+            catalogue_file: None,
+        }
+    }
+}
+
+impl Default for ExtenderSection {
+    fn default() -> Self {
+        Self {
+            bind_address: SocketAddr::from(([127, 0, 0, 1], 8888)),
+            tls: None,
+            max_body_bytes: 128 << 20,
+            max_nodes: 20_000,
+            request_timeout: Duration::from_secs(1),
+            bind_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Configuration {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// When it cannot be read or used; the error names the file, and line and column where there are any.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let configuration: Self = serde_saphyr::from_str(text).map_err(|error| {
+            let at = error.location();
+            ConfigError::Form {
+                path: path.to_path_buf(),
+                line: at.map_or(1, |at| at.line()),
+                column: at.map_or(1, |at| at.column()),
+                message: error.without_snippet().to_string(),
+            }
+        })?;
+        let invalid = |message| ConfigError::Invalid { path: path.to_path_buf(), message };
+        configuration.validate().map_err(invalid)?;
+        Ok(configuration)
+    }
+
+    /// Checks what the form alone cannot say.
+    ///
+    /// # Errors
+    /// With a text that says what is wrong and what to do.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.api_version != API_VERSION || self.kind != KIND {
+            let (version, kind) = (&self.api_version, &self.kind);
+            return Err(format!("{version} {kind} is not known to this version of testudo; use {API_VERSION} {KIND}"));
+        }
+        let extender = &self.extender;
+        if extender.max_body_bytes == 0 || extender.max_nodes == 0 {
+            return Err("extender.maxBodyBytes and extender.maxNodes must be above 0".into());
+        }
+        if extender.request_timeout.is_zero() || extender.bind_timeout.is_zero() {
+            return Err("extender.requestTimeout and extender.bindTimeout must be above 0s".into());
+        }
+        if extender.request_timeout > extender.bind_timeout {
+            return Err("extender.requestTimeout must not be longer than extender.bindTimeout: \
+                        kube-scheduler has one httpTimeout for both"
+                .into());
+        }
+        if self.metrics.bind_address.is_some_and(|address| address.port() != 0 && address == extender.bind_address) {
+            return Err("metrics.bindAddress and extender.bindAddress are the same; \
+                        leave metrics.bindAddress out to serve both on one listener"
+                .into());
+        }
+        for (at, exclude) in self.exclude.iter().enumerate() {
+            exclude.validate().map_err(|message| format!("exclude[{at}]: {message}"))?;
+        }
+        Ok(())
+    }
+
+    /// The part that the engine decides by.
+    pub fn policy(&self) -> Policy {
+        Policy { exclusions: self.exclude.iter().map(ExcludeSection::exclusion).collect() }
+    }
+}
+
+impl ExcludeSection {
+    fn validate(&self) -> Result<(), String> {
+        if self.namespaces.is_empty() && self.pod_selector == LabelSelector::default() {
+            return Err("names neither namespaces nor a podSelector, and would exclude every pod; \
+                        to let every pod pass set `mode: observe`"
+                .into());
+        }
+        for expression in &self.pod_selector.match_expressions {
+            let needs_values = matches!(expression.operator, MatchOperator::In | MatchOperator::NotIn);
+            if needs_values == expression.values.is_empty() {
+                let (key, operator) = (&expression.key, expression.operator);
+                let rule = if needs_values { "needs values" } else { "takes no values" };
+                return Err(format!("podSelector on {key}: {operator:?} {rule}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn exclusion(&self) -> Exclusion {
+        let labels = self.pod_selector.match_labels.iter().map(|(key, value)| Requirement::equals(key, value));
+        let expressions = self.pod_selector.match_expressions.iter().map(MatchExpression::requirement);
+        Exclusion { namespaces: self.namespaces.clone(), labels: labels.chain(expressions).collect() }
+    }
+}
+
+impl MatchExpression {
+    fn requirement(&self) -> Requirement {
+        let operator = match self.operator {
+            MatchOperator::In => Operator::In(self.values.clone()),
+            MatchOperator::NotIn => Operator::NotIn(self.values.clone()),
+            MatchOperator::Exists => Operator::Exists,
+            MatchOperator::DoesNotExist => Operator::DoesNotExist,
+        };
+        Requirement { key: self.key.clone(), operator }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+use super::*;
+
+fn parse(body: &str) -> Result<Configuration, String> {
+    let text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\n{body}");
+    Configuration::parse(&text, Path::new("testudo.yaml")).map_err(|error| error.to_string())
+}
+
+fn error(body: &str) -> String {
+    parse(body).expect_err("must be refused")
+}
+
+#[test]
+fn an_empty_configuration_is_the_default() {
+    assert_eq!(parse(""), Ok(Configuration::default()));
+}
+
+#[test]
+fn everything_can_be_set() {
+    let configuration = parse(
+        "mode: observe
+extender:
+  bindAddress: 0.0.0.0:9443
+  tls: {certFile: /tls/tls.crt, keyFile: /tls/tls.key, clientCAFile: /tls/ca.crt}
+  maxBodyBytes: 16Mi
+  maxNodes: 100
+  requestTimeout: 500ms
+  bindTimeout: 1m
+metrics: {bindAddress: 0.0.0.0:8889}
+exclude:
+  - namespaces: [kube-system]
+  - podSelector:
+      matchLabels: {team: batch}
+      matchExpressions: [{key: tier, operator: NotIn, values: [gold]}]
+catalogueFile: /etc/testudo/catalogue.yaml
+",
+    )
+    .unwrap();
+    assert_eq!(configuration.mode, Mode::Observe);
+    assert_eq!(configuration.extender.max_body_bytes, 16 << 20);
+    assert_eq!(configuration.extender.request_timeout, Duration::from_millis(500));
+    assert_eq!(configuration.extender.tls.as_ref().unwrap().client_ca_file, Some("/tls/ca.crt".into()));
+    let policy = configuration.policy();
+    assert_eq!(policy.exclusions.len(), 2);
+    assert_eq!(policy.exclusions[1].labels.len(), 2);
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let unknown = error("extender:\n  bindAdress: 0.0.0.0:1\n");
+    assert!(unknown.starts_with("testudo.yaml:4:3:"), "{unknown}");
+    assert!(unknown.contains("bindAdress") && unknown.contains("bindAddress"), "{unknown}");
+    let unit = error("extender:\n  requestTimeout: 5 parsecs\n");
+    assert!(unit.starts_with("testudo.yaml:4:") && unit.contains("no duration such as"), "{unit}");
+    let bare = error("extender:\n  requestTimeout: 5\n");
+    assert!(bare.contains("no duration such as"), "{bare}");
+    assert!(error("mode: perhaps\n").contains("perhaps"));
+    assert!(error("extender: {bindAddress: localhost}\n").contains("testudo.yaml:3:"));
+}
+
+#[test]
+fn impossible_combinations_are_refused() {
+    assert!(error("extender: {requestTimeout: 40s}\n").contains("one httpTimeout for both"));
+    assert!(error("extender: {maxNodes: 0}\n").contains("must be above 0"));
+    assert!(error("metrics: {bindAddress: 127.0.0.1:8888}\n").contains("are the same"));
+    assert!(error("exclude: [{}]\n").contains("exclude[0]: names neither"));
+    let values = "exclude: [{podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}]\n";
+    assert!(error(values).contains("podSelector on a: Exists takes no values"));
+}
+
+#[test]
+fn another_version_is_refused() {
+    let text = "apiVersion: config.testudo.dev/v2\nkind: TestudoConfiguration\n";
+    let error = Configuration::parse(text, Path::new("f")).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "f: config.testudo.dev/v2 TestudoConfiguration is not known to this version of testudo; \
+         use config.testudo.dev/v1alpha1 TestudoConfiguration"
+    );
+    let bare = Configuration::parse("mode: observe", Path::new("f")).unwrap_err().to_string();
+    assert!(bare.contains("apiVersion"), "{bare}");
+}
