@@ -1,9 +1,9 @@
 //! Which devices to take together: exact, from a table over all subsets of a machine.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::{Bandwidth, DeviceSet, Fabric, Routing};
+use super::{Bandwidth, Device, DeviceSet, Fabric, Routing};
 
 /// Per subset of the devices, by its bit mask.
 #[derive(Clone, Debug)]
@@ -14,6 +14,10 @@ pub(super) struct Tables {
     largest: Vec<(usize, Bandwidth)>,
     /// Sum of the bandwidths of all fast links inside, GB/s.
     inner: Vec<u32>,
+    /// The devices of each NUMA node; those of which it is not known count as one more.
+    numa_nodes: Vec<DeviceSet>,
+    /// The devices of each PCIe root, likewise.
+    pcie_roots: Vec<DeviceSet>,
 }
 
 impl Tables {
@@ -66,10 +70,14 @@ impl Tables {
                 without.fold((0, Bandwidth::NONE), std::cmp::max)
             };
         }
+        let numa_nodes = groups(fabric, |device| device.numa);
+        let pcie_roots = groups(fabric, |device| device.pcie_root);
         Tables {
             bottleneck,
             largest,
             inner,
+            numa_nodes,
+            pcie_roots,
         }
     }
 }
@@ -129,8 +137,9 @@ impl Fabric {
     /// whole PCIe roots; the lowest indexes.
     pub fn best_subset(&self, free: DeviceSet, count: usize) -> Option<(DeviceSet, Bandwidth)> {
         let free = free.intersection(self.all());
+        let tables = self.tables();
         let rank = |set: DeviceSet| {
-            let (tables, rest) = (self.tables(), free.minus(set));
+            let rest = free.minus(set);
             let inside = if self.needs_contiguous_sets() {
                 tables.inner[set.0 as usize]
             } else {
@@ -141,10 +150,10 @@ impl Fabric {
                 inside,
                 tables.largest[rest.0 as usize],
                 tables.inner[rest.0 as usize],
-                Reverse(self.numa_nodes(set)),
-                Reverse(self.pcie_roots(set)),
-                self.most_on_one_numa_node(rest),
-                Reverse(self.pcie_roots(rest)),
+                Reverse(touched(&tables.numa_nodes, set)),
+                Reverse(touched(&tables.pcie_roots, set)),
+                most_in_one(&tables.numa_nodes, rest),
+                Reverse(touched(&tables.pcie_roots, rest)),
             )
         };
         let candidates = (count > 0)
@@ -168,29 +177,31 @@ impl Fabric {
         self.best_subset(self.all(), count)
             .map(|(_, bandwidth)| bandwidth)
     }
+}
 
-    fn places<T: Ord>(&self, set: DeviceSet, place: impl Fn(super::Device) -> T) -> BTreeSet<T> {
-        set.iter()
-            .filter_map(|index| self.device(index))
-            .map(place)
-            .collect()
+/// The devices of a fabric, grouped by where they sit.
+fn groups<T: Ord>(fabric: &Fabric, place: impl Fn(Device) -> T) -> Vec<DeviceSet> {
+    let mut groups: BTreeMap<T, DeviceSet> = BTreeMap::new();
+    for (index, &device) in fabric.graph().node_weights().enumerate() {
+        let group = groups.entry(place(device)).or_default();
+        *group = group.with(index);
     }
+    groups.into_values().collect()
+}
 
-    fn numa_nodes(&self, set: DeviceSet) -> usize {
-        self.places(set, |device| device.numa).len()
-    }
+/// How many groups a set has devices of.
+fn touched(groups: &[DeviceSet], set: DeviceSet) -> usize {
+    groups
+        .iter()
+        .filter(|group| !group.intersection(set).is_empty())
+        .count()
+}
 
-    fn pcie_roots(&self, set: DeviceSet) -> usize {
-        self.places(set, |device| device.pcie_root).len()
-    }
-
-    fn most_on_one_numa_node(&self, set: DeviceSet) -> usize {
-        let nodes = self.places(set, |device| device.numa);
-        let on = |numa| {
-            set.iter()
-                .filter(|&index| self.device(index).is_some_and(|d| d.numa == numa))
-                .count()
-        };
-        nodes.into_iter().map(on).max().unwrap_or(0)
-    }
+/// The most devices that a set has in one group.
+fn most_in_one(groups: &[DeviceSet], set: DeviceSet) -> usize {
+    groups
+        .iter()
+        .map(|group| group.intersection(set).len())
+        .max()
+        .unwrap_or(0)
 }
