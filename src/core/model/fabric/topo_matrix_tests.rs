@@ -115,6 +115,7 @@ fn blanks_escapes_wraps_and_ragged_rows_do_not_matter() {
     let forms = [
         CROSSING.replace('\t', "   "),
         CROSSING.replace('\n', "\r\n"),
+        CROSSING.replace("SYS", "SOC"),
         underlined,
         wrapped(40),
         wrapped(12),

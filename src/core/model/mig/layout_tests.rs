@@ -388,10 +388,10 @@ fn a_refused_instance_leaves_the_layout_as_it_was() {
     }
 }
 
-#[test]
-fn compute_slices_bind_where_memory_does_not() {
-    // No real table needs the rule on its own; a table of an operator may.
-    let wide = crate::model::mig::MigProfile {
+/// One profile of two compute slices and one memory slice, on a GPU of four memory slices. No real table needs the
+/// rules below on their own; a table of an operator may.
+fn narrow_profile(compute_slices: u8, max_instances: u8) -> Arc<MigGeometry> {
+    let narrow = crate::model::mig::MigProfile {
         kind: "2g".parse().expect("a kind"),
         name: "2g.1gb".into(),
         aliases: Vec::new(),
@@ -399,13 +399,32 @@ fn compute_slices_bind_where_memory_does_not() {
         compute_slices: 2,
         size: 1,
         starts: vec![0, 1, 2, 3],
-        max_instances: 4,
+        max_instances,
         memory_mib: None,
         engines: Engines::default(),
     };
-    let geometry = Arc::new(
-        MigGeometry::new("test", 4, 3, Engines::default(), vec![wide]).expect("a geometry"),
+    let geometry = MigGeometry::new("test", 4, compute_slices, Engines::default(), vec![narrow]);
+    Arc::new(geometry.expect("a geometry"))
+}
+
+#[test]
+fn maximum_and_compute_slices_bind_where_memory_does_not() {
+    let geometry = narrow_profile(16, 2);
+    let mut state = layout(&geometry, "2g@0").expect("valid");
+    assert_eq!(state.remaining(kind(&geometry, "2g")), 1);
+    state
+        .insert(placement(&geometry, "2g@1"))
+        .expect("the second");
+    assert_eq!(state.remaining(kind(&geometry, "2g")), 0);
+    let error = state
+        .insert(placement(&geometry, "2g@2"))
+        .expect_err("two at most");
+    assert_eq!(
+        error.to_string(),
+        "2g.1gb@2: a GPU holds at most 2 of this profile"
     );
+
+    let geometry = narrow_profile(3, 4);
     let mut state = layout(&geometry, "2g@0").expect("valid");
     assert_eq!(state.remaining(kind(&geometry, "2g")), 0);
     let error = state
