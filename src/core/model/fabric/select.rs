@@ -37,7 +37,7 @@ impl Tables {
         let mut slowest = vec![Bandwidth::UNLIMITED; masks];
         let mut bottleneck = vec![Bandwidth::UNLIMITED; masks];
         let mut largest = vec![(0, Bandwidth::UNLIMITED); masks];
-        let mut inner = vec![0; masks];
+        let mut inner = vec![0u32; masks];
         for mask in 1..masks {
             let set = DeviceSet(mask as u32);
             let low = mask.trailing_zeros() as usize;
@@ -51,7 +51,7 @@ impl Tables {
                     None => {}
                 }
                 if let Some(link) = links[low][other].filter(|link| link.kind.is_fast()) {
-                    inner[mask] += link.bandwidth.0;
+                    inner[mask] = inner[mask].saturating_add(link.bandwidth.0);
                 }
             }
             let linked = match fabric.routing {

@@ -88,17 +88,19 @@ fn blanks_escapes_wraps_and_ragged_rows_do_not_matter() {
         1,
     );
     assert_ne!(underlined, CROSSING);
-    // Rows that stop before their last link: the other row has it.
-    let cut = |line: &str| {
-        if line.starts_with("GPU5") {
-            "GPU5\tSYS\tSYS".to_owned()
-        } else {
-            line.to_owned()
-        }
-    };
-    let ragged: String = CROSSING.lines().map(|line| cut(line) + "\n").collect();
-    // The affinity of a row that was cut is lost, so only its links are compared.
-    assert_eq!(shape(&read(&ragged)).1, wanted.1);
+    // Rows that stop before their last link: the other row has it. Their affinity is lost, so only links are compared.
+    for (row, stump) in [("GPU5", "GPU5\tSYS\tSYS\n"), ("GPU0", "GPU0\t X \tNODE\n")] {
+        let cut = |line: &str| {
+            if line.starts_with(row) {
+                stump.to_owned()
+            } else {
+                line.to_owned() + "\n"
+            }
+        };
+        let ragged: String = CROSSING.lines().map(cut).collect();
+        assert_ne!(ragged, CROSSING);
+        assert_eq!(shape(&read(&ragged)).1, wanted.1, "{row}");
+    }
     let wrapped = |width: usize| {
         let mut column = 0;
         let mut text = String::new();
@@ -147,6 +149,11 @@ fn nic_columns_may_stand_anywhere() {
 fn a_blackwell_nvlink_carries_more() {
     let fabric = Fabric::from_topo_matrix_at(H100, Bandwidth(100)).expect("a matrix");
     assert_eq!(fabric.bottleneck(DeviceSet::first(8)), Bandwidth(1800));
+    let absurd = Fabric::from_topo_matrix_at(H100, Bandwidth(u32::MAX)).expect("a matrix");
+    assert_eq!(
+        absurd.best_subset(absurd.all(), 2).map(|(set, _)| set),
+        Some(DeviceSet::first(2))
+    );
 }
 
 #[test]
