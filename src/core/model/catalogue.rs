@@ -187,12 +187,12 @@ impl Catalogue {
 
 fn read(yaml: &str) -> Result<table::File, CatalogueError> {
     serde_saphyr::from_str(yaml).map_err(|error| {
-        let location = error.location();
-        CatalogueError::Form {
-            line: location.map_or(1, |at| at.line()),
-            column: location.map_or(1, |at| at.column()),
-            message: error.without_snippet().to_string(),
-        }
+        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
+        let message = error.without_snippet().to_string();
+        // The place is said once, in front.
+        let place = format!(" at line {line}, column {column}");
+        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        CatalogueError::Form { line, column, message }
     })
 }
 
@@ -209,3 +209,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 #[path = "catalogue/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "catalogue/file_tests.rs"]
+mod file_tests;

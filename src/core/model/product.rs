@@ -126,5 +126,7 @@ mod tests {
             assert_eq!(label, ProductLabel { product: a100.into(), form }, "{suffix}");
         }
         assert_eq!(ProductLabel::parse("").form, ProductForm::Full);
+        // Only the last mark begins the suffix.
+        assert_eq!(ProductLabel::parse("ACME-MIG-9-MIG-1g.5gb").product, "ACME-MIG-9");
     }
 }

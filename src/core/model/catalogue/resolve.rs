@@ -201,7 +201,9 @@ fn machine(
     fabrics: &BTreeMap<String, Arc<Fabric>>,
     default_fabrics: &DefaultFabrics,
 ) -> Result<Machine, CatalogueError> {
-    let accelerator = entry.find("product", &spec.accelerator.to_ascii_lowercase(), spellings)?;
+    let accelerator = spellings.get(&spec.accelerator.to_ascii_lowercase());
+    let accelerator = accelerator
+        .ok_or_else(|| entry.error(format_args!("product {:?} is not in the catalogue", spec.accelerator)))?;
     let fabric = match &spec.fabric {
         Some(name) => entry.find("fabric", name, fabrics)?,
         None => default_fabrics

@@ -1,9 +1,9 @@
 //! Which devices to take together: exact, from a table over all subsets of a machine.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::{Bandwidth, DeviceSet, Fabric, Routing};
+use super::{Bandwidth, Device, DeviceSet, Fabric, Routing};
 
 /// Per subset of the devices, by its bit mask.
 #[derive(Clone, Debug)]
@@ -14,6 +14,10 @@ pub(super) struct Tables {
     largest: Vec<(usize, Bandwidth)>,
     /// Sum of the bandwidths of all fast links inside, GB/s.
     inner: Vec<u32>,
+    /// The devices of each NUMA node; those of which it is not known count as one more.
+    numa_nodes: Vec<DeviceSet>,
+    /// The devices of each PCIe root, likewise.
+    pcie_roots: Vec<DeviceSet>,
 }
 
 impl Tables {
@@ -29,7 +33,7 @@ impl Tables {
         let mut slowest = vec![Bandwidth::UNLIMITED; masks];
         let mut bottleneck = vec![Bandwidth::UNLIMITED; masks];
         let mut largest = vec![(0, Bandwidth::UNLIMITED); masks];
-        let mut inner = vec![0; masks];
+        let mut inner = vec![0u32; masks];
         for mask in 1..masks {
             let set = DeviceSet(mask as u32);
             let low = mask.trailing_zeros() as usize;
@@ -43,7 +47,7 @@ impl Tables {
                     None => {}
                 }
                 if let Some(link) = links[low][other].filter(|link| link.kind.is_fast()) {
-                    inner[mask] += link.bandwidth.0;
+                    inner[mask] = inner[mask].saturating_add(link.bandwidth.0);
                 }
             }
             let linked = match fabric.routing {
@@ -59,7 +63,9 @@ impl Tables {
                 without.fold((0, Bandwidth::NONE), std::cmp::max)
             };
         }
-        Tables { bottleneck, largest, inner }
+        let numa_nodes = groups(fabric, |device| device.numa);
+        let pcie_roots = groups(fabric, |device| device.pcie_root);
+        Tables { bottleneck, largest, inner, numa_nodes, pcie_roots }
     }
 }
 
@@ -109,18 +115,19 @@ impl Fabric {
     /// whole PCIe roots; the lowest indexes.
     pub fn best_subset(&self, free: DeviceSet, count: usize) -> Option<(DeviceSet, Bandwidth)> {
         let free = free.intersection(self.all());
+        let tables = self.tables();
         let rank = |set: DeviceSet| {
-            let (tables, rest) = (self.tables(), free.minus(set));
+            let rest = free.minus(set);
             let inside = if self.needs_contiguous_sets() { tables.inner[set.0 as usize] } else { 0 };
             (
                 tables.bottleneck[set.0 as usize],
                 inside,
                 tables.largest[rest.0 as usize],
                 tables.inner[rest.0 as usize],
-                Reverse(self.numa_nodes(set)),
-                Reverse(self.pcie_roots(set)),
-                self.most_on_one_numa_node(rest),
-                Reverse(self.pcie_roots(rest)),
+                Reverse(touched(&tables.numa_nodes, set)),
+                Reverse(touched(&tables.pcie_roots, set)),
+                most_in_one(&tables.numa_nodes, rest),
+                Reverse(touched(&tables.pcie_roots, rest)),
             )
         };
         let candidates = (count > 0).then(|| free.subsets(count)).into_iter().flatten();
@@ -139,22 +146,24 @@ impl Fabric {
     pub fn best_bottleneck(&self, count: usize) -> Option<Bandwidth> {
         self.best_subset(self.all(), count).map(|(_, bandwidth)| bandwidth)
     }
+}
 
-    fn places<T: Ord>(&self, set: DeviceSet, place: impl Fn(super::Device) -> T) -> BTreeSet<T> {
-        set.iter().filter_map(|index| self.device(index)).map(place).collect()
+/// The devices of a fabric, grouped by where they sit.
+fn groups<T: Ord>(fabric: &Fabric, place: impl Fn(Device) -> T) -> Vec<DeviceSet> {
+    let mut groups: BTreeMap<T, DeviceSet> = BTreeMap::new();
+    for (index, &device) in fabric.graph().node_weights().enumerate() {
+        let group = groups.entry(place(device)).or_default();
+        *group = group.with(index);
     }
+    groups.into_values().collect()
+}
 
-    fn numa_nodes(&self, set: DeviceSet) -> usize {
-        self.places(set, |device| device.numa).len()
-    }
+/// How many groups a set has devices of.
+fn touched(groups: &[DeviceSet], set: DeviceSet) -> usize {
+    groups.iter().filter(|group| !group.intersection(set).is_empty()).count()
+}
 
-    fn pcie_roots(&self, set: DeviceSet) -> usize {
-        self.places(set, |device| device.pcie_root).len()
-    }
-
-    fn most_on_one_numa_node(&self, set: DeviceSet) -> usize {
-        let nodes = self.places(set, |device| device.numa);
-        let on = |numa| set.iter().filter(|&index| self.device(index).is_some_and(|d| d.numa == numa)).count();
-        nodes.into_iter().map(on).max().unwrap_or(0)
-    }
+/// The most devices that a set has in one group.
+fn most_in_one(groups: &[DeviceSet], set: DeviceSet) -> usize {
+    groups.iter().map(|group| group.intersection(set).len()).max().unwrap_or(0)
 }

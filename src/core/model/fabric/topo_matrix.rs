@@ -106,10 +106,13 @@ impl Fabric {
     pub fn from_topo_matrix_at(text: &str, per_link: Bandwidth) -> Result<Fabric, TopoError> {
         let plain = without_escapes(text);
         let body = plain.split("Legend:").next().unwrap_or_default();
-        let words: Vec<&str> = body.split_whitespace().collect();
+        // The header begins in the first line that names a GPU, with a NIC if one stands before it.
+        let lines = body.lines().skip_while(|line| !line.split_whitespace().any(is_gpu));
+        let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
         let is_row = |at: usize| is_device(words[at]) && words.get(at + 1).is_some_and(|w| Cell::parse(w).is_some());
 
-        let header_at = (0..words.len()).find(|&at| is_gpu(words[at])).ok_or(TopoError::NoHeader)?;
+        let first_gpu = words.iter().position(|word| is_gpu(word)).ok_or(TopoError::NoHeader)?;
+        let header_at = if words[..first_gpu].iter().all(|word| is_device(word)) { 0 } else { first_gpu };
         let rows_at = (header_at..words.len()).find(|&at| is_row(at)).ok_or(TopoError::NoHeader)?;
         let columns: Vec<&str> = words[header_at..rows_at].iter().copied().take_while(|word| is_device(word)).collect();
         let gpus: Vec<&str> = columns.iter().copied().filter(|name| is_gpu(name)).collect();
