@@ -1,0 +1,223 @@
+//! What could not be understood about an object.
+
+use std::fmt;
+
+use super::object::Metadata;
+
+/// A value, and what could not be understood on the way to it.
+///
+/// Decoding never fails: one field that nobody can read must not hide the rest of an object, nor stop a watch. What such
+/// a field counts as is chosen so that nothing is placed on a guess, and is said where it is decoded.
+pub type Decoded<T> = (T, Vec<Problem>);
+
+/// A field of an object that could not be understood. One line, fit for a log, a condition or an Event.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[error("{object}: {field}: {what}")]
+pub struct Problem {
+    /// The object: `Node gpu-1`, `Pod team/job-0`.
+    pub object: String,
+    /// The field, as `kubectl explain` would name it.
+    pub field: String,
+    /// What is wrong, and what is made of it.
+    pub what: String,
+    /// The pod must not be placed, for what it asks is not known. Even where nobody looks here it fits on no node: its
+    /// [`Demand`](testudo_core::model::pod::Demand) asks for more pods than any node takes.
+    pub blocking: bool,
+}
+
+/// Collects the problems of one object.
+pub(super) struct Report<'a> {
+    kind: &'static str,
+    metadata: &'a Metadata,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn on(kind: &'static str, metadata: &'a Metadata) -> Self {
+        Self { kind, metadata, problems: Vec::new() }
+    }
+
+    /// Something is ignored or replaced; the object works without it.
+    pub(super) fn note(&mut self, field: impl fmt::Display, what: impl fmt::Display) {
+        self.push(field, what, false);
+    }
+
+    /// The pod must not be placed.
+    pub(super) fn block(&mut self, field: impl fmt::Display, what: impl fmt::Display) {
+        self.push(field, what, true);
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.problems.iter().any(|problem| problem.blocking)
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    fn push(&mut self, field: impl fmt::Display, what: impl fmt::Display, blocking: bool) {
+        self.problems.push(Problem {
+            object: describe(self.kind, self.metadata),
+            field: field.to_string(),
+            what: what.to_string(),
+            blocking,
+        });
+    }
+}
+
+/// `Node gpu-1`, `Pod team/job-0`.
+pub(super) fn describe(kind: &str, metadata: &Metadata) -> String {
+    let name = if metadata.name.is_empty() { "(no name)" } else { &metadata.name };
+    match metadata.namespace.as_str() {
+        "" => format!("{kind} {name}"),
+        namespace => format!("{kind} {namespace}/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::super::{node, object, pod};
+
+    /// Texts that mean something somewhere, and some that mean nothing.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            prop::sample::select(vec![
+                "",
+                "cpu",
+                "500m",
+                "-1",
+                "1e30",
+                "9Ei",
+                "Exists",
+                "Gt",
+                "In",
+                "NoSchedule",
+                "Always",
+                "metadata.name",
+                "nvidia.com/gpu",
+                "Failed",
+                "Pending",
+                "99999999999999999999",
+            ])
+            .prop_map(str::to_owned),
+            "[ -~]{0,12}",
+        ]
+    }
+
+    fn field() -> impl Strategy<Value = String> {
+        prop::sample::select(vec![
+            "metadata",
+            "spec",
+            "status",
+            "name",
+            "namespace",
+            "uid",
+            "labels",
+            "capacity",
+            "allocatable",
+            "cpu",
+            "taints",
+            "key",
+            "value",
+            "values",
+            "effect",
+            "operator",
+            "unschedulable",
+            "containers",
+            "initContainers",
+            "resources",
+            "requests",
+            "limits",
+            "overhead",
+            "restartPolicy",
+            "affinity",
+            "nodeAffinity",
+            "nodeSelector",
+            "requiredDuringSchedulingIgnoredDuringExecution",
+            "preferredDuringSchedulingIgnoredDuringExecution",
+            "nodeSelectorTerms",
+            "matchExpressions",
+            "matchFields",
+            "weight",
+            "preference",
+            "tolerations",
+            "phase",
+            "nodeName",
+            "priority",
+        ])
+        .prop_map(str::to_owned)
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 64, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(field(), inner, 0..6)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn amounts() -> impl Strategy<Value = Value> {
+        prop::collection::btree_map(text(), text(), 0..4).prop_map(|list| json!(list))
+    }
+
+    fn requirement() -> impl Strategy<Value = Value> {
+        (text(), text(), prop::collection::vec(text(), 0..3))
+            .prop_map(|(key, operator, values)| json!({"key": key, "operator": operator, "values": values}))
+    }
+
+    fn containers() -> impl Strategy<Value = Vec<Value>> {
+        let container = (amounts(), amounts(), text()).prop_map(|(requests, limits, policy)| {
+            json!({"resources": {"requests": requests, "limits": limits}, "restartPolicy": policy})
+        });
+        prop::collection::vec(container, 0..4)
+    }
+
+    /// Objects of the right shape with anything for texts, which the slim types accept.
+    fn well_shaped_pod() -> impl Strategy<Value = Value> {
+        let terms = prop::collection::vec((requirement(), requirement()), 0..3).prop_map(|terms| {
+            let term = |(a, b)| json!({"matchExpressions": [a], "matchFields": [b]});
+            terms.into_iter().map(term).collect::<Vec<_>>()
+        });
+        (containers(), containers(), amounts(), terms, requirement(), text()).prop_map(
+            |(init, main, pod_level, terms, toleration, node)| {
+                let toleration = json!({"key": toleration["key"], "operator": toleration["operator"]});
+                let required = json!({"nodeSelectorTerms": terms});
+                let affinity = json!({"requiredDuringSchedulingIgnoredDuringExecution": required});
+                json!({"metadata": {"uid": "u"}, "spec": {
+                    "initContainers": init, "containers": main, "resources": {"requests": pod_level},
+                    "affinity": {"nodeAffinity": affinity}, "tolerations": [toleration], "nodeName": node,
+                }})
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_object_makes_decoding_panic(json in any_json()) {
+            let _ = serde_json::from_value::<object::Node>(json.clone()).map(|object| node::decode(&object));
+            let _ = serde_json::from_value::<object::Pod>(json).map(|object| pod::decode(&object));
+        }
+
+        #[test]
+        fn a_blocked_pod_fits_on_no_node_and_others_ask_for_what_could_be_read(json in well_shaped_pod()) {
+            let object: object::Pod = serde_json::from_value(json).unwrap();
+            let (pod, problems) = pod::decode(&object);
+            let blocked = problems.iter().any(|problem| problem.blocking);
+            prop_assert!(pod.demand.requests.iter().all(|(_, amount)| amount >= 0));
+            prop_assert_eq!(pod.demand.requests.get("pods"), if blocked { i64::MAX } else { 1 });
+            prop_assert_eq!(pod::decode(&object).0, pod);
+        }
+    }
+}
