@@ -104,7 +104,7 @@ fn the_best_place_is_alone_at_ten() {
         let names: Vec<String> = (0..ranks.len()).map(|i| format!("n{i:02}")).collect();
         levels(&names.iter().map(String::as_str).zip(ranks.iter().copied()).collect::<Vec<_>>())
     };
-    assert_eq!(places(&[]), []);
+    assert!(places(&[]).is_empty());
     assert_eq!(places(&[7]), [10]);
     assert_eq!(places(&[5, 5, 5]), [10, 9, 9], "of equals the first by name");
     assert_eq!(places(&[30, 10, 20, 10]), [7, 10, 8, 9]);

@@ -1,0 +1,171 @@
+//! The extender's questions, answered from the newest snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use testudo_core::engine::{Judgement, Offered, Snapshot, Stance, Verdict};
+use testudo_core::model::node::Node;
+use testudo_core::model::pod::{Pod, PodUid};
+use testudo_core::placement;
+use tracing::{debug, info};
+
+use super::Host;
+use crate::config::Mode;
+use crate::extender::{Binding, Candidate, Extender, MAX_SCORE, NodeVerdict, Offer, Refusal};
+use crate::k8s::{node, object, pod};
+
+impl Extender for Host {
+    fn filter(&self, object: &object::Pod, offer: &Offer<'_>) -> Result<Vec<NodeVerdict>, Refusal> {
+        let pod = self.question(object)?;
+        self.recent.lock().remember(Arc::clone(&pod));
+        let snapshot = self.snapshot();
+        if snapshot.stance(&pod.view()) != Stance::Placed {
+            return Ok(vec![NodeVerdict::Fits; offer.len()]);
+        }
+        let mut tally = Tally::default();
+        let verdicts: Vec<NodeVerdict> = self.judged(&snapshot, &pod, offer).map(|verdict| tally.note(verdict)).collect();
+        self.metrics.filtered(&tally.0);
+        debug!(pod = %pod.key, offered = offer.len(), fit = tally.fitting(), "filtered");
+        if self.mode == Mode::Enforce {
+            return Ok(verdicts);
+        }
+        let refused = offer.len() as u64 - tally.fitting();
+        self.metrics.observed_refusals.inc_by(refused);
+        info!(pod = %pod.key, offered = offer.len(), refused, reasons = ?tally.0, "observed: would have filtered");
+        Ok(vec![NodeVerdict::Fits; offer.len()])
+    }
+
+    fn prioritize(&self, object: &object::Pod, offer: &Offer<'_>) -> Result<Vec<u8>, Refusal> {
+        let pod = self.question(object)?;
+        let snapshot = self.snapshot();
+        let scores = match snapshot.stance(&pod.view()) {
+            Stance::Excluded => vec![0; offer.len()],
+            Stance::Unconcerned => away_from_accelerators(&snapshot, offer),
+            Stance::Placed => self.levels(&snapshot, &pod, offer),
+        };
+        if self.mode == Mode::Enforce {
+            return Ok(scores);
+        }
+        let best = offer.names().zip(&scores).max_by_key(|(_, score)| **score).map(|(name, _)| name);
+        info!(pod = %pod.key, node = best, "observed: would have preferred");
+        Ok(vec![0; offer.len()])
+    }
+
+    async fn bind(&self, binding: Binding) -> Result<(), Refusal> {
+        self.bind_once(binding).await
+    }
+
+    fn preempt(
+        &self,
+        object: &object::Pod,
+        mut candidates: BTreeMap<String, Candidate>,
+    ) -> Result<BTreeMap<String, Candidate>, Refusal> {
+        let pod = self.question(object)?;
+        let snapshot = self.snapshot();
+        if self.mode == Mode::Observe || snapshot.stance(&pod.view()) != Stance::Placed {
+            return Ok(candidates);
+        }
+        candidates.retain(|node, candidate| {
+            let victims: Vec<PodUid> = candidate.victim_uids.iter().map(|uid| PodUid::from(uid.as_str())).collect();
+            snapshot.victims_help(&pod.demand, node, &victims)
+        });
+        Ok(candidates)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let listed = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Acquire);
+        match (listed(&self.nodes_listed), listed(&self.pods_listed)) {
+            (true, true) => Ok(()),
+            (false, true) => Err("nodes are not listed yet".into()),
+            (true, false) => Err("pods are not listed yet".into()),
+            (false, false) => Err("nodes and pods are not listed yet".into()),
+        }
+    }
+}
+
+impl Host {
+    /// Reads the pod of a request. What is asked for by a pod that cannot be read is not guessed.
+    fn question(&self, object: &object::Pod) -> Result<Arc<Pod>, Refusal> {
+        self.ready().map_err(Refusal::Unavailable)?;
+        let (pod, problems) = pod::decode(object);
+        match problems.into_iter().find(|problem| problem.blocking) {
+            Some(problem) => Err(Refusal::Error(problem.to_string())),
+            None => Ok(Arc::new(pod)),
+        }
+    }
+
+    /// The verdicts on the nodes of an offer, in its order.
+    fn judged<'a>(&'a self, snapshot: &'a Snapshot, pod: &Pod, offer: &'a Offer<'_>) -> impl Iterator<Item = Verdict> + 'a {
+        let judgement = snapshot.judge(&pod.demand);
+        (0..offer.len()).map(move |at| self.verdict(snapshot, &judgement, offer, at))
+    }
+
+    fn verdict(&self, snapshot: &Snapshot, judgement: &Judgement<'_>, offer: &Offer<'_>, at: usize) -> Verdict {
+        let name = offer.name(at);
+        match offer {
+            // The node came with the request and is not known otherwise: an autoscaler asks about a node it might add.
+            Offer::Nodes(nodes) if snapshot.node(name).is_none_or(|state| state.node().is_none()) => {
+                let (described, _) = Node::new(node::decode(&nodes[at].node).0, &self.catalogue);
+                judgement.of(Offered::Described(&described))
+            }
+            _ => judgement.of(Offered::Named(name)),
+        }
+    }
+
+    fn levels(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Vec<u8> {
+        let ranks: Vec<Option<u64>> = self
+            .judged(snapshot, pod, offer)
+            .map(|verdict| match verdict {
+                Verdict::Fits(rank) => Some(rank),
+                Verdict::No(_) => None,
+            })
+            .collect();
+        let places: Vec<(&str, u64)> =
+            offer.names().zip(&ranks).filter_map(|(name, rank)| Some((name, (*rank)?))).collect();
+        let mut levels = placement::levels(&places).into_iter();
+        ranks.iter().map(|rank| rank.and_then(|_| levels.next()).unwrap_or(0)).collect()
+    }
+}
+
+/// A pod without accelerators is best where there are none. Among those nodes kube-scheduler chooses by its own rules.
+fn away_from_accelerators(snapshot: &Snapshot, offer: &Offer<'_>) -> Vec<u8> {
+    let has_accelerators = |name: &str| {
+        snapshot.node(name).and_then(|state| state.node()).is_some_and(|node| node.inventory.has_accelerators())
+    };
+    offer.names().map(|name| if has_accelerators(name) { 0 } else { MAX_SCORE }).collect()
+}
+
+/// Counts verdicts by the short name of their reason.
+#[derive(Default)]
+struct Tally(Vec<(&'static str, u64)>);
+
+impl Tally {
+    /// Counts a verdict and puts it into the extender's form.
+    fn note(&mut self, verdict: Verdict) -> NodeVerdict {
+        match verdict {
+            Verdict::Fits(_) => {
+                self.count(FITS);
+                NodeVerdict::Fits
+            }
+            Verdict::No(refusal) => {
+                self.count(refusal.label);
+                let text = Arc::clone(&refusal.text);
+                if refusal.preemption_can_help { NodeVerdict::Fails(text) } else { NodeVerdict::Unresolvable(text) }
+            }
+        }
+    }
+
+    fn count(&mut self, label: &'static str) {
+        match self.0.iter_mut().find(|(known, _)| *known == label) {
+            Some((_, count)) => *count += 1,
+            None => self.0.push((label, 1)),
+        }
+    }
+
+    fn fitting(&self) -> u64 {
+        self.0.iter().find(|(label, _)| *label == FITS).map_or(0, |(_, count)| *count)
+    }
+}
+
+const FITS: &str = "fits";

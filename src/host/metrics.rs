@@ -1,0 +1,71 @@
+//! What the host counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// A verdict of filter: `fits`, or the short name of the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerdictLabels {
+    pub verdict: &'static str,
+}
+
+/// What became of a binding.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    pub outcome: &'static str,
+}
+
+/// What the host counts.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub filtered_nodes: Family<VerdictLabels, Counter>,
+    pub bindings: Family<OutcomeLabels, Counter>,
+    pub assumptions_expired: Counter,
+    pub object_problems: Counter,
+    pub observed_refusals: Counter,
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let Self { filtered_nodes, bindings, assumptions_expired, object_problems, observed_refusals } = &metrics;
+        registry.register(
+            "testudo_filter_verdicts",
+            "Nodes judged by filter for pods that ask for accelerators, by verdict",
+            filtered_nodes.clone(),
+        );
+        registry.register("testudo_bindings", "Bindings asked for by kube-scheduler, by outcome", bindings.clone());
+        registry.register(
+            "testudo_assumptions_expired",
+            "Assumed placements that were dropped because nothing confirmed them",
+            assumptions_expired.clone(),
+        );
+        registry.register(
+            "testudo_object_problems",
+            "Things about nodes and pods that could not be understood, counted once per object and problem",
+            object_problems.clone(),
+        );
+        registry.register(
+            "testudo_observed_refusals",
+            "Nodes that mode observe let pass and mode enforce would have refused",
+            observed_refusals.clone(),
+        );
+        metrics
+    }
+
+    /// Counts the outcome of a binding.
+    pub fn bound(&self, outcome: &'static str) {
+        self.bindings.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts the verdicts of one filter call.
+    pub fn filtered(&self, counts: &[(&'static str, u64)]) {
+        for (verdict, count) in counts {
+            self.filtered_nodes.get_or_create(&VerdictLabels { verdict }).inc_by(*count);
+        }
+    }
+}
+

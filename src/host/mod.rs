@@ -1,0 +1,185 @@
+//! The engine's home in a running process: one lock around the state, one pointer to the newest snapshot.
+//!
+//! Changes come in through [`Host::take`] and a snapshot is published after each batch; the extender's questions are
+//! answered from snapshots without waiting for anyone ([`answers`]); bindings go out through [`binding`].
+
+mod answers;
+mod binding;
+mod fleet_metrics;
+mod metrics;
+mod problems;
+mod recent;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use testudo_core::engine::{Change, Engine, Policy, Snapshot};
+use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::node::{Node, NodeName};
+use testudo_core::model::pod::PodUid;
+use tracing::warn;
+
+use crate::config::Mode;
+use crate::k8s::watch::ClusterEvent;
+use crate::k8s::{manifests::Manifests, node, object, pod};
+pub use binding::Bindings;
+use fleet_metrics::FleetMetrics;
+use metrics::Metrics;
+use problems::KnownProblems;
+use recent::RecentPods;
+
+/// The engine's home.
+pub struct Host {
+    engine: Mutex<Engine>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    catalogue: Arc<Catalogue>,
+    mode: Mode,
+    bindings: Bindings,
+    recent: Mutex<RecentPods>,
+    problems: Mutex<KnownProblems>,
+    metrics: Metrics,
+    nodes_listed: AtomicBool,
+    pods_listed: AtomicBool,
+    started: Instant,
+}
+
+impl Host {
+    /// A host that knows nothing yet. Its metrics are registered in `registry`.
+    pub fn new(policy: Policy, mode: Mode, catalogue: Arc<Catalogue>, bindings: Bindings, registry: &mut Registry) -> Self {
+        let engine = Engine::new(policy);
+        let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
+        registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
+        Self {
+            engine: Mutex::new(engine),
+            snapshot,
+            catalogue,
+            mode,
+            bindings,
+            recent: Mutex::default(),
+            problems: Mutex::default(),
+            metrics: Metrics::register(registry),
+            nodes_listed: AtomicBool::new(false),
+            pods_listed: AtomicBool::new(false),
+            started: Instant::now(),
+        }
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Takes in what happened, in order, and publishes the state that results.
+    pub fn take(&self, events: impl IntoIterator<Item = ClusterEvent>) {
+        let (mut nodes_listed, mut pods_listed) = (false, false);
+        let changes: Vec<Change> = events
+            .into_iter()
+            .filter_map(|event| {
+                nodes_listed |= matches!(event, ClusterEvent::NodesSynced(_));
+                pods_listed |= matches!(event, ClusterEvent::PodsSynced(_));
+                self.change(event)
+            })
+            .collect();
+        self.apply(changes);
+        // Only now: who finds us ready must find the lists in the snapshot.
+        self.nodes_listed.fetch_or(nodes_listed, Ordering::Release);
+        self.pods_listed.fetch_or(pods_listed, Ordering::Release);
+    }
+
+    /// Takes in files as the whole cluster.
+    pub fn take_manifests(&self, manifests: Manifests) {
+        let nodes_listed = ClusterEvent::NodesSynced(manifests.nodes.iter().map(|n| n.metadata.name.clone()).collect());
+        let pods_listed = ClusterEvent::PodsSynced(manifests.pods.iter().map(|p| p.metadata.uid.clone()).collect());
+        let nodes = manifests.nodes.into_iter().map(|node| ClusterEvent::NodeApplied(Box::new(node)));
+        let pods = manifests.pods.into_iter().map(|pod| ClusterEvent::PodApplied(Box::new(pod)));
+        self.take(nodes.chain(pods).chain([nodes_listed, pods_listed]));
+    }
+
+    /// Lets time pass: drops assumptions that nothing has confirmed.
+    pub fn tick(&self) {
+        let mut engine = self.engine.lock();
+        let expired = engine.tick(self.now_ms());
+        if expired.is_empty() {
+            return;
+        }
+        self.publish(&engine);
+        for assumption in expired {
+            self.metrics.assumptions_expired.inc();
+            let (pod, node) = (assumption.pod, assumption.node);
+            warn!(%pod, %node, "the binding was never confirmed: what it held is free again");
+        }
+    }
+
+    fn change(&self, event: ClusterEvent) -> Option<Change> {
+        Some(match event {
+            ClusterEvent::NodeApplied(node) => Change::NodeApplied(self.node(&node)),
+            ClusterEvent::NodeDeleted(name) => {
+                self.problems.lock().forget(&problems::node_key(&name));
+                Change::NodeDeleted(NodeName::from(name.as_str()))
+            }
+            ClusterEvent::NodesSynced(names) => {
+                Change::NodesListed(names.iter().map(|name| NodeName::from(name.as_str())).collect())
+            }
+            ClusterEvent::PodApplied(object) => {
+                let (pod, problems) = pod::decode(&object);
+                self.report(problems::pod_key(&object.metadata.uid), problems);
+                Change::PodApplied(pod)
+            }
+            ClusterEvent::PodDeleted(uid) => {
+                self.problems.lock().forget(&problems::pod_key(&uid));
+                Change::PodDeleted(PodUid::from(uid.as_str()))
+            }
+            ClusterEvent::PodsSynced(uids) => {
+                Change::PodsListed(uids.iter().map(|uid| PodUid::from(uid.as_str())).collect())
+            }
+            ClusterEvent::Unreadable(problem) => {
+                self.report(problem.object.clone(), [problem]);
+                return None;
+            }
+        })
+    }
+
+    /// Reads a node, and reports what cannot be understood about it.
+    fn node(&self, object: &object::Node) -> Node {
+        let (parts, mut problems) = node::decode(object);
+        let (node, inventory_problems) = Node::new(parts, &self.catalogue);
+        problems.extend(inventory_problems.iter().map(|problem| node::inventory_problem(object, problem)));
+        self.report(problems::node_key(&object.metadata.name), problems);
+        node
+    }
+
+    /// Logs and counts what is wrong with an object, once until it changes.
+    fn report(&self, object: String, problems: impl IntoIterator<Item = crate::k8s::problem::Problem>) {
+        let problems: Vec<String> = problems.into_iter().map(|problem| problem.to_string()).collect();
+        for problem in self.problems.lock().news(object, problems) {
+            self.metrics.object_problems.inc();
+            warn!("{problem}");
+        }
+    }
+
+    fn apply(&self, changes: impl IntoIterator<Item = Change>) {
+        let now_ms = self.now_ms();
+        let mut engine = self.engine.lock();
+        for change in changes {
+            engine.apply(change, now_ms);
+        }
+        self.publish(&engine);
+    }
+
+    /// Under the engine's lock, so that an older state never replaces a newer one.
+    fn publish(&self, engine: &Engine) {
+        self.snapshot.store(Arc::new(engine.snapshot()));
+    }
+
+    /// The engine's clock.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;
