@@ -2,7 +2,12 @@
 
 mod affinity;
 mod amounts;
+pub mod bind;
+#[cfg(test)]
+mod mock;
 pub mod node;
 pub mod object;
 pub mod pod;
 pub mod problem;
+pub mod watch;
+mod watched;
