@@ -3,6 +3,8 @@
 mod affinity;
 mod amounts;
 pub mod bind;
+pub mod client;
+pub mod manifests;
 #[cfg(test)]
 mod mock;
 pub mod node;
