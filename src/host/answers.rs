@@ -97,7 +97,7 @@ impl Host {
 
     /// The verdicts on the nodes of an offer, in its order.
     fn judged<'a>(&'a self, snapshot: &'a Snapshot, pod: &Pod, offer: &'a Offer<'_>) -> impl Iterator<Item = Verdict> + 'a {
-        let judgement = snapshot.judge(&pod.demand);
+        let judgement = snapshot.judge(pod);
         (0..offer.len()).map(move |at| self.verdict(snapshot, &judgement, offer, at))
     }
 

@@ -126,6 +126,7 @@ impl Host {
             }
             ClusterEvent::PodApplied(object) => {
                 let (pod, problems) = pod::decode(&object);
+                let problems = problems.iter().map(ToString::to_string).collect();
                 self.report(problems::pod_key(&object.metadata.uid), problems);
                 Change::PodApplied(pod)
             }
@@ -137,7 +138,7 @@ impl Host {
                 Change::PodsListed(uids.iter().map(|uid| PodUid::from(uid.as_str())).collect())
             }
             ClusterEvent::Unreadable(problem) => {
-                self.report(problem.object.clone(), [problem]);
+                self.report(problem.object.clone(), vec![problem.to_string()]);
                 return None;
             }
         })
@@ -145,16 +146,16 @@ impl Host {
 
     /// Reads a node, and reports what cannot be understood about it.
     fn node(&self, object: &object::Node) -> Node {
-        let (parts, mut problems) = node::decode(object);
-        let (node, inventory_problems) = Node::new(parts, &self.catalogue);
-        problems.extend(inventory_problems.iter().map(|problem| node::inventory_problem(object, problem)));
-        self.report(problems::node_key(&object.metadata.name), problems);
+        let (parts, decoding) = node::decode(object);
+        let (node, inventory) = Node::new(parts, &self.catalogue);
+        let decoding = decoding.iter().map(ToString::to_string);
+        let inventory = inventory.iter().map(|problem| format!("Node {}: {problem}", object.metadata.name));
+        self.report(problems::node_key(&object.metadata.name), decoding.chain(inventory).collect());
         node
     }
 
     /// Logs and counts what is wrong with an object, once until it changes.
-    fn report(&self, object: String, problems: impl IntoIterator<Item = crate::k8s::problem::Problem>) {
-        let problems: Vec<String> = problems.into_iter().map(|problem| problem.to_string()).collect();
+    fn report(&self, object: String, problems: Vec<String>) {
         for problem in self.problems.lock().news(object, problems) {
             self.metrics.object_problems.inc();
             warn!("{problem}");

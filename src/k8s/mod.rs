@@ -2,7 +2,14 @@
 
 mod affinity;
 mod amounts;
+pub mod bind;
+pub mod client;
+pub mod manifests;
+#[cfg(test)]
+mod mock;
 pub mod node;
 pub mod object;
 pub mod pod;
 pub mod problem;
+pub mod watch;
+mod watched;

@@ -38,6 +38,7 @@ pub struct Cluster {
     free_slots: BTreeSet<Slot>,
     pods: BTreeMap<PodUid, Arc<Pod>>,
     holdings: BTreeMap<PodUid, Arc<Holding>>,
+    unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
     generation: u64,
 }
 
@@ -85,6 +86,11 @@ impl Cluster {
     /// All that is held, by the pod's unique id.
     pub fn holdings(&self) -> impl Iterator<Item = (&PodUid, &Arc<Holding>)> {
         self.holdings.iter()
+    }
+
+    /// Pods that are only assumed to be on their node, with the node: few, and only for moments.
+    pub fn unconfirmed(&self) -> &Arc<BTreeMap<PodUid, NodeName>> {
+        &self.unconfirmed
     }
 
     /// Takes in a node, new or changed.
@@ -168,6 +174,9 @@ impl Cluster {
             return;
         }
         self.release(&uid);
+        if matches!(holding.standing, Standing::Assumed { .. }) {
+            Arc::make_mut(&mut self.unconfirmed).insert(uid.clone(), holding.node.clone());
+        }
         let holding = Arc::new(holding);
         self.holdings.insert(uid.clone(), Arc::clone(&holding));
         let node = holding.node.clone();
@@ -177,6 +186,9 @@ impl Cluster {
     /// Gives back what a pod holds, if it holds anything.
     pub fn release(&mut self, uid: &PodUid) {
         if let Some(holding) = self.holdings.remove(uid) {
+            if self.unconfirmed.contains_key(uid) {
+                Arc::make_mut(&mut self.unconfirmed).remove(uid);
+            }
             self.touch(&holding.node, |state| state.remove(uid));
         }
     }

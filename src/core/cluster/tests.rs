@@ -124,7 +124,7 @@ fn play(cluster: &mut Cluster, event: &Event) {
                 node: node_name(node).as_str().into(),
                 demand: held.demand,
                 priority: 0,
-                standing: Standing::Committed,
+                standing: if *node == 0 { Standing::Committed } else { Standing::Assumed { until_ms: 1 } },
             };
             cluster.hold(held.uid, holding);
         }
@@ -140,6 +140,7 @@ proptest! {
         for event in &events {
             play(&mut cluster, event);
         }
+        prop_assert!(cluster.unconfirmed().keys().all(|uid| cluster.holding(uid).is_some()));
         let mut held = 0;
         for state in cluster.slots().iter().flatten() {
             let mut sum = crate::model::resources::Resources::default();
@@ -150,6 +151,8 @@ proptest! {
         }
         prop_assert_eq!(held, cluster.holdings().count());
         for (uid, holding) in cluster.holdings() {
+            let assumed = matches!(holding.standing, Standing::Assumed { .. });
+            prop_assert_eq!(cluster.unconfirmed().get(uid), assumed.then_some(&holding.node));
             prop_assert_eq!(cluster.node(holding.node.as_str()).unwrap().holders().get(uid), Some(holding));
         }
     }

@@ -117,9 +117,8 @@ impl Engine {
     /// Lets time pass: assumptions that nothing has confirmed are dropped, and named.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Expired> {
         let due = |holding: &Holding| matches!(holding.standing, Standing::Assumed { until_ms } if until_ms <= now_ms);
-        let expired: Vec<(PodUid, Expired)> = self
-            .cluster
-            .holdings()
+        let unconfirmed = self.cluster.unconfirmed().keys().filter_map(|uid| Some((uid, self.cluster.holding(uid)?)));
+        let expired: Vec<(PodUid, Expired)> = unconfirmed
             .filter(|(_, holding)| due(holding))
             .map(|(uid, h)| (uid.clone(), Expired { pod: h.pod.clone(), node: h.node.clone() }))
             .collect();

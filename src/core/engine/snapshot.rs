@@ -1,11 +1,12 @@
 //! An immutable view of the state, to decide on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::policy::{Policy, Stance};
 use super::verdicts::{Verdict, VerdictCache, VerdictTable};
 use crate::cluster::{Cluster, NameIndex, NodeState};
-use crate::model::node::Node;
+use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Demand, Pod, PodUid};
 use crate::model::selector::Labels;
 use crate::placement::{self, Reason};
@@ -35,6 +36,7 @@ pub struct Snapshot {
     slots: Vec<Option<Arc<NodeState>>>,
     stamps: Vec<u64>,
     generation: u64,
+    unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
 }
@@ -55,6 +57,7 @@ impl Snapshot {
             slots: cluster.slots().to_vec(),
             stamps: cluster.stamps().to_vec(),
             generation: cluster.generation(),
+            unconfirmed: Arc::clone(cluster.unconfirmed()),
             policy,
             verdicts,
         }
@@ -93,8 +96,19 @@ impl Snapshot {
     }
 
     /// Does the pod fit, and how well? Ask per node with [`Judgement::of`].
-    pub fn judge(&self, demand: &Arc<Demand>) -> Judgement<'_> {
-        Judgement { snapshot: self, demand: Arc::clone(demand), table: self.verdicts.table(self, demand) }
+    ///
+    /// A pod whose binding is under way, or was left in doubt, does not stand in its own way.
+    pub fn judge(&self, pod: &Pod) -> Judgement<'_> {
+        let own = self.unconfirmed.get(&pod.uid).and_then(|node| {
+            let state = self.node(node.as_str())?.without([&pod.uid]);
+            Some((node.clone(), Verdict::of(&pod.demand, &state)))
+        });
+        Judgement {
+            snapshot: self,
+            demand: Arc::clone(&pod.demand),
+            table: self.verdicts.table(self, &pod.demand),
+            own,
+        }
     }
 
     /// Would the pod fit on a node if these pods went, and does it need that they go? What only kube-scheduler can see
@@ -110,12 +124,14 @@ impl Snapshot {
     }
 }
 
-/// What a snapshot says of one demand.
+/// What a snapshot says of one pod.
 #[derive(Debug)]
 pub struct Judgement<'a> {
     snapshot: &'a Snapshot,
     demand: Arc<Demand>,
     table: Arc<VerdictTable>,
+    /// The node on which the pod itself is assumed to be, and the verdict on it but for that.
+    own: Option<(NodeName, Verdict)>,
 }
 
 impl Judgement<'_> {

@@ -22,7 +22,7 @@ fn uid(name: &str) -> PodUid {
 }
 
 fn fits(engine: &Engine, pod: PodBuilder, node: &str) -> bool {
-    matches!(engine.snapshot().judge(&Arc::new(pod.demand())).of(Offered::Named(node)), Verdict::Fits(_))
+    matches!(engine.snapshot().judge(&pod.build()).of(Offered::Named(node)), Verdict::Fits(_))
 }
 
 #[test]
@@ -41,6 +41,14 @@ fn two_pods_that_were_told_the_same_place_do_not_both_get_it() {
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
     let refused = engine.assume(&pod("b").gpus(8).build(), &"n".into(), NOW).unwrap_err();
     assert_eq!(refused.to_string(), "pod default/b no longer fits on node n: needs 8 nvidia.com/gpu, too few are free");
+}
+
+#[test]
+fn a_binding_in_doubt_does_not_stand_in_its_own_way() {
+    let mut engine = engine(&[("n", 8)]);
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    assert!(fits(&engine, pod("a").gpus(8), "n"));
+    assert!(!fits(&engine, pod("b").gpus(8), "n"));
 }
 
 #[test]
@@ -117,7 +125,7 @@ fn a_node_described_in_the_request_is_judged_as_idle() {
     let engine = engine(&[]);
     let snapshot = engine.snapshot();
     let template = node("template").has("nvidia.com/gpu", 8).build();
-    let judgement = snapshot.judge(&Arc::new(pod("a").gpus(8).demand()));
+    let judgement = snapshot.judge(&pod("a").gpus(8).build());
     assert!(matches!(judgement.of(Offered::Described(&template)), Verdict::Fits(_)));
     assert!(matches!(judgement.of(Offered::Named("nobody")), Verdict::No(r) if r.label == "unknown_node"));
 }
@@ -154,12 +162,12 @@ proptest! {
                 (false, _) => Change::PodDeleted(uid(&format!("p{p}"))),
             };
             engine.apply(change, NOW);
-            let demand = Arc::new(pod("asked").gpus(2).demand());
+            let asked = pod("asked").gpus(2).build();
             let (kept, fresh) = (engine.snapshot(), Engine { verdicts: Arc::default(), ..engine_copy(&engine) }.snapshot());
             for n in 0..4 {
                 let name = format!("n{n}");
-                let kept = kept.judge(&demand).of(Offered::Named(&name));
-                prop_assert_eq!(kept, fresh.judge(&demand).of(Offered::Named(&name)));
+                let kept = kept.judge(&asked).of(Offered::Named(&name));
+                prop_assert_eq!(kept, fresh.judge(&asked).of(Offered::Named(&name)));
             }
         }
     }

@@ -114,11 +114,7 @@ fn form(demand: &Demand, inventory: &Inventory) -> u8 {
 
 fn link(inventory: &Inventory, requested: i64) -> u8 {
     let Some(count) = usize::try_from(requested).ok().filter(|n| *n > 1) else { return 0 };
-    let connected = inventory
-        .fabric
-        .as_ref()
-        .and_then(|fabric| Some((fabric, fabric.best_subset(fabric.all(), count)?.0)))
-        .is_some_and(|(fabric, set)| fabric.is_nvlink_complete(set));
+    let connected = inventory.fabric.as_ref().is_some_and(|fabric| count <= fabric.largest_linked(fabric.all()));
     match (connected, inventory.is_degraded()) {
         (true, false) => 0,
         (true, true) => 1,

@@ -1,0 +1,206 @@
+//! Files of objects: a cluster without a cluster.
+//!
+//! A file is YAML or JSON, one document or many (JSON: one after the other), each an object or a List. It is read twice:
+//! first for kinds and names only, then each object as the type that its kind asks for. So an error knows its line, and
+//! an unquoted `1.10` stays the text that it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+mod document;
+
+use super::object;
+use super::object::Metadata;
+use super::problem::describe;
+
+/// The namespace of pods that name none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// What files say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manifests {
+    /// Nodes, in the order of the files.
+    pub nodes: Vec<object::Node>,
+    /// Pods, in the order of the files.
+    pub pods: Vec<object::Pod>,
+    /// How many objects of other kinds were passed over, by kind (`ConfigMap`, `Deployment.apps`).
+    pub ignored: BTreeMap<String, usize>,
+}
+
+/// How much is read at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes in one file.
+    pub file_bytes: usize,
+    /// Documents in one file.
+    pub documents: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file_bytes: 256 << 20, documents: 100_000 }
+    }
+}
+
+/// Why files cannot be used, and where: `fleet.yaml:12:5: document 3, Pod team/x: ...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestError {
+    /// The file; `-` is the standard input.
+    pub file: String,
+    /// Counted from 1.
+    pub document: Option<usize>,
+    /// Kind and name of the object.
+    pub object: Option<String>,
+    /// Line and column, counted from 1.
+    pub at: Option<(u64, u64)>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::error::Error for ManifestError {}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some((line, column)) = self.at {
+            write!(f, ":{line}:{column}")?;
+        }
+        f.write_str(": ")?;
+        match (&self.document, &self.object) {
+            (Some(document), Some(object)) => write!(f, "document {document}, {object}: ")?,
+            (Some(document), None) => write!(f, "document {document}: ")?,
+            (None, Some(object)) => write!(f, "{object}: ")?,
+            (None, None) => {}
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// Reads files one after the other, `-` being the standard input.
+pub fn read(paths: &[PathBuf], limits: &Limits) -> Result<Manifests, ManifestError> {
+    let mut reader = Reader::new(*limits);
+    for path in paths {
+        let name = path.display().to_string();
+        let bytes = load(path, limits.file_bytes).map_err(|what| ManifestError::of_file(&name, what))?;
+        reader.add(&name, &bytes)?;
+    }
+    Ok(reader.finish())
+}
+
+fn load(path: &Path, limit_bytes: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let with_one_more = limit_bytes as u64 + 1;
+    let count = if path == Path::new("-") {
+        std::io::stdin().take(with_one_more).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(with_one_more).read_to_end(&mut bytes))
+    };
+    match count {
+        Err(error) => Err(error.to_string()),
+        Ok(count) if count > limit_bytes => Err(format!("is larger than {limit_bytes} bytes")),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// Collects the objects of several files.
+///
+/// What a cluster would have filled in is filled in: the namespace `default`, the phase of a pod (`Running` with a
+/// node, else `Pending`), and for objects without one the uid `manifest:<kind>/<namespace>/<name>`, the same each time.
+pub struct Reader {
+    limits: Limits,
+    manifests: Manifests,
+    /// Where each object was found, and each uid.
+    found: BTreeMap<String, Place>,
+    uids: BTreeMap<String, String>,
+}
+
+/// File and document.
+#[derive(Debug, Clone)]
+struct Place {
+    file: String,
+    document: usize,
+}
+
+impl Reader {
+    /// A reader that has read nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, manifests: Manifests::default(), found: BTreeMap::new(), uids: BTreeMap::new() }
+    }
+
+    /// Reads what a file holds; `name` is how errors call it.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), ManifestError> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| ManifestError::of_file(name, format!("is no text: {error}")))?
+            .trim_start_matches('\u{feff}');
+        for (at, document) in document::split(name, text, self.limits.documents)?.iter().enumerate() {
+            let place = Place { file: name.into(), document: at + 1 };
+            for object in document.read(name, at + 1)? {
+                self.keep(object, &place).map_err(|(object, what)| ManifestError {
+                    file: name.into(),
+                    document: Some(at + 1),
+                    object: Some(object),
+                    at: None,
+                    what,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that was read.
+    pub fn finish(self) -> Manifests {
+        self.manifests
+    }
+
+    /// In case of error says which object, and what is wrong with it.
+    fn keep(&mut self, object: document::Object, place: &Place) -> Result<(), (String, String)> {
+        match object {
+            document::Object::Node(mut node) => {
+                node.metadata.namespace.clear();
+                self.register("Node", &mut node.metadata, place)?;
+                self.manifests.nodes.push(*node);
+            }
+            document::Object::Pod(mut pod) => {
+                if pod.metadata.namespace.is_empty() {
+                    pod.metadata.namespace = DEFAULT_NAMESPACE.into();
+                }
+                let has_node = pod.spec.node_name.as_ref().is_some_and(|name| !name.is_empty());
+                pod.status.phase.get_or_insert_with(|| if has_node { "Running" } else { "Pending" }.into());
+                self.register("Pod", &mut pod.metadata, place)?;
+                self.manifests.pods.push(*pod);
+            }
+            document::Object::Other(kind) => *self.manifests.ignored.entry(kind).or_insert(0) += 1,
+        }
+        Ok(())
+    }
+
+    fn register(&mut self, kind: &str, metadata: &mut Metadata, place: &Place) -> Result<(), (String, String)> {
+        let object = describe(kind, metadata);
+        if metadata.name.is_empty() {
+            return Err((object, "metadata.name is missing".into()));
+        }
+        if metadata.uid.is_empty() {
+            let path = [kind, &metadata.namespace, &metadata.name].into_iter().filter(|part| !part.is_empty());
+            metadata.uid = format!("manifest:{}", path.collect::<Vec<_>>().join("/").to_lowercase());
+        }
+        if let Some(first) = self.found.insert(object.clone(), place.clone()) {
+            let Place { file, document } = first;
+            return Err((object, format!("is there twice, first in {file}, document {document}")));
+        }
+        match self.uids.insert(metadata.uid.clone(), object.clone()) {
+            Some(other) => Err((object, format!("has the uid {} of {other}", metadata.uid))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ManifestError {
+    fn of_file(file: &str, what: String) -> Self {
+        Self { file: file.into(), document: None, object: None, at: None, what }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Watches of nodes and pods: what the API server says, as one stream of events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::object;
+use super::problem::Problem;
+use super::watched::{Kind, Watched};
+
+/// What happened in the cluster.
+///
+/// Events of one kind come in order; an object may be applied again without having changed. After a gap, everything
+/// that exists is applied anew, then [`NodesSynced`](Self::NodesSynced) or [`PodsSynced`](Self::PodsSynced) says what
+/// exists: what is not named there is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterEvent {
+    /// A node was added or changed.
+    NodeApplied(Box<object::Node>),
+    /// The node of this name is gone.
+    NodeDeleted(String),
+    /// All nodes have been listed; these are their names.
+    NodesSynced(BTreeSet<String>),
+    /// A pod was added or changed.
+    PodApplied(Box<object::Pod>),
+    /// The pod of this uid is gone.
+    PodDeleted(String),
+    /// All pods have been listed; these are their uids.
+    PodsSynced(BTreeSet<String>),
+    /// An object exists that cannot be read at all. What was known of it before still stands. Said, and logged, once per
+    /// object until what is wrong with it changes.
+    Unreadable(Problem),
+}
+
+/// A watch call ends after this time and is made anew, so that a connection that has died silently is noticed.
+const WATCH_SECONDS: u32 = 120;
+
+/// Objects per page of a list.
+const PAGE_SIZE: u32 = 500;
+
+/// How long to wait after a failure: doubled with every further one. It also bounds how often failures are logged.
+#[derive(Debug, Clone, Copy)]
+struct Pauses {
+    shortest: Duration,
+    longest: Duration,
+}
+
+const PAUSES: Pauses = Pauses { shortest: Duration::from_millis(500), longest: Duration::from_secs(30) };
+
+/// Watches nodes and pods and sends what happens to `events`, waiting when that is full. Outlives API server restarts,
+/// expired watches and objects that cannot be read; ends when nobody receives any more.
+pub async fn watch_cluster(client: Client, events: mpsc::Sender<ClusterEvent>) {
+    let nodes = Watch::<object::Node>::new(Api::all(client.clone()), events.clone(), PAUSES);
+    let pods = Watch::<object::Pod>::new(Api::all(client), events, PAUSES);
+    futures::join!(nodes.run(), pods.run());
+}
+
+/// What events of a kind are called, and what names an object of it.
+trait Told: Kind {
+    fn id(meta: &ObjectMeta) -> Option<&String>;
+    fn applied(self) -> ClusterEvent;
+    fn deleted(id: String) -> ClusterEvent;
+    fn synced(ids: BTreeSet<String>) -> ClusterEvent;
+}
+
+impl Told for object::Node {
+    fn id(meta: &ObjectMeta) -> Option<&String> {
+        meta.name.as_ref()
+    }
+    fn applied(self) -> ClusterEvent {
+        ClusterEvent::NodeApplied(Box::new(self))
+    }
+    fn deleted(id: String) -> ClusterEvent {
+        ClusterEvent::NodeDeleted(id)
+    }
+    fn synced(ids: BTreeSet<String>) -> ClusterEvent {
+        ClusterEvent::NodesSynced(ids)
+    }
+}
+
+impl Told for object::Pod {
+    fn id(meta: &ObjectMeta) -> Option<&String> {
+        meta.uid.as_ref()
+    }
+    fn applied(self) -> ClusterEvent {
+        ClusterEvent::PodApplied(Box::new(self))
+    }
+    fn deleted(id: String) -> ClusterEvent {
+        ClusterEvent::PodDeleted(id)
+    }
+    fn synced(ids: BTreeSet<String>) -> ClusterEvent {
+        ClusterEvent::PodsSynced(ids)
+    }
+}
+
+/// Nobody receives any more.
+struct Closed;
+
+struct Watch<T: Told> {
+    api: Api<Watched<T>>,
+    events: mpsc::Sender<ClusterEvent>,
+    pauses: Pauses,
+    /// Since the last good answer.
+    failures: u32,
+    /// Seen in the list that is being read.
+    listed: BTreeSet<String>,
+    /// What is wrong with objects that cannot be read, by id.
+    unreadable: BTreeMap<String, String>,
+}
+
+impl<T: Told> Watch<T> {
+    fn new(api: Api<Watched<T>>, events: mpsc::Sender<ClusterEvent>, pauses: Pauses) -> Self {
+        Self { api, events, pauses, failures: 0, listed: BTreeSet::new(), unreadable: BTreeMap::new() }
+    }
+
+    async fn run(mut self) {
+        let closed = self.events.clone();
+        tokio::select! {
+            () = closed.closed() => {}
+            Closed = self.follow() => {}
+        }
+    }
+
+    async fn follow(&mut self) -> Closed {
+        let config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECONDS);
+        loop {
+            let mut stream = pin!(watcher(self.api.clone(), config.clone()));
+            while let Some(next) = stream.next().await {
+                match next {
+                    Ok(event) => {
+                        if let Err(closed) = self.tell(event).await {
+                            return closed;
+                        }
+                    }
+                    Err(error) => {
+                        self.pause_after(&error).await;
+                        if must_list_anew(&error) {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell(&mut self, event: Event<Watched<T>>) -> Result<(), Closed> {
+        // `Init` comes before the API server was asked; everything else is an answer.
+        if !matches!(event, Event::Init) && std::mem::take(&mut self.failures) > 0 {
+            info!(kind = T::KIND, "watching again");
+        }
+        match event {
+            Event::Init => self.listed.clear(),
+            Event::InitApply(watched) => {
+                self.listed.extend(T::id(&watched.meta).cloned());
+                self.apply(watched).await?;
+            }
+            Event::InitDone => {
+                let ids = std::mem::take(&mut self.listed);
+                self.unreadable.retain(|id, _| ids.contains(id));
+                self.send(T::synced(ids)).await?;
+            }
+            Event::Apply(watched) => self.apply(watched).await?,
+            Event::Delete(watched) => {
+                if let Some(id) = T::id(&watched.meta) {
+                    self.unreadable.remove(id);
+                    self.send(T::deleted(id.clone())).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, watched: Watched<T>) -> Result<(), Closed> {
+        let id = T::id(&watched.meta).cloned().unwrap_or_default();
+        match watched.object {
+            Ok(object) => {
+                self.unreadable.remove(&id);
+                self.send(object.applied()).await
+            }
+            Err(error) if self.unreadable.get(&id) == Some(&error) => Ok(()),
+            Err(error) => {
+                let problem = unreadable(T::KIND, &watched.meta, &error);
+                warn!(%problem, "an object cannot be read and is left out");
+                self.unreadable.insert(id, error);
+                self.send(ClusterEvent::Unreadable(problem)).await
+            }
+        }
+    }
+
+    async fn send(&self, event: ClusterEvent) -> Result<(), Closed> {
+        self.events.send(event).await.map_err(|_| Closed)
+    }
+
+    async fn pause_after(&mut self, error: &watcher::Error) {
+        let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        let pause = self.pauses.shortest.saturating_mul(factor).min(self.pauses.longest);
+        self.failures = (self.failures + 1).min(31);
+        warn!(kind = T::KIND, %error, retry_in_ms = pause.as_millis(), "the watch failed");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// kube lists anew when a watch reports that its place in the history is gone, but not when the API server refuses to
+/// start a watch there.
+fn must_list_anew(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
+}
+
+fn unreadable(kind: &str, meta: &ObjectMeta, error: &str) -> Problem {
+    let name = meta.name.as_deref().unwrap_or("(no name)");
+    let object = match meta.namespace.as_deref() {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    };
+    Problem { object, field: "(whole object)".into(), what: error.into(), blocking: true }
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
