@@ -141,6 +141,11 @@ impl Judgement<'_> {
             Offered::Named(name) => name,
             Offered::Described(node) => node.name().as_str(),
         };
+        if let Some((own, verdict)) = &self.own
+            && own.as_str() == name
+        {
+            return verdict.clone();
+        }
         let known = self
             .snapshot
             .names
