@@ -1,0 +1,63 @@
+//! The command line: what was typed becomes what is meant, and errors become exit codes.
+
+mod demo;
+mod explain;
+mod serve;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Places GPU pods by MIG fragmentation, NVLink topology and gang, as an extender of plain kube-scheduler.
+#[derive(Debug, Parser)]
+#[command(name = "testudo", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the extender protocol, against a cluster or on a file.
+    Serve(serve::Args),
+    /// Watch it work on an embedded fleet; no cluster needed.
+    Demo(demo::Args),
+    /// Say where a pod fits and why not elsewhere, or what a node is taken for.
+    Explain(explain::Args),
+}
+
+/// What a command that did its work has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Done, or yes: exit 0.
+    Done,
+    /// No: it does not fit. Exit 1.
+    No,
+}
+
+/// Runs what was typed. Exit 0: done; 1: the answer is no; 2: error.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Explain(args) => explain::run(args),
+    };
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `testudo explain ... | head` is no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,191 @@
+//! `testudo serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use prometheus_client::registry::Registry;
+use testudo_core::model::catalogue::Catalogue;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::Outcome;
+use super::telemetry::{self, LogArgs};
+use crate::config::{Configuration, Mode, TlsSection};
+use crate::extender::{self, ServerOptions, TlsOptions};
+use crate::host::{Bindings, Host};
+use crate::k8s::bind::Binder;
+use crate::k8s::client::{self, Access};
+use crate::k8s::manifests::{self, Limits};
+use crate::k8s::watch::watch_cluster;
+
+/// Flags of `testudo serve`. What is given here wins over the configuration file.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Take these files as the cluster, instead of a real one: a List or several documents of Nodes and Pods, YAML or
+    /// JSON, `-` for the standard input. Bindings change the copy in memory only.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
+    files: Vec<PathBuf>,
+    /// The cluster. Default: the one we run in, else $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig.
+    #[arg(long)]
+    context: Option<String>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Decide (enforce), or answer everything with yes and report what would have been done (observe).
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// Where the extender listens [default: 127.0.0.1:8888].
+    #[arg(long, value_name = "ADDRESS")]
+    bind_address: Option<SocketAddr>,
+    /// Where metrics and health are served; by default on the extender's listener.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_bind_address: Option<SocketAddr>,
+    /// PEM file with the server's certificate chain.
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    tls_cert_file: Option<PathBuf>,
+    /// PEM file with the server's private key.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    tls_private_key_file: Option<PathBuf>,
+    /// PEM file with the authorities of client certificates; with it, a client certificate is required.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    client_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Events taken in at once, at most.
+const BATCH: usize = 4096;
+
+/// How often time passes for the engine.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs the server until it is told to stop.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    telemetry::start(&args.log)?;
+    let configuration = configuration(&args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    runtime.block_on(serve(args, configuration))?;
+    Ok(Outcome::Done)
+}
+
+/// The configuration file with the flags laid over it.
+fn configuration(args: &Args) -> anyhow::Result<Configuration> {
+    let mut configuration = match &args.config {
+        Some(path) => Configuration::load(path)?,
+        None => Configuration::default(),
+    };
+    let extender = &mut configuration.extender;
+    if let Some(address) = args.bind_address {
+        extender.bind_address = address;
+    }
+    if let (Some(cert_file), Some(key_file)) = (&args.tls_cert_file, &args.tls_private_key_file) {
+        let (cert_file, key_file, client_ca_file) = (cert_file.clone(), key_file.clone(), args.client_ca_file.clone());
+        extender.tls = Some(TlsSection { cert_file, key_file, client_ca_file });
+    }
+    if args.metrics_bind_address.is_some() {
+        configuration.metrics.bind_address = args.metrics_bind_address;
+    }
+    if let Some(mode) = args.mode {
+        configuration.mode = mode;
+    }
+    configuration.validate().map_err(|message| anyhow::anyhow!("flags: {message}"))?;
+    Ok(configuration)
+}
+
+async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
+    let catalogue = catalogue(&configuration)?;
+    let mut registry = Registry::default();
+    let client = match args.files.is_empty() {
+        false => None,
+        true => Some(client::connect(&Access { kubeconfig: args.kubeconfig, context: args.context }).await?),
+    };
+    let bindings = match &client {
+        None => Bindings::OwnCopy,
+        Some(client) => Bindings::Cluster {
+            binder: Binder::new(client.clone()),
+            runtime: Handle::current(),
+            timeout: configuration.extender.bind_timeout,
+        },
+    };
+    let host = Arc::new(Host::new(configuration.policy(), configuration.mode, catalogue, bindings, &mut registry));
+    if client.is_none() {
+        let manifests = manifests::read(&args.files, &Limits::default())?;
+        info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
+        host.take_manifests(manifests);
+    }
+    let server = extender::start(Arc::clone(&host), server_options(&configuration), registry)?;
+    info!(address = %server.local_addr(), mode = ?configuration.mode, "serving");
+    tokio::select! {
+        () = follow(&host, client) => {}
+        result = stop_signal() => result?,
+    }
+    info!("stopping");
+    server.stop(true).await;
+    Ok(())
+}
+
+/// Keeps the host up to date; ends never.
+async fn follow(host: &Host, client: Option<kube::Client>) {
+    let (events, mut incoming) = mpsc::channel(BATCH);
+    // Without a cluster nothing happens, but time passes.
+    let _open = events.clone();
+    if let Some(client) = client {
+        tokio::spawn(watch_cluster(client, events));
+    }
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            _ = incoming.recv_many(&mut batch, BATCH) => host.take(batch.drain(..)),
+            _ = ticks.tick() => host.tick(),
+        }
+    }
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        result = tokio::signal::ctrl_c() => result.context("cannot listen to SIGINT")?,
+    }
+    Ok(())
+}
+
+/// The built-in catalogue, extended by the operator's file.
+fn catalogue(configuration: &Configuration) -> anyhow::Result<Arc<Catalogue>> {
+    let builtin = Catalogue::builtin();
+    let Some(path) = &configuration.catalogue_file else { return Ok(builtin) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the catalogue {}", path.display()))?;
+    let extended = builtin.extended_with(&text).with_context(|| format!("catalogue {}", path.display()))?;
+    Ok(Arc::new(extended))
+}
+
+fn server_options(configuration: &Configuration) -> ServerOptions {
+    let extender = &configuration.extender;
+    if extender.tls.is_none() && !extender.bind_address.ip().is_loopback() {
+        warn!(address = %extender.bind_address, "plain HTTP beyond this machine: set extender.tls");
+    }
+    let tls = extender.tls.as_ref().map(|tls| TlsOptions {
+        cert_file: tls.cert_file.clone(),
+        key_file: tls.key_file.clone(),
+        client_ca_file: tls.client_ca_file.clone(),
+    });
+    ServerOptions {
+        bind_address: extender.bind_address,
+        tls,
+        body_limit_bytes: extender.max_body_bytes,
+        request_timeout: extender.request_timeout,
+        bind_timeout: extender.bind_timeout,
+        max_nodes: extender.max_nodes,
+        metrics_bind_address: configuration.metrics.bind_address,
+        ..ServerOptions::default()
+    }
+}
