@@ -3,6 +3,7 @@
 mod demo;
 mod explain;
 mod serve;
+mod source;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -14,28 +14,19 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::Outcome;
+use super::source::Source;
 use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
 use crate::extender::{self, ServerOptions, TlsOptions};
 use crate::host::{Bindings, Host};
 use crate::k8s::bind::Binder;
-use crate::k8s::client::{self, Access};
-use crate::k8s::manifests::{self, Limits};
 use crate::k8s::watch::watch_cluster;
 
 /// Flags of `testudo serve`. What is given here wins over the configuration file.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Take these files as the cluster, instead of a real one: a List or several documents of Nodes and Pods, YAML or
-    /// JSON, `-` for the standard input. Bindings change the copy in memory only.
-    #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
-    files: Vec<PathBuf>,
-    /// The cluster. Default: the one we run in, else $KUBECONFIG or ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig.
-    #[arg(long)]
-    context: Option<String>,
+    #[command(flatten)]
+    source: Source,
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -103,10 +94,8 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
 async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     let catalogue = catalogue(&configuration)?;
     let mut registry = Registry::default();
-    let client = match args.files.is_empty() {
-        false => None,
-        true => Some(client::connect(&Access { kubeconfig: args.kubeconfig, context: args.context }).await?),
-    };
+    let manifests = args.source.manifests()?;
+    let client = if manifests.is_none() { Some(args.source.connect().await?) } else { None };
     let bindings = match &client {
         None => Bindings::OwnCopy,
         Some(client) => Bindings::Cluster {
@@ -116,8 +105,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         },
     };
     let host = Arc::new(Host::new(configuration.policy(), configuration.mode, catalogue, bindings, &mut registry));
-    if client.is_none() {
-        let manifests = manifests::read(&args.files, &Limits::default())?;
+    if let Some(manifests) = manifests {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }

@@ -20,7 +20,7 @@ use prometheus_client::registry::Registry;
 use testudo_core::engine::{Change, Engine, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::{Node, NodeName};
-use testudo_core::model::pod::PodUid;
+use testudo_core::model::pod::{Pod, PodUid};
 use tracing::warn;
 
 use crate::config::Mode;
@@ -71,6 +71,17 @@ impl Host {
     /// The newest snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// The pod of this name, if it has been seen.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+        let engine = self.engine.lock();
+        engine.cluster().pods().find(|pod| pod.key.namespace == namespace && pod.key.name == name).cloned()
+    }
+
+    /// What could not be understood about a node.
+    pub fn node_problems(&self, name: &str) -> Vec<String> {
+        self.problems.lock().of(&problems::node_key(name)).to_vec()
     }
 
     /// Takes in what happened, in order, and publishes the state that results.

@@ -33,6 +33,11 @@ impl KnownProblems {
         problems.into_iter().filter(|problem| !before.contains(problem)).collect()
     }
 
+    /// The problems that an object has.
+    pub fn of(&self, object: &str) -> &[String] {
+        self.0.get(object).map_or(&[], Vec::as_slice)
+    }
+
     /// The object is gone.
     pub fn forget(&mut self, object: &str) {
         self.0.remove(object);

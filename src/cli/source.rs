@@ -1,0 +1,97 @@
+//! Where a command's cluster comes from: files, or a real one.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use prometheus_client::registry::Registry;
+use testudo_core::engine::Policy;
+use testudo_core::model::catalogue::Catalogue;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::config::Mode;
+use crate::extender::Extender;
+use crate::host::{Bindings, Host};
+use crate::k8s::client::{self, Access};
+use crate::k8s::manifests::{self, Limits, Manifests};
+use crate::k8s::watch::watch_cluster;
+
+/// Flags that say which cluster is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Source {
+    /// Take these files as the cluster, instead of a real one: a List or several documents of Nodes and Pods, YAML or
+    /// JSON, `-` for the standard input.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
+    pub files: Vec<PathBuf>,
+    /// The cluster. Default: the one we run in, else $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig.
+    #[arg(long)]
+    pub context: Option<String>,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.files.as_slice() {
+            [] => f.write_str("the cluster"),
+            files => write!(f, "{}", files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")),
+        }
+    }
+}
+
+/// How long a cluster may take to list its nodes and pods.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Source {
+    /// What the files say; none when a real cluster is meant.
+    pub fn manifests(&self) -> anyhow::Result<Option<Manifests>> {
+        if self.files.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(manifests::read(&self.files, &Limits::default())?))
+    }
+
+    /// A client for the real cluster.
+    pub async fn connect(&self) -> anyhow::Result<kube::Client> {
+        let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        Ok(client::connect(&access).await?)
+    }
+
+    /// The cluster as it is at this moment, in a host that only looks.
+    pub fn look(&self) -> anyhow::Result<Host> {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime")?
+            .block_on(self.listed())
+    }
+
+    async fn listed(&self) -> anyhow::Result<Host> {
+        let catalogue = Catalogue::builtin();
+        let mut registry = Registry::default();
+        let host = Host::new(Policy::default(), Mode::Enforce, catalogue, Bindings::OwnCopy, &mut registry);
+        match self.manifests()? {
+            Some(manifests) => host.take_manifests(manifests),
+            None => {
+                let listing = list(&host, self.connect().await?);
+                timeout(LIST_TIMEOUT, listing).await.context("the cluster has not listed its nodes and pods in 60 s")?;
+            }
+        }
+        Ok(host)
+    }
+}
+
+/// Follows the cluster until everything has been listed once.
+async fn list(host: &Host, client: kube::Client) {
+    const BATCH: usize = 4096;
+    let (events, mut incoming) = mpsc::channel(BATCH);
+    let watch = tokio::spawn(watch_cluster(client, events));
+    let mut batch = Vec::with_capacity(BATCH);
+    while host.ready().is_err() && incoming.recv_many(&mut batch, BATCH).await > 0 {
+        host.take(batch.drain(..));
+    }
+    watch.abort();
+}
