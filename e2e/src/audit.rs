@@ -31,7 +31,9 @@ impl ControlPlane {
         let mut found = BTreeSet::new();
         for line in log.lines() {
             // The last line may be one that is being written.
-            let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+            let Ok(event) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
             if event["user"]["username"] == user && event["objectRef"].is_object() {
                 found.insert(access(&event));
             }

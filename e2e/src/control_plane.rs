@@ -9,9 +9,10 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 
+use crate::components;
 use crate::endpoint::Endpoint;
 use crate::kubeconfig::Kubeconfig;
-use crate::pki::{self, Authority, Identity};
+use crate::pki::{Authority, Identity};
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::tools::{Tools, Version};
@@ -20,9 +21,6 @@ use crate::workdir::Workdir;
 
 /// The label that makes kwok the kubelet of a node: `type=kwok`.
 pub const KWOK_LABEL: (&str, &str) = ("type", "kwok");
-
-const AUDIT_POLICY: &str = include_str!("../audit-policy.yaml");
-const KWOK_STAGES: &str = include_str!("../kwok-stages.yaml");
 
 /// What to start.
 #[derive(Debug, Clone, Default)]
@@ -78,10 +76,14 @@ impl ControlPlane {
         let port = free_port()?;
         let server = format!("https://127.0.0.1:{port}");
 
-        let mut etcd = spawn(dir, "etcd", &tools.etcd, etcd_args(dir, &etcd_url)?)?;
+        let mut etcd = spawn(dir, "etcd", &tools.etcd, components::etcd(dir, &etcd_url)?)?;
         Endpoint::new(&etcd_url, None, None)?.until_ok("/health", &mut etcd, PATIENCE).await?;
-        let mut apiserver =
-            spawn(dir, "kube-apiserver", &tools.apiserver, apiserver_args(dir, &options, &authority, &etcd_url, port)?)?;
+        let mut apiserver = spawn(
+            dir,
+            "kube-apiserver",
+            &tools.apiserver,
+            components::apiserver(dir, &options, &authority, &etcd_url, port)?,
+        )?;
         Endpoint::new(&server, Some(&authority), None)?.until_ok("/readyz", &mut apiserver, PATIENCE).await?;
 
         let user = |name: &str, groups: &[&str]| -> Result<Kubeconfig> {
@@ -97,12 +99,12 @@ impl ControlPlane {
             dir,
             "kube-controller-manager",
             &tools.controller_manager,
-            manager_args(dir, &options, &authority, manager.path(), manager_port)?,
+            components::controller_manager(dir, &options, &authority, manager.path(), manager_port)?,
         )?;
         let kwok_port = free_port()?;
         // kwok is no part of what is tested: it may do what it likes.
         let kwok = user("kwok", &["system:masters"])?;
-        let mut kwok = spawn(dir, "kwok", &tools.kwok, kwok_args(dir, kwok.path(), kwok_port)?)?;
+        let mut kwok = spawn(dir, "kwok", &tools.kwok, components::kwok(dir, kwok.path(), kwok_port)?)?;
 
         Endpoint::new(&format!("https://127.0.0.1:{manager_port}"), Some(&authority), None)?
             .until_ok("/healthz", &mut manager, PATIENCE)
@@ -247,112 +249,4 @@ pub(crate) fn spawn(dir: &Workdir, name: &str, binary: &Path, args: Vec<String>)
         dir.write(format!("logs/{name}.log"), "")?;
     }
     Process::spawn(name, binary, &args, &log)
-}
-
-/// `--name=value` from pairs: the form that every component here reads.
-pub(crate) fn flags<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> Vec<String> {
-    pairs.into_iter().map(|(name, value)| format!("--{name}={value}")).collect()
-}
-
-/// `--feature-gates` if there are any.
-pub(crate) fn feature_gates(options: &Options) -> Option<(&'static str, String)> {
-    let gates: Vec<String> = options.feature_gates.iter().map(|(name, on)| format!("{name}={on}")).collect();
-    (!gates.is_empty()).then(|| ("feature-gates", gates.join(",")))
-}
-
-fn show(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn etcd_args(dir: &Workdir, url: &str) -> Result<Vec<String>> {
-    let peer = format!("http://127.0.0.1:{}", free_port()?);
-    let mut args = flags([
-        ("name", "e2e".to_owned()),
-        ("data-dir", show(&dir.file("etcd"))),
-        ("listen-client-urls", url.to_owned()),
-        ("advertise-client-urls", url.to_owned()),
-        ("listen-peer-urls", peer.clone()),
-        ("initial-advertise-peer-urls", peer.clone()),
-        ("initial-cluster", format!("e2e={peer}")),
-        ("log-level", "warn".to_owned()),
-    ]);
-    // Nobody will want this data after a power cut.
-    args.push("--unsafe-no-fsync".to_owned());
-    Ok(args)
-}
-
-fn apiserver_args(dir: &Workdir, options: &Options, ca: &Authority, etcd: &str, port: u16) -> Result<Vec<String>> {
-    let serving = ca.server(dir, "kube-apiserver")?;
-    // Without an authority for aggregated requests the scheduler cannot read how to authenticate its own callers.
-    let front_proxy = Authority::new(dir, "front-proxy-ca")?;
-    let proxy = front_proxy.client(dir, "front-proxy-client", &[])?;
-    let (public, private) = pki::service_account_key(dir)?;
-    let audit_policy = dir.write("audit-policy.yaml", AUDIT_POLICY)?;
-    let mut args = flags([
-        ("etcd-servers", etcd.to_owned()),
-        ("bind-address", "127.0.0.1".to_owned()),
-        ("advertise-address", "127.0.0.1".to_owned()),
-        ("secure-port", port.to_string()),
-        // A loopback address must not become an endpoint of the kubernetes service, and nobody here looks for one.
-        ("endpoint-reconciler-type", "none".to_owned()),
-        ("service-cluster-ip-range", "10.0.0.0/24".to_owned()),
-        ("tls-cert-file", show(&serving.cert)),
-        ("tls-private-key-file", show(&serving.key)),
-        ("client-ca-file", show(ca.cert())),
-        ("authorization-mode", "Node,RBAC".to_owned()),
-        ("service-account-issuer", "https://kubernetes.default.svc".to_owned()),
-        ("service-account-key-file", show(&public)),
-        ("service-account-signing-key-file", show(&private)),
-        ("requestheader-client-ca-file", show(front_proxy.cert())),
-        ("requestheader-allowed-names", "front-proxy-client".to_owned()),
-        ("requestheader-username-headers", "X-Remote-User".to_owned()),
-        ("requestheader-group-headers", "X-Remote-Group".to_owned()),
-        ("requestheader-extra-headers-prefix", "X-Remote-Extra-".to_owned()),
-        ("proxy-client-cert-file", show(&proxy.cert)),
-        ("proxy-client-key-file", show(&proxy.key)),
-        ("audit-policy-file", show(&audit_policy)),
-        ("audit-log-path", show(&dir.file("audit.log"))),
-        // Open watches are cut after this when the server is told to end; a restart is not to take a minute.
-        ("shutdown-watch-termination-grace-period", "1s".to_owned()),
-        ("profiling", "false".to_owned()),
-    ]);
-    args.extend(flags(feature_gates(options)));
-    if !options.runtime_config.is_empty() {
-        args.extend(flags([("runtime-config", options.runtime_config.join(","))]));
-    }
-    Ok(args)
-}
-
-fn manager_args(dir: &Workdir, options: &Options, ca: &Authority, kubeconfig: &Path, port: u16) -> Result<Vec<String>> {
-    let serving = ca.server(dir, "kube-controller-manager")?;
-    let mut args = flags([
-        ("kubeconfig", show(kubeconfig)),
-        ("authentication-kubeconfig", show(kubeconfig)),
-        ("authorization-kubeconfig", show(kubeconfig)),
-        ("bind-address", "127.0.0.1".to_owned()),
-        ("secure-port", port.to_string()),
-        ("tls-cert-file", show(&serving.cert)),
-        ("tls-private-key-file", show(&serving.key)),
-        ("leader-elect", "false".to_owned()),
-        ("use-service-account-credentials", "true".to_owned()),
-        ("service-account-private-key-file", show(&dir.file("pki/service-account.key"))),
-        ("root-ca-file", show(ca.cert())),
-        ("cluster-signing-cert-file", show(ca.cert())),
-        ("cluster-signing-key-file", show(&ca.files().key)),
-        ("profiling", "false".to_owned()),
-    ]);
-    args.extend(flags(feature_gates(options)));
-    Ok(args)
-}
-
-fn kwok_args(dir: &Workdir, kubeconfig: &Path, port: u16) -> Result<Vec<String>> {
-    let stages = dir.write("kwok-stages.yaml", KWOK_STAGES)?;
-    let (key, value) = KWOK_LABEL;
-    Ok(flags([
-        ("kubeconfig", show(kubeconfig)),
-        ("config", show(&stages)),
-        ("manage-nodes-with-label-selector", format!("{key}={value}")),
-        ("node-lease-duration-seconds", "40".to_owned()),
-        ("server-address", format!("127.0.0.1:{port}")),
-    ]))
 }

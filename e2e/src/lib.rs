@@ -5,6 +5,7 @@
 //! becomes of them. Nothing outlives the test process, however it ends (see [`process`]).
 
 pub mod audit;
+mod components;
 pub mod control_plane;
 pub mod endpoint;
 pub mod kubeconfig;

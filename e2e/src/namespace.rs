@@ -201,7 +201,9 @@ impl Namespace {
             .await?;
         match outcome {
             Ok(message) => Ok(message),
-            Err(node) => bail!("pod {name} was to stay pending and was placed on {node}.\n{}", self.describe(name).await),
+            Err(node) => {
+                bail!("pod {name} was to stay pending and was placed on {node}.\n{}", self.describe(name).await)
+            }
         }
     }
 
@@ -239,7 +241,10 @@ impl Namespace {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.name);
         let mut events = events.list(&ListParams::default()).await.context("cannot list events")?.items;
         events.retain(|event| {
-            event.regarding.as_ref().is_some_and(|it| it.kind.as_deref() == Some("Pod") && it.name.as_deref() == Some(name))
+            event
+                .regarding
+                .as_ref()
+                .is_some_and(|it| it.kind.as_deref() == Some("Pod") && it.name.as_deref() == Some(name))
         });
         events.sort_by(|a, b| a.metadata.creation_timestamp.cmp(&b.metadata.creation_timestamp));
         let line = |event: Event| PodEvent {

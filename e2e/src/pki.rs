@@ -78,9 +78,8 @@ impl Authority {
     fn sign(&self, dir: &Workdir, name: &str, mut params: CertificateParams) -> Result<Identity> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = new_key()?;
-        let cert = params
-            .signed_by(&key, &self.issuer)
-            .with_context(|| format!("cannot sign the certificate of {name}"))?;
+        let cert =
+            params.signed_by(&key, &self.issuer).with_context(|| format!("cannot sign the certificate of {name}"))?;
         Ok(Identity {
             cert: dir.write(format!("pki/{name}.crt"), cert.pem())?,
             key: dir.write(format!("pki/{name}.key"), key.serialize_pem())?,
@@ -91,7 +90,10 @@ impl Authority {
 /// The key that service account tokens are signed with: (public key file, private key file).
 pub fn service_account_key(dir: &Workdir) -> Result<(PathBuf, PathBuf)> {
     let key = new_key()?;
-    Ok((dir.write("pki/service-account.pub", key.public_key_pem())?, dir.write("pki/service-account.key", key.serialize_pem())?))
+    Ok((
+        dir.write("pki/service-account.pub", key.public_key_pem())?,
+        dir.write("pki/service-account.key", key.serialize_pem())?,
+    ))
 }
 
 /// A user's name as a file name: `system:kube-scheduler` has a colon that some tools read as a separator.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::control_plane::{ControlPlane, feature_gates, flags, spawn};
+use crate::components::{feature_gates, flags};
+use crate::control_plane::{ControlPlane, spawn};
 use crate::endpoint::Endpoint;
 use crate::kubeconfig::Kubeconfig;
 use crate::ports::free_port;

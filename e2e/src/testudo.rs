@@ -6,7 +6,8 @@ use std::{env, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::control_plane::{ControlPlane, flags, spawn};
+use crate::components::flags;
+use crate::control_plane::{ControlPlane, spawn};
 use crate::endpoint::Endpoint;
 use crate::kubeconfig::Kubeconfig;
 use crate::pki::Identity;
