@@ -117,6 +117,9 @@ pub(crate) fn controller_manager(
         ("root-ca-file", show(ca.cert())),
         ("cluster-signing-cert-file", show(ca.cert())),
         ("cluster-signing-key-file", show(&ca.files().key)),
+        // The default of 20 requests a second makes the controllers' start, a token for each, take five seconds.
+        ("kube-api-qps", "500".to_owned()),
+        ("kube-api-burst", "1000".to_owned()),
         ("profiling", "false".to_owned()),
     ]);
     args.extend(flags(feature_gates(options)));
