@@ -1,1 +1,34 @@
-//! Harness.
+//! Testudo against a real control plane: a typed harness for end-to-end tests.
+//!
+//! [`ControlPlane`] starts etcd, kube-apiserver, kube-controller-manager and kwok on loopback; [`Scheduler`] and
+//! [`Testudo`] are started, stopped and killed beside it; [`Namespace`] creates nodes and pods and waits for what
+//! becomes of them. Nothing outlives the test process, however it ends (see [`process`]).
+
+pub mod audit;
+mod components;
+pub mod control_plane;
+pub mod endpoint;
+pub mod kubeconfig;
+pub mod manifests;
+pub mod namespace;
+pub mod node;
+pub mod pki;
+pub mod pod;
+pub mod ports;
+pub mod process;
+pub mod scheduler;
+pub mod scheduler_config;
+pub mod testudo;
+pub mod tools;
+pub mod wait;
+pub mod workdir;
+
+pub use control_plane::{ControlPlane, Options};
+pub use kubeconfig::Kubeconfig;
+pub use namespace::Namespace;
+pub use node::node;
+pub use pod::pod;
+pub use scheduler::Scheduler;
+pub use scheduler_config::{Extender, SchedulerConfig};
+pub use testudo::{Testudo, TestudoOptions, Tls};
+pub use tools::Version;

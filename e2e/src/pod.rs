@@ -1,0 +1,128 @@
+//! Pods that ask for devices.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSchedulingGate, PodSpec, ResourceRequirements, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::core::ObjectMeta;
+
+use crate::scheduler_config::SCHEDULER_NAME;
+
+/// Starts a pod of one container, for the scheduler [`SCHEDULER_NAME`], that asks for nothing.
+pub fn pod(name: &str) -> PodBuilder {
+    let container = Container {
+        name: "main".to_owned(),
+        // Never pulled: nothing runs here.
+        image: Some("example.invalid/workload".to_owned()),
+        ..Container::default()
+    };
+    let spec = PodSpec {
+        scheduler_name: Some(SCHEDULER_NAME.to_owned()),
+        automount_service_account_token: Some(false),
+        termination_grace_period_seconds: Some(0),
+        ..PodSpec::default()
+    };
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    PodBuilder { metadata, spec, container, resources: BTreeMap::new(), anywhere: false }
+}
+
+/// A pod that is being described.
+#[derive(Debug, Clone)]
+pub struct PodBuilder {
+    metadata: ObjectMeta,
+    spec: PodSpec,
+    container: Container,
+    resources: BTreeMap<String, Quantity>,
+    pub(crate) anywhere: bool,
+}
+
+impl PodBuilder {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// A request with a limit of the same size, which extended resources must have.
+    pub fn request(mut self, resource: &str, quantity: impl ToString) -> Self {
+        self.resources.insert(resource.to_owned(), Quantity(quantity.to_string()));
+        self
+    }
+
+    /// Whole GPUs.
+    pub fn gpus(self, count: u32) -> Self {
+        self.request("nvidia.com/gpu", count)
+    }
+
+    /// Slices of one MIG profile, as in `mig("3g.20gb", 1)`.
+    pub fn mig(self, profile: &str, count: u32) -> Self {
+        self.request(&format!("nvidia.com/mig-{profile}"), count)
+    }
+
+    /// A node selector.
+    pub fn selector(mut self, key: &str, value: &str) -> Self {
+        self.spec.node_selector.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A toleration of every taint with this key.
+    pub fn toleration(mut self, key: &str) -> Self {
+        let toleration =
+            Toleration { key: Some(key.to_owned()), operator: Some("Exists".to_owned()), ..Toleration::default() };
+        self.spec.tolerations.get_or_insert_default().push(toleration);
+        self
+    }
+
+    /// Another scheduler.
+    pub fn scheduler(mut self, name: &str) -> Self {
+        self.spec.scheduler_name = Some(name.to_owned());
+        self
+    }
+
+    /// A label.
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.metadata.labels.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// An annotation.
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.metadata.annotations.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A priority class, which must exist.
+    pub fn priority_class(mut self, name: &str) -> Self {
+        self.spec.priority_class_name = Some(name.to_owned());
+        self
+    }
+
+    /// A scheduling gate.
+    pub fn gate(mut self, name: &str) -> Self {
+        self.spec.scheduling_gates.get_or_insert_default().push(PodSchedulingGate { name: name.to_owned() });
+        self
+    }
+
+    /// Not bound to the nodes of its scenario (see [`Namespace`](crate::Namespace)).
+    pub fn anywhere(mut self) -> Self {
+        self.anywhere = true;
+        self
+    }
+
+    /// Whatever else the specification needs.
+    pub fn spec(mut self, change: impl FnOnce(&mut PodSpec)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+
+    /// The object.
+    pub fn build(self) -> Pod {
+        let Self { metadata, mut spec, mut container, resources, .. } = self;
+        container.resources = Some(ResourceRequirements {
+            requests: Some(resources.clone()),
+            limits: Some(resources),
+            ..ResourceRequirements::default()
+        });
+        spec.containers.insert(0, container);
+        Pod { metadata, spec: Some(spec), status: None }
+    }
+}

@@ -1,0 +1,225 @@
+//! The `testudo` binary as a process: started, stopped, killed and started again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{env, path::Path};
+
+use anyhow::{Context, Result, bail};
+
+use crate::components::flags;
+use crate::control_plane::{ControlPlane, spawn};
+use crate::endpoint::Endpoint;
+use crate::kubeconfig::Kubeconfig;
+use crate::pki::Identity;
+use crate::ports::free_port;
+use crate::process::Process;
+use crate::scheduler_config::{Extender, ExtenderTls};
+use crate::wait::PATIENCE;
+
+/// How `testudo serve` listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tls {
+    /// Plain HTTP.
+    #[default]
+    Off,
+    /// TLS; anybody may ask.
+    Server,
+    /// TLS, and who asks must show a certificate of the control plane's authority.
+    Mutual,
+}
+
+/// How to start testudo.
+#[derive(Debug, Clone)]
+pub struct TestudoOptions {
+    /// Tells several apart in file names.
+    pub name: String,
+    /// Who it is towards the API server.
+    pub kubeconfig: Kubeconfig,
+    /// The text of the configuration file; `None`: no `--config`.
+    pub config: Option<String>,
+    /// Plain, TLS or mutual TLS.
+    pub tls: Tls,
+    /// Whether `/livez`, `/readyz` and `/metrics` get a plain listener of their own (`--metrics-bind-address`).
+    pub own_metrics_port: bool,
+    /// More arguments of `testudo serve`.
+    pub extra_args: Vec<String>,
+}
+
+impl TestudoOptions {
+    /// Defaults: plain HTTP, one listener, no configuration file.
+    pub fn new(kubeconfig: &Kubeconfig) -> Self {
+        Self {
+            name: "testudo".to_owned(),
+            kubeconfig: kubeconfig.clone(),
+            config: None,
+            tls: Tls::Off,
+            own_metrics_port: false,
+            extra_args: Vec::new(),
+        }
+    }
+
+    /// Another name: every scenario with a testudo of its own needs one.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// A configuration file with this text.
+    pub fn config(mut self, text: impl Into<String>) -> Self {
+        self.config = Some(text.into());
+        self
+    }
+
+    /// TLS or not.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// One more argument.
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.extra_args.push(arg.into());
+        self
+    }
+}
+
+/// A `testudo serve` process; it ends when this is dropped.
+pub struct Testudo {
+    process: Option<Process>,
+    api: Endpoint,
+    metrics: Endpoint,
+    tls: Option<ExtenderTls>,
+    serving: Option<Identity>,
+}
+
+impl Testudo {
+    /// Starts it and waits until `/readyz` answers 200.
+    pub async fn start(cp: &ControlPlane, options: TestudoOptions) -> Result<Self> {
+        let mut testudo = Self::start_unready(cp, options)?;
+        testudo.until_ready().await?;
+        Ok(testudo)
+    }
+
+    /// Starts it and does not wait.
+    pub fn start_unready(cp: &ControlPlane, options: TestudoOptions) -> Result<Self> {
+        let binary = binary()?;
+        let TestudoOptions { name, kubeconfig, config, tls, own_metrics_port, extra_args } = options;
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let mut args = vec!["serve".to_owned()];
+        args.extend(flags([
+            ("kubeconfig", kubeconfig.path().display().to_string()),
+            ("bind-address", address.clone()),
+        ]));
+        if let Some(text) = config {
+            let file = cp.dir().write(format!("{name}-config.yaml"), text)?;
+            args.extend(flags([("config", file.display().to_string())]));
+        }
+        let serving = match tls {
+            Tls::Off => None,
+            Tls::Server | Tls::Mutual => Some(cp.server_identity(&format!("{name}-server"))?),
+        };
+        let client = match tls {
+            Tls::Off | Tls::Server => None,
+            Tls::Mutual => Some(cp.client_identity(&format!("{name}-client"))?),
+        };
+        if let Some(identity) = &serving {
+            args.extend(flags([
+                ("tls-cert-file", identity.cert.display().to_string()),
+                ("tls-private-key-file", identity.key.display().to_string()),
+            ]));
+        }
+        if client.is_some() {
+            args.extend(flags([("client-ca-file", cp.authority().cert().display().to_string())]));
+        }
+        let authority = serving.as_ref().map(|_| cp.authority());
+        let scheme = if serving.is_some() { "https" } else { "http" };
+        let api = Endpoint::new(&format!("{scheme}://{address}"), authority, client.as_ref())?;
+        let metrics = if own_metrics_port {
+            let address = format!("127.0.0.1:{}", free_port()?);
+            args.extend(flags([("metrics-bind-address", address.clone())]));
+            Endpoint::new(&format!("http://{address}"), None, None)?
+        } else {
+            api.clone()
+        };
+        args.extend(extra_args);
+        let tls = serving.is_some().then(|| ExtenderTls { ca_file: cp.authority().cert().to_owned(), client });
+        let process = Some(spawn(cp.dir(), &name, &binary, args)?);
+        Ok(Self { process, api, metrics, tls, serving })
+    }
+
+    /// Waits until `/readyz` answers 200.
+    pub async fn until_ready(&mut self) -> Result<()> {
+        let process = self.process.as_mut().context("testudo is not running")?;
+        self.metrics.until_ok("/readyz", process, PATIENCE).await
+    }
+
+    /// The entry for a scheduler's configuration that calls this testudo.
+    pub fn extender(&self) -> Extender {
+        Extender { tls: self.tls.clone(), ..Extender::new(format!("{}/v1", self.url())) }
+    }
+
+    /// Scheme, host and port of the extender.
+    pub fn url(&self) -> &str {
+        self.api.url()
+    }
+
+    /// Where the verbs are: `api().post("/v1/filter", body)`.
+    pub fn api(&self) -> &Endpoint {
+        &self.api
+    }
+
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    pub fn metrics(&self) -> &Endpoint {
+        &self.metrics
+    }
+
+    /// The serving certificate's files, to change them under a running server.
+    pub fn serving_files(&self) -> Option<&Identity> {
+        self.serving.as_ref()
+    }
+
+    /// The process: its id, its log, and whether it runs.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("testudo is not running")
+    }
+
+    /// Ends it as Kubernetes would, with SIGTERM; an exit status other than 0 is an error.
+    pub async fn stop(&mut self) -> Result<()> {
+        let process = self.process()?;
+        let status = process.stop(Duration::from_secs(30)).await?;
+        if !status.success() {
+            bail!("testudo ended with {status} after SIGTERM. The end of {}", process.log_tail());
+        }
+        Ok(())
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process()?.kill()
+    }
+
+    /// Starts it again after [`stop`](Self::stop) or [`kill`](Self::kill), same arguments and ports, and waits until it
+    /// is ready.
+    pub async fn restart(&mut self) -> Result<()> {
+        let ended = self.process.take().context("testudo was never started")?;
+        self.process = Some(ended.again()?);
+        self.until_ready().await
+    }
+}
+
+/// The binary that is tested: `TESTUDO_BIN`, else the one that cargo has put where it has put this test.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("TESTUDO_BIN").filter(|path| !path.is_empty()).map(PathBuf::from) {
+        if !path.is_file() {
+            bail!("TESTUDO_BIN={} is not a file", path.display());
+        }
+        return Ok(path);
+    }
+    // Tests are in target/<profile>/deps.
+    let test = env::current_exe().context("where is this test's own binary?")?;
+    let path = test.parent().and_then(Path::parent).context("not below a target folder")?.join("testudo");
+    if !path.is_file() {
+        bail!("there is no {}; build it with `cargo build -p testudo`, or set TESTUDO_BIN", path.display());
+    }
+    Ok(path)
+}

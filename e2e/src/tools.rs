@@ -1,0 +1,109 @@
+//! Where the control plane's binaries are: `KUBEBUILDER_ASSETS`, else the cache that `e2e/tools/build.sh` fills.
+
+use std::path::{Path, PathBuf};
+use std::{env, fmt};
+
+use anyhow::{Context, Result, bail};
+
+/// A Kubernetes minor version that `e2e/tools` can build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Version {
+    /// Kubernetes 1.34
+    V1_34,
+    /// Kubernetes 1.35
+    V1_35,
+    /// Kubernetes 1.36
+    #[default]
+    V1_36,
+}
+
+impl Version {
+    /// Every version, oldest first.
+    pub const ALL: [Self; 3] = [Self::V1_34, Self::V1_35, Self::V1_36];
+
+    /// The version that `K8S` in the environment asks for, else the newest.
+    pub fn from_env() -> Result<Self> {
+        let Some(wanted) = env::var("K8S").ok().filter(|wanted| !wanted.is_empty()) else {
+            return Ok(Self::default());
+        };
+        let known = Self::ALL.map(Self::as_str).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|version| version.as_str() == wanted)
+            .with_context(|| format!("K8S={wanted} is not a version that the tests know; there are {known}"))
+    }
+
+    /// `1.36`
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_34 => "1.34",
+            Self::V1_35 => "1.35",
+            Self::V1_36 => "1.36",
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The binaries of one control plane.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// etcd
+    pub etcd: PathBuf,
+    /// kube-apiserver
+    pub apiserver: PathBuf,
+    /// kube-controller-manager
+    pub controller_manager: PathBuf,
+    /// kube-scheduler
+    pub scheduler: PathBuf,
+    /// kwok, which plays the kubelets
+    pub kwok: PathBuf,
+}
+
+impl Tools {
+    /// Finds all binaries for `version`.
+    pub fn find(version: Version) -> Result<Self> {
+        let cache = cache()?;
+        let k8s = cache.join(format!("k8s-{version}"));
+        Ok(Self {
+            etcd: find(&cache.join("etcd"), "etcd", version)?,
+            apiserver: find(&k8s, "kube-apiserver", version)?,
+            controller_manager: find(&k8s, "kube-controller-manager", version)?,
+            scheduler: find(&k8s, "kube-scheduler", version)?,
+            kwok: find(&cache.join("kwok"), "kwok", version)?,
+        })
+    }
+}
+
+/// Whether `KUBEBUILDER_ASSETS` is set: then the version of what runs is not ours to know.
+pub fn has_assets() -> bool {
+    assets().is_some()
+}
+
+fn assets() -> Option<PathBuf> {
+    env::var_os("KUBEBUILDER_ASSETS").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+fn find(built: &Path, name: &str, version: Version) -> Result<PathBuf> {
+    if let Some(asset) = assets().map(|assets| assets.join(name)).filter(|asset| asset.is_file()) {
+        return Ok(asset);
+    }
+    let path = built.join(name);
+    if !path.is_file() {
+        bail!("there is no {} yet; build it with: K8S={version} e2e/tools/build.sh", path.display());
+    }
+    Ok(path)
+}
+
+/// The same rule as in `build.sh`.
+fn cache() -> Result<PathBuf> {
+    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder("TESTUDO_E2E_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("testudo-e2e")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/testudo-e2e")))
+        .context("none of TESTUDO_E2E_CACHE, XDG_CACHE_HOME and HOME is set: where are the binaries?")
+}

@@ -1,0 +1,34 @@
+//! Waiting for something to become true, with a deadline and without guessing how long it takes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How long most things may take. Generous: a busy machine is no reason to fail, and nobody waits longer than needed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often to look.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What one look has found.
+#[derive(Debug)]
+pub enum Look<T> {
+    /// It is there.
+    Done(T),
+    /// Not yet; the text says what was seen instead.
+    NotYet(String),
+}
+
+/// Looks until it is [`Look::Done`]; an error ends the wait at once, the deadline ends it with what was last seen.
+pub async fn until<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Result<Look<T>>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        match look().await? {
+            Look::Done(value) => return Ok(value),
+            Look::NotYet(seen) if start.elapsed() > patience => {
+                bail!("waited {patience:?} for {what}; last seen: {seen}")
+            }
+            Look::NotYet(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Runs scenarios side by side on one control plane, started by the first that needs it and ended after the last.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, anyhow};
+use libtest_mimic::{Arguments, Failed, Trial};
+use testudo_e2e::{ControlPlane, Version};
+use tokio::runtime::Runtime;
+use tokio::sync::{OnceCell, RwLock};
+
+/// No scenario may take longer; every wait inside has a shorter limit and a better message.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// How many scenarios run at a time unless `--test-threads` says otherwise. More than there are cores: they mostly wait.
+const THREADS: usize = 8;
+
+/// Where scenarios are played.
+#[derive(Clone)]
+pub struct Stage {
+    runtime: Arc<Runtime>,
+    control_plane: Arc<OnceCell<Result<Arc<ControlPlane>, String>>>,
+    /// Read by scenarios that bear company, written by those that do not.
+    company: Arc<RwLock<()>>,
+}
+
+impl Stage {
+    /// A scenario as a test; others run beside it, so it keeps to its own namespace and nodes.
+    pub fn scenario<F>(&self, name: &str, play: impl FnOnce(Arc<ControlPlane>) -> F + Send + 'static) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let stage = self.clone();
+        Trial::test(name, move || {
+            stage.runtime.block_on(async {
+                let _beside_others = stage.company.read().await;
+                stage.play(play).await
+            })
+        })
+    }
+
+    /// A scenario that disturbs the whole cluster, as a restart of the API server does: nothing runs beside it.
+    pub fn scenario_alone<F>(&self, name: &str, play: impl FnOnce(Arc<ControlPlane>) -> F + Send + 'static) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let stage = self.clone();
+        Trial::test(name, move || {
+            stage.runtime.block_on(async {
+                let _alone = stage.company.write().await;
+                stage.play(play).await
+            })
+        })
+    }
+
+    async fn play<F>(&self, play: impl FnOnce(Arc<ControlPlane>) -> F) -> Result<(), Failed>
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let outcome = async {
+            let control_plane = self.control_plane().await?;
+            tokio::time::timeout(LIMIT, play(control_plane))
+                .await
+                .with_context(|| format!("the scenario took longer than {LIMIT:?}"))?
+        };
+        outcome.await.map_err(|error| Failed::from(tell(&error)))
+    }
+
+    async fn control_plane(&self) -> Result<Arc<ControlPlane>> {
+        let started = self.control_plane.get_or_init(async || {
+            let start = async { ControlPlane::start(Version::from_env()?).await };
+            // The error is kept as text: it is told to every scenario, and the start is not tried once more for each.
+            start.await.map(Arc::new).map_err(|error| tell(&error))
+        });
+        started.await.clone().map_err(|error| anyhow!(error))
+    }
+}
+
+/// The error and its causes, a line each; a backtrace through the runtime would only hide them.
+fn tell(error: &Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: ")
+}
+
+/// Plays what `scenarios` lists and what the command line selects from it.
+pub fn run(scenarios: impl FnOnce(&Stage) -> Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let runtime = match Runtime::new() {
+        Ok(runtime) => Arc::new(runtime),
+        Err(error) => {
+            eprintln!("cannot start a runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let stage = Stage { runtime, control_plane: Arc::default(), company: Arc::default() };
+    let conclusion = libtest_mimic::run(&arguments, scenarios(&stage));
+    if conclusion.has_failed()
+        && let Some(Ok(control_plane)) = stage.control_plane.get()
+    {
+        control_plane.keep_files();
+    }
+    // Not left to the statics or to the guard: here the folder is removed too, or its path printed.
+    drop(stage);
+    conclusion.exit_code()
+}
