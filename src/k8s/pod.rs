@@ -203,7 +203,7 @@ mod tests {
         let total = requests(json!({
             "initContainers": [
                 {"name": "pull", "resources": {"requests": {"cpu": "4", "memory": "1Gi"}}},
-                {"name": "mesh", "restartPolicy": "Always", "resources": {"requests": {"cpu": "100m"}}},
+                {"name": "mesh", "restartPolicy": "Always", "resources": {"requests": {"cpu": "100m", "nvidia.com/gpu": "1"}}},
             ],
             "containers": [
                 {"name": "a", "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "9", "nvidia.com/gpu": 2}}},
@@ -212,7 +212,7 @@ mod tests {
             ],
             "overhead": {"cpu": "250m"},
         }));
-        let expected = [("cpu", 4250), ("memory", 1 << 30), ("nvidia.com/gpu", 4), ("pods", 1)];
+        let expected = [("cpu", 4250), ("memory", 1 << 30), ("nvidia.com/gpu", 5), ("pods", 1)];
         assert_eq!(total, Resources::from(expected));
     }
 
