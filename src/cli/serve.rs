@@ -152,7 +152,8 @@ async fn stop_signal() -> anyhow::Result<()> {
 fn catalogue(configuration: &Configuration) -> anyhow::Result<Arc<Catalogue>> {
     let builtin = Catalogue::builtin();
     let Some(path) = &configuration.catalogue_file else { return Ok(builtin) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the catalogue {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the catalogue {}", path.display()))?;
     let extended = builtin.extended_with(&text).with_context(|| format!("catalogue {}", path.display()))?;
     Ok(Arc::new(extended))
 }

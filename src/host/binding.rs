@@ -61,7 +61,9 @@ impl Host {
             Refusal::Error(text)
         };
         match pod {
-            None => Err(refuse(format!("pod {key} (uid {uid}) is not known here: neither watched nor filtered lately"))),
+            None => {
+                Err(refuse(format!("pod {key} (uid {uid}) is not known here: neither watched nor filtered lately")))
+            }
             Some(pod) if pod.key != *key => Err(refuse(format!("uid {uid} is that of pod {}, not of {key}", pod.key))),
             Some(pod) => Ok(pod),
         }
