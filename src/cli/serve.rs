@@ -111,7 +111,6 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     }
     let metrics = Metrics::register(&mut registry);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
-    info!(address = %server.address(), metrics = ?server.metrics_address(), mode = ?configuration.mode, "serving");
     tokio::select! {
         () = follow(&host, client) => {}
         result = stop_signal() => result?,
