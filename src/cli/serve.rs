@@ -138,7 +138,7 @@ async fn follow(host: &Host, client: Option<kube::Client>) {
     }
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
+pub(super) async fn stop_signal() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     tokio::select! {
         _ = terminate.recv() => {}
