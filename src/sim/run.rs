@@ -94,7 +94,7 @@ impl Simulation {
         let nodes = fleet(plan.nodes);
         let pods = workload(plan.pods, &mut rng);
         show(&host, &nodes);
-        let scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes, Rng::new(rng.next()));
+        let scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes, Rng::new(rng.number()));
         let (waiting, running) = (vec![], vec![]);
         Ok(Self { host, scheduler, arriving: pods.into_iter(), waiting, running, arrived: 0, placed: 0, rng })
     }
@@ -208,3 +208,7 @@ fn asks(object: &Pod) -> String {
 pub(super) fn short(resource: &str) -> &str {
     resource.rsplit_once('/').map_or(resource, |(_, name)| name)
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
