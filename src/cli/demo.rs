@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -34,11 +34,11 @@ pub struct Args {
     /// How many nodes the fleet has.
     #[arg(long, value_name = "N", default_value_t = fleet::DEFAULT_NODES, value_parser = at_least_one)]
     nodes: usize,
-    /// How many pods come [default: 8 for every node].
+    /// How many pods come [default: 7 for every node].
     #[arg(long, value_name = "N")]
     pods: Option<usize>,
     /// Decides the order of the pods and who finishes when. The same seed gives the same placements.
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_name = "N", default_value_t = 3)]
     seed: u64,
     /// Offer whole nodes and not only their names, as kube-scheduler does with `nodeCacheCapable: false`.
     #[arg(long)]
@@ -253,31 +253,35 @@ impl Screen {
     }
 
     fn summary(&self, summary: &Summary) -> std::io::Result<()> {
-        let heading = |text: &str| self.paint(HEADING, text);
         let seconds = self.started.elapsed().as_secs_f64();
-        self.say(&format!("{}{}", if self.lines { "\n" } else { "" }, heading("What the fleet gives")))?;
-        self.say(&self.pools(&summary.pools))?;
-        self.say(&format!("\n{}", heading("What the extender was asked")))?;
-        self.say(&self.calls(&summary.calls))?;
+        self.chapter("What the fleet gives", &self.pools(&summary.pools))?;
+        self.chapter("What the extender was asked", &self.calls(&summary.calls))?;
         if !summary.waiting.is_empty() {
-            self.say(&format!("\n{}", heading("Who waits, and for what")))?;
-            self.say(&self.waiting(&summary.waiting))?;
+            self.chapter("Who waits, and for what", &self.waiting(&summary.waiting))?;
         }
         let running = summary.placed - summary.finished;
         let waiting = summary.waiting.len();
         let counts =
             format!("{} pods placed ({running} run, {} finished), {waiting} wait", summary.placed, summary.finished);
-        self.say(&format!("\n{}, in {seconds:.1} s.", heading(&counts)))
+        self.say(&format!("\n{}, in {seconds:.1} s.", self.paint(HEADING, &counts)))
+    }
+
+    fn chapter(&self, title: &str, table: &Table) -> std::io::Result<()> {
+        let rows: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        self.say(&format!("\n{}\n{}", self.paint(HEADING, title), rows.join("\n")))
     }
 
     fn table(&self, header: &[&str]) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_NO_BORDERS).set_header(header);
+        table.load_style(TABLE).set_header(header).set_content_arrangement(ContentArrangement::Dynamic);
+        if self.width.is_none() {
+            table.set_width(WIDTH_OF_FILES);
+        }
         table
     }
 
-    fn pools(&self, pools: &[Pool]) -> String {
-        let mut table = self.table(&["pool", "nodes", "resource", "capacity", "used", "free", ""]);
+    fn pools(&self, pools: &[Pool]) -> Table {
+        let mut table = self.table(&["pool", "nodes", "resource", "which are", "capacity", "used", "free", ""]);
         let mut above = "";
         for pool in pools {
             let name = if pool.instance_type == above { "" } else { &pool.instance_type };
@@ -286,36 +290,36 @@ impl Screen {
                 Cell::new(name),
                 number(pool.nodes),
                 Cell::new(&pool.resource),
+                Cell::new(&pool.unit),
                 number(pool.capacity),
                 number(pool.used),
                 number(pool.free),
                 Cell::new(gauge(pool.used, pool.capacity)),
             ]);
         }
-        table.to_string()
+        table
     }
 
-    fn calls(&self, calls: &[Calls]) -> String {
+    fn calls(&self, calls: &[Calls]) -> Table {
         let mut table = self.table(&["verb", "calls", "p50", "p99"]);
-        let milliseconds = |microseconds: u128| Cell::new(format!("{:.2} ms", microseconds as f64 / 1000.0));
-        let right = |cell: Cell| cell.set_alignment(CellAlignment::Right);
+        let time = |microseconds: u128| number(format!("{:.2} ms", microseconds as f64 / 1000.0));
         for calls in calls {
-            let (p50, p99) = (right(milliseconds(calls.p50_us)), right(milliseconds(calls.p99_us)));
-            table.add_row(vec![Cell::new(calls.verb), number(calls.count), p50, p99]);
+            table.add_row(vec![Cell::new(calls.verb), number(calls.count), time(calls.p50_us), time(calls.p99_us)]);
         }
-        table.to_string()
+        table
     }
 
-    fn waiting(&self, waiting: &[Waiting]) -> String {
+    fn waiting(&self, waiting: &[Waiting]) -> Table {
         let mut table = self.table(&["pods", "ask for", "because"]);
         let mut alike: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
         for pod in waiting {
             alike.entry((&pod.asks, &pod.message)).or_default().push(&pod.pod);
         }
-        for ((asks, message), pods) in alike {
+        for ((asks, message), mut pods) in alike {
+            pods.sort_unstable();
             table.add_row(vec![pods.join("\n").as_str(), asks, message]);
         }
-        table.to_string()
+        table
     }
 
     fn invite(&self, address: SocketAddr, nodes: &[String]) -> anyhow::Result<()> {
@@ -343,6 +347,14 @@ impl Screen {
 
 /// Where there is less, the reason has a line of its own.
 const ROOM_FOR_REASON: usize = 50;
+
+/// How wide tables are that nobody sees on a terminal.
+const WIDTH_OF_FILES: u16 = 140;
+
+const TABLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .content_lines(ContentLineStyle::none());
 
 fn number(number: impl ToString) -> Cell {
     Cell::new(number.to_string()).set_alignment(CellAlignment::Right)

@@ -39,7 +39,7 @@ enum Ailment {
 type Kind = (&'static str, &'static str, Form, Ailment);
 
 /// The fleet, mixed so that its beginning is a smaller fleet of the same sort.
-const KINDS: [Kind; 27] = [
+const KINDS: [Kind; 30] = [
     ("p5.48xlarge", "a", Form::WholeGpus, Ailment::None),
     ("p4d.24xlarge", "b", Form::BalancedSlices, Ailment::None),
     ("g6e.48xlarge", "b", Form::WholeGpus, Ailment::None),
@@ -56,6 +56,7 @@ const KINDS: [Kind; 27] = [
     ("m7i.8xlarge", "b", Form::Cpu, Ailment::None),
     ("p6e-gb200.36xlarge", "c", Form::WholeGpus, Ailment::None),
     ("p5.48xlarge", "b", Form::WholeGpus, Ailment::None),
+    ("p4d.24xlarge", "a", Form::BalancedSlices, Ailment::None),
     ("g6e.48xlarge", "b", Form::WholeGpus, Ailment::Cordoned),
     ("p4d.24xlarge", "b", Form::WholeGpus, Ailment::None),
     ("trn2.48xlarge", "c", Form::Neuron, Ailment::None),
@@ -64,8 +65,10 @@ const KINDS: [Kind; 27] = [
     ("g5.12xlarge", "b", Form::WholeGpus, Ailment::Disrupted),
     ("m7i.8xlarge", "c", Form::Cpu, Ailment::None),
     ("p5.48xlarge", "b", Form::WholeGpus, Ailment::None),
+    ("g6e.48xlarge", "a", Form::TimeSliced, Ailment::None),
     ("g6e.48xlarge", "a", Form::WholeGpus, Ailment::None),
     ("p6e-gb200.36xlarge", "c", Form::WholeGpus, Ailment::None),
+    ("g5.12xlarge", "b", Form::Mps, Ailment::None),
     ("m7i.8xlarge", "c", Form::Cpu, Ailment::None),
 ];
 
@@ -73,6 +76,7 @@ const KINDS: [Kind; 27] = [
 const CPU_ONLY: (u32, u32) = (32, 128);
 
 const GPU: &str = "nvidia.com/gpu";
+const ARCH: &str = "kubernetes.io/arch";
 
 /// A fleet of so many nodes; the same for the same number.
 pub fn fleet(nodes: usize) -> Vec<Node> {
@@ -191,7 +195,7 @@ fn place(labels: &mut StringMap, name: &str, instance_type: &str, zone: &str, nu
     let rack = (number - 1) / 4;
     let values = [
         ("kubernetes.io/hostname", name.to_owned()),
-        ("kubernetes.io/arch", if family.ends_with("gb200") { "arm64" } else { "amd64" }.to_owned()),
+        (ARCH, if family.ends_with("gb200") { "arm64" } else { "amd64" }.to_owned()),
         ("node.kubernetes.io/instance-type", instance_type.to_owned()),
         ("topology.kubernetes.io/region", "us-east-1".to_owned()),
         ("topology.kubernetes.io/zone", format!("us-east-1{zone}")),
@@ -206,15 +210,16 @@ fn place(labels: &mut StringMap, name: &str, instance_type: &str, zone: &str, nu
 }
 
 fn taints(instance_type: &str, form: Form, ailment: Ailment) -> Vec<Taint> {
-    let taint = |key: &str| Taint { key: key.into(), value: String::new(), effect: "NoSchedule".into() };
+    let taint = |key: &str, value: &str| Taint { key: key.into(), value: value.into(), effect: "NoSchedule".into() };
     // The smallest GPU nodes carry no taint: there it is testudo alone that keeps pods without GPUs away.
     let reserved = match form {
         Form::Cpu => None,
-        Form::Neuron => Some("aws.amazon.com/neuron"),
-        _ => Some(GPU).filter(|_| !instance_type.starts_with("g5.")),
+        Form::Neuron => Some(taint("aws.amazon.com/neuron", "")),
+        _ => Some(taint(GPU, "")).filter(|_| !instance_type.starts_with("g5.")),
     };
-    let disrupted = (ailment == Ailment::Disrupted).then_some("karpenter.sh/disrupted");
-    reserved.into_iter().chain(disrupted).map(taint).collect()
+    let arm = instance_type.starts_with("p6e").then(|| taint(ARCH, "arm64"));
+    let disrupted = (ailment == Ailment::Disrupted).then(|| taint("karpenter.sh/disrupted", ""));
+    reserved.into_iter().chain(arm).chain(disrupted).collect()
 }
 
 #[cfg(test)]
@@ -260,9 +265,9 @@ mod tests {
         let leaving = |node: &model::node::Node| node.parts.taints.iter().any(|t| t.key == "karpenter.sh/disrupted");
         assert_eq!(names(&leaving), ["g5-12xlarge-b1"]);
         let eight_linked = |node: &model::node::Node| {
-            node.inventory.is_link_complete() && node.inventory.fabric.as_ref().is_some_and(|f| f.len() == 8)
+            node.inventory.is_link_complete() && node.inventory.pool(GPU).is_some_and(|pool| pool.capacity == 8)
         };
-        assert_eq!(names(&eight_linked).len(), 8, "{:?}", names(&eight_linked));
+        assert_eq!(names(&eight_linked).len(), 7, "{:?}", names(&eight_linked));
     }
 
     #[test]

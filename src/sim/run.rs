@@ -82,7 +82,7 @@ pub struct Simulation {
 }
 
 /// Every so many arrivals a pod finishes.
-const FINISH_EVERY: usize = 12;
+const FINISH_EVERY: usize = 10;
 
 impl Simulation {
     /// Makes the fleet and shows it to `host`, whose extender is served at `address`.
@@ -94,7 +94,7 @@ impl Simulation {
         let nodes = fleet(plan.nodes);
         let pods = workload(plan.pods, &mut rng);
         show(&host, &nodes);
-        let scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes, Rng::new(rng.next()));
+        let scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes, Rng::new(rng.number()));
         let (waiting, running) = (vec![], vec![]);
         Ok(Self { host, scheduler, arriving: pods.into_iter(), waiting, running, arrived: 0, placed: 0, rng })
     }
@@ -159,10 +159,17 @@ impl Simulation {
         Ok((event, None))
     }
 
-    /// One of the running pods finishes; those with accelerators do, the others serve for ever.
+    /// One of the running pods finishes: of those that hold what others wait for, if there are any. Pods without
+    /// accelerators serve for ever.
     fn finish_one(&mut self) -> Option<Event> {
-        let eligible = |pod: &Pod| pod.spec.containers.iter().any(|c| !c.resources.limits.is_empty());
-        let candidates: Vec<usize> = (0..self.running.len()).filter(|at| eligible(&self.running[*at].0)).collect();
+        let wanted: BTreeSet<&String> = self.waiting.iter().flat_map(|(pod, _)| extended(pod)).collect();
+        let holders = |which: &dyn Fn(&String) -> bool| -> Vec<usize> {
+            (0..self.running.len()).filter(|at| extended(&self.running[*at].0).any(which)).collect()
+        };
+        let mut candidates = holders(&|name| wanted.contains(name));
+        if candidates.is_empty() {
+            candidates = holders(&|_| true);
+        }
         let at = *candidates.get(self.rng.below(candidates.len().max(1)))?;
         let (pod, node) = self.running.remove(at);
         self.scheduler.forget(&pod, &node);
@@ -193,6 +200,11 @@ fn show(host: &Host, nodes: &[Node]) {
     host.take(applied.chain(listed));
 }
 
+/// The extended resources that a pod asks for.
+fn extended(pod: &Pod) -> impl Iterator<Item = &String> {
+    pod.spec.containers.iter().flat_map(|container| container.resources.limits.keys())
+}
+
 /// What the pod asks for, in short: its accelerators, else its CPUs.
 fn asks(object: &Pod) -> String {
     let demand = pod::decode(object).0.demand;
@@ -208,3 +220,7 @@ fn asks(object: &Pod) -> String {
 pub(super) fn short(resource: &str) -> &str {
     resource.rsplit_once('/').map_or(resource, |(_, name)| name)
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

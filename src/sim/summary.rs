@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use testudo_core::engine::Snapshot;
-use testudo_core::model::resources::ResourceName;
+use testudo_core::model::resources::{ResourceName, Resources};
+use testudo_core::model::taint::TaintPurpose;
 
 use super::client::Latencies;
 
@@ -35,6 +36,8 @@ pub struct Pool {
     pub nodes: usize,
     /// The resource.
     pub resource: String,
+    /// What one of it is there.
+    pub unit: String,
     /// How much there is.
     pub capacity: i64,
     /// How much pods hold.
@@ -82,15 +85,18 @@ impl Summary {
 }
 
 fn pools(snapshot: &Snapshot) -> Vec<Pool> {
-    let mut pools: BTreeMap<(String, String), Pool> = BTreeMap::new();
+    let mut pools: BTreeMap<(String, String, String), Pool> = BTreeMap::new();
     for state in snapshot.nodes() {
         let Some(node) = state.node() else { continue };
+        let leaves = node.parts.taints.iter().any(|taint| taint.purpose() == TaintPurpose::Disruption);
         let instance_type = node.place.instance_type.clone().unwrap_or_default();
-        let mut add = |resource: &str, capacity, used, free| {
-            let pool = pools.entry((instance_type.clone(), resource.to_owned())).or_insert_with(|| Pool {
+        let mut add = |resource: &str, unit: String, capacity, used, free| {
+            let key = (instance_type.clone(), resource.to_owned(), unit);
+            let pool = pools.entry(key).or_insert_with_key(|(instance_type, resource, unit)| Pool {
                 instance_type: instance_type.clone(),
                 nodes: 0,
-                resource: resource.to_owned(),
+                resource: resource.clone(),
+                unit: unit.clone(),
                 capacity: 0,
                 used: 0,
                 free: 0,
@@ -98,17 +104,18 @@ fn pools(snapshot: &Snapshot) -> Vec<Pool> {
             pool.nodes += 1;
             pool.capacity += capacity;
             pool.used += used;
-            pool.free += if node.parts.cordoned { 0 } else { free };
+            pool.free += if node.parts.cordoned || leaves { 0 } else { free };
         };
         for pool in &node.inventory.pools {
             let resource = pool.resource.as_str();
-            add(resource, pool.capacity, state.used().get(resource), state.free_units(pool).max(0));
+            let used = state.used().get(resource);
+            add(resource, pool.unit.to_string(), pool.capacity, used, state.free_units(pool).max(0));
         }
         if !node.inventory.has_accelerators() {
-            let amount =
-                |resources: &testudo_core::model::resources::Resources| resources.get(ResourceName::CPU) / 1000;
-            let (capacity, used) = (amount(&node.parts.capacity), amount(state.used()));
-            add(ResourceName::CPU, capacity, used, (amount(&node.parts.allocatable) - used).max(0));
+            let cpus = |resources: &Resources| resources.get(ResourceName::CPU) / 1000;
+            let (capacity, used) = (cpus(&node.parts.capacity), cpus(state.used()));
+            let free = (cpus(&node.parts.allocatable) - used).max(0);
+            add(ResourceName::CPU, "CPUs".to_owned(), capacity, used, free);
         }
     }
     pools.into_values().collect()

@@ -33,7 +33,7 @@ fn merit(snapshot: &Snapshot, pod: &Pod, choice: &Choice) -> String {
     match next.map(|next| deciding(&best, next)) {
         Some(Criterion::Linked) => format!("{} linked with each other", devices(pod)),
         Some(criterion) if equals == 0 => criterion.to_string(),
-        Some(criterion) => format!("{criterion} (as {equals} equal)"),
+        Some(criterion) => format!("{criterion}, as on {equals} more"),
         None => "all that fit are equal, first by name".to_owned(),
     }
 }
@@ -71,8 +71,11 @@ fn brief(text: &str) -> &str {
     }
     match text {
         "node(s) didn't match Pod's node affinity/selector" => "not selected",
-        "node(s) were unschedulable" => "cordoned",
-        _ => named("node(s) had untolerated ").unwrap_or(text),
+        "node(s) were unschedulable" => "tainted or cordoned",
+        _ if named("node(s) had untolerated taint ").is_some() => "tainted or cordoned",
+        "Insufficient cpu" => "short of CPU",
+        "Insufficient memory" => "short of memory",
+        _ => text,
     }
 }
 
@@ -91,11 +94,12 @@ mod tests {
             ("needs 8 nvidia.com/gpu, node has none", 2),
             ("node(s) didn't match Pod's node affinity/selector", 3),
             ("node(s) had untolerated taint {nvidia.com/gpu: }", 3),
+            ("node(s) were unschedulable", 1),
             ("Insufficient cpu", 1),
         ];
         let refused = refused.map(|(text, count)| (text.to_owned(), count)).into();
-        let expected = "19 refused: 10 too few are free, 3 not selected, 3 taint {nvidia.com/gpu: }, 2 node has none, \
-                        1 Insufficient cpu";
+        let expected = "20 refused: 10 too few are free, 4 tainted or cordoned, 3 not selected, 2 node has none, \
+                        1 short of CPU";
         assert_eq!(refusals(&refused).as_deref(), Some(expected));
         assert_eq!(refusals(&BTreeMap::new()), None);
     }

@@ -6,12 +6,12 @@ use crate::k8s::object::{
 };
 
 /// How many pods there are for each node by default: enough to fill the fleet, and a few more.
-pub const PODS_PER_NODE: usize = 8;
+pub const PODS_PER_NODE: usize = 7;
 
 /// One sort of pod.
 struct Sort {
     name: &'static str,
-    /// How many of every [`total`] pods are of this sort.
+    /// How many there are of this sort, relative to the others.
     share: usize,
     /// What the pod takes beside accelerators: CPUs and GiB.
     plain: (u32, u32),
@@ -35,29 +35,29 @@ const PRODUCT: &str = "nvidia.com/gpu.product";
 
 const SORTS: [Sort; 21] = [
     // Tensor-parallel sets.
-    sort("vllm-llama-405b", 3, (48, 512), Some((GPU, 8)), Some((PRODUCT, "NVIDIA-H100-80GB-HBM3"))),
-    sort("vllm-deepseek-v3", 3, (48, 512), Some((GPU, 8)), Some((PRODUCT, "NVIDIA-H200"))),
+    sort("vllm-llama-405b", 2, (48, 512), Some((GPU, 8)), Some((PRODUCT, "NVIDIA-H100-80GB-HBM3"))),
+    sort("vllm-deepseek-v3", 2, (48, 512), Some((GPU, 8)), Some((PRODUCT, "NVIDIA-H200"))),
     sort("vllm-mixtral-8x22b", 2, (32, 256), Some((GPU, 8)), None),
-    sort("vllm-gpt-oss-120b", 5, (24, 160), Some((GPU, 4)), Some((PRODUCT, "NVIDIA-GB200"))),
-    sort("vllm-qwen-72b", 6, (16, 96), Some((GPU, 4)), None),
-    sort("vllm-llama-70b", 8, (8, 64), Some((GPU, 2)), None),
+    sort("vllm-gpt-oss-120b", 4, (24, 160), Some((GPU, 4)), Some((PRODUCT, "NVIDIA-GB200"))),
+    sort("vllm-qwen-72b", 4, (16, 96), Some((GPU, 4)), None),
+    sort("vllm-llama-70b", 6, (8, 64), Some((GPU, 2)), None),
     // One GPU.
-    sort("vllm-llama-8b", 14, (4, 32), Some((GPU, 1)), None),
-    sort("triton-asr", 6, (4, 16), Some((GPU, 1)), Some((PRODUCT, "NVIDIA-A10G"))),
-    sort("triton-diffusion", 6, (6, 32), Some((GPU, 1)), Some((PRODUCT, "NVIDIA-L40S"))),
+    sort("vllm-llama-8b", 10, (4, 32), Some((GPU, 1)), None),
+    sort("triton-asr", 4, (4, 16), Some((GPU, 1)), Some((PRODUCT, "NVIDIA-A10G"))),
+    sort("triton-diffusion", 5, (6, 32), Some((GPU, 1)), Some((PRODUCT, "NVIDIA-L40S"))),
     // Part of a GPU.
-    sort("embed-small", 18, (2, 8), Some(("nvidia.com/mig-1g.5gb", 1)), None),
-    sort("rerank-base", 7, (3, 12), Some(("nvidia.com/mig-2g.10gb", 1)), None),
-    sort("vllm-phi-mini", 9, (4, 16), Some(("nvidia.com/mig-3g.20gb", 1)), None),
-    sort("guard-classifier", 22, (1, 4), Some((GPU, 1)), Some((PRODUCT, "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"))),
-    sort("notebook", 26, (2, 8), Some(("nvidia.com/gpu.shared", 1)), None),
-    sort("tts-stream", 14, (2, 6), Some((GPU, 1)), Some(("nvidia.com/gpu.sharing-strategy", "mps"))),
+    sort("embed-small", 26, (2, 8), Some(("nvidia.com/mig-1g.5gb", 1)), None),
+    sort("rerank-base", 14, (3, 12), Some(("nvidia.com/mig-2g.10gb", 1)), None),
+    sort("vllm-phi-mini", 14, (4, 16), Some(("nvidia.com/mig-3g.20gb", 1)), None),
+    sort("guard-classifier", 10, (1, 4), Some((GPU, 1)), Some((PRODUCT, "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"))),
+    sort("notebook", 18, (2, 8), Some(("nvidia.com/gpu.shared", 1)), None),
+    sort("tts-stream", 12, (2, 6), Some((GPU, 1)), Some(("nvidia.com/gpu.sharing-strategy", "mps"))),
     // Trainium.
     sort("neuron-llama-70b", 3, (24, 192), Some((NEURON, 8)), None),
     sort("neuron-mistral-7b", 5, (8, 48), Some((NEURON, 2)), None),
     sort("neuron-bert", 10, (2, 8), Some(("aws.amazon.com/neuroncore", 2)), None),
     // No accelerator.
-    sort("gateway", 30, (2, 4), None, None),
+    sort("gateway", 26, (3, 6), None, None),
     // What no node can ever serve.
     sort("vllm-tp16", 1, (64, 512), Some((GPU, 16)), None),
     sort("whole-slice", 1, (8, 64), Some(("nvidia.com/mig-7g.40gb", 1)), None),
@@ -97,15 +97,17 @@ fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
         requests: amounts(plain.into_iter().chain(accelerator.clone()).collect()),
         limits: amounts(accelerator.into_iter().collect()),
     };
-    // What the admission plugin ExtendedResourceToleration adds.
+    // What the admission plugin ExtendedResourceToleration adds, and what an image for both architectures carries.
     let of_taint = |(name, _): (&str, u32)| if name.starts_with("nvidia") { GPU } else { NEURON };
-    let toleration = sort.accelerator.map(of_taint).map(|key| Toleration {
+    let arm = sort.selector.filter(|(_, value)| *value == "NVIDIA-GB200").map(|_| "kubernetes.io/arch");
+    let tolerated = sort.accelerator.map(of_taint).into_iter().chain(arm);
+    let tolerations = tolerated.map(|key| Toleration {
         key: Some(key.into()),
         operator: Some("Exists".into()),
         effect: Some("NoSchedule".into()),
         ..Toleration::default()
     });
-    let (high, low) = (rng.next(), rng.next());
+    let (high, low) = (rng.number(), rng.number());
     Pod {
         metadata: Metadata {
             name: format!("{}-{number}", sort.name),
@@ -125,7 +127,7 @@ fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
             scheduler_name: Some("testudo-scheduler".into()),
             priority: Some(0),
             node_selector: sort.selector.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-            tolerations: toleration.into_iter().collect(),
+            tolerations: tolerations.collect(),
             containers: vec![Container { name: "server".into(), resources, ..Container::default() }],
             ..PodSpec::default()
         },
