@@ -387,3 +387,21 @@ impl From<Candidate> for MetaVictims {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_beyond_the_limit_are_counted_and_not_kept() {
+        let read = |body: &'static str| {
+            let args = ReadExtenderArgs { max_nodes: 2 };
+            args.deserialize(&mut serde_json::Deserializer::from_str(body)).unwrap()
+        };
+        let names = read(r#"{"NodeNames":["a","b","c","d"]}"#).node_names.unwrap();
+        assert_eq!((names.items.as_slice(), names.total), (&["a".into(), "b".into()][..], 4));
+        assert!(matches!(names.items[0], Cow::Borrowed(_)), "a name without escapes is not copied");
+        let nodes = read(r#"{"Nodes":{"items":[{},{},{}]}}"#).nodes.unwrap();
+        assert_eq!((nodes.items.len(), nodes.total), (2, 3));
+    }
+}

@@ -107,7 +107,8 @@ fn serve(options: ServerOptions) -> Served {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let running = start(Arc::clone(&fake), options, metrics, Arc::new(registry)).unwrap();
-    Served { running, fake, client: reqwest::Client::new() }
+    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(30)).build().unwrap();
+    Served { running, fake, client }
 }
 
 impl Served {
