@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use testudo_core::engine::{Exclusion, Policy};
 use testudo_core::model::selector::{Operator, Requirement};
+use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
 /// `apiVersion` of the file.
@@ -214,14 +215,9 @@ impl Configuration {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let configuration: Self = serde_saphyr::from_str(text).map_err(|error| {
-            let at = error.location();
-            ConfigError::Form {
-                path: path.to_path_buf(),
-                line: at.map_or(1, |at| at.line()),
-                column: at.map_or(1, |at| at.column()),
-                message: error.without_snippet().to_string(),
-            }
+        let configuration: Self = yaml::read(text).map_err(|error| {
+            let YamlError { line, column, message } = error;
+            ConfigError::Form { path: path.to_path_buf(), line, column, message }
         })?;
         let invalid = |message| ConfigError::Invalid { path: path.to_path_buf(), message };
         configuration.validate().map_err(invalid)?;

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod engine;
 pub mod model;
 pub mod placement;
+pub mod yaml;
 
 #[cfg(test)]
 mod testing;

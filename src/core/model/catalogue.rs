@@ -14,6 +14,7 @@ use thiserror::Error;
 use super::fabric::Fabric;
 use super::mig::MigGeometry;
 use super::product::{Product, ProductForm, ProductLabel};
+use crate::yaml::{self, YamlError};
 
 static BUILTIN: LazyLock<Arc<Catalogue>> = LazyLock::new(|| {
     let built = Catalogue::parse(include_str!("catalogue.yaml"));
@@ -69,15 +70,8 @@ pub struct ResolvedProduct {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CatalogueError {
     /// Not YAML, or not of the catalogue's form: unknown field, wrong type, number out of range.
-    #[error("line {line}, column {column}: {message}")]
-    Form {
-        /// Line, from 1.
-        line: u64,
-        /// Column, from 1.
-        column: u64,
-        /// What is wrong.
-        message: String,
-    },
+    #[error(transparent)]
+    Form(#[from] YamlError),
     /// An entry contradicts itself or another one.
     #[error("{section} {name}: {problem}")]
     Entry {
@@ -116,7 +110,7 @@ impl Catalogue {
     /// # Errors
     /// When the file cannot be used; the error names the line or the entry.
     pub fn parse(yaml: &str) -> Result<Catalogue, CatalogueError> {
-        resolve::catalogue(read(yaml)?)
+        resolve::catalogue(yaml::read(yaml)?)
     }
 
     /// This catalogue with a file's entries added; an entry of the same name is replaced.
@@ -124,7 +118,7 @@ impl Catalogue {
     /// # Errors
     /// As [`Catalogue::parse`].
     pub fn extended_with(&self, yaml: &str) -> Result<Catalogue, CatalogueError> {
-        resolve::catalogue(self.file.clone().merged_with(read(yaml)?))
+        resolve::catalogue(self.file.clone().merged_with(yaml::read(yaml)?))
     }
 
     /// All products, by name.
@@ -183,17 +177,6 @@ impl Catalogue {
     pub fn default_fabric(&self, product: &Product, count: usize) -> Option<&Arc<Fabric>> {
         self.default_fabrics.get(&(product.switch_bandwidth(), count))
     }
-}
-
-fn read(yaml: &str) -> Result<table::File, CatalogueError> {
-    serde_saphyr::from_str(yaml).map_err(|error| {
-        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let message = error.without_snippet().to_string();
-        // The place is said once, in front.
-        let place = format!(" at line {line}, column {column}");
-        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
-        CatalogueError::Form { line, column, message }
-    })
 }
 
 /// Whether a text fits a pattern in which `*` stands for any text.

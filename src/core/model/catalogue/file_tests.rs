@@ -45,7 +45,7 @@ machines:
 #[test]
 fn files_of_the_wrong_form_are_refused_with_their_place() {
     let place = |yaml: &str| match Catalogue::parse(yaml) {
-        Err(CatalogueError::Form { line, column, message }) => (line, column, message),
+        Err(CatalogueError::Form(YamlError { line, column, message })) => (line, column, message),
         other => panic!("{yaml}: {other:?}"),
     };
     let (line, column, message) = place("machines:\n  m1: {accelerator: T4, count: 1, gpus: 2}\n");
