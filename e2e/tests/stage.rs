@@ -10,6 +10,8 @@ use testudo_e2e::{ControlPlane, Version};
 use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, RwLock};
 
+use crate::deployed::Deployed;
+
 /// No scenario may take longer; every wait inside has a shorter limit and a better message.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -20,6 +22,8 @@ const THREADS: usize = 8;
 #[derive(Clone)]
 pub struct Stage {
     runtime: Arc<Runtime>,
+    deployed: Arc<OnceCell<Result<Arc<Deployed>, String>>>,
+    // After `deployed`: dropped after it.
     control_plane: Arc<OnceCell<Result<Arc<ControlPlane>, String>>>,
     /// Read by scenarios that bear company, written by those that do not.
     company: Arc<RwLock<()>>,
@@ -54,6 +58,24 @@ impl Stage {
         })
     }
 
+    /// A scenario with what `deploy/` ships.
+    pub fn deployed<F>(&self, name: &str, play: impl FnOnce(Arc<Deployed>) -> F + Send + 'static) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let stage = self.clone();
+        self.scenario(name, async move |_| play(stage.deployment().await?).await)
+    }
+
+    /// The same, and nothing runs beside it.
+    pub fn deployed_alone<F>(&self, name: &str, play: impl FnOnce(Arc<Deployed>) -> F + Send + 'static) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let stage = self.clone();
+        self.scenario_alone(name, async move |_| play(stage.deployment().await?).await)
+    }
+
     async fn play<F>(&self, play: impl FnOnce(Arc<ControlPlane>) -> F) -> Result<(), Failed>
     where
         F: Future<Output = Result<()>>,
@@ -65,6 +87,14 @@ impl Stage {
                 .with_context(|| format!("the scenario took longer than {LIMIT:?}"))?
         };
         outcome.await.map_err(|error| Failed::from(tell(&error)))
+    }
+
+    async fn deployment(&self) -> Result<Arc<Deployed>> {
+        let control_plane = self.control_plane().await?;
+        let deployed = self
+            .deployed
+            .get_or_init(async || Deployed::apply(control_plane).await.map(Arc::new).map_err(|error| tell(&error)));
+        deployed.await.clone().map_err(|error| anyhow!(error))
     }
 
     async fn control_plane(&self) -> Result<Arc<ControlPlane>> {
@@ -93,7 +123,7 @@ pub fn run(scenarios: impl FnOnce(&Stage) -> Vec<Trial>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let stage = Stage { runtime, control_plane: Arc::default(), company: Arc::default() };
+    let stage = Stage { runtime, deployed: Arc::default(), control_plane: Arc::default(), company: Arc::default() };
     let conclusion = libtest_mimic::run(&arguments, scenarios(&stage));
     if conclusion.has_failed()
         && let Some(Ok(control_plane)) = stage.control_plane.get()
