@@ -191,7 +191,9 @@ impl PodExplanation {
             writeln!(out, "Asks for {}", asked.join(", "))?;
         }
         match &self.bound_to {
-            Some(node) => writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", self.nodes.len())?,
+            Some(node) => {
+                writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", self.nodes.len())?
+            }
             None => writeln!(out, "Fits on {fitting} of {} nodes", self.nodes.len())?,
         }
         let mut table = table();
@@ -293,7 +295,8 @@ impl NodeExplanation {
         if let Some(clique) = &self.clique {
             writeln!(out, "  clique    {clique}")?;
         }
-        let links = if self.link_complete { "all devices are linked" } else { "not all devices are linked and healthy" };
+        let links =
+            if self.link_complete { "all devices are linked" } else { "not all devices are linked and healthy" };
         writeln!(out, "  links     {links}")?;
         for taint in &self.taints {
             writeln!(out, "  taint     {taint}")?;
@@ -319,6 +322,6 @@ impl NodeExplanation {
 /// Columns without lines, as kubectl writes them.
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }

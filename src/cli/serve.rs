@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Context;
 use prometheus_client::registry::Registry;
 use testudo_core::model::catalogue::Catalogue;
-use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -17,6 +16,7 @@ use super::Outcome;
 use super::source::Source;
 use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
+use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
 use crate::host::{Bindings, Host};
 use crate::k8s::bind::Binder;
@@ -100,8 +100,8 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         None => Bindings::OwnCopy,
         Some(client) => Bindings::Cluster {
             binder: Binder::new(client.clone()),
-            runtime: Handle::current(),
-            timeout: configuration.extender.bind_timeout,
+            // The answer must still reach kube-scheduler.
+            timeout: configuration.extender.bind_timeout.mul_f64(0.9),
         },
     };
     let host = Arc::new(Host::new(configuration.policy(), configuration.mode, catalogue, bindings, &mut registry));
@@ -109,8 +109,9 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
-    let server = extender::start(Arc::clone(&host), server_options(&configuration), registry)?;
-    info!(address = %server.local_addr(), mode = ?configuration.mode, "serving");
+    let metrics = Metrics::register(&mut registry);
+    let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
+    info!(address = %server.address(), metrics = ?server.metrics_address(), mode = ?configuration.mode, "serving");
     tokio::select! {
         () = follow(&host, client) => {}
         result = stop_signal() => result?,
@@ -151,7 +152,8 @@ async fn stop_signal() -> anyhow::Result<()> {
 fn catalogue(configuration: &Configuration) -> anyhow::Result<Arc<Catalogue>> {
     let builtin = Catalogue::builtin();
     let Some(path) = &configuration.catalogue_file else { return Ok(builtin) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the catalogue {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the catalogue {}", path.display()))?;
     let extended = builtin.extended_with(&text).with_context(|| format!("catalogue {}", path.display()))?;
     Ok(Arc::new(extended))
 }
@@ -162,9 +164,8 @@ fn server_options(configuration: &Configuration) -> ServerOptions {
         warn!(address = %extender.bind_address, "plain HTTP beyond this machine: set extender.tls");
     }
     let tls = extender.tls.as_ref().map(|tls| TlsOptions {
-        cert_file: tls.cert_file.clone(),
-        key_file: tls.key_file.clone(),
         client_ca_file: tls.client_ca_file.clone(),
+        ..TlsOptions::new(&tls.cert_file, &tls.key_file)
     });
     ServerOptions {
         bind_address: extender.bind_address,

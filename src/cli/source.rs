@@ -37,7 +37,9 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.files.as_slice() {
             [] => f.write_str("the cluster"),
-            files => write!(f, "{}", files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")),
+            files => {
+                write!(f, "{}", files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", "))
+            }
         }
     }
 }
@@ -77,7 +79,9 @@ impl Source {
             Some(manifests) => host.take_manifests(manifests),
             None => {
                 let listing = list(&host, self.connect().await?);
-                timeout(LIST_TIMEOUT, listing).await.context("the cluster has not listed its nodes and pods in 60 s")?;
+                timeout(LIST_TIMEOUT, listing)
+                    .await
+                    .context("the cluster has not listed its nodes and pods in 60 s")?;
             }
         }
         Ok(host)

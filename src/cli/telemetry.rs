@@ -19,7 +19,7 @@ pub struct LogArgs {
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub logging_format: LogFormat,
     /// What is logged: error, warn, info, debug or trace, also by module (`info,testudo::host=debug`).
-    #[arg(long, env = "TESTUDO_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, default_value = "info", value_name = "FILTER")]
     pub log_level: String,
 }
 

@@ -24,7 +24,8 @@ impl Extender for Host {
             return Ok(vec![NodeVerdict::Fits; offer.len()]);
         }
         let mut tally = Tally::default();
-        let verdicts: Vec<NodeVerdict> = self.judged(&snapshot, &pod, offer).map(|verdict| tally.note(verdict)).collect();
+        let verdicts: Vec<NodeVerdict> =
+            self.judged(&snapshot, &pod, offer).map(|verdict| tally.note(verdict)).collect();
         self.metrics.filtered(&tally.0);
         debug!(pod = %pod.key, offered = offer.len(), fit = tally.fitting(), "filtered");
         if self.mode == Mode::Enforce {
@@ -96,7 +97,12 @@ impl Host {
     }
 
     /// The verdicts on the nodes of an offer, in its order.
-    fn judged<'a>(&'a self, snapshot: &'a Snapshot, pod: &Pod, offer: &'a Offer<'_>) -> impl Iterator<Item = Verdict> + 'a {
+    fn judged<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        pod: &Pod,
+        offer: &'a Offer<'_>,
+    ) -> impl Iterator<Item = Verdict> + 'a {
         let judgement = snapshot.judge(pod);
         (0..offer.len()).map(move |at| self.verdict(snapshot, &judgement, offer, at))
     }

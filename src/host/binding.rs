@@ -6,7 +6,6 @@ use std::time::Duration;
 use testudo_core::engine::Change;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -21,8 +20,6 @@ pub enum Bindings {
     Cluster {
         /// Writes them.
         binder: Binder,
-        /// Where that runs: not on the thread that answers the request, so that it goes on when the caller hangs up.
-        runtime: Handle,
         /// For how long at most.
         timeout: Duration,
     },
@@ -42,16 +39,14 @@ impl Host {
                 self.apply([Change::PodApplied(Pod { stage: Stage::Bound(node.clone()), ..Pod::clone(&pod) })]);
                 BindOutcome::Bound
             }
-            Bindings::Cluster { binder, runtime, timeout } => {
+            Bindings::Cluster { binder, timeout } => {
                 let request = bind::Binding {
                     namespace: binding.pod_namespace,
                     name: binding.pod_name,
                     uid: binding.pod_uid,
                     node: binding.node,
                 };
-                let (binder, deadline) = (binder.clone(), Instant::now() + *timeout);
-                let written = runtime.spawn(async move { binder.bind(&request, deadline).await });
-                written.await.unwrap_or_else(|error| BindOutcome::Unknown { message: error.to_string() })
+                binder.bind(&request, Instant::now() + *timeout).await
             }
         };
         self.settle(&pod, &node, outcome)
@@ -66,7 +61,9 @@ impl Host {
             Refusal::Error(text)
         };
         match pod {
-            None => Err(refuse(format!("pod {key} (uid {uid}) is not known here: neither watched nor filtered lately"))),
+            None => {
+                Err(refuse(format!("pod {key} (uid {uid}) is not known here: neither watched nor filtered lately")))
+            }
             Some(pod) if pod.key != *key => Err(refuse(format!("uid {uid} is that of pod {}, not of {key}", pod.key))),
             Some(pod) => Ok(pod),
         }

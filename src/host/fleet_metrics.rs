@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::gauge::Gauge;
 use testudo_core::engine::Snapshot;
 use testudo_core::model::resources::ResourceName;
@@ -60,7 +60,8 @@ impl Collector for FleetMetrics {
         for (resource, units) in units {
             let states = [("capacity", units.capacity), ("allocatable", units.allocatable), ("used", units.used)];
             for (state, amount) in states {
-                let labels = vec![("resource".to_owned(), resource.to_string()), ("state".to_owned(), state.to_owned())];
+                let labels =
+                    vec![("resource".to_owned(), resource.to_string()), ("state".to_owned(), state.to_owned())];
                 family.get_or_create(&labels).set(amount);
             }
         }

@@ -49,7 +49,13 @@ pub struct Host {
 
 impl Host {
     /// A host that knows nothing yet. Its metrics are registered in `registry`.
-    pub fn new(policy: Policy, mode: Mode, catalogue: Arc<Catalogue>, bindings: Bindings, registry: &mut Registry) -> Self {
+    pub fn new(
+        policy: Policy,
+        mode: Mode,
+        catalogue: Arc<Catalogue>,
+        bindings: Bindings,
+        registry: &mut Registry,
+    ) -> Self {
         let engine = Engine::new(policy);
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));

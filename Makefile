@@ -1,0 +1,57 @@
+# One command builds what is missing and runs everything: make test.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Which Kubernetes the end-to-end tests run: 1.34, 1.35 or 1.36.
+K8S ?= 1.36
+export K8S
+
+# stage NAME,COMMAND: runs a stage of the tests and prints how long it took.
+define stage
+	@printf '\n=== %s\n' "$(1)"; start=$$(date +%s); $(2); \
+	printf '=== %s: %d s\n' "$(1)" $$(( $$(date +%s) - start ))
+endef
+
+.PHONY: help
+help: ## Say what there is
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: tools
+tools: ## Check that Rust and Go are there
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer (https://rustup.rs)"; exit 1; }
+	@cargo fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt"; exit 1; }
+	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy"; exit 1; }
+	@[ -n "$${KUBEBUILDER_ASSETS:-}" ] || command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer" \
+	    "(https://go.dev/dl), it builds the control plane of the end-to-end tests"; exit 1; }
+
+.PHONY: build
+build: ## Build the program
+	cargo build --locked
+
+.PHONY: demo
+demo: ## Watch it place pods on an embedded fleet
+	@cargo run --locked --quiet -- demo
+
+.PHONY: test
+test: tools ## Everything that a change must pass
+	$(call stage,format,cargo fmt --all --check)
+	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
+	$(call stage,unit and property tests,cargo test --locked --workspace --exclude testudo-e2e)
+	$(call stage,control plane $(K8S),e2e/tools/build.sh)
+	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e)
+
+.PHONY: test-all
+test-all: test ## The same, and the end-to-end tests on every supported Kubernetes
+	$(call stage,end-to-end on 1.34,$(MAKE) e2e K8S=1.34)
+	$(call stage,end-to-end on 1.35,$(MAKE) e2e K8S=1.35)
+
+.PHONY: e2e
+e2e: tools ## End-to-end tests on a real control plane: make e2e K8S=1.34
+	e2e/tools/build.sh
+	cargo build --locked
+	cargo test --locked -p testudo-e2e
+
+.PHONY: bench
+bench: ## Benchmarks, each beside its reference
+	cargo bench --locked

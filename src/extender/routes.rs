@@ -1,0 +1,169 @@
+//! What is served where, and how a body is read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{BytesMut, Data, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures::StreamExt;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::answer::{Answer, Answers};
+use super::metrics::{BadRequest, Verb};
+use super::{Binding, Extender, Refusal};
+
+/// As much is set aside for a body before it comes, whatever it says about its length.
+const BODY_RESERVE_BYTES: usize = 1 << 20;
+
+/// What the handlers of all workers share.
+pub(super) struct Shared<E> {
+    pub answers: Answers<E>,
+    pub registry: Arc<Registry>,
+    /// Where binds run, so that they depend neither on a worker nor on the caller's patience.
+    pub runtime: Handle,
+    pub body_limit_bytes: usize,
+    pub request_timeout: Duration,
+    pub bind_timeout: Duration,
+}
+
+pub(super) fn verbs<E: Extender>(config: &mut ServiceConfig) {
+    config.route("/v1/{verb}", web::to(verb::<E>));
+}
+
+pub(super) fn health<E: Extender>(config: &mut ServiceConfig) {
+    config.route("/livez", web::get().to(livez));
+    config.route("/readyz", web::get().to(readyz::<E>));
+}
+
+pub(super) fn metrics<E: Extender>(config: &mut ServiceConfig) {
+    config.route("/metrics", web::get().to(exposition::<E>));
+}
+
+pub(super) async fn not_found<E: Extender>(request: HttpRequest, shared: Data<Shared<E>>) -> HttpResponse {
+    unknown(&shared, request.path())
+}
+
+fn unknown<E: Extender>(shared: &Shared<E>, path: &str) -> HttpResponse {
+    shared.answers.metrics.bad_request(BadRequest::UnknownVerb);
+    let verbs = Verb::ALL.map(|verb| format!("POST /v1/{verb}")).join(", ");
+    respond(Answer::text(404, format!("testudo: nothing is served at {path:?}; the verbs are {verbs}")))
+}
+
+async fn verb<E: Extender>(request: HttpRequest, payload: Payload, shared: Data<Shared<E>>) -> HttpResponse {
+    let asked = request.match_info().query("verb");
+    let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str() == asked) else {
+        return unknown(&shared, request.path());
+    };
+    let in_flight = shared.answers.metrics.start(verb);
+    let answer = if request.method() == Method::POST {
+        match timeout(shared.request_timeout, read(&request, payload, shared.body_limit_bytes)).await {
+            Ok(Ok(body)) => decide(verb, &body, &shared).await,
+            Ok(Err((status, reason, text))) => unread(&shared, status, reason, text),
+            Err(_) => {
+                let text = format!("the body did not arrive within {:?}", shared.request_timeout);
+                unread(&shared, 408, BadRequest::BodyTooSlow, text)
+            }
+        }
+    } else {
+        unread(&shared, 405, BadRequest::WrongMethod, format!("{verb} takes POST, not {}", request.method()))
+    };
+    in_flight.answered(answer.status);
+    respond(answer)
+}
+
+fn unread<E: Extender>(shared: &Shared<E>, status: u16, reason: BadRequest, text: String) -> Answer {
+    shared.answers.metrics.bad_request(reason);
+    Answer::text(status, format!("testudo: {text}"))
+}
+
+async fn read(
+    request: &HttpRequest,
+    mut payload: Payload,
+    limit: usize,
+) -> Result<BytesMut, (u16, BadRequest, String)> {
+    let too_large = |bytes: String| {
+        let text =
+            format!("the body has {bytes} bytes, the limit is {limit}; with nodeCacheCapable: true it is smaller");
+        (413, BadRequest::BodyTooLarge, text)
+    };
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced: usize = announced.unwrap_or(0);
+    if announced > limit {
+        return Err(too_large(announced.to_string()));
+    }
+    let mut body = BytesMut::with_capacity(announced.min(BODY_RESERVE_BYTES));
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| (400, BadRequest::BodyBroken, format!("the body breaks off: {error}")))?;
+        if body.len() + chunk.len() > limit {
+            return Err(too_large(format!("more than {limit}")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+async fn decide<E: Extender>(verb: Verb, body: &[u8], shared: &Shared<E>) -> Answer {
+    match verb {
+        Verb::Filter => shared.answers.filter(body),
+        Verb::Prioritize => shared.answers.prioritize(body),
+        Verb::Preempt => shared.answers.preempt(body),
+        Verb::Bind => match shared.answers.binding(body) {
+            Ok(binding) => bind(binding, shared).await,
+            Err(answer) => answer,
+        },
+    }
+}
+
+async fn bind<E: Extender>(binding: Binding, shared: &Shared<E>) -> Answer {
+    let extender = Arc::clone(&shared.answers.extender);
+    let limit = shared.bind_timeout;
+    let task = shared.runtime.spawn(async move {
+        let late = |_| Err(Refusal::Error(format!("testudo: not bound within {limit:?}")));
+        timeout(limit, extender.bind(binding)).await.unwrap_or_else(late)
+    });
+    match task.await {
+        Ok(outcome) => shared.answers.bound(outcome),
+        Err(error) => match error.try_into_panic() {
+            Ok(cause) => shared.answers.panicked(Verb::Bind, &*cause),
+            Err(_) => shared.answers.bound(Err(Refusal::Unavailable("testudo: shutting down".into()))),
+        },
+    }
+}
+
+fn respond(answer: Answer) -> HttpResponse {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    response.content_type(if answer.json { "application/json" } else { "text/plain; charset=utf-8" });
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.insert_header((header::ALLOW, "POST"));
+    }
+    response.body(answer.body)
+}
+
+async fn livez() -> HttpResponse {
+    respond(Answer::text(200, "ok"))
+}
+
+async fn readyz<E: Extender>(request: HttpRequest, shared: Data<Shared<E>>) -> HttpResponse {
+    let verbose = request.query_string().split('&').any(|part| part == "verbose" || part.starts_with("verbose="));
+    respond(match (shared.answers.extender.ready(), verbose) {
+        (Ok(()), false) => Answer::text(200, "ok"),
+        (Ok(()), true) => Answer::text(200, "[+]extender ok\nreadyz check passed\n"),
+        (Err(why), false) => Answer::text(503, why),
+        (Err(why), true) => Answer::text(503, format!("[-]extender failed: {why}\nreadyz check failed\n")),
+    })
+}
+
+async fn exposition<E: Extender>(shared: Data<Shared<E>>) -> HttpResponse {
+    let mut text = String::new();
+    match encode(&mut text, &shared.registry) {
+        Ok(()) => {
+            HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text)
+        }
+        Err(error) => respond(Answer::text(500, format!("testudo: metrics cannot be written: {error}"))),
+    }
+}

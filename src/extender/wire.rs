@@ -1,0 +1,364 @@
+//! The types on the wire.
+//!
+//! The Go types have no JSON tags: their keys are the Go names, and Go reads them in any case. So does this; it writes
+//! the exact ones. `null` is read as absent, unknown keys are passed over, the last of several equal keys counts.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Binding, Candidate, NodeVerdict, Offer};
+use crate::k8s::object::{Pod, null_as_default};
+
+/// What filter and prioritize are asked (`ExtenderArgs`).
+#[derive(Debug, Default)]
+pub struct ExtenderArgs<'a> {
+    /// The pod to place.
+    pub pod: Option<Pod>,
+    /// The offer as whole nodes, each still as it came.
+    pub nodes: Option<Counted<&'a RawValue>>,
+    /// The offer as names.
+    pub node_names: Option<Counted<Cow<'a, str>>>,
+}
+
+/// A list of which only so many items are kept as were asked for.
+#[derive(Debug)]
+pub struct Counted<T> {
+    /// The items that were kept; `null` among them is left out.
+    pub items: Vec<T>,
+    /// How many there were.
+    pub total: usize,
+}
+
+/// Reads [`ExtenderArgs`] and keeps at most `max_nodes` nodes, however many a body packs into its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadExtenderArgs {
+    /// How many nodes are kept.
+    pub max_nodes: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for ReadExtenderArgs {
+    type Value = ExtenderArgs<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ReadExtenderArgs {
+    type Value = ExtenderArgs<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with Pod and either Nodes or NodeNames")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut args = ExtenderArgs::default();
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            if key.is("Pod") {
+                args.pod = map.next_value()?;
+            } else if key.is("Nodes") {
+                args.nodes = map.next_value_seed(ReadNodeList(self.max_nodes))?;
+            } else if key.is("NodeNames") {
+                let names = map.next_value_seed(ReadList::<Key<'de>>::new(self.max_nodes, "an array of node names"))?;
+                args.node_names = names.map(|list| Counted {
+                    items: list.items.into_iter().map(|name| name.0).collect(),
+                    total: list.total,
+                });
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(args)
+    }
+}
+
+/// A string that is borrowed from the body unless it has escapes in it. (A `Vec<Cow<str>>` would copy every one.)
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Key<'_> {
+    fn is(&self, name: &str) -> bool {
+        self.0.eq_ignore_ascii_case(name)
+    }
+}
+
+/// A `NodeList`: its `items` are read, the rest is passed over.
+struct ReadNodeList(usize);
+
+impl<'de> DeserializeSeed<'de> for ReadNodeList {
+    type Value = Option<Counted<&'de RawValue>>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ReadNodeList {
+    type Value = Option<Counted<&'de RawValue>>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of nodes: an object with items")
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut nodes = None;
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            if key.is("items") {
+                nodes = map.next_value_seed(ReadList::new(self.0, "an array of nodes"))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Some(nodes.unwrap_or(Counted { items: Vec::new(), total: 0 })))
+    }
+}
+
+struct ReadList<T> {
+    max: usize,
+    expected: &'static str,
+    item: PhantomData<T>,
+}
+
+impl<T> ReadList<T> {
+    fn new(max: usize, expected: &'static str) -> Self {
+        Self { max, expected, item: PhantomData }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for ReadList<T> {
+    type Value = Option<Counted<T>>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ReadList<T> {
+    type Value = Option<Counted<T>>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut list = Counted { items: Vec::new(), total: 0 };
+        while list.total < self.max
+            && let Some(item) = seq.next_element::<Option<T>>()?
+        {
+            list.total += 1;
+            list.items.extend(item);
+        }
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            list.total += 1;
+        }
+        Ok(Some(list))
+    }
+}
+
+/// What bind is asked (`ExtenderBindingArgs`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, expecting = "an object with PodName, PodNamespace, PodUID and Node")]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct ExtenderBindingArgs {
+    #[serde(rename = "PodName", alias = "podName", alias = "podname", deserialize_with = "null_as_default")]
+    pub pod_name: String,
+    #[serde(
+        rename = "PodNamespace",
+        alias = "podNamespace",
+        alias = "podnamespace",
+        deserialize_with = "null_as_default"
+    )]
+    pub pod_namespace: String,
+    #[serde(
+        rename = "PodUID",
+        alias = "podUID",
+        alias = "podUid",
+        alias = "poduid",
+        deserialize_with = "null_as_default"
+    )]
+    pub pod_uid: String,
+    #[serde(rename = "Node", alias = "node", deserialize_with = "null_as_default")]
+    pub node: String,
+}
+
+impl From<ExtenderBindingArgs> for Binding {
+    fn from(args: ExtenderBindingArgs) -> Self {
+        Self { pod_name: args.pod_name, pod_namespace: args.pod_namespace, pod_uid: args.pod_uid, node: args.node }
+    }
+}
+
+/// What preempt is asked (`ExtenderPreemptionArgs`).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, expecting = "an object with Pod and either NodeNameToVictims or NodeNameToMetaVictims")]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct ExtenderPreemptionArgs {
+    #[serde(rename = "Pod", alias = "pod")]
+    pub pod: Option<Pod>,
+    #[serde(rename = "NodeNameToVictims", alias = "nodeNameToVictims", alias = "nodenametovictims")]
+    pub victims: Option<BTreeMap<String, Option<Victims<VictimPod>>>>,
+    #[serde(rename = "NodeNameToMetaVictims", alias = "nodeNameToMetaVictims", alias = "nodenametometavictims")]
+    pub meta_victims: Option<BTreeMap<String, Option<Victims<MetaPod>>>>,
+}
+
+/// `Victims` with whole pods, `MetaVictims` with their UIDs.
+#[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with Pods and NumPDBViolations", bound = "P: Deserialize<'de>")]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct Victims<P> {
+    #[serde(rename = "Pods", alias = "pods", default = "Vec::new", deserialize_with = "null_as_default")]
+    pub pods: Vec<Option<P>>,
+    #[serde(
+        rename = "NumPDBViolations",
+        alias = "numPDBViolations",
+        alias = "numPdbViolations",
+        alias = "numpdbviolations",
+        default,
+        deserialize_with = "null_as_default"
+    )]
+    pub num_pdb_violations: i64,
+}
+
+/// A victim by its UID.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct MetaPod {
+    #[serde(rename = "UID", alias = "uid", deserialize_with = "null_as_default")]
+    pub uid: String,
+}
+
+/// A victim as a whole pod, of which only the UID is of interest.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct VictimPod {
+    #[serde(deserialize_with = "null_as_default")]
+    pub metadata: MetaPod,
+}
+
+impl<P: Into<MetaPod>> From<Victims<P>> for Candidate {
+    fn from(victims: Victims<P>) -> Self {
+        Self {
+            victim_uids: victims.pods.into_iter().flatten().map(|pod| pod.into().uid).collect(),
+            pdb_violations: victims.num_pdb_violations,
+        }
+    }
+}
+
+impl From<VictimPod> for MetaPod {
+    fn from(pod: VictimPod) -> Self {
+        pod.metadata
+    }
+}
+
+/// The candidates of a preemption, in whichever form they came.
+pub fn candidates<P: Into<MetaPod>>(victims: BTreeMap<String, Option<Victims<P>>>) -> BTreeMap<String, Candidate> {
+    victims.into_iter().map(|(node, victims)| (node, victims.map(Candidate::from).unwrap_or_default())).collect()
+}
+
+/// The answer of filter.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct ExtenderFilterResult<'a> {
+    pub nodes: Option<NodeList<'a>>,
+    pub node_names: Option<Vec<&'a str>>,
+    pub failed_nodes: ReasonByNode<'a>,
+    pub failed_and_unresolvable_nodes: ReasonByNode<'a>,
+    pub error: &'a str,
+}
+
+/// A `v1/NodeList` of nodes as they came.
+#[derive(Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "named as in the Kubernetes API")]
+pub struct NodeList<'a> {
+    pub metadata: BTreeMap<&'a str, &'a str>,
+    pub items: Vec<&'a RawValue>,
+}
+
+/// Why which node was refused, in the order of the offer; an object on the wire.
+#[derive(Debug, Default)]
+pub struct ReasonByNode<'a>(pub Vec<(&'a str, &'a str)>);
+
+impl Serialize for ReasonByNode<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+impl<'a> ExtenderFilterResult<'a> {
+    /// The verdicts in the form of the offer. There must be as many as nodes were offered.
+    pub fn of_verdicts(offer: &'a Offer<'_>, verdicts: &'a [NodeVerdict]) -> Self {
+        let mut result = Self::default();
+        match offer {
+            Offer::Names(_) => result.node_names = Some(Vec::with_capacity(offer.len())),
+            Offer::Nodes(_) => result.nodes = Some(NodeList::default()),
+        }
+        for (index, verdict) in verdicts.iter().enumerate() {
+            let name = offer.name(index);
+            match verdict {
+                NodeVerdict::Fits => match offer {
+                    Offer::Names(_) => result.node_names.get_or_insert_default().push(name),
+                    Offer::Nodes(nodes) => result.nodes.get_or_insert_default().items.push(nodes[index].raw),
+                },
+                NodeVerdict::Fails(reason) => result.failed_nodes.0.push((name, reason)),
+                NodeVerdict::Unresolvable(reason) => result.failed_and_unresolvable_nodes.0.push((name, reason)),
+            }
+        }
+        result
+    }
+
+    /// No verdicts; kube-scheduler shows the text on the pod.
+    pub fn of_error(error: &'a str) -> Self {
+        Self { error, ..Self::default() }
+    }
+}
+
+/// One entry of the answer of prioritize (`HostPriorityList`).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct HostPriority<'a> {
+    pub host: &'a str,
+    pub score: u8,
+}
+
+/// The answer of bind.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct ExtenderBindingResult<'a> {
+    pub error: &'a str,
+}
+
+/// The answer of preempt, always with UIDs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct ExtenderPreemptionResult {
+    pub node_name_to_meta_victims: BTreeMap<String, MetaVictims>,
+}
+
+/// The victims on one node.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "named as in the extender API")]
+pub struct MetaVictims {
+    #[serde(rename = "Pods")]
+    pub pods: Vec<MetaPod>,
+    #[serde(rename = "NumPDBViolations")]
+    pub num_pdb_violations: i64,
+}
+
+impl From<Candidate> for MetaVictims {
+    fn from(candidate: Candidate) -> Self {
+        Self {
+            pods: candidate.victim_uids.into_iter().map(|uid| MetaPod { uid }).collect(),
+            num_pdb_violations: candidate.pdb_violations,
+        }
+    }
+}
