@@ -111,7 +111,6 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     }
     let metrics = Metrics::register(&mut registry);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
-    info!(address = %server.address(), metrics = ?server.metrics_address(), mode = ?configuration.mode, "serving");
     tokio::select! {
         () = follow(&host, client) => {}
         result = stop_signal() => result?,
@@ -139,7 +138,7 @@ async fn follow(host: &Host, client: Option<kube::Client>) {
     }
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
+pub(super) async fn stop_signal() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeSeed;
+use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -132,8 +132,8 @@ impl<E: Extender> Answers<E> {
     /// Answers preempt.
     pub fn preempt(&self, body: &[u8]) -> Answer {
         self.guarded(Verb::Preempt, || {
-            let args: ExtenderPreemptionArgs = object(Verb::Preempt, body)?;
-            let candidates = match (args.victims, args.meta_victims) {
+            let args: ExtenderPreemptionArgs = object("ExtenderPreemptionArgs", body)?;
+            let candidates = match (args.node_name_to_victims, args.node_name_to_meta_victims) {
                 (Some(victims), None) => candidates(victims),
                 (None, Some(victims)) => candidates(victims),
                 (victims, _) => {
@@ -152,7 +152,7 @@ impl<E: Extender> Answers<E> {
     /// Reads what bind is asked, or answers that it cannot be read.
     pub fn binding(&self, body: &[u8]) -> Result<Binding, Answer> {
         let read = || {
-            let args: ExtenderBindingArgs = object(Verb::Bind, body)?;
+            let args: ExtenderBindingArgs = object("ExtenderBindingArgs", body)?;
             let fields = [
                 ("PodName", &args.pod_name),
                 ("PodNamespace", &args.pod_namespace),
@@ -247,18 +247,8 @@ impl<E: Extender> Answers<E> {
     }
 }
 
-/// Reads an object. (serde's structs can also be read from arrays, by position.)
-fn object<'a, T: serde::Deserialize<'a>>(verb: Verb, body: &'a [u8]) -> Result<T, NoAnswer> {
-    let what = match verb {
-        Verb::Filter | Verb::Prioritize => "the body is no ExtenderArgs",
-        Verb::Bind => "the body is no ExtenderBindingArgs",
-        Verb::Preempt => "the body is no ExtenderPreemptionArgs",
-    };
-    if body.trim_ascii_start().starts_with(b"[") {
-        let text = format!("{what}: invalid type: array, expected an object at line 1 column 1");
-        return Err(Problem::new(BadRequest::WrongType, text).into());
-    }
-    Ok(serde_json::from_slice(body).map_err(|error| Problem::json(what, &error))?)
+fn object<'a, T: Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::json(&format!("the body is no {what}"), &error))
 }
 
 fn pod(pod: Option<Pod>) -> Result<Pod, Problem> {

@@ -174,9 +174,9 @@ impl Metrics {
     }
 
     /// Starts to observe a request. What is returned finishes the observation when it is dropped.
-    pub fn start(&self, verb: Verb) -> InFlight {
+    pub fn start(&self, verb: Verb) -> InFlight<'_> {
         self.in_flight.inc();
-        InFlight { metrics: self.clone(), verb, started: Instant::now(), code: CLIENT_GONE }
+        InFlight { metrics: self, verb, started: Instant::now(), code: CLIENT_GONE }
     }
 
     pub(super) fn bad_request(&self, reason: BadRequest) {
@@ -203,21 +203,21 @@ impl Metrics {
 
 /// A request that has not been answered yet.
 #[derive(Debug)]
-pub struct InFlight {
-    metrics: Metrics,
+pub struct InFlight<'a> {
+    metrics: &'a Metrics,
     verb: Verb,
     started: Instant,
     code: u16,
 }
 
-impl InFlight {
+impl InFlight<'_> {
     /// Notes the status of the answer.
     pub fn answered(mut self, code: u16) {
         self.code = code;
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
         self.metrics.requests.get_or_create(&RequestLabels { verb: self.verb, code: self.code }).inc();

@@ -152,7 +152,7 @@ pub fn start<E: Extender>(
         if with_metrics { app.configure(routes::metrics::<E>) } else { app }
             .default_service(web::to(routes::not_found::<E>))
     })
-    .workers(options.workers)
+    .workers(options.workers.max(1))
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIMEOUT)
     .tcp_nodelay(true)

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Binding, Candidate, NodeVerdict, Offer};
-use crate::k8s::object::{Pod, null_as_default};
+use crate::k8s::object::Pod;
 
 /// What filter and prioritize are asked (`ExtenderArgs`).
 #[derive(Debug, Default)]
@@ -160,31 +160,49 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ReadList<T> {
     }
 }
 
-/// What bind is asked (`ExtenderBindingArgs`).
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, expecting = "an object with PodName, PodNamespace, PodUID and Node")]
+/// Reads an object whose keys may be in any case; a field that is `null` or absent has its default.
+macro_rules! read_in_any_case {
+    ($type:ident $(<$of:ident>)?, $expected:literal, $($key:literal => $field:ident),+) => {
+        impl<'de $(, $of: Deserialize<'de>)?> Deserialize<'de> for $type $(<$of>)? {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Read $(<$of>(PhantomData<$of>))?;
+                impl<'de $(, $of: Deserialize<'de>)?> Visitor<'de> for Read $(<$of>)? {
+                    type Value = $type $(<$of>)?;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expected)
+                    }
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                        let mut object = Self::Value::default();
+                        while let Some(key) = map.next_key::<Key<'de>>()? {
+                            $(if key.is($key) {
+                                object.$field = map.next_value::<Option<_>>()?.unwrap_or_default();
+                            } else)+ {
+                                map.next_value::<IgnoredAny>()?;
+                            }
+                        }
+                        Ok(object)
+                    }
+                }
+                deserializer.deserialize_map(Read $(::<$of>(PhantomData))?)
+            }
+        }
+    };
+}
+
+/// What bind is asked.
+#[derive(Debug, Default)]
 #[expect(missing_docs, reason = "named as in the extender API")]
 pub struct ExtenderBindingArgs {
-    #[serde(rename = "PodName", alias = "podName", alias = "podname", deserialize_with = "null_as_default")]
     pub pod_name: String,
-    #[serde(
-        rename = "PodNamespace",
-        alias = "podNamespace",
-        alias = "podnamespace",
-        deserialize_with = "null_as_default"
-    )]
     pub pod_namespace: String,
-    #[serde(
-        rename = "PodUID",
-        alias = "podUID",
-        alias = "podUid",
-        alias = "poduid",
-        deserialize_with = "null_as_default"
-    )]
     pub pod_uid: String,
-    #[serde(rename = "Node", alias = "node", deserialize_with = "null_as_default")]
     pub node: String,
 }
+
+read_in_any_case!(
+    ExtenderBindingArgs, "an object with PodName, PodNamespace, PodUID and Node",
+    "PodName" => pod_name, "PodNamespace" => pod_namespace, "PodUID" => pod_uid, "Node" => node
+);
 
 impl From<ExtenderBindingArgs> for Binding {
     fn from(args: ExtenderBindingArgs) -> Self {
@@ -192,54 +210,61 @@ impl From<ExtenderBindingArgs> for Binding {
     }
 }
 
-/// What preempt is asked (`ExtenderPreemptionArgs`).
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, expecting = "an object with Pod and either NodeNameToVictims or NodeNameToMetaVictims")]
+/// What preempt is asked.
+#[derive(Debug, Default)]
 #[expect(missing_docs, reason = "named as in the extender API")]
 pub struct ExtenderPreemptionArgs {
-    #[serde(rename = "Pod", alias = "pod")]
     pub pod: Option<Pod>,
-    #[serde(rename = "NodeNameToVictims", alias = "nodeNameToVictims", alias = "nodenametovictims")]
-    pub victims: Option<BTreeMap<String, Option<Victims<VictimPod>>>>,
-    #[serde(rename = "NodeNameToMetaVictims", alias = "nodeNameToMetaVictims", alias = "nodenametometavictims")]
-    pub meta_victims: Option<BTreeMap<String, Option<Victims<MetaPod>>>>,
+    pub node_name_to_victims: Option<VictimsByNode<VictimPod>>,
+    pub node_name_to_meta_victims: Option<VictimsByNode<MetaPod>>,
 }
 
+read_in_any_case!(
+    ExtenderPreemptionArgs, "an object with Pod and either NodeNameToVictims or NodeNameToMetaVictims",
+    "Pod" => pod,
+    "NodeNameToVictims" => node_name_to_victims, "NodeNameToMetaVictims" => node_name_to_meta_victims
+);
+
+/// The victims on each node.
+pub type VictimsByNode<P> = BTreeMap<String, Option<Victims<P>>>;
+
 /// `Victims` with whole pods, `MetaVictims` with their UIDs.
-#[derive(Debug, Deserialize)]
-#[serde(expecting = "an object with Pods and NumPDBViolations", bound = "P: Deserialize<'de>")]
+#[derive(Debug)]
 #[expect(missing_docs, reason = "named as in the extender API")]
 pub struct Victims<P> {
-    #[serde(rename = "Pods", alias = "pods", default = "Vec::new", deserialize_with = "null_as_default")]
     pub pods: Vec<Option<P>>,
-    #[serde(
-        rename = "NumPDBViolations",
-        alias = "numPDBViolations",
-        alias = "numPdbViolations",
-        alias = "numpdbviolations",
-        default,
-        deserialize_with = "null_as_default"
-    )]
     pub num_pdb_violations: i64,
 }
 
+impl<P> Default for Victims<P> {
+    fn default() -> Self {
+        Self { pods: Vec::new(), num_pdb_violations: 0 }
+    }
+}
+
+read_in_any_case!(
+    Victims<P>, "an object with Pods and NumPDBViolations",
+    "Pods" => pods, "NumPDBViolations" => num_pdb_violations
+);
+
 /// A victim by its UID.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "named as in the extender API")]
 pub struct MetaPod {
-    #[serde(rename = "UID", alias = "uid", deserialize_with = "null_as_default")]
+    #[serde(rename = "UID")]
     pub uid: String,
 }
 
+read_in_any_case!(MetaPod, "an object with UID", "UID" => uid);
+
 /// A victim as a whole pod, of which only the UID is of interest.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default)]
 #[expect(missing_docs, reason = "named as in the extender API")]
 pub struct VictimPod {
-    #[serde(deserialize_with = "null_as_default")]
     pub metadata: MetaPod,
 }
+
+read_in_any_case!(VictimPod, "a Pod", "metadata" => metadata);
 
 impl<P: Into<MetaPod>> From<Victims<P>> for Candidate {
     fn from(victims: Victims<P>) -> Self {
@@ -257,7 +282,7 @@ impl From<VictimPod> for MetaPod {
 }
 
 /// The candidates of a preemption, in whichever form they came.
-pub fn candidates<P: Into<MetaPod>>(victims: BTreeMap<String, Option<Victims<P>>>) -> BTreeMap<String, Candidate> {
+pub fn candidates<P: Into<MetaPod>>(victims: VictimsByNode<P>) -> BTreeMap<String, Candidate> {
     victims.into_iter().map(|(node, victims)| (node, victims.map(Candidate::from).unwrap_or_default())).collect()
 }
 
@@ -360,5 +385,23 @@ impl From<Candidate> for MetaVictims {
             pods: candidate.victim_uids.into_iter().map(|uid| MetaPod { uid }).collect(),
             num_pdb_violations: candidate.pdb_violations,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_beyond_the_limit_are_counted_and_not_kept() {
+        let read = |body: &'static str| {
+            let args = ReadExtenderArgs { max_nodes: 2 };
+            args.deserialize(&mut serde_json::Deserializer::from_str(body)).unwrap()
+        };
+        let names = read(r#"{"NodeNames":["a","b","c","d"]}"#).node_names.unwrap();
+        assert_eq!((names.items.as_slice(), names.total), (&["a".into(), "b".into()][..], 4));
+        assert!(matches!(names.items[0], Cow::Borrowed(_)), "a name without escapes is not copied");
+        let nodes = read(r#"{"Nodes":{"items":[{},{},{}]}}"#).nodes.unwrap();
+        assert_eq!((nodes.items.len(), nodes.total), (2, 3));
     }
 }

@@ -36,7 +36,8 @@ impl Host {
         self.assume(&pod, &node)?;
         let outcome = match &self.bindings {
             Bindings::OwnCopy => {
-                self.apply([Change::PodApplied(Pod { stage: Stage::Bound(node.clone()), ..Pod::clone(&pod) })]);
+                let bound = Pod { stage: Stage::Bound(node.clone()), ..Pod::clone(&pod) };
+                self.apply([Change::PodApplied(Box::new(bound))]);
                 BindOutcome::Bound
             }
             Bindings::Cluster { binder, timeout } => {

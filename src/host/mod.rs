@@ -133,7 +133,7 @@ impl Host {
 
     fn change(&self, event: ClusterEvent) -> Option<Change> {
         Some(match event {
-            ClusterEvent::NodeApplied(node) => Change::NodeApplied(self.node(&node)),
+            ClusterEvent::NodeApplied(node) => Change::NodeApplied(Box::new(self.node(&node))),
             ClusterEvent::NodeDeleted(name) => {
                 self.problems.lock().forget(&problems::node_key(&name));
                 Change::NodeDeleted(NodeName::from(name.as_str()))
@@ -145,7 +145,7 @@ impl Host {
                 let (pod, problems) = pod::decode(&object);
                 let problems = problems.iter().map(ToString::to_string).collect();
                 self.report(problems::pod_key(&object.metadata.uid), problems);
-                Change::PodApplied(pod)
+                Change::PodApplied(Box::new(pod))
             }
             ClusterEvent::PodDeleted(uid) => {
                 self.problems.lock().forget(&problems::pod_key(&uid));

@@ -25,13 +25,13 @@ use verdicts::VerdictCache;
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A node appeared or changed.
-    NodeApplied(Node),
+    NodeApplied(Box<Node>),
     /// A node is gone.
     NodeDeleted(NodeName),
     /// A complete list of nodes has been applied; all others are gone.
     NodesListed(BTreeSet<NodeName>),
     /// A pod appeared or changed.
-    PodApplied(Pod),
+    PodApplied(Box<Pod>),
     /// A pod is gone.
     PodDeleted(PodUid),
     /// A complete list of pods has been applied; all others are gone.
@@ -49,7 +49,7 @@ pub enum AssumeError {
         /// The node.
         node: NodeName,
         /// What stands against it now.
-        reason: Reason,
+        reason: Box<Reason>,
     },
     /// The pod has a node already, or a binding elsewhere is under way.
     #[error("pod {pod} is already on node {held}, it cannot be bound to {node}")]
@@ -105,10 +105,10 @@ impl Engine {
     /// Takes in a change.
     pub fn apply(&mut self, change: Change, now_ms: u64) {
         match change {
-            Change::NodeApplied(node) => self.cluster.set_node(node),
+            Change::NodeApplied(node) => self.cluster.set_node(*node),
             Change::NodeDeleted(name) => self.cluster.remove_node(&name),
             Change::NodesListed(names) => self.cluster.retain_nodes(&names),
-            Change::PodApplied(pod) => self.cluster.set_pod(pod),
+            Change::PodApplied(pod) => self.cluster.set_pod(*pod),
             Change::PodDeleted(uid) => self.cluster.remove_pod(&uid),
             Change::PodsListed(uids) => self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS),
         }
@@ -149,7 +149,11 @@ impl Engine {
         if self.policy.stance(&pod.view()) == Stance::Placed {
             let state = self.cluster.node(node.as_str());
             let verdict = state.map_or(Err(Reason::UnknownNode), |s| placement::check(&pod.demand, s));
-            verdict.map_err(|reason| AssumeError::NoLongerFits { pod: pod.key.clone(), node: node.clone(), reason })?;
+            verdict.map_err(|reason| AssumeError::NoLongerFits {
+                pod: pod.key.clone(),
+                node: node.clone(),
+                reason: Box::new(reason),
+            })?;
         }
         let holding = Holding {
             pod: pod.key.clone(),

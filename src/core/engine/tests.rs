@@ -12,7 +12,7 @@ const NOW: u64 = 1_000_000;
 fn engine(nodes: &[(&str, i64)]) -> Engine {
     let mut engine = Engine::new(Policy::default());
     for (name, gpus) in nodes {
-        engine.apply(Change::NodeApplied(node(name).has("nvidia.com/gpu", *gpus).build()), NOW);
+        engine.apply(Change::NodeApplied(Box::new(node(name).has("nvidia.com/gpu", *gpus).build())), NOW);
     }
     engine
 }
@@ -58,7 +58,7 @@ fn a_repeated_bind_is_no_error_but_one_elsewhere_is() {
     engine.assume(&a, &"n".into(), NOW).unwrap();
     assert_eq!(engine.assume(&a, &"n".into(), NOW), Ok(()));
     assert!(matches!(engine.assume(&a, &"m".into(), NOW), Err(AssumeError::Elsewhere { .. })));
-    engine.apply(Change::PodApplied(pod("a").gpus(8).finished().build()), NOW);
+    engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).finished().build())), NOW);
     assert!(matches!(engine.assume(&a, &"m".into(), NOW), Err(AssumeError::Finished { .. })));
 }
 
@@ -67,7 +67,7 @@ fn an_old_sight_of_a_pending_pod_does_not_undo_its_binding() {
     let mut engine = engine(&[("n", 8)]);
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
     engine.commit(&uid("a"));
-    engine.apply(Change::PodApplied(pod("a").gpus(8).build()), NOW);
+    engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).build())), NOW);
     assert!(!fits(&engine, pod("b").gpus(1), "n"));
     assert_eq!(engine.tick(NOW + 10 * ASSUME_TTL_MS), [], "a binding that was accepted does not expire");
     engine.apply(Change::PodDeleted(uid("a")), NOW);
@@ -100,7 +100,7 @@ fn a_list_without_a_pod_that_was_just_bound_is_doubted_first() {
 fn the_sight_of_a_pod_on_its_node_settles_it() {
     let mut engine = engine(&[("n", 8), ("m", 8)]);
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
-    engine.apply(Change::PodApplied(pod("a").gpus(8).on("m").build()), NOW);
+    engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).on("m").build())), NOW);
     engine.roll_back(&uid("a"));
     assert!(fits(&engine, pod("b").gpus(8), "n"));
     assert!(!fits(&engine, pod("b").gpus(8), "m"), "what is seen is not rolled back");
@@ -133,8 +133,8 @@ fn a_node_described_in_the_request_is_judged_as_idle() {
 #[test]
 fn victims_help_only_where_they_free_what_is_short() {
     let mut engine = engine(&[("n", 8), ("m", 4)]);
-    engine.apply(Change::PodApplied(pod("gpu").gpus(6).on("n").build()), NOW);
-    engine.apply(Change::PodApplied(pod("cpu").on("n").build()), NOW);
+    engine.apply(Change::PodApplied(Box::new(pod("gpu").gpus(6).on("n").build())), NOW);
+    engine.apply(Change::PodApplied(Box::new(pod("cpu").on("n").build())), NOW);
     let snapshot = engine.snapshot();
     let wanted = pod("a").gpus(4).demand();
     assert!(snapshot.victims_help(&wanted, "n", [&uid("gpu")]));
@@ -156,9 +156,9 @@ proptest! {
         for (n, gpus, p, there) in steps {
             let name = format!("n{n}");
             let change = match (there, gpus) {
-                (true, 0) => Change::NodeApplied(node(&name).has("nvidia.com/gpu", p as i64).build()),
+                (true, 0) => Change::NodeApplied(Box::new(node(&name).has("nvidia.com/gpu", p as i64).build())),
                 (false, 0) => Change::NodeDeleted(name.as_str().into()),
-                (true, _) => Change::PodApplied(pod(&format!("p{p}")).gpus(gpus).on(&name).build()),
+                (true, _) => Change::PodApplied(Box::new(pod(&format!("p{p}")).gpus(gpus).on(&name).build())),
                 (false, _) => Change::PodDeleted(uid(&format!("p{p}"))),
             };
             engine.apply(change, NOW);

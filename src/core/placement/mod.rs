@@ -1,9 +1,11 @@
 //! Decisions: does a pod fit on a node, why not, and how good is the place.
 
+mod explain;
 mod feasibility;
 mod rank;
 mod reason;
 
+pub use explain::{Criterion, deciding};
 pub use feasibility::check;
 pub use rank::{Rank, levels, rank};
 pub use reason::Reason;

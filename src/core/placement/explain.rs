@@ -1,0 +1,101 @@
+//! Why one place was preferred to another.
+
+use std::fmt;
+
+use super::rank::Rank;
+
+/// What decided between two places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Criterion {
+    /// A taint advises against the other, or says that it is about to go.
+    Welcome,
+    /// The pod's own preference.
+    Preference,
+    /// Whole devices, then slices, then replicas; for pods without accelerators, nodes without them.
+    Form,
+    /// The devices are linked with each other.
+    Linked,
+    /// Both are linked, but the other has devices that failed.
+    Healthy,
+    /// A node whose devices are all linked stays whole.
+    KeepsSet,
+    /// The device has less memory.
+    SmallerDevice,
+    /// Part of the node is in use already.
+    PartUsed,
+    /// Fewer units are left over.
+    FewestLeft,
+    /// Less CPU is left over.
+    LeastCpuLeft,
+    /// The places are equally good: the first by name.
+    Name,
+}
+
+/// The first criterion in which the places differ; `best` is the one that was preferred.
+pub fn deciding(best: &Rank, other: &Rank) -> Criterion {
+    let differs = [
+        (best.unwelcome != other.unwelcome, Criterion::Welcome),
+        (best.unmet_preference != other.unmet_preference, Criterion::Preference),
+        (best.form != other.form, Criterion::Form),
+        (best.link != other.link, if other.link == 1 { Criterion::Healthy } else { Criterion::Linked }),
+        (best.breaks_set != other.breaks_set, Criterion::KeepsSet),
+        (best.device_gib != other.device_gib, Criterion::SmallerDevice),
+        (best.opens != other.opens, Criterion::PartUsed),
+        (best.left != other.left, Criterion::FewestLeft),
+        (best.cpu_left != other.cpu_left, Criterion::LeastCpuLeft),
+    ];
+    differs.into_iter().find(|(differs, _)| *differs).map_or(Criterion::Name, |(_, criterion)| criterion)
+}
+
+impl fmt::Display for Criterion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Welcome => "no taint advises against it",
+            Self::Preference => "the pod prefers it",
+            Self::Form => "whole devices before slices and replicas",
+            Self::Linked => "its devices are linked",
+            Self::Healthy => "none of its devices failed",
+            Self::KeepsSet => "keeps linked nodes whole",
+            Self::SmallerDevice => "smaller device will do",
+            Self::PartUsed => "part-used before idle",
+            Self::FewestLeft => "fewest left over",
+            Self::LeastCpuLeft => "least CPU left over",
+            Self::Name => "first by name",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_difference_decides() {
+        let best = Rank::default();
+        assert_eq!(deciding(&best, &best), Criterion::Name);
+        let differences = [
+            (Rank { unwelcome: 1, ..best }, Criterion::Welcome),
+            (Rank { unmet_preference: 1, ..best }, Criterion::Preference),
+            (Rank { form: 1, ..best }, Criterion::Form),
+            (Rank { link: 2, ..best }, Criterion::Linked),
+            (Rank { link: 1, ..best }, Criterion::Healthy),
+            (Rank { breaks_set: 1, ..best }, Criterion::KeepsSet),
+            (Rank { device_gib: 1, ..best }, Criterion::SmallerDevice),
+            (Rank { opens: 1, ..best }, Criterion::PartUsed),
+            (Rank { left: 1, ..best }, Criterion::FewestLeft),
+            (Rank { cpu_left: 1, ..best }, Criterion::LeastCpuLeft),
+        ];
+        for (other, criterion) in differences {
+            assert!(best.packed() < other.packed());
+            assert_eq!(deciding(&best, &other), criterion);
+        }
+        let (best, other) = (Rank { left: 9, ..best }, Rank { opens: 1, cpu_left: 1, ..best });
+        assert_eq!(deciding(&best, &other), Criterion::PartUsed, "what comes later does not count");
+    }
+
+    #[test]
+    fn a_linked_set_with_failed_devices_beats_unlinked_devices() {
+        let (failed, unlinked) = (Rank { link: 1, ..Rank::default() }, Rank { link: 2, ..Rank::default() });
+        assert_eq!(deciding(&failed, &unlinked), Criterion::Linked);
+    }
+}

@@ -1,0 +1,136 @@
+//! Limits of size and time.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+
+/// All that the server sends until it closes.
+async fn rest(mut stream: impl AsyncReadExt + Unpin) -> String {
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    String::from_utf8(answer).unwrap()
+}
+
+async fn send(served: &Served, head: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(served.running.address()).await.unwrap();
+    stream.write_all(format!("POST /v1/filter HTTP/1.1\r\nHost: testudo\r\n{head}\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_body_of_100_mb_is_refused_before_it_is_sent() {
+    let served = serve(options());
+    let stream = send(&served, "Content-Length: 100000000").await;
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("the body has 100000000 bytes, the limit is 96000000"), "{answer}");
+    assert_eq!(served.metric("testudo_extender_bad_requests_total{reason=\"body_too_large\"}").await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_body_of_100_mb_that_is_sent_at_once_gets_the_same_answer() {
+    let served = serve(options());
+    let mut stream = send(&served, "Content-Length: 100000000").await;
+    let (reader, mut writer) = stream.split();
+    let chunk = vec![b' '; 1 << 16];
+    let write = async {
+        for _ in 0..100_000_000 / chunk.len() {
+            if writer.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+    };
+    let (answer, ()) = tokio::join!(rest(reader), write);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_without_announced_length_is_cut_off_at_the_limit() {
+    let served = serve(ServerOptions { body_limit_bytes: 100_000, ..options() });
+    let mut stream = send(&served, "Transfer-Encoding: chunked").await;
+    let (reader, mut writer) = stream.split();
+    let mut chunk = b"10000\r\n".to_vec();
+    chunk.extend_from_slice(&[b' '; 0x10000]);
+    chunk.extend_from_slice(b"\r\n");
+    let write = async {
+        for _ in 0..1_600 {
+            if writer.write_all(&chunk).await.is_err() {
+                return;
+            }
+        }
+        let _ = writer.write_all(b"0\r\n\r\n").await;
+        let _ = writer.shutdown().await;
+    };
+    let (answer, ()) = tokio::join!(rest(reader), write);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("more than 100000 bytes, the limit is 100000"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_up_to_the_limit_is_read() {
+    let body = args("p", &["gpu-a"]);
+    let served = serve(ServerOptions { body_limit_bytes: body.len(), ..options() });
+    assert_eq!(served.post("filter", body.clone()).await.0, 200);
+    assert_eq!(served.post("filter", format!("{body} ")).await.0, 413);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let served = serve(ServerOptions { request_timeout: Duration::from_millis(200), ..options() });
+    let mut stream = send(&served, "Content-Length: 1000").await;
+    stream.write_all(b"{\"Pod\":").await.unwrap();
+    let started = Instant::now();
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("the body did not arrive within 200ms"), "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(served.metric("testudo_extender_bad_requests_total{reason=\"body_too_slow\"}").await, Some(1.0));
+    assert_eq!(served.metric("testudo_extender_requests_total{verb=\"filter\",code=\"408\"}").await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_in_its_body_leaves_nothing_behind() {
+    let served = serve(options());
+    let mut stream = send(&served, "Content-Length: 1000").await;
+    stream.write_all(b"{\"Pod\":").await.unwrap();
+    drop(stream);
+    let mut in_flight = None;
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        in_flight = served.metric("testudo_extender_requests_in_flight").await;
+        let answered = served.metric("testudo_extender_request_duration_seconds_count{verb=\"filter\"}").await;
+        if in_flight == Some(0.0) && answered == Some(1.0) {
+            return;
+        }
+    }
+    panic!("{in_flight:?} in flight");
+}
+
+#[tokio::test]
+async fn a_million_names_are_counted_and_not_kept() {
+    let served = serve(options());
+    let names = vec![""; 1_000_000];
+    let (status, found) = served.post("filter", args("p", &names)).await;
+    assert_eq!(status, 200);
+    assert_eq!(json(&found)["Error"], "testudo: the request names 1000000 nodes, the limit is 20000");
+}
+
+#[tokio::test]
+async fn five_thousand_whole_nodes_pass() {
+    let node = |index| {
+        serde_json::json!({
+            "metadata": { "name": format!("gpu-{index}") },
+            "status": { "images": vec!["x".repeat(200); 20] },
+        })
+    };
+    let items: Vec<_> = (0..5_000).map(node).collect();
+    let body = serde_json::json!({ "Pod": {}, "Nodes": { "items": items } }).to_string();
+    assert!(body.len() > 20_000_000);
+    let served = serve(ServerOptions { request_timeout: Duration::from_secs(60), ..options() });
+    let (status, found) = served.post("filter", body).await;
+    assert_eq!(status, 200, "{found}");
+    assert_eq!(json(&found)["Nodes"]["items"].as_array().unwrap(), &items);
+}

@@ -1,0 +1,3 @@
+//! The extender protocol, as kube-scheduler speaks it and as nobody should.
+
+mod extender_protocol;
