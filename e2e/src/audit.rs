@@ -35,17 +35,20 @@ pub struct BindingRequest {
 }
 
 impl ControlPlane {
-    /// Every kind of request that `user` (see [`Kubeconfig::user`](crate::Kubeconfig::user)) has made so far.
+    /// Every kind of request that `user` (see [`Kubeconfig::user`](crate::Kubeconfig::user)) has made so far, but for
+    /// those that were denied while the API server was restarted.
     pub fn accesses_of(&self, user: &str) -> Result<BTreeSet<Access>> {
         let events = self.audit_log()?;
-        let own = events.iter().filter(|event| event["user"]["username"] == user && event["objectRef"].is_object());
-        Ok(own.map(access).collect())
+        let own =
+            events.iter().filter(|(_, event)| event["user"]["username"] == user && event["objectRef"].is_object());
+        let accesses = own.map(|(offset, event)| (*offset, access(event)));
+        Ok(accesses.filter(|(offset, a)| a.allowed || !self.is_in_upheaval(*offset)).map(|(_, a)| a).collect())
     }
 
     /// Every request to bind a pod of `namespace`, whoever has made it, in their order.
     pub fn bindings_in(&self, namespace: &str) -> Result<Vec<BindingRequest>> {
         let events = self.audit_log()?;
-        let bindings = events.iter().filter(|event| {
+        let bindings = events.iter().map(|(_, event)| event).filter(|event| {
             let object = &event["objectRef"];
             event["verb"] == "create" && object["subresource"] == "binding" && object["namespace"] == namespace
         });
@@ -57,11 +60,17 @@ impl ControlPlane {
         Ok(bindings.map(request).collect())
     }
 
-    fn audit_log(&self) -> Result<Vec<Value>> {
+    /// Every entry with its place in the file.
+    fn audit_log(&self) -> Result<Vec<(u64, Value)>> {
         let path = self.dir().file("audit.log");
         let log = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let lines = log.split_inclusive('\n').scan(0, |offset, line| {
+            let begin = *offset;
+            *offset += line.len() as u64;
+            Some((begin, line))
+        });
         // The last line may be one that is being written.
-        Ok(log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        Ok(lines.filter_map(|(offset, line)| Some((offset, serde_json::from_str(line).ok()?))).collect())
     }
 }
 
