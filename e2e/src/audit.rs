@@ -23,28 +23,63 @@ pub struct Access {
     pub allowed: bool,
 }
 
+/// A request to bind a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BindingRequest {
+    /// Who has asked.
+    pub user: String,
+    /// Which pod.
+    pub pod: String,
+    /// The status code of the answer; 201 has bound the pod.
+    pub code: u64,
+}
+
 impl ControlPlane {
-    /// Every kind of request that `user` (see [`Kubeconfig::user`](crate::Kubeconfig::user)) has made so far.
+    /// Every kind of request that `user` (see [`Kubeconfig::user`](crate::Kubeconfig::user)) has made so far, but for
+    /// those that were denied while the API server was restarted.
     pub fn accesses_of(&self, user: &str) -> Result<BTreeSet<Access>> {
+        let events = self.audit_log()?;
+        let own =
+            events.iter().filter(|(_, event)| event["user"]["username"] == user && event["objectRef"].is_object());
+        let accesses = own.map(|(offset, event)| (*offset, access(event)));
+        Ok(accesses.filter(|(offset, a)| a.allowed || !self.is_in_upheaval(*offset)).map(|(_, a)| a).collect())
+    }
+
+    /// Every request to bind a pod of `namespace`, whoever has made it, in their order.
+    pub fn bindings_in(&self, namespace: &str) -> Result<Vec<BindingRequest>> {
+        let events = self.audit_log()?;
+        let bindings = events.iter().map(|(_, event)| event).filter(|event| {
+            let object = &event["objectRef"];
+            event["verb"] == "create" && object["subresource"] == "binding" && object["namespace"] == namespace
+        });
+        let request = |event: &Value| BindingRequest {
+            user: text(&event["user"]["username"]),
+            pod: text(&event["objectRef"]["name"]),
+            code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        };
+        Ok(bindings.map(request).collect())
+    }
+
+    /// Every entry with its place in the file.
+    fn audit_log(&self) -> Result<Vec<(u64, Value)>> {
         let path = self.dir().file("audit.log");
         let log = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut found = BTreeSet::new();
-        for line in log.lines() {
-            // The last line may be one that is being written.
-            let Ok(event) = serde_json::from_str::<Value>(line) else {
-                continue;
-            };
-            if event["user"]["username"] == user && event["objectRef"].is_object() {
-                found.insert(access(&event));
-            }
-        }
-        Ok(found)
+        let lines = log.split_inclusive('\n').scan(0, |offset, line| {
+            let begin = *offset;
+            *offset += line.len() as u64;
+            Some((begin, line))
+        });
+        // The last line may be one that is being written.
+        Ok(lines.filter_map(|(offset, line)| Some((offset, serde_json::from_str(line).ok()?))).collect())
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn access(event: &Value) -> Access {
     let object = &event["objectRef"];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let resource = match object["subresource"].as_str() {
         Some(sub) => format!("{}/{sub}", text(&object["resource"])),
         None => text(&object["resource"]),

@@ -1,5 +1,6 @@
 //! A control plane on loopback: etcd, kube-apiserver, kube-controller-manager, and kwok in place of kubelets.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub struct ControlPlane {
     client: kube::Client,
     // In the order in which they are to end: nobody complains about an API server that has gone.
     processes: Mutex<Vec<Process>>,
+    /// Parts of the audit log, in bytes, in which the API server was away or coming back.
+    upheavals: Mutex<Vec<Range<u64>>>,
     // Last, so that it goes when nobody writes to it any more.
     dir: Workdir,
 }
@@ -197,6 +200,7 @@ impl ControlPlane {
 
     /// Kills kube-apiserver and starts it again on the same port and data: watches break, as in an upgrade.
     pub async fn restart_apiserver(&self) -> Result<()> {
+        let begin = self.audit_log_size();
         let mut apiserver = {
             let mut processes = self.processes();
             let at = processes.iter().position(|process| process.name() == "kube-apiserver");
@@ -207,6 +211,8 @@ impl ControlPlane {
         let ready = Endpoint::new(&self.server, Some(&self.authority), None)?
             .until_ok("/readyz", &mut apiserver, PATIENCE)
             .await;
+        let upheaval = begin..self.audit_log_size();
+        self.upheavals.lock().unwrap_or_else(PoisonError::into_inner).push(upheaval);
         let mut processes = self.processes();
         let etcd = processes.len().saturating_sub(1);
         processes.insert(etcd, apiserver);
@@ -216,6 +222,16 @@ impl ControlPlane {
     /// Leaves the folder in place after the end.
     pub fn keep_files(&self) {
         self.dir.keep();
+    }
+
+    /// Whether a place in the audit log is from a time in which the API server was away or coming back: until it has
+    /// read its roles it denies everything to everybody.
+    pub(crate) fn is_in_upheaval(&self, offset: u64) -> bool {
+        self.upheavals.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|range| range.contains(&offset))
+    }
+
+    fn audit_log_size(&self) -> u64 {
+        self.dir.file("audit.log").metadata().map_or(0, |file| file.len())
     }
 
     fn processes(&self) -> MutexGuard<'_, Vec<Process>> {
@@ -237,7 +253,17 @@ struct Parts {
 impl Parts {
     fn into_control_plane(self, dir: Workdir) -> ControlPlane {
         let Self { options, tools, server, authority, admin, client, processes } = self;
-        ControlPlane { options, tools, server, authority, admin, client, processes: Mutex::new(processes), dir }
+        ControlPlane {
+            options,
+            tools,
+            server,
+            authority,
+            admin,
+            client,
+            processes: Mutex::new(processes),
+            upheavals: Mutex::default(),
+            dir,
+        }
     }
 }
 

@@ -30,10 +30,16 @@ pub struct Reply {
 }
 
 impl Endpoint {
-    /// A server that speaks plain HTTP, or one whose certificate `authority` has signed, asked as `client` if given.
-    pub fn new(url: &str, authority: Option<&Authority>, client: Option<&Identity>) -> Result<Self> {
+    /// A server that speaks plain HTTP, or one whose certificate one of `authorities` has signed, asked as `client` if
+    /// given.
+    pub fn new<'a>(
+        url: &str,
+        authorities: impl IntoIterator<Item = &'a Authority>,
+        client: Option<&Identity>,
+    ) -> Result<Self> {
         let mut config = kube::Config::new(url.parse().with_context(|| format!("{url} is not a URL"))?);
-        config.root_cert = authority.map(|authority| vec![authority.der()]);
+        let authorities: Vec<Vec<u8>> = authorities.into_iter().map(Authority::der).collect();
+        config.root_cert = Some(authorities).filter(|authorities| !authorities.is_empty());
         config.connect_timeout = Some(Duration::from_secs(5));
         config.read_timeout = Some(Duration::from_secs(60));
         // A 503 of /readyz is an answer here and no reason to ask again.

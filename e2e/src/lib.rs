@@ -5,11 +5,13 @@
 //! becomes of them. Nothing outlives the test process, however it ends (see [`process`]).
 
 pub mod audit;
+pub mod books;
 mod components;
 pub mod control_plane;
 pub mod endpoint;
 pub mod kubeconfig;
 pub mod manifests;
+pub mod metrics;
 pub mod namespace;
 pub mod node;
 pub mod pki;
@@ -18,6 +20,7 @@ pub mod ports;
 pub mod process;
 pub mod scheduler;
 pub mod scheduler_config;
+pub mod secret_mount;
 pub mod testudo;
 pub mod tools;
 pub mod wait;
@@ -25,10 +28,11 @@ pub mod workdir;
 
 pub use control_plane::{ControlPlane, Options};
 pub use kubeconfig::Kubeconfig;
+pub use metrics::Metrics;
 pub use namespace::Namespace;
 pub use node::node;
 pub use pod::pod;
 pub use scheduler::Scheduler;
-pub use scheduler_config::{Extender, SchedulerConfig};
+pub use scheduler_config::{Adaptation, Extender, SchedulerConfig};
 pub use testudo::{Testudo, TestudoOptions, Tls};
 pub use tools::Version;

@@ -1,12 +1,13 @@
 //! A scenario's place in the cluster: a namespace, nodes that only its pods go to, and waiting for what happens there.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{self as core, Node, Pod, PodCondition, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Api, ResourceExt};
 
@@ -147,6 +148,25 @@ impl Namespace {
             .with_context(|| format!("cannot create the pod {name}"))
     }
 
+    /// Creates several pods, in their order.
+    pub async fn create_all(&self, pods: impl IntoIterator<Item = PodBuilder>) -> Result<()> {
+        for pod in pods {
+            self.create(pod).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets an annotation of a pod. To a scheduler, that is a reason to look at a rejected pod again.
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) -> Result<()> {
+        let patch = serde_json::json!({ "metadata": { "annotations": { key: value } } });
+        let params = PatchParams::default();
+        self.pods()
+            .patch(name, &params, &Patch::Merge(patch))
+            .await
+            .with_context(|| format!("cannot annotate {name}"))?;
+        Ok(())
+    }
+
     /// Deletes a pod and waits until it is gone.
     pub async fn delete(&self, name: &str) -> Result<()> {
         let params = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
@@ -170,6 +190,22 @@ impl Namespace {
         let mut pods = self.pods().list(&ListParams::default()).await.context("cannot list pods")?.items;
         pods.sort_by_key(ResourceExt::name_any);
         Ok(pods)
+    }
+
+    /// Where the pods are: the node of every pod that has one.
+    pub async fn placements(&self) -> Result<BTreeMap<String, String>> {
+        let pods = self.list().await?;
+        let placed = |pod: Pod| Some((pod.name_any(), pod.spec?.node_name?));
+        Ok(pods.into_iter().filter_map(placed).collect())
+    }
+
+    /// Waits until this many pods have a node, and says where they are.
+    pub async fn until_count_bound(&self, count: usize) -> Result<BTreeMap<String, String>> {
+        wait::until(&format!("{count} pods of {} to have a node", self.name), self.patience, async || {
+            let placed = self.placements().await?;
+            Ok(if placed.len() >= count { Look::Done(placed) } else { Look::NotYet(format!("{} have", placed.len())) })
+        })
+        .await
     }
 
     /// Waits until the pod has a node, and says which.

@@ -142,6 +142,14 @@ impl NodeBuilder {
             .label("nvidia.com/gpu.sharing-strategy", "time-slicing")
     }
 
+    /// CUDA MPS: `gpus` GPUs for `replicas` clients each. To be called after [`product`](Self::product), whose label gets
+    /// `-SHARED`.
+    pub fn mps(self, gpus: u32, replicas: u32) -> Self {
+        self.time_sliced(gpus, replicas, false)
+            .label("nvidia.com/gpu.sharing-strategy", "mps")
+            .label("nvidia.com/mps.capable", "true")
+    }
+
     /// A taint; the effect is `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub fn taint(mut self, key: &str, value: &str, effect: &str) -> Self {
         let value = Some(value.to_owned()).filter(|value| !value.is_empty());

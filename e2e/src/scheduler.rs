@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::kubeconfig::Kubeconfig;
 use crate::ports::free_port;
 use crate::process::Process;
-use crate::scheduler_config::{SchedulerConfig, adapt_shipped};
+use crate::scheduler_config::{Adaptation, SCHEDULER_NAME, SchedulerConfig, adapt_shipped};
 use crate::wait::PATIENCE;
 
 /// A running kube-scheduler; it ends when this is dropped.
@@ -34,16 +34,15 @@ impl Scheduler {
         Self::start(cp, &SchedulerConfig::default().named("default-scheduler")).await
     }
 
-    /// Starts one as `kubeconfig`'s user with a configuration as `deploy/` ships it; `url` is where the extender is
-    /// here (see [`adapt_shipped`]).
+    /// Starts one as `kubeconfig`'s user with a configuration as `deploy/` ships it (see [`adapt_shipped`]).
     pub async fn start_shipped(
         cp: &ControlPlane,
-        name: &str,
         kubeconfig: &Kubeconfig,
         yaml: &str,
-        url: Option<&str>,
+        adaptation: &Adaptation,
     ) -> Result<Self> {
-        Self::start_with(cp, name, kubeconfig, &adapt_shipped(yaml, kubeconfig.path(), url)?).await
+        let name = adaptation.scheduler_name.as_deref().unwrap_or(SCHEDULER_NAME);
+        Self::start_with(cp, name, kubeconfig, &adapt_shipped(yaml, kubeconfig.path(), adaptation)?).await
     }
 
     async fn start_with(cp: &ControlPlane, name: &str, kubeconfig: &Kubeconfig, config: &Value) -> Result<Self> {

@@ -143,16 +143,54 @@ impl Extender {
     }
 }
 
-/// A KubeSchedulerConfiguration from `deploy/` made fit for this place: our kubeconfig, no leader election, and the
-/// extenders' host and port replaced by those of `url` (their paths and everything else stay as they are shipped).
-pub fn adapt_shipped(yaml: &str, kubeconfig: &Path, url: Option<&str>) -> Result<Value> {
+/// What a KubeSchedulerConfiguration from `deploy/` cannot know about this place. All else stays as it is shipped.
+#[derive(Debug, Clone)]
+pub struct Adaptation {
+    /// Another profile name than the one that is shipped. Only one scheduler can have the shipped leader election, so a
+    /// renamed one goes without.
+    pub scheduler_name: Option<String>,
+    /// Scheme, host and port of the extender.
+    pub url: String,
+    /// The files for TLS; none: the extender speaks plain HTTP here.
+    pub tls: Option<ExtenderTls>,
+    /// Another form of requests than the one that is shipped.
+    pub node_cache_capable: Option<bool>,
+}
+
+/// A KubeSchedulerConfiguration from `deploy/` made fit for this place.
+pub fn adapt_shipped(yaml: &str, kubeconfig: &Path, adaptation: &Adaptation) -> Result<Value> {
     let mut config: Value = serde_saphyr::from_str(yaml).context("the KubeSchedulerConfiguration is not YAML")?;
     config["clientConnection"]["kubeconfig"] = json!(kubeconfig);
-    config["leaderElection"]["leaderElect"] = json!(false);
-    if let (Some(url), Some(extenders)) = (url, config["extenders"].as_array_mut()) {
-        for extender in extenders {
-            let shipped: http::Uri = extender["urlPrefix"].as_str().unwrap_or_default().parse().context("urlPrefix")?;
-            extender["urlPrefix"] = json!(format!("{}{}", url.trim_end_matches('/'), shipped.path()));
+    if let Some(name) = &adaptation.scheduler_name {
+        config["leaderElection"]["leaderElect"] = json!(false);
+        config["profiles"][0]["schedulerName"] = json!(name);
+    }
+    for extender in config["extenders"].as_array_mut().context("it has no extender")? {
+        let shipped: http::Uri = extender["urlPrefix"].as_str().unwrap_or_default().parse().context("urlPrefix")?;
+        extender["urlPrefix"] = json!(format!("{}{}", adaptation.url.trim_end_matches('/'), shipped.path()));
+        if let Some(capable) = adaptation.node_cache_capable {
+            extender["nodeCacheCapable"] = json!(capable);
+        }
+        match &adaptation.tls {
+            None => {
+                extender["enableHTTPS"] = json!(false);
+                extender["tlsConfig"] = Value::Null;
+            }
+            Some(tls) => {
+                let shipped = extender["tlsConfig"].as_object_mut().context("the extender has no tlsConfig")?;
+                // Only files that the shipped configuration names: one that it forgets is to be missed here.
+                let client = tls.client.as_ref();
+                let files = [
+                    ("caFile", Some(&tls.ca_file)),
+                    ("certFile", client.map(|identity| &identity.cert)),
+                    ("keyFile", client.map(|identity| &identity.key)),
+                ];
+                for (key, file) in files {
+                    if let (Some(entry), Some(file)) = (shipped.get_mut(key), file) {
+                        *entry = json!(file);
+                    }
+                }
+            }
         }
     }
     Ok(config)

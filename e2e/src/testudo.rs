@@ -39,6 +39,8 @@ pub struct TestudoOptions {
     pub config: Option<String>,
     /// Plain, TLS or mutual TLS.
     pub tls: Tls,
+    /// The serving certificate's files, if they are not to be made here.
+    pub serving: Option<Identity>,
     /// Whether `/livez`, `/readyz` and `/metrics` get a plain listener of their own (`--metrics-bind-address`).
     pub own_metrics_port: bool,
     /// More arguments of `testudo serve`.
@@ -53,6 +55,7 @@ impl TestudoOptions {
             kubeconfig: kubeconfig.clone(),
             config: None,
             tls: Tls::Off,
+            serving: None,
             own_metrics_port: false,
             extra_args: Vec::new(),
         }
@@ -73,6 +76,18 @@ impl TestudoOptions {
     /// TLS or not.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// These files for the serving certificate.
+    pub fn serving(mut self, files: Identity) -> Self {
+        self.serving = Some(files);
+        self
+    }
+
+    /// A plain listener for `/livez`, `/readyz` and `/metrics`: probes have no client certificate.
+    pub fn with_own_metrics_port(mut self) -> Self {
+        self.own_metrics_port = true;
         self
     }
 
@@ -103,7 +118,7 @@ impl Testudo {
     /// Starts it and does not wait.
     pub fn start_unready(cp: &ControlPlane, options: TestudoOptions) -> Result<Self> {
         let binary = binary()?;
-        let TestudoOptions { name, kubeconfig, config, tls, own_metrics_port, extra_args } = options;
+        let TestudoOptions { name, kubeconfig, config, tls, serving, own_metrics_port, extra_args } = options;
         let address = format!("127.0.0.1:{}", free_port()?);
         let mut args = vec!["serve".to_owned()];
         args.extend(flags([
@@ -114,9 +129,10 @@ impl Testudo {
             let file = cp.dir().write(format!("{name}-config.yaml"), text)?;
             args.extend(flags([("config", file.display().to_string())]));
         }
-        let serving = match tls {
-            Tls::Off => None,
-            Tls::Server | Tls::Mutual => Some(cp.server_identity(&format!("{name}-server"))?),
+        let serving = match (tls, serving) {
+            (Tls::Off, _) => None,
+            (_, Some(files)) => Some(files),
+            (Tls::Server | Tls::Mutual, None) => Some(cp.server_identity(&format!("{name}-server"))?),
         };
         let client = match tls {
             Tls::Off | Tls::Server => None,

@@ -1,14 +1,40 @@
 //! The scenarios, on one control plane that they share. `cargo test -p testudo-e2e -- NAME` runs some of them.
 
 mod control_plane;
+mod cpu;
+mod deployed;
+mod forms;
+mod mig;
+mod observe;
+mod outage;
+mod pending;
+mod preemption;
+mod race;
+mod rbac;
+mod sharing;
 mod stage;
+mod tls;
+mod topology;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     stage::run(|stage| {
         let mut scenarios = Vec::new();
+        scenarios.extend(mig::scenarios(stage));
+        scenarios.extend(topology::scenarios(stage));
+        scenarios.extend(sharing::scenarios(stage));
+        scenarios.extend(cpu::scenarios(stage));
+        scenarios.extend(forms::scenarios(stage));
+        scenarios.extend(tls::scenarios(stage));
+        scenarios.extend(race::scenarios(stage));
+        scenarios.extend(preemption::scenarios(stage));
+        scenarios.extend(observe::scenarios(stage));
+        scenarios.extend(outage::scenarios(stage));
+        scenarios.extend(pending::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
+        // Last: it looks back on all others.
+        scenarios.extend(rbac::scenarios(stage));
         scenarios
     })
 }

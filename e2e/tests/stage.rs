@@ -1,14 +1,16 @@
 //! Runs scenarios side by side on one control plane, started by the first that needs it and ended after the last.
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use testudo_e2e::{ControlPlane, Version};
 use tokio::runtime::Runtime;
 use tokio::sync::{OnceCell, RwLock};
+
+use crate::deployed::Deployed;
 
 /// No scenario may take longer; every wait inside has a shorter limit and a better message.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -20,9 +22,28 @@ const THREADS: usize = 8;
 #[derive(Clone)]
 pub struct Stage {
     runtime: Arc<Runtime>,
+    deployed: Arc<OnceCell<Result<Arc<Deployed>, String>>>,
+    // After `deployed`: dropped after it.
     control_plane: Arc<OnceCell<Result<Arc<ControlPlane>, String>>>,
     /// Read by scenarios that bear company, written by those that do not.
     company: Arc<RwLock<()>>,
+    times: Times,
+}
+
+/// How long each scenario has taken, without its turn to wait for.
+type Times = Arc<Mutex<Vec<(Duration, String)>>>;
+
+struct Clock {
+    name: String,
+    begin: Instant,
+    times: Times,
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((self.begin.elapsed(), std::mem::take(&mut self.name)));
+    }
 }
 
 impl Stage {
@@ -31,11 +52,11 @@ impl Stage {
     where
         F: Future<Output = Result<()>>,
     {
-        let stage = self.clone();
+        let (stage, title) = (self.clone(), name.to_owned());
         Trial::test(name, move || {
             stage.runtime.block_on(async {
                 let _beside_others = stage.company.read().await;
-                stage.play(play).await
+                stage.play(&title, play).await
             })
         })
     }
@@ -45,26 +66,66 @@ impl Stage {
     where
         F: Future<Output = Result<()>>,
     {
-        let stage = self.clone();
+        let (stage, title) = (self.clone(), name.to_owned());
         Trial::test(name, move || {
             stage.runtime.block_on(async {
                 let _alone = stage.company.write().await;
-                stage.play(play).await
+                stage.play(&title, play).await
             })
         })
     }
 
-    async fn play<F>(&self, play: impl FnOnce(Arc<ControlPlane>) -> F) -> Result<(), Failed>
+    /// A scenario with what `deploy/` ships.
+    pub fn deployed<F>(&self, name: &str, play: impl FnOnce(Arc<Deployed>) -> F + Send + 'static) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let stage = self.clone();
+        self.scenario(name, async move |_| play(stage.deployment().await?).await)
+    }
+
+    /// The same, and nothing runs beside it.
+    pub fn deployed_alone<F>(&self, name: &str, play: impl FnOnce(Arc<Deployed>) -> F + Send + 'static) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let stage = self.clone();
+        self.scenario_alone(name, async move |_| play(stage.deployment().await?).await)
+    }
+
+    async fn play<F>(&self, name: &str, play: impl FnOnce(Arc<ControlPlane>) -> F) -> Result<(), Failed>
     where
         F: Future<Output = Result<()>>,
     {
         let outcome = async {
             let control_plane = self.control_plane().await?;
+            let _clock = self.clock(name);
             tokio::time::timeout(LIMIT, play(control_plane))
                 .await
                 .with_context(|| format!("the scenario took longer than {LIMIT:?}"))?
         };
         outcome.await.map_err(|error| Failed::from(tell(&error)))
+    }
+
+    /// Measures a scenario until it is dropped.
+    fn clock(&self, name: &str) -> Clock {
+        Clock { name: name.to_owned(), begin: Instant::now(), times: Arc::clone(&self.times) }
+    }
+
+    fn tell_times(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.sort();
+        for (time, name) in times.iter().rev() {
+            eprintln!("{:6.1} s  {name}", time.as_secs_f64());
+        }
+    }
+
+    async fn deployment(&self) -> Result<Arc<Deployed>> {
+        let control_plane = self.control_plane().await?;
+        let deployed = self
+            .deployed
+            .get_or_init(async || Deployed::apply(control_plane).await.map(Arc::new).map_err(|error| tell(&error)));
+        deployed.await.clone().map_err(|error| anyhow!(error))
     }
 
     async fn control_plane(&self) -> Result<Arc<ControlPlane>> {
@@ -93,13 +154,20 @@ pub fn run(scenarios: impl FnOnce(&Stage) -> Vec<Trial>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let stage = Stage { runtime, control_plane: Arc::default(), company: Arc::default() };
+    let stage = Stage {
+        runtime,
+        deployed: Arc::default(),
+        control_plane: Arc::default(),
+        company: Arc::default(),
+        times: Times::default(),
+    };
     let conclusion = libtest_mimic::run(&arguments, scenarios(&stage));
     if conclusion.has_failed()
         && let Some(Ok(control_plane)) = stage.control_plane.get()
     {
         control_plane.keep_files();
     }
+    stage.tell_times();
     // Not left to the statics or to the guard: here the folder is removed too, or its path printed.
     drop(stage);
     conclusion.exit_code()

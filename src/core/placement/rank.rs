@@ -71,7 +71,7 @@ pub fn rank(demand: &Demand, state: &NodeState) -> Rank {
     }
     Rank {
         form: form(demand, inventory),
-        link: link(inventory, requested),
+        link: link(demand, inventory),
         breaks_set: u8::from(breaks_set(state, inventory, requested)),
         device_gib: u16::try_from(inventory.device_memory_mib / 1024).unwrap_or(u16::MAX),
         opens: u8::from(!state.accelerators_in_use()),
@@ -112,8 +112,11 @@ fn form(demand: &Demand, inventory: &Inventory) -> u8 {
     demand.accelerators().map(|(name, resource, _)| of((name.as_str(), resource))).max().unwrap_or(0)
 }
 
-fn link(inventory: &Inventory, requested: i64) -> u8 {
-    let Some(count) = usize::try_from(requested).ok().filter(|n| *n > 1) else { return 0 };
+fn link(demand: &Demand, inventory: &Inventory) -> u8 {
+    // Slices and replicas see no peers: to them it is all the same.
+    let joins_sets = |name: &str| inventory.pool(name).is_some_and(|pool| pool.unit.joins_sets());
+    let devices: i64 = demand.accelerators().filter(|(name, _, _)| joins_sets(name.as_str())).map(|(_, _, n)| n).sum();
+    let Some(count) = usize::try_from(devices).ok().filter(|n| *n > 1) else { return 0 };
     let connected = inventory.fabric.as_ref().is_some_and(|fabric| count <= fabric.largest_linked(fabric.all()));
     match (connected, inventory.is_degraded()) {
         (true, false) => 0,
@@ -124,7 +127,8 @@ fn link(inventory: &Inventory, requested: i64) -> u8 {
 
 fn breaks_set(state: &NodeState, inventory: &Inventory, requested: i64) -> bool {
     let devices = inventory.fabric.as_ref().map_or(0, |fabric| fabric.len() as i64);
-    !state.accelerators_in_use() && inventory.is_link_complete() && requested < devices
+    let has_sets = inventory.pools.iter().any(|pool| pool.unit.joins_sets());
+    has_sets && !state.accelerators_in_use() && inventory.is_link_complete() && requested < devices
 }
 
 fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> i64 {

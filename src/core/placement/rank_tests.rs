@@ -69,6 +69,17 @@ fn slices_go_where_fewest_are_left() {
 }
 
 #[test]
+fn slices_care_neither_for_nvlink_nor_for_sets() {
+    let mig = |node: NodeBuilder, count| node.has("nvidia.com/mig-1g.5gb", count);
+    let linked = || node("a-linked").product("NVIDIA-A100-SXM4-40GB").instance("p4d.24xlarge");
+    let alone = || node("b-alone").product("NVIDIA-A100-SXM4-40GB");
+    let nodes = [idle(mig(linked(), 56)), idle(mig(alone(), 7))];
+    assert_eq!(order(pod("p").asks("nvidia.com/mig-1g.5gb", 3), &nodes), ["b-alone", "a-linked"]);
+    let nodes = [idle(mig(linked(), 5)), idle(mig(alone(), 7))];
+    assert_eq!(order(pod("p").asks("nvidia.com/mig-1g.5gb", 1), &nodes), ["a-linked", "b-alone"]);
+}
+
+#[test]
 fn a_plain_gpu_request_prefers_whole_gpus() {
     let shared = node("a-shared").product("NVIDIA-L40S-SHARED").has("nvidia.com/gpu", 8);
     let sliced = node("b-sliced").product("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb").has("nvidia.com/gpu", 7);

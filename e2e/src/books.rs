@@ -1,0 +1,76 @@
+//! Are the books in order? An audit over API objects, whatever a scheduler believes.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use crate::control_plane::ControlPlane;
+use crate::namespace::Namespace;
+
+impl ControlPlane {
+    /// Fails if the pods of any node ask for more of an extended resource than the node has to give.
+    pub async fn check_nothing_is_overcommitted(&self) -> Result<()> {
+        let pods: Api<Pod> = Api::all(self.client());
+        let nodes: Api<Node> = Api::all(self.client());
+        let pods = pods.list(&ListParams::default()).await.context("cannot list pods")?;
+        let nodes = nodes.list(&ListParams::default()).await.context("cannot list nodes")?;
+        let mut used: BTreeMap<(String, String), i64> = BTreeMap::new();
+        for pod in pods.items.iter().filter(|pod| !has_ended(pod)) {
+            let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { continue };
+            for (resource, amount) in extended_requests(pod)? {
+                *used.entry((node.clone(), resource)).or_default() += amount;
+            }
+        }
+        let allocatable: BTreeMap<String, Node> = nodes.items.into_iter().map(|node| (node.name_any(), node)).collect();
+        for ((node, resource), used) in used {
+            // A node may be gone before its pods are.
+            let Some(status) = allocatable.get(&node).and_then(|node| node.status.as_ref()) else { continue };
+            let has = status.allocatable.as_ref().and_then(|all| all.get(&resource));
+            let has: i64 = has.map_or(Ok(0), |quantity| quantity.0.parse()).context("not a count of devices")?;
+            ensure!(used <= has, "node {node} has {has} {resource}, its pods ask for {used}");
+        }
+        Ok(())
+    }
+}
+
+impl Namespace {
+    /// Fails unless every pod of this scenario that has a node was bound exactly once, and by `user`; other users must
+    /// not even have tried.
+    pub async fn check_bindings(&self, cp: &ControlPlane, user: &str) -> Result<()> {
+        let mut bound: BTreeMap<String, u32> = BTreeMap::new();
+        for request in cp.bindings_in(self.name())? {
+            if request.user != user {
+                bail!("{} has asked to bind pod {}; only {user} is to bind", request.user, request.pod);
+            }
+            *bound.entry(request.pod).or_default() += u32::from(request.code == 201);
+        }
+        for pod in self.list().await? {
+            let name = pod.name_any();
+            let times = bound.get(&name).copied().unwrap_or_default();
+            let node = pod.spec.and_then(|spec| spec.node_name);
+            ensure!(times == u32::from(node.is_some()), "pod {name} is on {node:?} and was bound {times} times");
+        }
+        Ok(())
+    }
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// What a pod asks for by names with a domain, as `nvidia.com/gpu`; pods of this harness have no init containers.
+fn extended_requests(pod: &Pod) -> Result<BTreeMap<String, i64>> {
+    let mut requests: BTreeMap<String, i64> = BTreeMap::new();
+    for container in pod.spec.iter().flat_map(|spec| &spec.containers) {
+        let asked = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        for (resource, quantity) in asked.into_iter().flatten().filter(|(resource, _)| resource.contains('/')) {
+            let amount: i64 = quantity.0.parse().with_context(|| format!("not a count of {resource}"))?;
+            *requests.entry(resource.clone()).or_default() += amount;
+        }
+    }
+    Ok(requests)
+}

@@ -1,0 +1,81 @@
+//! The permissions that `deploy/rbac.yaml` gives, beside those that were used.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use kube::ResourceExt;
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use testudo_e2e::wait::{self, Look, PATIENCE};
+use testudo_e2e::{node, pod};
+
+use crate::deployed::{Deployed, shipped};
+use crate::stage::Stage;
+
+/// To be listed last: it looks at what all other scenarios have asked for, too.
+pub fn scenarios(stage: &Stage) -> Vec<Trial> {
+    vec![stage.deployed_alone("rbac::what_is_given_is_what_is_used", what_is_given_is_what_is_used)]
+}
+
+/// (verb, group, resource)
+type Permission = (String, String, String);
+
+async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
+    let testudo = &d.shared().await?.testudo;
+    let ns = d.cp.namespace("rbac-used").await?;
+    ns.create_node(node("rbac-used-a").product("NVIDIA-L40S", 46068).gpus(2)).await?;
+    ns.create(pod("one").gpus(1)).await?;
+    let on = ns.until_bound("one").await?;
+    // kube-scheduler asks once more, as after an answer that was lost: testudo looks at the pod, and finds it there.
+    let uid = ns.get("one").await?.uid().context("a pod without uid")?;
+    let binding = json!({ "PodName": "one", "PodNamespace": "rbac-used", "PodUID": uid, "Node": on });
+    let answer = testudo.api().post("/v1/bind", binding.to_string()).await?.body;
+    let answer: Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
+    ensure!(answer["Error"].as_str().unwrap_or_default().is_empty(), "{answer}");
+    ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
+
+    let given = given_to("testudo")?;
+    let user = d.testudo_account.user();
+    // The audit log may be a moment behind.
+    wait::until("all of testudo's permissions to be used", PATIENCE, async || {
+        let used = used_by(&d, user)?;
+        let unused: Vec<_> = given.difference(&used).collect();
+        Ok(if unused.is_empty() { Look::Done(()) } else { Look::NotYet(format!("unused: {unused:?}")) })
+    })
+    .await?;
+    let used = used_by(&d, user)?;
+    let more: Vec<_> = used.difference(&given).collect();
+    ensure!(more.is_empty(), "{user} has used {more:?}, which its ClusterRole does not give");
+    for user in [user, d.scheduler_account.user()] {
+        let denied: Vec<_> = d.cp.accesses_of(user)?.into_iter().filter(|access| !access.allowed).collect();
+        ensure!(denied.is_empty(), "{user} was denied {denied:?}");
+    }
+    ns.clear().await
+}
+
+fn used_by(d: &Deployed, user: &str) -> Result<BTreeSet<Permission>> {
+    let allowed = d.cp.accesses_of(user)?.into_iter().filter(|access| access.allowed);
+    Ok(allowed.map(|access| (access.verb, access.group, access.resource)).collect())
+}
+
+/// What the ClusterRole of this name gives.
+fn given_to(role: &str) -> Result<BTreeSet<Permission>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&shipped("rbac.yaml")?).context("rbac.yaml is not YAML")?;
+    let role = documents
+        .iter()
+        .find(|document| document["kind"] == "ClusterRole" && document["metadata"]["name"] == role)
+        .with_context(|| format!("rbac.yaml has no ClusterRole {role}"))?;
+    let words = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    let mut given = BTreeSet::new();
+    for rule in role["rules"].as_array().context("a role without rules")? {
+        for group in words(&rule["apiGroups"]) {
+            for resource in words(&rule["resources"]) {
+                given.extend(words(&rule["verbs"]).into_iter().map(|verb| (verb, group.clone(), resource.clone())));
+            }
+        }
+    }
+    Ok(given)
+}
