@@ -27,6 +27,10 @@ async fn play(plan: Plan, look: impl Fn(&Snapshot, &[Event])) -> (Vec<Event>, Su
         let before = host.snapshot();
         let Some(events) = simulation.step().await.unwrap() else { break };
         look(&before, &events);
+        let after = host.snapshot();
+        for (node, used) in simulation.scheduler.used() {
+            assert_eq!(after.node(node).unwrap().used(), used, "{node}: both sides count the same");
+        }
         all.extend(events);
     }
     let summary = simulation.summary();

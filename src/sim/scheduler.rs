@@ -68,6 +68,12 @@ impl Scheduler {
         &self.client
     }
 
+    /// What it believes to be in use on each node.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> impl Iterator<Item = (&str, &Resources)> {
+        self.nodes.iter().map(|known| (known.parts.name.as_str(), &known.used))
+    }
+
     /// Chooses a node.
     ///
     /// # Errors
