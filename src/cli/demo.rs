@@ -24,7 +24,7 @@ use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions};
 use crate::host::{Bindings, Host};
 use crate::sim::client::OfferForm;
-use crate::sim::run::{Event, EventKind, Plan, Simulation};
+use crate::sim::run::{Event, EventKind, Plan, Simulation, short};
 use crate::sim::summary::{Calls, Pool, Summary, Waiting};
 use crate::sim::{fleet, workload};
 
@@ -34,11 +34,11 @@ pub struct Args {
     /// How many nodes the fleet has.
     #[arg(long, value_name = "N", default_value_t = fleet::DEFAULT_NODES, value_parser = at_least_one)]
     nodes: usize,
-    /// How many pods come [default: 7 for every node].
+    /// How many pods come [default: 8 for every node].
     #[arg(long, value_name = "N")]
     pods: Option<usize>,
     /// Decides the order of the pods and who finishes when. The same seed gives the same placements.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
     /// Offer whole nodes and not only their names, as kube-scheduler does with `nodeCacheCapable: false`.
     #[arg(long)]
@@ -281,21 +281,25 @@ impl Screen {
     }
 
     fn pools(&self, pools: &[Pool]) -> Table {
-        let mut table = self.table(&["pool", "nodes", "resource", "which are", "capacity", "used", "free", ""]);
+        let narrow = self.width.is_some_and(|width| width < WIDTH_OF_POOLS);
+        let columns = if narrow { 7 } else { 8 };
+        let header = ["pool", "nodes", "resource", "which are", "capacity", "used", "free", ""];
+        let mut table = self.table(&header[..columns]);
         let mut above = "";
         for pool in pools {
             let name = if pool.instance_type == above { "" } else { &pool.instance_type };
             above = &pool.instance_type;
-            table.add_row(vec![
+            let cells = [
                 Cell::new(name),
                 number(pool.nodes),
-                Cell::new(&pool.resource),
+                Cell::new(if narrow { short(&pool.resource) } else { &pool.resource }),
                 Cell::new(&pool.unit),
                 number(pool.capacity),
                 number(pool.used),
                 number(pool.free),
                 Cell::new(gauge(pool.used, pool.capacity)),
-            ]);
+            ];
+            table.add_row(cells.into_iter().take(columns));
         }
         table
     }
@@ -347,6 +351,9 @@ impl Screen {
 
 /// Where there is less, the reason has a line of its own.
 const ROOM_FOR_REASON: usize = 50;
+
+/// Where there is less, the table of pools does without its gauge and the domains of its resources.
+const WIDTH_OF_POOLS: usize = 136;
 
 /// How wide tables are that nobody sees on a terminal.
 const WIDTH_OF_FILES: u16 = 140;

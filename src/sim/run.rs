@@ -82,7 +82,7 @@ pub struct Simulation {
 }
 
 /// Every so many arrivals a pod finishes.
-const FINISH_EVERY: usize = 10;
+const FINISH_EVERY: usize = 12;
 
 impl Simulation {
     /// Makes the fleet and shows it to `host`, whose extender is served at `address`.
@@ -217,7 +217,7 @@ fn asks(object: &Pod) -> String {
 }
 
 /// A resource name without its domain.
-pub(super) fn short(resource: &str) -> &str {
+pub fn short(resource: &str) -> &str {
     resource.rsplit_once('/').map_or(resource, |(_, name)| name)
 }
 

@@ -1,9 +1,9 @@
 //! What kube-scheduler does with one pod: its own filters, then the extender's verbs, then the choice.
 //!
-//! Its configuration is the one in which the accelerators are the extender's (`managedResources` with
-//! `ignoredByScheduler`): of its own filters NodeUnschedulable, TaintToleration, NodeAffinity and NodeResourcesFit (CPU,
-//! memory, number of pods) are played here, in their order and with their texts. Of its scores there is none: the
-//! extender's weight outvotes them.
+//! Its NodeResourcesFit is configured to leave accelerators to the extender (`ignoredResourceGroups`), so that all that
+//! is said about them is ours. NodeUnschedulable, TaintToleration, NodeAffinity and the rest of NodeResourcesFit (CPU,
+//! memory, number of pods) are played here, in their order and with their texts; its other plugins have nothing to say
+//! about these pods. Its own scores are left out: the extender's weight outvotes them.
 
 use std::collections::BTreeMap;
 
@@ -66,6 +66,12 @@ impl Scheduler {
     /// The extender's client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What it believes to be in use on each node.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> impl Iterator<Item = (&str, &Resources)> {
+        self.nodes.iter().map(|known| (known.parts.name.as_str(), &known.used))
     }
 
     /// Chooses a node.

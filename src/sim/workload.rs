@@ -6,7 +6,7 @@ use crate::k8s::object::{
 };
 
 /// How many pods there are for each node by default: enough to fill the fleet, and a few more.
-pub const PODS_PER_NODE: usize = 7;
+pub const PODS_PER_NODE: usize = 8;
 
 /// One sort of pod.
 struct Sort {
