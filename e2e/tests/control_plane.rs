@@ -13,7 +13,6 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
         stage.scenario("control_plane::is_the_version_asked_for", is_the_version_asked_for),
         stage.scenario("control_plane::a_plain_scheduler_places_gpu_pods", a_plain_scheduler_places_gpu_pods),
         stage.scenario("control_plane::rbac_holds", rbac_holds),
-        stage.scenario_alone("control_plane::outlives_an_api_server_restart", outlives_an_api_server_restart),
     ]
 }
 
@@ -57,19 +56,6 @@ async fn a_plain_scheduler_places_gpu_pods(cp: Arc<ControlPlane>) -> Result<()> 
     ns.until_running("another-eight").await?;
     ensure!(ns.until_bound("four").await? == "plain-gpu-4");
     Ok(())
-}
-
-async fn outlives_an_api_server_restart(cp: Arc<ControlPlane>) -> Result<()> {
-    let name = "restart-scheduler";
-    let ns = cp.namespace("restart").await?;
-    let mut scheduler = Scheduler::start(&cp, &SchedulerConfig::default().named(name)).await?;
-    ns.create_node(node("restart-1").gpus(2)).await?;
-    ns.create(pod("before").gpus(1).scheduler(name)).await?;
-    ns.until_running("before").await?;
-    cp.restart_apiserver().await?;
-    ns.create(pod("after").gpus(1).scheduler(name)).await?;
-    ns.until_running("after").await?;
-    scheduler.process()?.check_running()
 }
 
 async fn rbac_holds(cp: Arc<ControlPlane>) -> Result<()> {

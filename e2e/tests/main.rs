@@ -31,10 +31,11 @@ fn main() -> ExitCode {
         scenarios.extend(preemption::scenarios(stage));
         scenarios.extend(observe::scenarios(stage));
         scenarios.extend(outage::scenarios(stage));
-        scenarios.extend(pending::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
-        // Last: it looks back on all others.
+        scenarios.extend(pending::scenarios(stage));
+        // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));
+        scenarios.push(outage::restart(stage));
         scenarios
     })
 }

@@ -14,8 +14,12 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.deployed("outage::without_testudo_nothing_is_placed", without_testudo_nothing_is_placed),
         stage.deployed("outage::killed_in_a_burst_and_back", killed_in_a_burst_and_back),
-        stage.deployed_alone("outage::api_server_restarted_meanwhile", api_server_restarted_meanwhile),
     ]
+}
+
+/// To be listed last: the control plane needs a while to recover.
+pub fn restart(stage: &Stage) -> Trial {
+    stage.deployed_alone("outage::api_server_restarted_meanwhile", api_server_restarted_meanwhile)
 }
 
 fn l40s(name: &str) -> NodeBuilder {
@@ -64,34 +68,38 @@ async fn killed_in_a_burst_and_back(d: Arc<Deployed>) -> Result<()> {
     ns.clear().await
 }
 
+/// One testudo stays up while its watches break, the other comes back while the API server is away.
 async fn api_server_restarted_meanwhile(d: Arc<Deployed>) -> Result<()> {
-    let name = "upheaval-scheduler";
-    let mut pair = d.pair(name).await?;
-    let ns = d.cp.namespace("upheaval").await?;
-    ns.create_nodes(["upheaval-a", "upheaval-b"].map(l40s)).await?;
-    let eight = |pod_name: &str| pod(pod_name).gpus(4).scheduler(name);
-    ns.create(eight("first")).await?;
-    ns.until_running("first").await?;
-
-    // testudo stays up while its watches break.
-    d.cp.restart_apiserver().await?;
-    ns.create(eight("second")).await?;
-    ns.until_running("second").await?;
-
-    // testudo comes back while the API server is away.
-    pair.testudo.kill()?;
-    ns.create(eight("third")).await?;
-    ns.until_pending_with_message("third", &["/v1/filter"]).await?;
-    let (server, testudo) = tokio::join!(d.cp.restart_apiserver(), pair.testudo.restart());
+    let names = ["staying-scheduler", "leaving-scheduler"];
+    let _staying = d.pair(names[0]).await?;
+    let mut leaving = d.pair(names[1]).await?;
+    let mut places = Vec::new();
+    for name in names {
+        let ns = d.cp.namespace(name).await?;
+        ns.create_node(l40s(name)).await?;
+        ns.create(pod("before").gpus(4).scheduler(name)).await?;
+        ns.until_running("before").await?;
+        places.push((name, ns));
+    }
+    leaving.testudo.kill()?;
+    let (name, ns) = &places[1];
+    ns.create(pod("meanwhile").gpus(2).scheduler(name)).await?;
+    ns.until_pending_with_message("meanwhile", &["/v1/filter"]).await?;
+    let (server, testudo) = tokio::join!(d.cp.restart_apiserver(), leaving.testudo.restart());
     server?;
     testudo?;
-    ns.until_running("third").await?;
-    ns.create(eight("fourth")).await?;
-    ns.until_running("fourth").await?;
-    // Whatever was forgotten on the way would be given away again here.
-    ns.create(eight("fifth")).await?;
-    ns.until_pending_with_message("fifth", &["Insufficient nvidia.com/gpu"]).await?;
+    ns.until_running("meanwhile").await?;
+    for (name, ns) in &places {
+        ns.create(pod("after").gpus(2).scheduler(name)).await?;
+        ns.until_running("after").await?;
+        // Whatever was forgotten on the way would be given away again here.
+        ns.create(pod("too-many").gpus(4).scheduler(name)).await?;
+        ns.until_pending_with_message("too-many", &["Insufficient nvidia.com/gpu"]).await?;
+        ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
+    }
     d.cp.check_nothing_is_overcommitted().await?;
-    ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
-    ns.clear().await
+    for (_, ns) in places {
+        ns.clear().await?;
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use testudo_e2e::{node, pod};
 use crate::deployed::{Deployed, shipped};
 use crate::stage::Stage;
 
-/// To be listed last: it looks at what all other scenarios have asked for, too.
+/// To be listed late: it looks at what all other scenarios have asked for, too.
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     vec![stage.deployed_alone("rbac::what_is_given_is_what_is_used", what_is_given_is_what_is_used)]
 }
