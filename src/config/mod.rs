@@ -65,7 +65,7 @@ pub struct ExtenderSection {
     pub bind_address: SocketAddr,
     /// Serve TLS with these files; without them plain HTTP is served.
     pub tls: Option<TlsSection>,
-    /// Largest request body, `128Mi` by default.
+    /// Largest request body, `96M` by default: room for 5,000 Node objects of 19 kB.
     #[serde(deserialize_with = "units::bytes")]
     pub max_body_bytes: usize,
     /// Most nodes in one request, 20000 by default.
@@ -73,8 +73,8 @@ pub struct ExtenderSection {
     /// Longest time for filter, prioritize and preempt, `1s` by default.
     #[serde(deserialize_with = "units::duration")]
     pub request_timeout: Duration,
-    /// Longest time for bind, `30s` by default. Must not be longer than the extender's `httpTimeout` in the
-    /// configuration of kube-scheduler.
+    /// Longest time for bind, `25s` by default. Must be shorter than the extender's `httpTimeout` in the configuration of
+    /// kube-scheduler, or that gives up before it hears how the binding went.
     #[serde(deserialize_with = "units::duration")]
     pub bind_timeout: Duration,
 }
@@ -195,10 +195,10 @@ impl Default for ExtenderSection {
         Self {
             bind_address: SocketAddr::from(([127, 0, 0, 1], 8888)),
             tls: None,
-            max_body_bytes: 128 << 20,
+            max_body_bytes: 96_000_000,
             max_nodes: 20_000,
             request_timeout: Duration::from_secs(1),
-            bind_timeout: Duration::from_secs(30),
+            bind_timeout: Duration::from_secs(25),
         }
     }
 }

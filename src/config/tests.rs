@@ -79,3 +79,15 @@ fn another_version_is_refused() {
     let bare = Configuration::parse("mode: observe", Path::new("f")).unwrap_err().to_string();
     assert!(bare.contains("apiVersion"), "{bare}");
 }
+
+#[test]
+fn the_shipped_configuration_is_the_default_where_it_says_so() {
+    let text = include_str!("../../deploy/testudo.yaml");
+    let shipped = Configuration::parse(text, Path::new("deploy/testudo.yaml")).unwrap();
+    assert!(shipped.extender.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()), "mutual TLS is shipped");
+    assert_eq!(shipped.exclude.len(), 2);
+    let defaults = ExtenderSection::default();
+    let (bind_address, tls) = (shipped.extender.bind_address, shipped.extender.tls.clone());
+    assert_eq!(shipped.extender, ExtenderSection { bind_address, tls, ..defaults });
+    assert_eq!(shipped.mode, Mode::default());
+}
