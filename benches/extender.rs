@@ -204,7 +204,7 @@ criterion_group!(benches, filter_and_prioritize);
 fn main() {
     benches();
     Criterion::default().configure_from_args().final_summary();
-    // `cargo test` runs benches once each, to see that they work.
+    // Not when the benches only run once each, to see that they work (`cargo test --benches`).
     if std::env::args().any(|arg| arg == "--bench") {
         print_ratios();
     }
