@@ -101,6 +101,8 @@ async fn evicts_nobody_where_it_cannot_help(d: Arc<Deployed>) -> Result<()> {
     // The eviction would come after the answer; a second question comes after that.
     let asked = async |times| {
         wait::until(&format!("testudo to be asked about preemption {times} times"), PATIENCE, async || {
+            let left = untouched(&ns).await?;
+            ensure!(left.len() == 5, "somebody was evicted: {left:?} are left");
             let calls = preempt_calls(&pair.testudo).await?;
             Ok(if calls >= times { Look::Done(calls) } else { Look::NotYet(format!("{calls} times")) })
         })
@@ -110,7 +112,7 @@ async fn evicts_nobody_where_it_cannot_help(d: Arc<Deployed>) -> Result<()> {
     // A pod without GPUs on a new node: an event for which rejected pods are looked at again.
     ns.create_node(node("spare-b")).await?;
     asked(calls + 1).await?;
-    ensure!(untouched(&ns).await?.len() == 5, "somebody was evicted: {:?} are left", untouched(&ns).await?);
     ns.until_pending_with_message("high", &["Insufficient nvidia.com/gpu"]).await?;
+    ensure!(untouched(&ns).await?.len() == 5);
     ns.clear().await
 }

@@ -34,6 +34,8 @@ async fn forty_pods_for_twenty_nodes(d: Arc<Deployed>) -> Result<()> {
     ns.until_count_bound(20).await?;
     // Those that have lost know it, and want nothing more.
     let losers = wait::until("twenty pods to be told that nothing is left", PATIENCE, async || {
+        let placed = ns.placements().await?.len();
+        ensure!(placed <= 20, "{placed} pods are on 20 nodes");
         let told: Vec<Pod> = ns.list().await?.into_iter().filter(is_told).collect();
         Ok(if told.len() == 20 { Look::Done(told) } else { Look::NotYet(format!("{} are", told.len())) })
     })

@@ -18,6 +18,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 
 const STRATEGY: &str = "nvidia.com/gpu.sharing-strategy";
 const SHARED: &str = "nvidia.com/gpu.shared";
+const SHARED_SLICE: &str = "nvidia.com/mig-1g.5gb.shared";
 
 async fn replicas_serve_single_requests(d: Arc<Deployed>) -> Result<()> {
     d.shared().await?;
@@ -26,6 +27,7 @@ async fn replicas_serve_single_requests(d: Arc<Deployed>) -> Result<()> {
         node("replicas-a").product("NVIDIA-A10G", 23028).time_sliced(1, 4, false),
         node("replicas-b").product("NVIDIA-A10G", 23028).time_sliced(1, 4, true),
         node("replicas-c").product("NVIDIA-A10G", 23028).mps(1, 4),
+        node("replicas-e").product("NVIDIA-A100-SXM4-40GB", 40960).extended(SHARED_SLICE, 14),
         // Larger, and whole: what a plain request means.
         node("replicas-d").product("NVIDIA-L40S", 46068).gpus(2),
     ])
@@ -33,6 +35,7 @@ async fn replicas_serve_single_requests(d: Arc<Deployed>) -> Result<()> {
     for (pod, wanted) in [
         (pod("sliced").gpus(1).selector(STRATEGY, "time-slicing"), "replicas-a"),
         (pod("renamed").request(SHARED, 1), "replicas-b"),
+        (pod("slice").request(SHARED_SLICE, 1), "replicas-e"),
         (pod("mps").gpus(1).selector(STRATEGY, "mps"), "replicas-c"),
         (pod("whole-1").gpus(1), "replicas-d"),
         (pod("whole-2").gpus(1), "replicas-d"),
