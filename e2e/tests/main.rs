@@ -8,6 +8,7 @@ mod mig;
 mod observe;
 mod outage;
 mod pending;
+mod policies;
 mod preemption;
 mod race;
 mod rbac;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
+        scenarios.extend(policies::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));
         scenarios.push(outage::restart(stage));

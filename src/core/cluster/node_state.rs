@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ledger::Holding;
-use crate::model::accelerator::Unit;
+use crate::model::accelerator::AcceleratorResource;
 use crate::model::inventory::Pool;
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::PodUid;
@@ -49,24 +49,17 @@ impl NodeState {
         &self.used
     }
 
-    /// How many units of a pool can still be given to pods. Neuron cores and whole Neuron devices are the same silicon
-    /// under two names: who takes one takes the other, too.
+    /// How many units of a pool can still be given to pods.
+    ///
+    /// Neuron hardware stands on a node under several names: who takes a core takes part of a device, and who takes a
+    /// device takes its cores. A device in part use is not free.
     pub fn free_units(&self, pool: &Pool) -> i64 {
         let own = pool.allocatable.saturating_sub(self.used.get(pool.resource.as_str()));
-        let Some(node) = &self.node else { return own };
-        let twins = node.inventory.pools.iter().filter(|other| {
-            other.resource != pool.resource
-                && matches!((&pool.unit, &other.unit), (Unit::Device, Unit::Core) | (Unit::Core, Unit::Device))
-                && pool.capacity > 0
-                && other.capacity > 0
-        });
+        let Some(node) = self.node.as_ref().filter(|_| is_neuron(pool)) else { return own };
+        let twins = node.inventory.pools.iter().filter(|other| other.resource != pool.resource && is_neuron(other));
         twins.fold(own, |free, twin| {
             let used = self.used.get(twin.resource.as_str());
-            free.saturating_sub(match twin.unit {
-                // Cores in use block their devices, and a device in use all of its cores.
-                Unit::Core => div_ceil(used, (twin.capacity / pool.capacity).max(1)),
-                _ => used.saturating_mul((pool.capacity / twin.capacity).max(1)),
-            })
+            free.saturating_sub(div_ceil(used.saturating_mul(pool.capacity), twin.capacity.max(1)))
         })
     }
 
@@ -105,6 +98,10 @@ impl NodeState {
     pub(super) fn is_forgotten(&self) -> bool {
         self.node.is_none() && self.holders.is_empty()
     }
+}
+
+fn is_neuron(pool: &Pool) -> bool {
+    AcceleratorResource::parse(pool.resource.as_str()).is_some_and(|resource| resource.is_neuron())
 }
 
 fn div_ceil(amount: i64, by: i64) -> i64 {

@@ -83,6 +83,23 @@ fn a_new_list_forgets_what_it_does_not_show() {
     assert_eq!(cluster.pods().len(), 1);
 }
 
+#[test]
+fn neuron_hardware_is_counted_once_under_all_its_names() {
+    let mut cluster = Cluster::default();
+    let names = ["aws.amazon.com/neuron", "aws.amazon.com/neurondevice", "aws.amazon.com/neuroncore"];
+    cluster.set_node(node("n").has(names[0], 16).has(names[1], 16).has(names[2], 128).build());
+    let free = |cluster: &Cluster| {
+        let state = cluster.node("n").unwrap();
+        let inventory = &state.node().unwrap().inventory;
+        names.map(|name| state.free_units(inventory.pool(name).unwrap()))
+    };
+    assert_eq!(free(&cluster), [16, 16, 128]);
+    cluster.set_pod(pod("devices").asks(names[0], 4).on("n").build());
+    assert_eq!(free(&cluster), [12, 12, 96]);
+    cluster.set_pod(pod("cores").asks(names[2], 9).on("n").build());
+    assert_eq!(free(&cluster), [10, 10, 87], "nine cores are part of two devices");
+}
+
 /// Something that can happen to a cluster of three nodes and six pods.
 #[derive(Debug, Clone)]
 enum Event {

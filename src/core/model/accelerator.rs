@@ -46,6 +46,11 @@ impl AcceleratorResource {
         Some(Self { kind, shared: false })
     }
 
+    /// Is it one of the names of Neuron hardware? On a node they all name the same devices, whole or by cores.
+    pub fn is_neuron(&self) -> bool {
+        matches!(self.kind, AcceleratorKind::NeuronDevice | AcceleratorKind::NeuronCore)
+    }
+
     /// Does the name itself say which form of the accelerator is wanted? `nvidia.com/gpu` does not.
     pub fn is_explicit(&self) -> bool {
         self.shared || self.kind != AcceleratorKind::Gpu

@@ -60,6 +60,10 @@ pub enum InventoryProblem {
         "machine type {machine} has {expected}, but the node's GPUs are {found}: NVLink is judged by the GPUs alone"
     )]
     OtherProduct { machine: String, expected: String, found: String },
+    #[error(
+        "label nvidia.com/mig.capable says false, but the node offers MIG slices as {resource}: the resource counts"
+    )]
+    NotMigCapable { resource: String },
     #[error("label {key} says {label}, the node reports a capacity of {capacity} {resource}: the capacity counts")]
     CountsDiffer { key: String, label: i64, resource: String, capacity: i64 },
 }
@@ -69,6 +73,8 @@ const COUNT: &str = "nvidia.com/gpu.count";
 const REPLICAS: &str = "nvidia.com/gpu.replicas";
 const MEMORY: &str = "nvidia.com/gpu.memory";
 const MACHINE: &str = "nvidia.com/gpu.machine";
+const MPS_CAPABLE: &str = "nvidia.com/mps.capable";
+const MIG_CAPABLE: &str = "nvidia.com/mig.capable";
 const STRATEGY: &str = "nvidia.com/mig.strategy";
 const SHARING: &str = "nvidia.com/gpu.sharing-strategy";
 const PLATFORM_SHARING: &str = "platform/gpu-sharing";
@@ -226,6 +232,9 @@ impl Reader<'_> {
                 profile: profile.clone(),
             });
         }
+        if slice.is_some() && self.labels.get(MIG_CAPABLE) == Some("false") {
+            self.report(InventoryProblem::NotMigCapable { resource: name.to_string() });
+        }
         match (slice, replicated) {
             (slice, true) => Unit::Replica { slice, sharing: self.sharing().unwrap_or(Sharing::TimeSlicing) },
             (Some(profile), false) => Unit::Slice(profile),
@@ -240,10 +249,12 @@ impl Reader<'_> {
         let accepted = &["none", "exclusive", "mig", "time-slicing", "timeslicing", "mps"];
         let said =
             by_plugin.or_else(|| self.one_of(PLATFORM_SHARING, accepted, "none, exclusive, mig, time-slicing, mps"));
-        match said?.as_str() {
-            "time-slicing" | "timeslicing" => Some(Sharing::TimeSlicing),
-            "mps" => Some(Sharing::Mps),
-            _ => None,
+        match said.as_deref() {
+            Some("time-slicing" | "timeslicing") => Some(Sharing::TimeSlicing),
+            Some("mps") => Some(Sharing::Mps),
+            Some(_) => None,
+            // Feature discovery sets it where the device plugin is configured for MPS, not wherever MPS could run.
+            None => (self.labels.get(MPS_CAPABLE) == Some("true")).then_some(Sharing::Mps),
         }
     }
 

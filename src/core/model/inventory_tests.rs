@@ -86,6 +86,10 @@ fn time_slicing_is_seen_by_suffix_label_or_count() {
     assert_eq!(units(&node(&[platform], [("nvidia.com/gpu", 4)]).0)[0].1, time_sliced);
     let mps = ("nvidia.com/gpu.sharing-strategy", "mps");
     assert_eq!(units(&node(&[mps], [("nvidia.com/gpu", 4)]).0)[0].1, replica(None, Sharing::Mps));
+    let by_capability = ("nvidia.com/mps.capable", "true");
+    assert_eq!(units(&node(&[by_capability], [("nvidia.com/gpu", 4)]).0)[0].1, replica(None, Sharing::Mps));
+    let not_shared = [by_capability, ("nvidia.com/gpu.sharing-strategy", "none")];
+    assert_eq!(units(&node(&not_shared, [("nvidia.com/gpu", 4)]).0)[0].1, Unit::Device);
     let exclusive = ("platform/gpu-sharing", "none");
     assert_eq!(units(&node(&[exclusive], [("nvidia.com/gpu", 4)]).0)[0].1, Unit::Device);
 }
@@ -155,6 +159,9 @@ fn contradictions_are_reported() {
 
     let (_, problems) = node(&[A100], [("nvidia.com/mig-3g.71gb", 4)]);
     assert!(matches!(problems.as_slice(), [InventoryProblem::UnknownProfile { .. }]), "{problems:?}");
+
+    let (_, problems) = node(&[A100, ("nvidia.com/mig.capable", "false")], [("nvidia.com/mig-3g.20gb", 4)]);
+    assert_eq!(problems, [InventoryProblem::NotMigCapable { resource: "nvidia.com/mig-3g.20gb".into() }]);
 
     let invalid = ("nvidia.com/gpu.product", "NVIDIA-A100-SXM4-40GB-MIG-INVALID");
     let (_, problems) = node(&[invalid], [("nvidia.com/gpu", 4)]);
