@@ -199,6 +199,10 @@ impl<T: Told> Watch<T> {
     }
 
     async fn pause_after(&mut self, error: &watcher::Error) {
+        // The API server is there again and says that we have missed something: no time to lose.
+        if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
+            self.failures = 0;
+        }
         let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         let pause = self.pauses.shortest.saturating_mul(factor).min(self.pauses.longest);
         self.failures = (self.failures + 1).min(31);
