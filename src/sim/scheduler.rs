@@ -135,13 +135,10 @@ impl KnownNode {
     /// The text of the first of kube-scheduler's own filters that refuses the pod.
     fn refuses(&self, demand: &Demand) -> Option<String> {
         let parts = &self.parts;
-        let tolerated = |taint: &Taint| demand.tolerations.iter().any(|toleration| toleration.tolerates(taint));
-        let cordon =
-            Taint { key: "node.kubernetes.io/unschedulable".into(), value: String::new(), effect: Effect::NoSchedule };
-        if parts.cordoned && !tolerated(&cordon) {
+        if parts.cordoned && !demand.tolerates(&Taint::of_cordon()) {
             return Some("node(s) were unschedulable".into());
         }
-        let repels = |taint: &&Taint| taint.effect != Effect::PreferNoSchedule && !tolerated(taint);
+        let repels = |taint: &&Taint| taint.effect != Effect::PreferNoSchedule && !demand.tolerates(taint);
         if let Some(Taint { key, value, .. }) = parts.taints.iter().find(repels) {
             return Some(format!("node(s) had untolerated taint {{{key}: {value}}}"));
         }

@@ -7,7 +7,7 @@ use super::accelerator::AcceleratorResource;
 use super::node::NodeName;
 use super::resources::{ResourceName, Resources};
 use super::selector::{Labels, NodeAffinity};
-use super::taint::Toleration;
+use super::taint::{Taint, Toleration};
 
 /// Namespace and name of a pod: how people call it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +76,11 @@ impl Demand {
             .iter()
             .filter(|(_, count)| *count > 0)
             .filter_map(|(name, count)| Some((name, AcceleratorResource::parse(name.as_str())?, count)))
+    }
+
+    /// Does the pod tolerate this taint?
+    pub fn tolerates(&self, taint: &Taint) -> bool {
+        self.tolerations.iter().any(|toleration| toleration.tolerates(taint))
     }
 
     /// Does it ask for any accelerator?

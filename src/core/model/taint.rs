@@ -87,6 +87,11 @@ const STARTUP_PREFIXES: &[&str] =
     &["startup-taint.cluster-autoscaler.kubernetes.io/", "ignore-taint.cluster-autoscaler.kubernetes.io/"];
 
 impl Taint {
+    /// The taint that a cordoned node has, be it written on the node or not: who tolerates it is let in.
+    pub fn of_cordon() -> Self {
+        Self { key: "node.kubernetes.io/unschedulable".into(), value: String::new(), effect: Effect::NoSchedule }
+    }
+
     /// What the key says about why the taint is there.
     pub fn purpose(&self) -> TaintPurpose {
         let key = self.key.as_str();

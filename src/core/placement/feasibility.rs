@@ -21,14 +21,11 @@ pub fn check(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
 /// Is the pod allowed on the node at all?
 fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason> {
     let parts = &node.parts;
-    let cordon =
-        Taint { key: "node.kubernetes.io/unschedulable".into(), value: String::new(), effect: Effect::NoSchedule };
-    if parts.cordoned && !demand.tolerations.iter().any(|t| t.tolerates(&cordon)) {
+    if parts.cordoned && !demand.tolerates(&Taint::of_cordon()) {
         return Err(Reason::Cordoned);
     }
-    let repelling = parts.taints.iter().find(|taint| {
-        taint.effect != Effect::PreferNoSchedule && !demand.tolerations.iter().any(|t| t.tolerates(taint))
-    });
+    let repels = |taint: &&Taint| taint.effect != Effect::PreferNoSchedule && !demand.tolerates(taint);
+    let repelling = parts.taints.iter().find(repels);
     if let Some(taint) = repelling {
         return Err(Reason::Taint(taint.clone()));
     }

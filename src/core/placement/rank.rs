@@ -8,7 +8,7 @@ use crate::model::accelerator::{AcceleratorResource, Unit};
 use crate::model::inventory::{FORM_LABELS, Inventory};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
-use crate::model::taint::{Effect, TaintPurpose};
+use crate::model::taint::{Effect, Taint, TaintPurpose};
 
 /// How good a place is, criterion by criterion in the order of the fields; smaller is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -82,17 +82,14 @@ pub fn rank(demand: &Demand, state: &NodeState) -> Rank {
 }
 
 fn unwelcome(demand: &Demand, node: &Node) -> u8 {
-    let not_named = |key_only: bool| {
-        node.parts.taints.iter().any(|taint| {
-            if key_only {
-                taint.purpose() != TaintPurpose::Other && !demand.tolerations.iter().any(|t| t.names(taint))
-            } else {
-                taint.effect == Effect::PreferNoSchedule && !demand.tolerations.iter().any(|t| t.tolerates(taint))
-            }
-        })
-    };
+    let taints = &node.parts.taints;
     // A pod that tolerates everything is still better off where nothing is about to happen.
-    if not_named(true) { 2 } else { u8::from(not_named(false)) }
+    let named = |taint: &Taint| demand.tolerations.iter().any(|toleration| toleration.names(taint));
+    if taints.iter().any(|taint| taint.purpose() != TaintPurpose::Other && !named(taint)) {
+        return 2;
+    }
+    let discouraged = |taint: &Taint| taint.effect == Effect::PreferNoSchedule && !demand.tolerates(taint);
+    u8::from(taints.iter().any(discouraged))
 }
 
 fn unmet_preference(demand: &Demand, node: &Node) -> u16 {
