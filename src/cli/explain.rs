@@ -134,37 +134,33 @@ struct NodeLine {
 
 impl PodExplanation {
     fn new(snapshot: &Snapshot, pod: &Pod) -> Self {
-        let mut ranked: Vec<(u64, &str)> = vec![];
+        let mut fitting: Vec<(u64, String)> = vec![];
         let mut nodes: Vec<NodeLine> = vec![];
         for state in snapshot.nodes() {
             // Where the pod is bound it holds what it asks for: judge the place without it.
             let state = state.without([&pod.uid]);
-            let name = state.name().to_string();
+            let node = state.name().to_string();
             match placement::check(&pod.demand, &state) {
-                Ok(()) => nodes.push(NodeLine { node: name, fits: true, place: None, reason: None, free: None }),
+                Ok(()) => fitting.push((placement::rank(&pod.demand, &state).packed(), node)),
                 Err(reason) => {
                     let free = if let Reason::Insufficient { free, .. } = reason { Some(free) } else { None };
-                    let reason = Some(reason.to_string());
-                    nodes.push(NodeLine { node: name, fits: false, place: None, reason, free });
+                    nodes.push(NodeLine { node, fits: false, place: None, reason: Some(reason.to_string()), free });
                 }
             }
         }
-        for line in nodes.iter().filter(|line| line.fits) {
-            let state = snapshot.node(&line.node).map(|state| state.without([&pod.uid]));
-            let rank = state.map_or(u64::MAX, |state| placement::rank(&pod.demand, &state).packed());
-            ranked.push((rank, &line.node));
-        }
-        ranked.sort_unstable();
-        let places: BTreeMap<String, usize> =
-            ranked.iter().enumerate().map(|(at, (_, name))| ((*name).to_owned(), at + 1)).collect();
-        for line in &mut nodes {
-            line.place = places.get(&line.node).copied();
-        }
+        fitting.sort_unstable();
+        nodes.extend(fitting.into_iter().zip(1..).map(|((_, node), place)| NodeLine {
+            node,
+            fits: true,
+            place: Some(place),
+            reason: None,
+            free: None,
+        }));
         nodes.sort_by(|a, b| (a.place.unwrap_or(usize::MAX), &a.node).cmp(&(b.place.unwrap_or(usize::MAX), &b.node)));
         Self {
             pod: pod.key.to_string(),
             bound_to: if let Stage::Bound(node) = &pod.stage { Some(node.to_string()) } else { None },
-            treated_as: match snapshot.stance(&pod.view()) {
+            treated_as: match snapshot.stance(pod) {
                 Stance::Placed => "placed by testudo",
                 Stance::Unconcerned => "asks for no accelerators: kube-scheduler decides",
                 Stance::Excluded => "excluded by the policy",

@@ -25,7 +25,7 @@ pub use self::server::{Running, ServerOptions, StartError, TlsOptions, start};
 use crate::k8s::object;
 
 /// The best score that [`Extender::prioritize`] can give (`MaxExtenderPriority` of kube-scheduler).
-pub const MAX_SCORE: u8 = 10;
+pub const MAX_SCORE: u8 = testudo_core::placement::MAX_LEVEL;
 
 /// What decides. Every answer is about the nodes that were offered, in the order of the offer.
 ///

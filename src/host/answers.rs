@@ -20,7 +20,7 @@ impl Extender for Host {
         let pod = self.question(object)?;
         self.recent.lock().remember(Arc::clone(&pod));
         let snapshot = self.snapshot();
-        if snapshot.stance(&pod.view()) != Stance::Placed {
+        if snapshot.stance(&pod) != Stance::Placed {
             return Ok(vec![NodeVerdict::Fits; offer.len()]);
         }
         let mut tally = Tally::default();
@@ -40,7 +40,7 @@ impl Extender for Host {
     fn prioritize(&self, object: &object::Pod, offer: &Offer<'_>) -> Result<Vec<u8>, Refusal> {
         let pod = self.question(object)?;
         let snapshot = self.snapshot();
-        let scores = match snapshot.stance(&pod.view()) {
+        let scores = match snapshot.stance(&pod) {
             Stance::Excluded => vec![0; offer.len()],
             Stance::Unconcerned => away_from_accelerators(&snapshot, offer),
             Stance::Placed => self.levels(&snapshot, &pod, offer),
@@ -64,7 +64,7 @@ impl Extender for Host {
     ) -> Result<BTreeMap<String, Candidate>, Refusal> {
         let pod = self.question(object)?;
         let snapshot = self.snapshot();
-        if self.mode == Mode::Observe || snapshot.stance(&pod.view()) != Stance::Placed {
+        if self.mode == Mode::Observe || snapshot.stance(&pod) != Stance::Placed {
             return Ok(candidates);
         }
         candidates.retain(|node, candidate| {
@@ -136,10 +136,7 @@ impl Host {
 
 /// A pod without accelerators is best where there are none. Among those nodes kube-scheduler chooses by its own rules.
 fn away_from_accelerators(snapshot: &Snapshot, offer: &Offer<'_>) -> Vec<u8> {
-    let has_accelerators = |name: &str| {
-        snapshot.node(name).and_then(|state| state.node()).is_some_and(|node| node.inventory.has_accelerators())
-    };
-    offer.names().map(|name| if has_accelerators(name) { 0 } else { MAX_SCORE }).collect()
+    offer.names().map(|name| if snapshot.has_accelerators(name) { 0 } else { MAX_SCORE }).collect()
 }
 
 /// Counts verdicts by the short name of their reason.

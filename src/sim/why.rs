@@ -11,7 +11,7 @@ use super::scheduler::Choice;
 /// Says why, from the state in which the choice was made.
 pub fn explain(snapshot: &Snapshot, pod: &Pod, choice: &Choice) -> String {
     let others = choice.feasible.len() - 1;
-    let merit = match snapshot.stance(&pod.view()) {
+    let merit = match snapshot.stance(pod) {
         _ if others == 0 => "the only node that fits".to_owned(),
         Stance::Placed => merit(snapshot, pod, choice),
         Stance::Unconcerned if spares_accelerators(snapshot, choice) => "GPU nodes are left to GPU pods".to_owned(),
@@ -44,10 +44,7 @@ fn devices(pod: &Pod) -> String {
 }
 
 fn spares_accelerators(snapshot: &Snapshot, choice: &Choice) -> bool {
-    let has = |name: &String| {
-        snapshot.node(name).and_then(|state| state.node()).is_some_and(|node| node.inventory.has_accelerators())
-    };
-    !has(&choice.node) && choice.feasible.iter().any(has)
+    !snapshot.has_accelerators(&choice.node) && choice.feasible.iter().any(|name| snapshot.has_accelerators(name))
 }
 
 /// The refusals, most frequent first.

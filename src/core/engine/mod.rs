@@ -7,7 +7,7 @@ mod snapshot;
 mod verdicts;
 
 pub use policy::{Exclusion, Policy, Stance};
-pub use snapshot::{Judgement, Offered, PodView, Snapshot};
+pub use snapshot::{Judgement, Offered, Snapshot};
 pub use verdicts::{Refusal, Verdict};
 
 use std::collections::BTreeSet;
@@ -146,7 +146,7 @@ impl Engine {
                 Err(AssumeError::Elsewhere { pod: pod.key.clone(), node: node.clone(), held })
             };
         }
-        if self.policy.stance(&pod.view()) == Stance::Placed {
+        if self.policy.stance(pod) == Stance::Placed {
             let state = self.cluster.node(node.as_str());
             let verdict = state.map_or(Err(Reason::UnknownNode), |s| placement::check(&pod.demand, s));
             verdict.map_err(|reason| AssumeError::NoLongerFits {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::snapshot::PodView;
-use crate::model::selector::{Labels, Requirement};
+use crate::model::pod::Pod;
+use crate::model::selector::Requirement;
 
 /// Pods that are none of our business. All conditions that are given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,9 +15,9 @@ pub struct Exclusion {
 }
 
 impl Exclusion {
-    fn covers(&self, namespace: &str, labels: &Labels) -> bool {
-        (self.namespaces.is_empty() || self.namespaces.contains(namespace))
-            && self.labels.iter().all(|requirement| requirement.holds_for(labels.get(&requirement.key)))
+    fn covers(&self, pod: &Pod) -> bool {
+        (self.namespaces.is_empty() || self.namespaces.contains(&pod.key.namespace))
+            && self.labels.iter().all(|requirement| requirement.holds_for(pod.labels.get(&requirement.key)))
     }
 }
 
@@ -41,8 +41,8 @@ pub enum Stance {
 
 impl Policy {
     /// How is this pod treated?
-    pub fn stance(&self, pod: &PodView<'_>) -> Stance {
-        if self.exclusions.iter().any(|exclusion| exclusion.covers(pod.namespace, pod.labels)) {
+    pub fn stance(&self, pod: &Pod) -> Stance {
+        if self.exclusions.iter().any(|exclusion| exclusion.covers(pod)) {
             Stance::Excluded
         } else if pod.demand.wants_accelerators() {
             Stance::Placed

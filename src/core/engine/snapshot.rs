@@ -8,26 +8,7 @@ use super::verdicts::{Verdict, VerdictCache, VerdictTable};
 use crate::cluster::{Cluster, NameIndex, NodeState};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Demand, Pod, PodUid};
-use crate::model::selector::Labels;
 use crate::placement::{self, Reason};
-
-/// What decides how a pod is treated and where it fits.
-#[derive(Debug, Clone, Copy)]
-pub struct PodView<'a> {
-    /// Its namespace.
-    pub namespace: &'a str,
-    /// Its labels.
-    pub labels: &'a Labels,
-    /// What it asks for.
-    pub demand: &'a Arc<Demand>,
-}
-
-impl Pod {
-    /// The part of the pod that decisions need.
-    pub fn view(&self) -> PodView<'_> {
-        PodView { namespace: &self.key.namespace, labels: &self.labels, demand: &self.demand }
-    }
-}
 
 /// An immutable view of the state.
 #[derive(Debug)]
@@ -90,8 +71,13 @@ impl Snapshot {
         self.slots[self.names.get(name)?.index()].as_ref()
     }
 
+    /// Is there a node of this name that has accelerators?
+    pub fn has_accelerators(&self, name: &str) -> bool {
+        self.node(name).and_then(|state| state.node()).is_some_and(|node| node.inventory.has_accelerators())
+    }
+
     /// How a pod is treated.
-    pub fn stance(&self, pod: &PodView<'_>) -> Stance {
+    pub fn stance(&self, pod: &Pod) -> Stance {
         self.policy.stance(pod)
     }
 

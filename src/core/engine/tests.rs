@@ -112,12 +112,12 @@ fn pods_without_accelerators_and_excluded_ones_are_not_checked() {
     let by_label = Exclusion { namespaces: BTreeSet::new(), labels: vec![Requirement::equals("testudo", "off")] };
     let engine = Engine::new(Policy { exclusions: vec![no_batch, by_label] });
     let snapshot = engine.snapshot();
-    assert_eq!(snapshot.stance(&pod("a").gpus(1).build().view()), Stance::Placed);
-    assert_eq!(snapshot.stance(&pod("a").build().view()), Stance::Unconcerned);
-    assert_eq!(snapshot.stance(&pod("a").gpus(1).label("testudo", "off").build().view()), Stance::Excluded);
+    assert_eq!(snapshot.stance(&pod("a").gpus(1).build()), Stance::Placed);
+    assert_eq!(snapshot.stance(&pod("a").build()), Stance::Unconcerned);
+    assert_eq!(snapshot.stance(&pod("a").gpus(1).label("testudo", "off").build()), Stance::Excluded);
     let mut elsewhere = pod("a").gpus(1).build();
     elsewhere.key.namespace = "batch".into();
-    assert_eq!(snapshot.stance(&elsewhere.view()), Stance::Excluded);
+    assert_eq!(snapshot.stance(&elsewhere), Stance::Excluded);
 }
 
 #[test]

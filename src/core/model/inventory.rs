@@ -9,7 +9,7 @@ use super::node::NodeParts;
 use super::place::Place;
 use super::product::{Product, ProductForm, ProductLabel};
 use super::resources::ResourceName;
-use super::selector::Labels;
+use super::selector::{Labels, NodeAffinity};
 
 /// All units of one accelerator resource on one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +80,13 @@ const SHARING: &str = "nvidia.com/gpu.sharing-strategy";
 const PLATFORM_SHARING: &str = "platform/gpu-sharing";
 
 /// Labels by which a pod says that it wants a certain form of GPU, and not just any.
-pub const FORM_LABELS: &[&str] =
+const FORM_LABELS: &[&str] =
     &[PRODUCT, SHARING, STRATEGY, REPLICAS, PLATFORM_SHARING, "nvidia.com/device-plugin.config"];
+
+/// Does a pod condition itself on the form in which GPUs are offered?
+pub fn chooses_form(affinity: &NodeAffinity) -> bool {
+    FORM_LABELS.iter().any(|key| affinity.conditions_on(key))
+}
 
 impl Inventory {
     /// The pool of `resource`.
@@ -268,15 +273,15 @@ impl Reader<'_> {
     /// Compares what the labels count with what the device plugin reports.
     fn compare_counts(&mut self, pools: &[Pool]) {
         for pool in pools {
-            let (key, per_slice) = match (&pool.unit, AcceleratorResource::parse(pool.resource.as_str())) {
-                (Unit::Device, Some(AcceleratorResource { kind: AcceleratorKind::Gpu, .. })) => (COUNT.to_owned(), 1),
+            let key = match (&pool.unit, AcceleratorResource::parse(pool.resource.as_str())) {
+                (Unit::Device, Some(AcceleratorResource { kind: AcceleratorKind::Gpu, .. })) => COUNT.to_owned(),
                 (Unit::Slice(profile), Some(AcceleratorResource { kind: AcceleratorKind::Mig(_), .. })) => {
-                    (format!("nvidia.com/mig-{}.count", resource_suffix(profile)), 1)
+                    format!("nvidia.com/mig-{}.count", resource_suffix(profile))
                 }
                 _ => continue,
             };
             if let Some(label) = self.number(&key)
-                && label * per_slice != pool.capacity
+                && label != pool.capacity
             {
                 let (resource, capacity) = (pool.resource.to_string(), pool.capacity);
                 self.problems.push(InventoryProblem::CountsDiffer { key, label, resource, capacity });

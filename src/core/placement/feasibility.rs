@@ -3,7 +3,7 @@
 use super::reason::Reason;
 use crate::cluster::NodeState;
 use crate::model::accelerator::{AcceleratorResource, Sharing, Unit};
-use crate::model::inventory::{FORM_LABELS, Pool};
+use crate::model::inventory::{Pool, chooses_form};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
 use crate::model::taint::{Effect, Taint};
@@ -69,9 +69,8 @@ fn check_sets(demand: &Demand, node: &Node) -> Result<(), Reason> {
 
 fn is_chosen_form(demand: &Demand, pool: &Pool) -> bool {
     let named = AcceleratorResource::parse(pool.resource.as_str()).is_some_and(|resource| resource.is_explicit());
-    let selected = FORM_LABELS.iter().any(|key| demand.affinity.conditions_on(key));
     let refused_by_kubelet = matches!(pool.unit, Unit::Replica { sharing: Sharing::Mps, .. });
-    (named || selected) && !refused_by_kubelet
+    (named || chooses_form(&demand.affinity)) && !refused_by_kubelet
 }
 
 /// Is enough of everything free?

@@ -7,5 +7,5 @@ mod reason;
 
 pub use explain::{Criterion, deciding};
 pub use feasibility::check;
-pub use rank::{Rank, levels, rank};
+pub use rank::{MAX_LEVEL, Rank, levels, rank};
 pub use reason::Reason;

@@ -5,7 +5,7 @@
 
 use crate::cluster::NodeState;
 use crate::model::accelerator::{AcceleratorResource, Unit};
-use crate::model::inventory::{FORM_LABELS, Inventory};
+use crate::model::inventory::{Inventory, chooses_form};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
 use crate::model::taint::{Effect, Taint, TaintPurpose};
@@ -98,7 +98,7 @@ fn unmet_preference(demand: &Demand, node: &Node) -> u16 {
 }
 
 fn form(demand: &Demand, inventory: &Inventory) -> u8 {
-    if FORM_LABELS.iter().any(|key| demand.affinity.conditions_on(key)) {
+    if chooses_form(&demand.affinity) {
         return 0;
     }
     let of = |(name, resource): (&str, AcceleratorResource)| match inventory.pool(name).map(|pool| &pool.unit) {
@@ -146,26 +146,29 @@ fn cpu_left(demand: &Demand, state: &NodeState, node: &Node) -> u8 {
 /// name), then the distinct ranks in their order share 9 down to 0. `places` gives name and rank of each.
 pub fn levels(places: &[(&str, u64)]) -> Vec<u8> {
     let Some(best) = places.iter().min_by_key(|(name, rank)| (*rank, *name)) else { return vec![] };
-    let mut next_best: Vec<u64> = Vec::with_capacity(MAX_LEVEL + 1);
+    let mut next_best: Vec<u64> = Vec::with_capacity(LEVELS + 1);
     for &(_, rank) in places {
-        if next_best.len() == MAX_LEVEL && next_best.last().is_some_and(|worst| rank >= *worst) {
+        if next_best.len() == LEVELS && next_best.last().is_some_and(|worst| rank >= *worst) {
             continue;
         }
         if let Err(at) = next_best.binary_search(&rank) {
             next_best.insert(at, rank);
-            next_best.truncate(MAX_LEVEL);
+            next_best.truncate(LEVELS);
         }
     }
     let level = |place: &(&str, u64)| match next_best.binary_search(&place.1) {
-        _ if place == best => MAX_LEVEL as u8,
-        Ok(at) => (MAX_LEVEL - 1 - at) as u8,
+        _ if place == best => MAX_LEVEL,
+        Ok(at) => (LEVELS - 1 - at) as u8,
         Err(_) => 0,
     };
     places.iter().map(level).collect()
 }
 
-/// `MaxExtenderPriority` of kube-scheduler.
-const MAX_LEVEL: usize = 10;
+/// The level of the best place: `MaxExtenderPriority` of kube-scheduler.
+pub const MAX_LEVEL: u8 = 10;
+
+/// How many levels there are below it.
+const LEVELS: usize = MAX_LEVEL as usize;
 
 #[cfg(test)]
 #[path = "rank_tests.rs"]
