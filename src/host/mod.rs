@@ -188,9 +188,12 @@ impl Host {
         self.publish(&engine);
     }
 
-    /// Under the engine's lock, so that an older state never replaces a newer one.
+    /// Under the engine's lock, so that an older state never replaces a newer one. A state in which no decision would
+    /// come out differently is not published: a snapshot has a pointer for every node.
     fn publish(&self, engine: &Engine) {
-        self.snapshot.store(Arc::new(engine.snapshot()));
+        if self.snapshot.load().generation() != engine.cluster().generation() {
+            self.snapshot.store(Arc::new(engine.snapshot()));
+        }
     }
 
     /// The engine's clock.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::node::NodeName;
-use crate::model::pod::{Demand, PodKey};
+use crate::model::pod::{Demand, Pod, PodKey};
 
 /// How sure it is that a pod holds what the ledger says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +29,20 @@ pub struct Holding {
     pub node: NodeName,
     /// How much.
     pub demand: Arc<Demand>,
-    /// The holder's priority.
-    pub priority: i32,
+}
+
+impl Holding {
+    /// What `pod` holds once it is on `node`.
+    pub fn of(pod: &Pod, node: &NodeName) -> Self {
+        Self { pod: pod.key.clone(), node: node.clone(), demand: Arc::clone(&pod.demand) }
+    }
+}
+
+/// A holding, and how sure it is. Only the holding counts on the node: that it becomes surer changes no verdict.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// What is held.
+    pub holding: Arc<Holding>,
     /// How sure that is.
     pub standing: Standing,
 }

@@ -3,7 +3,7 @@
 mod ledger;
 mod node_state;
 
-pub use ledger::{Holding, Standing};
+pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,13 +37,13 @@ pub struct Cluster {
     stamps: Vec<u64>,
     free_slots: BTreeSet<Slot>,
     pods: BTreeMap<PodUid, Arc<Pod>>,
-    holdings: BTreeMap<PodUid, Arc<Holding>>,
+    ledger: BTreeMap<PodUid, Entry>,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
     generation: u64,
 }
 
 impl Cluster {
-    /// Grows with every change of what any node has or holds.
+    /// Grows with every change of what any node has or holds, and with every pod that is only assumed to be on its node.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -79,13 +79,8 @@ impl Cluster {
     }
 
     /// What a pod holds.
-    pub fn holding(&self, uid: &PodUid) -> Option<&Arc<Holding>> {
-        self.holdings.get(uid)
-    }
-
-    /// All that is held, by the pod's unique id.
-    pub fn holdings(&self) -> impl Iterator<Item = (&PodUid, &Arc<Holding>)> {
-        self.holdings.iter()
+    pub fn holding(&self, uid: &PodUid) -> Option<&Entry> {
+        self.ledger.get(uid)
     }
 
     /// Pods that are only assumed to be on their node, with the node: few, and only for moments.
@@ -123,19 +118,10 @@ impl Cluster {
     pub fn set_pod(&mut self, pod: Pod) {
         let uid = pod.uid.clone();
         match &pod.stage {
-            Stage::Bound(node) => self.hold(
-                uid.clone(),
-                Holding {
-                    pod: pod.key.clone(),
-                    node: node.clone(),
-                    demand: Arc::clone(&pod.demand),
-                    priority: pod.priority,
-                    standing: Standing::Observed,
-                },
-            ),
+            Stage::Bound(node) => self.hold(&uid, Holding::of(&pod, node), Standing::Observed),
             Stage::Finished => self.release(&uid),
             Stage::Pending => {
-                if self.holdings.get(&uid).is_some_and(|h| h.standing == Standing::Observed) {
+                if self.ledger.get(&uid).is_some_and(|entry| entry.standing == Standing::Observed) {
                     self.release(&uid);
                 }
             }
@@ -152,40 +138,48 @@ impl Cluster {
     /// Forgets all pods but these: a new list has arrived. A binding of our own that the list does not show is kept
     /// until `doubt_until_ms`: the list may have been taken before the pod was made.
     pub fn retain_pods(&mut self, listed: &BTreeSet<PodUid>, doubt_until_ms: u64) {
-        let known: BTreeSet<PodUid> = self.pods.keys().chain(self.holdings.keys()).cloned().collect();
+        let known: BTreeSet<PodUid> = self.pods.keys().chain(self.ledger.keys()).cloned().collect();
         for uid in known.difference(listed) {
-            let holding = self.holdings.get(uid).map(|h| (h.standing, Holding::clone(h)));
-            match holding {
-                Some((Standing::Committed, holding)) => {
-                    let standing = Standing::Assumed { until_ms: doubt_until_ms };
-                    self.hold(uid.clone(), Holding { standing, ..holding });
-                    self.pods.remove(uid);
-                }
-                Some((Standing::Assumed { .. }, _)) => drop(self.pods.remove(uid)),
-                Some((Standing::Observed, _)) | None => self.remove_pod(uid),
+            self.pods.remove(uid);
+            match self.ledger.get(uid).map(|entry| entry.standing) {
+                Some(Standing::Committed) => self.set_standing(uid, Standing::Assumed { until_ms: doubt_until_ms }),
+                Some(Standing::Observed) => self.release(uid),
+                Some(Standing::Assumed { .. }) | None => {}
             }
         }
     }
 
     /// Records that a pod holds something on a node, replacing what it held before. A node that is not known yet gets
     /// its place now, so that nothing is lost when it appears.
-    pub fn hold(&mut self, uid: PodUid, holding: Holding) {
-        if self.holdings.get(&uid).is_some_and(|held| **held == holding) {
-            return;
+    pub fn hold(&mut self, uid: &PodUid, holding: Holding, standing: Standing) {
+        if self.ledger.get(uid).is_none_or(|entry| *entry.holding != holding) {
+            self.release(uid);
+            let holding = Arc::new(holding);
+            self.ledger.insert(uid.clone(), Entry { holding: Arc::clone(&holding), standing });
+            let node = holding.node.clone();
+            self.touch(&node, |state| state.add(uid.clone(), holding));
         }
-        self.release(&uid);
-        if matches!(holding.standing, Standing::Assumed { .. }) {
-            Arc::make_mut(&mut self.unconfirmed).insert(uid.clone(), holding.node.clone());
+        self.set_standing(uid, standing);
+    }
+
+    /// Records how sure it is that a pod holds what it holds, if it holds anything.
+    pub fn set_standing(&mut self, uid: &PodUid, standing: Standing) {
+        let Some(entry) = self.ledger.get_mut(uid) else { return };
+        entry.standing = standing;
+        match (matches!(standing, Standing::Assumed { .. }), self.unconfirmed.contains_key(uid)) {
+            (true, false) => {
+                Arc::make_mut(&mut self.unconfirmed).insert(uid.clone(), entry.holding.node.clone());
+                self.generation += 1;
+            }
+            // No new generation: whoever still takes the pod for unconfirmed only keeps it from standing in its own way.
+            (false, true) => drop(Arc::make_mut(&mut self.unconfirmed).remove(uid)),
+            _ => {}
         }
-        let holding = Arc::new(holding);
-        self.holdings.insert(uid.clone(), Arc::clone(&holding));
-        let node = holding.node.clone();
-        self.touch(&node, |state| state.add(uid, holding));
     }
 
     /// Gives back what a pod holds, if it holds anything.
     pub fn release(&mut self, uid: &PodUid) {
-        if let Some(holding) = self.holdings.remove(uid) {
+        if let Some(Entry { holding, .. }) = self.ledger.remove(uid) {
             if self.unconfirmed.contains_key(uid) {
                 Arc::make_mut(&mut self.unconfirmed).remove(uid);
             }

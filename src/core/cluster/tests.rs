@@ -70,6 +70,20 @@ fn a_change_of_nothing_stamps_nothing() {
 }
 
 #[test]
+fn a_holding_that_becomes_surer_changes_no_node() {
+    let mut cluster = Cluster::default();
+    let (held, node) = (pod("a").gpus(3).build(), "n".into());
+    cluster.hold(&held.uid, Holding::of(&held, &node), Standing::Assumed { until_ms: 1 });
+    let before = cluster.generation();
+    cluster.set_standing(&held.uid, Standing::Committed);
+    cluster.set_pod(pod("a").gpus(3).on("n").build());
+    assert_eq!(cluster.generation(), before);
+    assert!(cluster.unconfirmed().is_empty());
+    cluster.set_standing(&held.uid, Standing::Assumed { until_ms: 2 });
+    assert!(cluster.generation() > before, "who is in doubt must not stand in its own way: that is news");
+}
+
+#[test]
 fn a_new_list_forgets_what_it_does_not_show() {
     let mut cluster = Cluster::default();
     cluster.set_node(node("n").build());
@@ -136,14 +150,8 @@ fn play(cluster: &mut Cluster, event: &Event) {
         Event::Deleted(pod) => cluster.remove_pod(&uid(&format!("p{pod}"))),
         Event::Held { pod, node } => {
             let held = named(pod).gpus(1).build();
-            let holding = Holding {
-                pod: held.key,
-                node: node_name(node).as_str().into(),
-                demand: held.demand,
-                priority: 0,
-                standing: if *node == 0 { Standing::Committed } else { Standing::Assumed { until_ms: 1 } },
-            };
-            cluster.hold(held.uid, holding);
+            let standing = if *node == 0 { Standing::Committed } else { Standing::Assumed { until_ms: 1 } };
+            cluster.hold(&held.uid, Holding::of(&held, &node_name(node).as_str().into()), standing);
         }
         Event::Released(pod) => cluster.release(&uid(&format!("p{pod}"))),
     }
@@ -166,11 +174,12 @@ proptest! {
             prop_assert!(state.node().is_some() || !state.holders().is_empty());
             held += state.holders().len();
         }
-        prop_assert_eq!(held, cluster.holdings().count());
-        for (uid, holding) in cluster.holdings() {
-            let assumed = matches!(holding.standing, Standing::Assumed { .. });
-            prop_assert_eq!(cluster.unconfirmed().get(uid), assumed.then_some(&holding.node));
-            prop_assert_eq!(cluster.node(holding.node.as_str()).unwrap().holders().get(uid), Some(holding));
+        prop_assert_eq!(held, cluster.ledger.len());
+        for (uid, entry) in &cluster.ledger {
+            let assumed = matches!(entry.standing, Standing::Assumed { .. });
+            let node = &entry.holding.node;
+            prop_assert_eq!(cluster.unconfirmed().get(uid), assumed.then_some(node));
+            prop_assert_eq!(cluster.node(node.as_str()).unwrap().holders().get(uid), Some(&entry.holding));
         }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::cluster::{Cluster, Holding, Standing};
+use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
@@ -116,11 +116,13 @@ impl Engine {
 
     /// Lets time pass: assumptions that nothing has confirmed are dropped, and named.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Expired> {
-        let due = |holding: &Holding| matches!(holding.standing, Standing::Assumed { until_ms } if until_ms <= now_ms);
+        let due = |standing| matches!(standing, Standing::Assumed { until_ms } if until_ms <= now_ms);
         let unconfirmed = self.cluster.unconfirmed().keys().filter_map(|uid| Some((uid, self.cluster.holding(uid)?)));
         let expired: Vec<(PodUid, Expired)> = unconfirmed
-            .filter(|(_, holding)| due(holding))
-            .map(|(uid, h)| (uid.clone(), Expired { pod: h.pod.clone(), node: h.node.clone() }))
+            .filter(|(_, entry)| due(entry.standing))
+            .map(|(uid, Entry { holding, .. })| {
+                (uid.clone(), Expired { pod: holding.pod.clone(), node: holding.node.clone() })
+            })
             .collect();
         for (uid, _) in &expired {
             self.cluster.release(uid);
@@ -138,7 +140,7 @@ impl Engine {
         if *known == Stage::Finished {
             return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
         }
-        if let Some(holding) = self.cluster.holding(&pod.uid) {
+        if let Some(Entry { holding, .. }) = self.cluster.holding(&pod.uid) {
             return if holding.node == *node {
                 Ok(())
             } else {
@@ -155,30 +157,27 @@ impl Engine {
                 reason: Box::new(reason),
             })?;
         }
-        let holding = Holding {
-            pod: pod.key.clone(),
-            node: node.clone(),
-            demand: Arc::clone(&pod.demand),
-            priority: pod.priority,
-            standing: Standing::Assumed { until_ms: now_ms + ASSUME_TTL_MS },
-        };
-        self.cluster.hold(pod.uid.clone(), holding);
+        let standing = Standing::Assumed { until_ms: now_ms + ASSUME_TTL_MS };
+        self.cluster.hold(&pod.uid, Holding::of(pod, node), standing);
         Ok(())
     }
 
     /// The API server has accepted the binding of an assumed pod.
     pub fn commit(&mut self, uid: &PodUid) {
-        if let Some(holding) = self.cluster.holding(uid).filter(|h| h.standing != Standing::Observed) {
-            let committed = Holding { standing: Standing::Committed, ..Holding::clone(holding) };
-            self.cluster.hold(uid.clone(), committed);
+        if !self.is_observed(uid) {
+            self.cluster.set_standing(uid, Standing::Committed);
         }
     }
 
     /// The binding of an assumed pod was refused: what it held is free again.
     pub fn roll_back(&mut self, uid: &PodUid) {
-        if self.cluster.holding(uid).is_some_and(|h| h.standing != Standing::Observed) {
+        if !self.is_observed(uid) {
             self.cluster.release(uid);
         }
+    }
+
+    fn is_observed(&self, uid: &PodUid) -> bool {
+        self.cluster.holding(uid).is_some_and(|entry| entry.standing == Standing::Observed)
     }
 
     /// The state as it is now, to decide on.
