@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use testudo_core::engine::Change;
+use testudo_core::engine::{ASSUME_TTL_MS, Change};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
 use tokio::time::Instant;
@@ -25,6 +25,20 @@ pub enum Bindings {
     },
     /// Into our own copy of a cluster: there is no other.
     OwnCopy,
+}
+
+impl Bindings {
+    /// For how long a placement is assumed: twice as long as its binding may take, so that it is not given to another
+    /// while that is still under way.
+    fn assume_ttl_ms(&self) -> u64 {
+        match self {
+            Self::OwnCopy => ASSUME_TTL_MS,
+            Self::Cluster { timeout, .. } => {
+                let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+                timeout_ms.saturating_mul(2).max(ASSUME_TTL_MS)
+            }
+        }
+    }
 }
 
 impl Host {
@@ -71,9 +85,9 @@ impl Host {
     }
 
     fn assume(&self, pod: &Pod, node: &NodeName) -> Result<(), Refusal> {
-        let now_ms = self.now_ms();
+        let until_ms = self.now_ms().saturating_add(self.bindings.assume_ttl_ms());
         let mut engine = self.engine.lock();
-        let assumed = engine.assume(pod, node, now_ms);
+        let assumed = engine.assume(pod, node, until_ms);
         self.publish(&engine);
         drop(engine);
         match assumed {
@@ -115,5 +129,86 @@ impl Host {
         };
         self.publish(&engine);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prometheus_client::registry::Registry;
+    use serde_json::json;
+    use testudo_core::engine::Policy;
+    use testudo_core::model::catalogue::Catalogue;
+
+    use super::*;
+    use crate::extender::{Extender, NodeVerdict, Offer};
+    use crate::k8s::manifests::Manifests;
+    use crate::k8s::mock::{ApiServer, failure};
+    use crate::k8s::object;
+
+    fn cluster(answer: impl Fn() -> Option<(u16, String)> + Send + 'static, timeout: Duration) -> Bindings {
+        Bindings::Cluster { binder: Binder::new(ApiServer::new(move |_| answer()).client), timeout }
+    }
+
+    /// A host with one node of 8 GPUs whose bindings the API server answers like this.
+    fn host(answer: impl Fn() -> Option<(u16, String)> + Send + 'static) -> Arc<Host> {
+        let bindings = cluster(answer, Duration::from_millis(50));
+        let host =
+            Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), bindings, &mut Registry::default());
+        let resources = json!({"cpu": "96", "pods": "110", "nvidia.com/gpu": "8"});
+        let node = json!({"metadata": {"name": "a"}, "status": {"capacity": resources, "allocatable": resources}});
+        let nodes = vec![serde_json::from_value(node).expect("a node")];
+        host.take_manifests(Manifests { nodes, ..Manifests::default() });
+        Arc::new(host)
+    }
+
+    fn fits(host: &Host, name: &str) -> bool {
+        let pod = json!({
+            "metadata": {"name": name, "namespace": "default", "uid": name},
+            "spec": {"containers": [{"resources": {"requests": {"nvidia.com/gpu": "8"}}}]},
+        });
+        let pod: object::Pod = serde_json::from_value(pod).expect("a pod");
+        host.filter(&pod, &Offer::Names(vec!["a".into()])) == Ok(vec![NodeVerdict::Fits])
+    }
+
+    async fn bind(host: &Host, name: &str) -> Result<(), Refusal> {
+        let (pod_name, pod_namespace, pod_uid) = (name.into(), "default".into(), name.into());
+        host.bind(Binding { pod_name, pod_namespace, pod_uid, node: "a".into() }).await
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_accepts_is_held() {
+        let host = host(|| Some((201, "{}".into())));
+        assert!(fits(&host, "p"));
+        assert_eq!(bind(&host, "p").await, Ok(()));
+        assert!(!fits(&host, "q"));
+        assert!(host.engine.lock().cluster().unconfirmed().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_it_refuses_is_free_again() {
+        let host = host(|| Some(failure(404, "NotFound", "pods \"p\" not found")));
+        assert!(fits(&host, "p"));
+        let Err(Refusal::Error(text)) = bind(&host, "p").await else { panic!("must be refused") };
+        assert!(text.starts_with("binding pod default/p to node a was refused (404)"), "{text}");
+        assert!(fits(&host, "q"));
+    }
+
+    #[tokio::test]
+    async fn what_is_in_doubt_stays_held_but_not_against_the_pod_itself() {
+        let host = host(|| None);
+        assert!(fits(&host, "p"));
+        let Err(Refusal::Error(text)) = bind(&host, "p").await else { panic!("must be refused") };
+        assert!(text.starts_with("it is not known whether pod default/p was bound to node a"), "{text}");
+        assert!(!fits(&host, "q"));
+        assert!(fits(&host, "p"));
+    }
+
+    #[tokio::test]
+    async fn a_placement_is_assumed_for_longer_than_its_binding_may_take() {
+        let ttl_ms = |timeout_s| cluster(|| None, Duration::from_secs(timeout_s)).assume_ttl_ms();
+        assert_eq!(ttl_ms(25), ASSUME_TTL_MS);
+        assert_eq!(ttl_ms(120), 240_000);
     }
 }

@@ -8,7 +8,7 @@ use kube::client::Body;
 use parking_lot::Mutex;
 
 /// One request, and its answer: status and body. Requests that `answer` has none for wait for ever.
-pub(super) struct ApiServer {
+pub(crate) struct ApiServer {
     /// `GET /api/v1/nodes?limit=500`, with the body behind it where there is one.
     pub requests: Arc<Mutex<Vec<String>>>,
     /// Speaks to the server.
@@ -16,7 +16,7 @@ pub(super) struct ApiServer {
 }
 
 impl ApiServer {
-    pub(super) fn new(answer: impl FnMut(&str) -> Option<(u16, String)> + Send + 'static) -> Self {
+    pub(crate) fn new(answer: impl FnMut(&str) -> Option<(u16, String)> + Send + 'static) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let answer = Arc::new(Mutex::new(answer));
         let log = requests.clone();
@@ -43,7 +43,7 @@ impl ApiServer {
 }
 
 /// A `Status` as the API server answers it.
-pub(super) fn failure(code: u16, reason: &str, message: &str) -> (u16, String) {
+pub(crate) fn failure(code: u16, reason: &str, message: &str) -> (u16, String) {
     let status = serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": code,
     });

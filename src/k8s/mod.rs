@@ -6,7 +6,7 @@ pub mod bind;
 pub mod client;
 pub mod manifests;
 #[cfg(test)]
-mod mock;
+pub(crate) mod mock;
 pub mod node;
 pub mod object;
 pub mod pod;

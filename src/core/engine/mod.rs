@@ -80,7 +80,7 @@ pub struct Expired {
     pub node: NodeName,
 }
 
-/// For how long a placement is assumed without being confirmed, in milliseconds. Longer than a binding may take.
+/// For how long a placement is assumed at least without being confirmed, in milliseconds.
 pub const ASSUME_TTL_MS: u64 = 60_000;
 
 /// The owner of the state.
@@ -131,11 +131,12 @@ impl Engine {
     }
 
     /// Assumes that `pod` goes to `node`, after checking once more that it fits: two pods may have been told the same
-    /// place. The next filter sees the place taken. Assuming again what is assumed already is no error.
+    /// place. The next filter sees the place taken, until `until_ms` at most: later than the binding can end. Assuming
+    /// again what is assumed already is no error.
     ///
     /// # Errors
     /// When the pod does not fit any more, has ended, or is elsewhere.
-    pub fn assume(&mut self, pod: &Pod, node: &NodeName, now_ms: u64) -> Result<(), AssumeError> {
+    pub fn assume(&mut self, pod: &Pod, node: &NodeName, until_ms: u64) -> Result<(), AssumeError> {
         let known = self.cluster.pod(&pod.uid).map_or(&pod.stage, |known| &known.stage);
         if *known == Stage::Finished {
             return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
@@ -157,8 +158,7 @@ impl Engine {
                 reason: Box::new(reason),
             })?;
         }
-        let standing = Standing::Assumed { until_ms: now_ms + ASSUME_TTL_MS };
-        self.cluster.hold(&pod.uid, Holding::of(pod, node), standing);
+        self.cluster.hold(&pod.uid, Holding::of(pod, node), Standing::Assumed { until_ms });
         Ok(())
     }
 

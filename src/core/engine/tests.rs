@@ -8,6 +8,7 @@ use crate::testing::{PodBuilder, node, pod};
 use proptest::prelude::*;
 
 const NOW: u64 = 1_000_000;
+const UNTIL: u64 = NOW + ASSUME_TTL_MS;
 
 fn engine(nodes: &[(&str, i64)]) -> Engine {
     let mut engine = Engine::new(Policy::default());
@@ -29,7 +30,7 @@ fn fits(engine: &Engine, pod: PodBuilder, node: &str) -> bool {
 fn what_is_assumed_is_taken_for_the_next_filter() {
     let mut engine = engine(&[("n", 8)]);
     assert!(fits(&engine, pod("b").gpus(4), "n"));
-    engine.assume(&pod("a").gpus(6).build(), &"n".into(), NOW).unwrap();
+    engine.assume(&pod("a").gpus(6).build(), &"n".into(), UNTIL).unwrap();
     assert!(!fits(&engine, pod("b").gpus(4), "n"));
     engine.roll_back(&uid("a"));
     assert!(fits(&engine, pod("b").gpus(4), "n"));
@@ -38,15 +39,15 @@ fn what_is_assumed_is_taken_for_the_next_filter() {
 #[test]
 fn two_pods_that_were_told_the_same_place_do_not_both_get_it() {
     let mut engine = engine(&[("n", 8)]);
-    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
-    let refused = engine.assume(&pod("b").gpus(8).build(), &"n".into(), NOW).unwrap_err();
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
+    let refused = engine.assume(&pod("b").gpus(8).build(), &"n".into(), UNTIL).unwrap_err();
     assert_eq!(refused.to_string(), "pod default/b no longer fits on node n: needs 8 nvidia.com/gpu, too few are free");
 }
 
 #[test]
 fn a_binding_in_doubt_does_not_stand_in_its_own_way() {
     let mut engine = engine(&[("n", 8)]);
-    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     assert!(fits(&engine, pod("a").gpus(8), "n"));
     assert!(!fits(&engine, pod("b").gpus(8), "n"));
 }
@@ -55,17 +56,17 @@ fn a_binding_in_doubt_does_not_stand_in_its_own_way() {
 fn a_repeated_bind_is_no_error_but_one_elsewhere_is() {
     let mut engine = engine(&[("n", 8), ("m", 8)]);
     let a = pod("a").gpus(8).build();
-    engine.assume(&a, &"n".into(), NOW).unwrap();
-    assert_eq!(engine.assume(&a, &"n".into(), NOW), Ok(()));
-    assert!(matches!(engine.assume(&a, &"m".into(), NOW), Err(AssumeError::Elsewhere { .. })));
+    engine.assume(&a, &"n".into(), UNTIL).unwrap();
+    assert_eq!(engine.assume(&a, &"n".into(), UNTIL), Ok(()));
+    assert!(matches!(engine.assume(&a, &"m".into(), UNTIL), Err(AssumeError::Elsewhere { .. })));
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).finished().build())), NOW);
-    assert!(matches!(engine.assume(&a, &"m".into(), NOW), Err(AssumeError::Finished { .. })));
+    assert!(matches!(engine.assume(&a, &"m".into(), UNTIL), Err(AssumeError::Finished { .. })));
 }
 
 #[test]
 fn an_old_sight_of_a_pending_pod_does_not_undo_its_binding() {
     let mut engine = engine(&[("n", 8)]);
-    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.commit(&uid("a"));
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).build())), NOW);
     assert!(!fits(&engine, pod("b").gpus(1), "n"));
@@ -77,7 +78,7 @@ fn an_old_sight_of_a_pending_pod_does_not_undo_its_binding() {
 #[test]
 fn an_assumption_that_nothing_confirms_expires() {
     let mut engine = engine(&[("n", 8)]);
-    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     assert_eq!(engine.tick(NOW + ASSUME_TTL_MS - 1), []);
     let expired = engine.tick(NOW + ASSUME_TTL_MS);
     assert_eq!(expired.len(), 1);
@@ -88,7 +89,7 @@ fn an_assumption_that_nothing_confirms_expires() {
 #[test]
 fn a_list_without_a_pod_that_was_just_bound_is_doubted_first() {
     let mut engine = engine(&[("n", 8)]);
-    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.commit(&uid("a"));
     engine.apply(Change::PodsListed(BTreeSet::new()), NOW);
     assert!(!fits(&engine, pod("b").gpus(1), "n"));
@@ -99,7 +100,7 @@ fn a_list_without_a_pod_that_was_just_bound_is_doubted_first() {
 #[test]
 fn the_sight_of_a_pod_on_its_node_settles_it() {
     let mut engine = engine(&[("n", 8), ("m", 8)]);
-    engine.assume(&pod("a").gpus(8).build(), &"n".into(), NOW).unwrap();
+    engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).on("m").build())), NOW);
     engine.roll_back(&uid("a"));
     assert!(fits(&engine, pod("b").gpus(8), "n"));
