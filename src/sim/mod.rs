@@ -1,5 +1,24 @@
-//! A cluster that is not there: generated fleets and workloads.
+//! Clusters that are not there: generated fleets and recorded traces, policies to compare with, and experiments.
+//!
+//! [`input`] reads nodes and pods from any known file, [`world`] lays them out flat, a [`placer::Placer`] is a policy
+//! with its cluster, and [`inflation`], [`churn`] and [`replay`] are what it is put through. The same seed gives the same
+//! numbers on any number of threads.
 
+pub mod books;
+pub mod churn;
+pub mod experiment;
+pub mod flat;
 pub mod fleet;
+pub mod inflation;
+pub mod input;
+pub mod jobs;
+pub mod occupancy;
+pub mod openb;
+pub mod placer;
+pub mod policy;
+pub mod replay;
+pub mod result;
 pub mod rng;
+pub mod testudo;
 pub mod workload;
+pub mod world;

@@ -23,6 +23,21 @@ impl Rng {
         (self.number() % bound as u64) as usize
     }
 
+    /// A number between 0 and 1, neither of them.
+    pub fn fraction(&mut self) -> f64 {
+        ((self.number() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    /// An exponentially distributed number of mean 1.
+    pub fn exponential(&mut self) -> f64 {
+        -self.fraction().ln()
+    }
+
+    /// A generator of its own: what is drawn from one does not change what the other gives.
+    pub fn branch(&mut self) -> Self {
+        Self(self.number())
+    }
+
     /// Puts the items into any order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
