@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::churn::Churn;
 use super::jobs::on_all_cores;
 use super::openb::WHOLE_GPU;
-use super::placer::Ties;
+use super::placer::{TieBreak, Ties};
 use super::policy::Policy;
 use super::replay::{NoTime, Schedule};
 use super::result::{Outcome, PolicyReport, Report};
+use super::rng::Rng;
 use super::world::World;
 use super::{inflation, replay};
 
@@ -70,7 +71,9 @@ impl Experiment {
         let jobs: Vec<(Policy, u64)> =
             self.policies.iter().flat_map(|policy| self.seeds.iter().map(|seed| (*policy, *seed))).collect();
         let work = |(policy, seed): &(Policy, u64)| -> Outcome {
-            let mut placer = policy.placer(world, self.ties);
+            // From the seed alone, so that all policies of a run go by the same order.
+            let ties = TieBreak::new(self.ties, world.machines.len(), &mut Rng::new(*seed).branch());
+            let mut placer = policy.placer(world, ties);
             match (&self.mode, &schedule) {
                 (Mode::Inflation { load }, _) => inflation::run(world, &mut *placer, *load, *seed),
                 (Mode::Churn(churn), _) => churn.run(world, &mut *placer, *seed),

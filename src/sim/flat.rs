@@ -1,7 +1,7 @@
 //! A reference policy at work: scores are kept for every kind of pod, and only nodes that changed are looked at again.
 
 use super::occupancy::{Occupancy, Seat};
-use super::placer::{Arrival, Placer, Ties};
+use super::placer::{Arrival, Placer, TieBreak};
 use super::policy::{Scorer, TypicalPods};
 use super::rng::Rng;
 use super::world::World;
@@ -10,7 +10,7 @@ use super::world::World;
 pub struct FlatPlacer<'w> {
     occupancy: Occupancy<'w>,
     scorer: Box<dyn Scorer>,
-    random_ties: bool,
+    ties: TieBreak,
     typical: TypicalPods,
     boards: Vec<Board>,
     /// Every node that changed, in order.
@@ -30,10 +30,10 @@ struct Board {
 
 impl<'w> FlatPlacer<'w> {
     /// An empty cluster.
-    pub fn new(world: &'w World, scorer: Box<dyn Scorer>, ties: Ties) -> Self {
+    pub fn new(world: &'w World, scorer: Box<dyn Scorer>, ties: TieBreak) -> Self {
         Self {
             occupancy: Occupancy::idle(world),
-            random_ties: ties == Ties::Random || scorer.is_random(),
+            ties: if scorer.is_random() { TieBreak::Random } else { ties },
             scorer,
             typical: TypicalPods::of(world),
             boards: world.kinds.iter().map(|_| Board::default()).collect(),
@@ -67,12 +67,8 @@ impl<'w> FlatPlacer<'w> {
     fn best(&self, kind: usize, rng: &mut Rng) -> Option<usize> {
         let scores = &self.boards[kind].scores;
         let highest = scores.iter().flatten().max()?;
-        let mut best = scores.iter().enumerate().filter(|(_, score)| score.as_ref() == Some(highest)).map(|(at, _)| at);
-        if !self.random_ties {
-            return best.next();
-        }
-        let best: Vec<usize> = best.collect();
-        Some(best[rng.below(best.len())])
+        let best = scores.iter().enumerate().filter(|(_, score)| score.as_ref() == Some(highest)).map(|(at, _)| at);
+        self.ties.choose(&best.collect::<Vec<usize>>(), rng)
     }
 }
 

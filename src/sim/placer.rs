@@ -33,6 +33,39 @@ pub trait Placer {
 pub enum Ties {
     /// At random, as stock kube-scheduler does.
     Random,
-    /// The first node in the order of the inventory, as the scheduler that FGD was published with does.
+    /// The first node of an order that is drawn once a run, as in the experiment that FGD was published with: its
+    /// simulator puts random numbers before the names of nodes, and its scheduler goes by name.
     Fixed,
+}
+
+/// Decides between equals.
+#[derive(Debug, Clone)]
+pub enum TieBreak {
+    /// See [`Ties::Random`].
+    Random,
+    /// See [`Ties::Fixed`]: the position of each node.
+    Fixed(Vec<usize>),
+}
+
+impl TieBreak {
+    /// For so many nodes.
+    pub fn new(ties: Ties, nodes: usize, rng: &mut Rng) -> Self {
+        match ties {
+            Ties::Random => Self::Random,
+            Ties::Fixed => {
+                let mut order: Vec<usize> = (0..nodes).collect();
+                rng.shuffle(&mut order);
+                Self::Fixed(order)
+            }
+        }
+    }
+
+    /// One of these nodes; none of none.
+    pub fn choose(&self, equals: &[usize], rng: &mut Rng) -> Option<usize> {
+        match self {
+            _ if equals.is_empty() => None,
+            Self::Random => Some(equals[rng.below(equals.len())]),
+            Self::Fixed(order) => equals.iter().copied().min_by_key(|node| order[*node]),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use testudo_core::engine::{Change, Engine, Offered, Policy, Verdict};
 use testudo_core::model::pod::{Pod, PodUid, Stage};
 use testudo_core::placement;
 
-use super::placer::{Arrival, Placer, Ties};
+use super::placer::{Arrival, Placer, TieBreak};
 use super::rng::Rng;
 use super::world::World;
 
@@ -12,12 +12,12 @@ use super::world::World;
 pub struct TestudoPlacer<'w> {
     world: &'w World,
     engine: Engine,
-    ties: Ties,
+    ties: TieBreak,
 }
 
 impl<'w> TestudoPlacer<'w> {
     /// An empty cluster.
-    pub fn new(world: &'w World, ties: Ties) -> Self {
+    pub fn new(world: &'w World, ties: TieBreak) -> Self {
         let mut engine = Engine::new(Policy::default());
         for node in &world.nodes {
             engine.apply(Change::NodeApplied(Box::new(node.clone())), 0);
@@ -53,16 +53,14 @@ impl Placer for TestudoPlacer<'_> {
         }
         let levels = placement::levels(&places);
         let highest = levels.iter().max()?;
-        let best: Vec<usize> = (0..levels.len()).filter(|at| levels[*at] == *highest).collect();
-        let chosen = match self.ties {
-            Ties::Fixed => best[0],
-            Ties::Random => best[rng.below(best.len())],
-        };
-        let node = self.world.nodes[fitting[chosen]].name().clone();
+        let best: Vec<usize> =
+            levels.iter().zip(&fitting).filter(|(level, _)| *level == highest).map(|(_, node)| *node).collect();
+        let chosen = self.ties.choose(&best, rng)?;
+        let node = self.world.nodes[chosen].name().clone();
         self.engine.assume(&pod, &node, u64::MAX).ok()?;
         pod.stage = Stage::Bound(node);
         self.engine.apply(Change::PodApplied(Box::new(pod)), 0);
-        Some(fitting[chosen])
+        Some(chosen)
     }
 
     fn remove(&mut self, arrival: Arrival) {

@@ -36,8 +36,8 @@ pub struct Args {
     /// gpu-clustering, gpu-packing, fgd.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "testudo,fgd,best-fit")]
     pub policy: Vec<String>,
-    /// How a policy decides between equal nodes: at random, as stock kube-scheduler does, or by a fixed order, as the
-    /// scheduler that FGD was published with does.
+    /// How a policy decides between equal nodes: at random, as stock kube-scheduler does, or by an order drawn once a run,
+    /// as in the experiment that FGD was published with.
     #[arg(long, value_enum, default_value = "random")]
     pub ties: Ties,
     /// Each policy is run once with each of these: `42`, `42-51`, `1,5,7-9`.

@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use super::flat::FlatPlacer;
 use super::occupancy::Place;
-use super::placer::{Placer, Ties};
+use super::placer::{Placer, TieBreak};
 use super::rng::Rng;
 use super::testudo::TestudoPlacer;
 use super::world::World;
@@ -98,7 +98,7 @@ impl Policy {
     }
 
     /// The policy at work on an empty cluster.
-    pub fn placer<'w>(self, world: &'w World, ties: Ties) -> Box<dyn Placer + 'w> {
+    pub fn placer<'w>(self, world: &'w World, ties: TieBreak) -> Box<dyn Placer + 'w> {
         let scorer: Box<dyn Scorer> = match self {
             Self::Testudo => return Box::new(TestudoPlacer::new(world, ties)),
             Self::Random => Box::new(order::Random),
