@@ -114,3 +114,7 @@ impl Clock {
         self.now = to;
     }
 }
+
+#[cfg(test)]
+#[path = "churn_tests.rs"]
+mod tests;

@@ -65,3 +65,7 @@ pub fn run(world: &World, placer: &mut dyn Placer, load: f64, seed: u64) -> Outc
     series.push(books.point(100.0 * books.asked() as f64 / capacity, fragmentation, 0));
     Outcome { seed, measures: books.measures(allocated, fragmentation), series }
 }
+
+#[cfg(test)]
+#[path = "inflation_tests.rs"]
+mod tests;

@@ -19,6 +19,8 @@ pub mod policy;
 pub mod replay;
 pub mod result;
 pub mod rng;
+#[cfg(test)]
+mod testing;
 pub mod testudo;
 pub mod workload;
 pub mod world;

@@ -175,3 +175,7 @@ impl Run<'_, '_> {
         Outcome { seed, measures, series: self.series }
     }
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

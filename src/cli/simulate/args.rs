@@ -24,13 +24,13 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "inflation")]
     pub mode: ModeName,
     /// How much is asked for, as a share of the accelerators that there are [default: 1.3 for inflation, 1 for churn].
-    #[arg(long, value_name = "SHARE", value_parser = load)]
+    #[arg(long, value_name = "SHARE", value_parser = load, allow_negative_numbers = true)]
     pub load: Option<f64>,
     /// Churn: when it ends, in mean durations of a pod.
-    #[arg(long, value_name = "TIME", default_value_t = 60.0, value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value_t = 60.0, value_parser = time, allow_negative_numbers = true)]
     pub horizon: f64,
     /// Churn: from when on it counts.
-    #[arg(long, value_name = "TIME", default_value_t = 10.0, value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value_t = 10.0, value_parser = time, allow_negative_numbers = true)]
     pub warmup: f64,
     /// Who is compared, side by side: testudo, random, first-fit, best-fit, spread, most-allocated, dot-prod,
     /// gpu-clustering, gpu-packing, fgd.

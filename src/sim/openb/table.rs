@@ -26,7 +26,8 @@ const MAX_NUMBER: i64 = 1_000_000_000_000;
 pub struct Table {
     file: String,
     header: Vec<String>,
-    rows: Vec<StringRecord>,
+    /// Each with its line, counted from 1.
+    rows: Vec<(u64, StringRecord)>,
 }
 
 impl Table {
@@ -51,7 +52,7 @@ impl Table {
         let mut rows = vec![];
         for record in reader.records() {
             let record = record.map_err(|error| fail(error.position().map(csv::Position::line), error.to_string()))?;
-            let line = record.position().map(csv::Position::line);
+            let line = record.position().map(|start| line_of(start, text));
             if record.len() != header.len() {
                 let what = format!("has {} fields, but the header names {} columns", record.len(), header.len());
                 return Err(fail(line, what));
@@ -59,7 +60,7 @@ impl Table {
             if rows.len() == max_rows {
                 return Err(fail(line, format!("is longer than {max_rows} rows, which is the limit")));
             }
-            rows.push(record);
+            rows.push((line.unwrap_or_default(), record));
         }
         if rows.is_empty() {
             return Err(fail(None, "has a header but no rows".into()));
@@ -82,21 +83,29 @@ impl Table {
 
     /// The rows, in their order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|record| Row { table: self, record })
+        self.rows.iter().map(|(line, record)| Row { table: self, line: *line, record })
     }
+}
+
+/// The line of a row. The reader's position is where it began to look for the row, before any blank lines.
+fn line_of(start: &csv::Position, text: &[u8]) -> u64 {
+    let rest = usize::try_from(start.byte()).ok().and_then(|at| text.get(at..)).unwrap_or_default();
+    let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).filter(|byte| **byte == b'\n').count();
+    start.line() + blank as u64
 }
 
 /// One row.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
     table: &'a Table,
+    line: u64,
     record: &'a StringRecord,
 }
 
 impl<'a> Row<'a> {
     /// The line on which it stands, counted from 1.
     pub fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line)
+        self.line
     }
 
     /// A cell.

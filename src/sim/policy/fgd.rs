@@ -119,6 +119,11 @@ type Spec<'a> = (i64, GpuAsk, &'a NodeAffinity);
 impl TypicalPods {
     /// The typical pods of a workload.
     pub fn of(world: &World) -> Self {
+        Self::covering(world, POPULARITY_PERCENT)
+    }
+
+    /// The most popular requests that make up so many percent of the pods.
+    pub(super) fn covering(world: &World, percent: usize) -> Self {
         let mut specs: BTreeMap<Spec<'_>, (usize, usize)> = BTreeMap::new();
         for (number, kind) in world.kinds.iter().enumerate() {
             specs.entry((kind.cpu, kind.gpu, &kind.demand.affinity)).or_insert((0, number)).0 += kind.pods;
@@ -130,7 +135,7 @@ impl TypicalPods {
         let mut weight = 0;
         let mut chosen: Vec<(i64, usize)> = vec![];
         for (pods, _, kind) in by_popularity {
-            if weight * 100 >= all * POPULARITY_PERCENT {
+            if weight * 100 >= all * percent {
                 break;
             }
             weight += pods;

@@ -144,3 +144,6 @@ impl FromStr for Policy {
 
 /// The largest machine that the scores of the FGD simulator are scaled by: CPU and GPU in thousandths.
 const LARGEST: (f64, f64) = (128_000.0, 8_000.0);
+
+#[cfg(test)]
+mod tests;
