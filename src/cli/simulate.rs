@@ -58,7 +58,7 @@ fn input(args: &Args) -> anyhow::Result<Input> {
         return Ok(Input::of(&fleet(nodes), &pods)?);
     }
     if args.nodes.is_empty() {
-        bail!("which nodes? Give --nodes FILE (manifests or openb CSV), --fleet N, or --gpus N --product P");
+        bail!("which nodes? Give --nodes FILE (manifests or openb CSV) or --fleet N");
     }
     let pods = if args.pods.is_empty() { &args.nodes } else { &args.pods };
     let csv = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "csv");

@@ -113,7 +113,7 @@ impl<'w> Books<'w> {
 
     /// What is free in total on the nodes that let such pods in.
     fn free_to(&self, kind: &Kind) -> i64 {
-        let nodes = self.world.machines.iter().zip(&self.held).zip(&kind.admitted);
+        let nodes = self.world.machines.iter().zip(&self.held).zip(kind.admitted.iter());
         nodes.filter(|(_, admitted)| **admitted).map(|((machine, held), _)| machine.gpu_milli - held).sum()
     }
 }

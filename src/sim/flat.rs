@@ -1,5 +1,7 @@
 //! A reference policy at work: scores are kept for every kind of pod, and only nodes that changed are looked at again.
 
+use std::collections::BTreeMap;
+
 use super::occupancy::{Occupancy, Seat};
 use super::placer::{Arrival, Placer, TieBreak};
 use super::policy::{Scorer, TypicalPods};
@@ -13,20 +15,27 @@ pub struct FlatPlacer<'w> {
     ties: TieBreak,
     typical: TypicalPods,
     boards: Vec<Board>,
-    /// Every node that changed, in order.
-    changed: Vec<usize>,
+    /// How many boards are in use.
+    kept: usize,
+    /// Counts what was placed and removed.
+    now: u64,
+    /// When each node last changed.
+    changed: Vec<u64>,
     /// Who sits where, by arrival.
-    seats: Vec<Option<Seat>>,
+    seats: BTreeMap<usize, Seat>,
 }
 
 /// The scores for one kind of pod.
 #[derive(Default)]
 struct Board {
-    /// By node; none where the pod does not fit. Empty until the first pod of this kind comes.
+    /// By node; none where the pod does not fit. Empty until a pod of this kind comes.
     scores: Vec<Option<i64>>,
-    /// How much of what changed is taken in.
-    seen: usize,
+    /// Until when changes are taken in.
+    seen: u64,
 }
+
+/// How many scores are kept. Where more kinds of pods come to more nodes, all are found out anew.
+const MAX_SCORES: usize = 16 << 20;
 
 impl<'w> FlatPlacer<'w> {
     /// An empty cluster.
@@ -37,31 +46,41 @@ impl<'w> FlatPlacer<'w> {
             scorer,
             typical: TypicalPods::of(world),
             boards: world.kinds.iter().map(|_| Board::default()).collect(),
-            changed: vec![],
-            seats: vec![],
+            kept: 0,
+            now: 0,
+            changed: vec![0; world.machines.len()],
+            seats: BTreeMap::new(),
         }
     }
 
     fn refresh(&mut self, kind: usize) {
+        let nodes = self.changed.len();
+        if self.boards[kind].scores.is_empty() {
+            if (self.kept + 1) * nodes > MAX_SCORES {
+                self.boards.iter_mut().for_each(|board| *board = Board::default());
+                self.kept = 0;
+            }
+            self.kept += 1;
+        }
         let (occupancy, scorer) = (&self.occupancy, &self.scorer);
         let score = |node: usize| {
             let place = occupancy.place(kind, node);
             place.fits().then(|| scorer.score(&place))
         };
         let board = &mut self.boards[kind];
-        let nodes = occupancy.nodes().len();
-        let news = &self.changed[board.seen..];
-        if board.scores.is_empty() || news.len() >= nodes {
+        if board.scores.is_empty() {
             board.scores = (0..nodes).map(score).collect();
         } else {
-            let mut news = news.to_vec();
-            news.sort_unstable();
-            news.dedup();
-            for node in news {
+            for (node, _) in self.changed.iter().enumerate().filter(|(_, changed)| **changed > board.seen) {
                 board.scores[node] = score(node);
             }
         }
-        board.seen = self.changed.len();
+        board.seen = self.now;
+    }
+
+    fn touch(&mut self, node: usize) {
+        self.now += 1;
+        self.changed[node] = self.now;
     }
 
     fn best(&self, kind: usize, rng: &mut Rng) -> Option<usize> {
@@ -80,16 +99,15 @@ impl Placer for FlatPlacer<'_> {
         let gpus = self.scorer.gpus(&self.occupancy.place(kind, node), rng);
         let seat = Seat { node, kind, gpus };
         self.occupancy.take(&seat);
-        self.changed.push(node);
-        self.seats.resize(self.seats.len().max(arrival.id + 1), None);
-        self.seats[arrival.id] = Some(seat);
+        self.touch(node);
+        self.seats.insert(arrival.id, seat);
         Some(node)
     }
 
     fn remove(&mut self, arrival: Arrival) {
-        if let Some(seat) = self.seats.get_mut(arrival.id).and_then(Option::take) {
+        if let Some(seat) = self.seats.remove(&arrival.id) {
             self.occupancy.give_back(&seat);
-            self.changed.push(seat.node);
+            self.touch(seat.node);
         }
     }
 

@@ -19,7 +19,7 @@ pub fn arrivals(world: &World, load: f64, rng: &mut Rng) -> Vec<usize> {
     rng.shuffle(&mut order);
     let mut total: f64 = order.iter().map(|pod| asks(*pod)).sum();
     while total > target {
-        let pod = order.remove(rng.below(order.len()));
+        let pod = order.swap_remove(rng.below(order.len()));
         total -= asks(pod);
     }
     while order.len() < MAX_ARRIVALS {

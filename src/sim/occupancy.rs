@@ -81,7 +81,16 @@ impl Place<'_> {
             && self.kind.cpu <= free.cpu
             && self.kind.memory <= free.memory
             && (gpu.count == 0 || free.gpus_with(gpu.milli) >= gpu.count)
-            && self.kind.counts_on(self.machine).all(|(number, amount)| amount <= free.counts[number])
+            && self.kind.counts_on(self.machine).all(|(number, amount)| amount <= self.count(number))
+    }
+
+    /// How much is free of what is counted. Neuron devices and cores are the same: who takes one takes of the other, and a
+    /// device in part use is not free.
+    fn count(&self, number: usize) -> i64 {
+        let (has, free) = (&self.machine.counts, &self.free.counts);
+        let twins = self.machine.twins.iter().filter(|twin| **twin != number && self.machine.twins.contains(&number));
+        let taken = |twin: &usize| ((has[*twin] - free[*twin]) * has[number] + has[*twin] - 1) / has[*twin];
+        free[number] - twins.map(taken).sum::<i64>()
     }
 
     /// The GPUs with the least left on which the pod fits, the first of equals.

@@ -23,14 +23,14 @@ impl Rng {
         (self.number() % bound as u64) as usize
     }
 
-    /// A number between 0 and 1, neither of them.
-    pub fn fraction(&mut self) -> f64 {
-        ((self.number() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    /// A number from 0 to below 1, any of its 2^53 values equally likely.
+    pub fn unit(&mut self) -> f64 {
+        (self.number() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// An exponentially distributed number of mean 1.
+    /// A time with an exponential distribution of mean 1.
     pub fn exponential(&mut self) -> f64 {
-        -self.fraction().ln()
+        -(1.0 - self.unit()).ln()
     }
 
     /// A generator of its own: what is drawn from one does not change what the other gives.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use testudo_core::cluster::NodeState;
-use testudo_core::model::accelerator::{AcceleratorResource, Unit};
+use testudo_core::model::accelerator::{AcceleratorKind, AcceleratorResource, Unit};
 use testudo_core::model::node::Node;
 use testudo_core::model::pod::Demand;
 use testudo_core::model::resources::{ResourceName, Resources};
@@ -32,6 +32,8 @@ pub struct Machine {
     pub gpus: usize,
     /// Under which resource it offers those, as an index of [`World::resources`].
     pub gpus_as: Option<usize>,
+    /// Its Neuron hardware, as numbers of [`World::resources`]: devices and cores are the same under two names.
+    pub twins: Vec<usize>,
     /// Its accelerators in thousandths; a slice or a replica counts as one.
     pub gpu_milli: i64,
 }
@@ -75,7 +77,7 @@ pub struct Kind {
     /// Accelerators of every sort in thousandths.
     pub gpu_milli: i64,
     /// Which nodes let it in, were they idle.
-    pub admitted: Vec<bool>,
+    pub admitted: Arc<[bool]>,
     /// How many pods of the workload are of this kind.
     pub pods: usize,
 }
@@ -135,6 +137,18 @@ pub enum WorldError {
         /// What it asks for.
         asked: i64,
     },
+    /// So much cannot be reckoned with.
+    #[error("{object}: {amount} {resource} is more than can be simulated ({limit})")]
+    TooMuch {
+        /// `Node a`, `Pod team/b`.
+        object: String,
+        /// Of what.
+        resource: String,
+        /// How much.
+        amount: i64,
+        /// The most that can.
+        limit: i64,
+    },
 }
 
 impl World {
@@ -150,8 +164,12 @@ impl World {
         if pods.is_empty() {
             return Err(WorldError::NoPods);
         }
+        for node in &nodes {
+            reckonable(|| format!("Node {}", node.name()), &node.parts.allocatable)?;
+        }
+        let neuron = NeuronShare::of(&nodes);
         let mut names = Names::default();
-        let mut machines: Vec<Machine> = nodes.iter().map(|node| machine(node, &mut names)).collect();
+        let mut machines: Vec<Machine> = nodes.iter().map(|node| machine(node, neuron, &mut names)).collect();
         let idle: Vec<NodeState> = nodes.iter().cloned().map(NodeState::idle).collect();
         let mut probes = BTreeMap::new();
         let mut of_demand: BTreeMap<Arc<Demand>, usize> = BTreeMap::new();
@@ -161,12 +179,13 @@ impl World {
             let at = match of_demand.get(demand) {
                 Some(at) => *at,
                 None => {
-                    let mut kind = kind(demand, &mut names)
+                    reckonable(|| format!("Pod {}", arriving.pod.key), &demand.requests)?;
+                    let mut kind = kind(demand, neuron, &mut names)
                         .map_err(|asked| WorldError::OddShare { pod: arriving.pod.key.to_string(), asked })?;
                     let probe = probe(demand);
                     let admits = |state: &NodeState| placement::check(&probe, state).is_ok();
-                    let admitted = || idle.iter().map(admits).collect::<Vec<_>>();
-                    kind.admitted = probes.entry(probe.clone()).or_insert_with(admitted).clone();
+                    let admitted = || idle.iter().map(admits).collect::<Arc<[bool]>>();
+                    kind.admitted = Arc::clone(probes.entry(probe.clone()).or_insert_with(admitted));
                     of_demand.insert(Arc::clone(demand), kinds.len());
                     kinds.push(kind);
                     kinds.len() - 1
@@ -207,7 +226,7 @@ impl Names {
     }
 }
 
-fn machine(node: &Node, names: &mut Names) -> Machine {
+fn machine(node: &Node, neuron: NeuronShare, names: &mut Names) -> Machine {
     let allocatable = &node.parts.allocatable;
     let mut machine = Machine {
         name: node.name().to_string(),
@@ -216,16 +235,23 @@ fn machine(node: &Node, names: &mut Names) -> Machine {
         counts: vec![],
         gpus: 0,
         gpus_as: None,
+        twins: vec![],
         gpu_milli: 0,
     };
-    for (name, amount) in allocatable.iter().filter(|(name, _)| !is_plain(name)) {
+    let has_devices = allocatable.iter().any(|(name, amount)| amount > 0 && is_neuron(name) == Some(Neuron::Device));
+    for (name, amount) in allocatable.iter().filter(|(name, amount)| !is_plain(name) && *amount > 0) {
         let number = names.number(name);
-        let gpus = match name.as_str() {
-            GPU_MILLI => amount / WHOLE_GPU,
-            other if node.inventory.pool(other).is_some_and(|pool| pool.unit == Unit::Device) => amount,
+        let gpus = match (name.as_str(), is_neuron(name)) {
+            (GPU_MILLI, _) => amount / WHOLE_GPU,
+            (other, None) if node.inventory.pool(other).is_some_and(|pool| pool.unit == Unit::Device) => amount,
             _ => 0,
         };
-        machine.gpu_milli += gpu_milli(name, amount);
+        if is_neuron(name).is_some() {
+            machine.twins.push(number);
+        }
+        if !(has_devices && is_neuron(name) == Some(Neuron::Core)) {
+            machine.gpu_milli += gpu_milli(name, amount, neuron);
+        }
         // A node has its GPUs under one name; what more there is, is counted.
         match usize::try_from(gpus) {
             Ok(gpus @ 1..) if machine.gpus == 0 => (machine.gpus, machine.gpus_as) = (gpus, Some(number)),
@@ -239,7 +265,7 @@ fn machine(node: &Node, names: &mut Names) -> Machine {
 }
 
 /// In case of error says how many thousandths are asked for that are neither a share nor whole GPUs.
-fn kind(demand: &Arc<Demand>, names: &mut Names) -> Result<Kind, i64> {
+fn kind(demand: &Arc<Demand>, neuron: NeuronShare, names: &mut Names) -> Result<Kind, i64> {
     let requests = &demand.requests;
     let mut kind = Kind {
         demand: Arc::clone(demand),
@@ -249,12 +275,12 @@ fn kind(demand: &Arc<Demand>, names: &mut Names) -> Result<Kind, i64> {
         gpu_as: None,
         counts: vec![],
         gpu_milli: 0,
-        admitted: vec![],
+        admitted: Arc::default(),
         pods: 0,
     };
     for (name, amount) in requests.iter().filter(|(name, amount)| !is_plain(name) && *amount > 0) {
         let number = names.number(name);
-        kind.gpu_milli += gpu_milli(name, amount);
+        kind.gpu_milli += gpu_milli(name, amount, neuron);
         let ask = match name.as_str() {
             GPU_MILLI if amount < WHOLE_GPU => GpuAsk { count: 1, milli: amount },
             GPU_MILLI if amount % WHOLE_GPU != 0 => return Err(amount),
@@ -282,10 +308,67 @@ fn is_plain(name: &ResourceName) -> bool {
     matches!(name.as_str(), ResourceName::CPU | ResourceName::MEMORY)
 }
 
-fn gpu_milli(name: &ResourceName, amount: i64) -> i64 {
+fn gpu_milli(name: &ResourceName, amount: i64, neuron: NeuronShare) -> i64 {
     match name.as_str() {
         GPU_MILLI => amount,
-        other if AcceleratorResource::parse(other).is_some() => amount.saturating_mul(WHOLE_GPU),
+        _ if is_neuron(name) == Some(Neuron::Core) => amount * WHOLE_GPU * neuron.devices / neuron.cores,
+        other if AcceleratorResource::parse(other).is_some() => amount * WHOLE_GPU,
         _ => 0,
     }
+}
+
+/// The two sizes in which Neuron hardware is offered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Neuron {
+    Device,
+    Core,
+}
+
+fn is_neuron(name: &ResourceName) -> Option<Neuron> {
+    match AcceleratorResource::parse(name.as_str())?.kind {
+        AcceleratorKind::NeuronDevice => Some(Neuron::Device),
+        AcceleratorKind::NeuronCore => Some(Neuron::Core),
+        _ => None,
+    }
+}
+
+/// How much of a device one core is, over all nodes that offer both; where none does, a core counts as one.
+#[derive(Clone, Copy)]
+struct NeuronShare {
+    devices: i64,
+    cores: i64,
+}
+
+impl NeuronShare {
+    fn of(nodes: &[Node]) -> Self {
+        let (mut devices, mut cores) = (0, 0);
+        for node in nodes {
+            let of = |size| {
+                let amounts = node.parts.allocatable.iter().filter(|(name, _)| is_neuron(name) == Some(size));
+                amounts.map(|(_, amount)| amount).max().unwrap_or(0)
+            };
+            if of(Neuron::Device) > 0 && of(Neuron::Core) > 0 {
+                devices += of(Neuron::Device);
+                cores += of(Neuron::Core);
+            }
+        }
+        if cores > 0 { Self { devices, cores } } else { Self { devices: 1, cores: 1 } }
+    }
+}
+
+/// Amounts up to which nothing overflows, whatever is added up or multiplied: 64 PiB of memory.
+const MAX_AMOUNT: i64 = 1 << 56;
+
+/// The same for accelerators, in units or thousandths: their use may be kept one by one.
+const MAX_ACCELERATORS: i64 = 1 << 20;
+
+fn reckonable(object: impl Fn() -> String, amounts: &Resources) -> Result<(), WorldError> {
+    for (name, amount) in amounts.iter() {
+        let is_accelerator = name.as_str() == GPU_MILLI || AcceleratorResource::parse(name.as_str()).is_some();
+        let limit = if is_accelerator { MAX_ACCELERATORS } else { MAX_AMOUNT };
+        if amount > limit {
+            return Err(WorldError::TooMuch { object: object(), resource: name.to_string(), amount, limit });
+        }
+    }
+    Ok(())
 }

@@ -171,6 +171,37 @@ fn slices_and_replicas_are_counted() {
 }
 
 #[test]
+fn neuron_devices_and_cores_are_the_same_hardware() {
+    let (device, core) = ("aws.amazon.com/neuron", "aws.amazon.com/neuroncore");
+    let nodes = [node_with("n", 64_000, &[(device, 2), (core, 16)], &[])];
+    let asks = |name, resource, count| pod_with(name, 1000, Some((resource, count)));
+    // One core is taken of the second device when the first is: nothing whole is left.
+    let pods = [asks("a", device, 1), asks("b", core, 1), asks("c", device, 1), asks("d", core, 7), asks("e", core, 1)];
+    let world = world(&nodes, &pods);
+    assert_eq!((world.gpu_milli, world.kind(0).gpu_milli, world.kind(1).gpu_milli), (2000, 1000, 125));
+    for policy in Policy::ALL {
+        let placed: Vec<bool> = placements(&world, policy).iter().map(Option::is_some).collect();
+        assert_eq!(placed, [true, true, false, true, false], "{policy}");
+    }
+}
+
+#[test]
+fn what_cannot_be_reckoned_with_is_refused() {
+    let against = |nodes: &[crate::k8s::object::Node], pods: &[crate::k8s::object::Pod]| {
+        World::new(super::super::input::Input::of(nodes, pods).unwrap()).unwrap_err().to_string()
+    };
+    let (gpu, product) = ("nvidia.com/gpu", [("nvidia.com/gpu.product", "NVIDIA-L4")]);
+    let huge = node_with("n", 1, &[(gpu, i64::MAX)], &product);
+    assert!(against(&[huge], &[pod("p", 1, 1000)]).starts_with("Node n: 9223372036854775807 nvidia.com/gpu is more"));
+    let odd = against(&[node("n", 1, 2)], &[pod("p", 1, 1500)]);
+    assert!(odd.starts_with("Pod test/p asks for 1500 alibabacloud.com/gpu-milli"), "{odd}");
+    let greedy = pod("p", 1, i64::MAX / 1000 * 1000);
+    assert!(against(&[node("n", 1, 2)], &[greedy]).starts_with("Pod test/p: "));
+    assert!(against(&[], &[pod("p", 1, 1000)]).starts_with("there is no node"));
+    assert!(against(&[node("n", 1, 1)], &[]).starts_with("there is no pod"));
+}
+
+#[test]
 fn what_goes_gives_everything_back() {
     let world = world(&[node("n", 4000, 2)], &[pod("share", 1000, 600), pod("whole", 1000, 1000)]);
     let mut occupancy = Occupancy::idle(&world);
