@@ -18,8 +18,8 @@ pub struct Measures {
 pub mod key {
     /// Share of the offered MIG memory slices that were accepted.
     pub const ACCEPTED_SLICES: &str = "accepted_slice_percent";
-    /// Share of the pods with accelerators that were refused, at least at first, though in total enough was free for
-    /// them.
+    /// Share of the accelerators asked for that was refused, at least at first, though in total enough was free on the
+    /// nodes that the pod accepts.
     pub const REJECTED_BY_FRAGMENTATION: &str = "rejected_by_fragmentation_percent";
     /// Share of all pods that were placed.
     pub const ACCEPTED: &str = "accepted_percent";
@@ -104,7 +104,7 @@ pub struct Point {
     /// How much of them is free, but of no use to the typical next pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fragmentation_percent: Option<f64>,
-    /// Share of the pods with accelerators so far that were refused though in total enough was free.
+    /// Share of the accelerators asked for so far that was refused though in total enough was free.
     pub rejected_by_fragmentation_percent: f64,
     /// How many pods wait.
     pub waiting: usize,

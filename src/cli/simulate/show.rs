@@ -1,8 +1,8 @@
 //! How the results of `testudo simulate` are written.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
-use comfy_table::{Cell, CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 
 use crate::sim::result::{Measures, Report, key};
 
@@ -23,6 +23,9 @@ pub fn tables(report: &Report) -> anyhow::Result<()> {
     writeln!(out, "{}: {}; {runs}", report.mode, setting.join(", "))?;
     let Some(first) = report.policies.first() else { return Ok(()) };
     let mut table = Table::new();
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     let loads = first.mean.allocated_percent.iter().map(|(load, _)| match load.parse::<u32>() {
         Ok(load) => format!("allocated\n@{load} %"),
         Err(_) => format!("allocated\n{load} %"),
