@@ -99,8 +99,16 @@ impl Policy {
 
     /// The policy at work on an empty cluster.
     pub fn placer<'w>(self, world: &'w World, ties: TieBreak) -> Box<dyn Placer + 'w> {
-        let scorer: Box<dyn Scorer> = match self {
-            Self::Testudo => return Box::new(TestudoPlacer::new(world, ties)),
+        match self.scorer(world) {
+            Some(scorer) => Box::new(FlatPlacer::new(world, scorer, ties)),
+            None => Box::new(TestudoPlacer::new(world, ties)),
+        }
+    }
+
+    /// How it scores; the engine of this program has an order of its own.
+    fn scorer(self, world: &World) -> Option<Box<dyn Scorer>> {
+        Some(match self {
+            Self::Testudo => return None,
             Self::Random => Box::new(order::Random),
             Self::FirstFit => Box::new(order::FirstFit),
             Self::BestFit => Box::new(best_fit::BestFit),
@@ -110,8 +118,7 @@ impl Policy {
             Self::GpuClustering => Box::new(gpu_clustering::GpuClustering),
             Self::GpuPacking => Box::new(gpu_packing::GpuPacking),
             Self::Fgd => Box::new(fgd::Fgd::new(world)),
-        };
-        Box::new(FlatPlacer::new(world, scorer, ties))
+        })
     }
 }
 
