@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::gpu_share::GpuIndices;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodKey};
 
@@ -29,12 +30,14 @@ pub struct Holding {
     pub node: NodeName,
     /// How much.
     pub demand: Arc<Demand>,
+    /// Of which shareable GPUs, where that was said.
+    pub gpus: Option<GpuIndices>,
 }
 
 impl Holding {
     /// What `pod` holds once it is on `node`.
     pub fn of(pod: &Pod, node: &NodeName) -> Self {
-        Self { pod: pod.key.clone(), node: node.clone(), demand: Arc::clone(&pod.demand) }
+        Self { pod: pod.key.clone(), node: node.clone(), demand: Arc::clone(&pod.demand), gpus: pod.gpus.clone() }
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod ledger;
 mod node_state;
+mod shared_gpus;
 
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
+pub use shared_gpus::SharedGpus;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -118,7 +120,7 @@ impl Cluster {
     pub fn set_pod(&mut self, pod: Pod) {
         let uid = pod.uid.clone();
         match &pod.stage {
-            Stage::Bound(node) => self.hold(&uid, Holding::of(&pod, node), Standing::Observed),
+            Stage::Bound(node) => self.hold(&uid, self.seen(&pod, node), Standing::Observed),
             Stage::Finished => self.release(&uid),
             Stage::Pending => {
                 if self.ledger.get(&uid).is_some_and(|entry| entry.standing == Standing::Observed) {
@@ -127,6 +129,16 @@ impl Cluster {
             }
         }
         self.pods.insert(uid, Arc::new(pod));
+    }
+
+    /// What a pod is seen to hold. The GPUs that it was given stay known when the pod does not say.
+    fn seen(&self, pod: &Pod, node: &NodeName) -> Holding {
+        let seen = Holding::of(pod, node);
+        let known = self.ledger.get(&pod.uid).filter(|entry| entry.holding.node == *node);
+        match (seen.gpus, known) {
+            (None, Some(known)) => Holding { gpus: known.holding.gpus.clone(), ..seen },
+            (gpus, _) => Holding { gpus, ..seen },
+        }
     }
 
     /// Forgets a pod that was deleted, and what it held.

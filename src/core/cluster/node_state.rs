@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ledger::Holding;
+use super::shared_gpus::SharedGpus;
 use crate::model::accelerator::AcceleratorResource;
+use crate::model::gpu_share::{self, GpuIndices, ShareRequest};
 use crate::model::inventory::Pool;
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::PodUid;
@@ -17,16 +19,27 @@ pub struct NodeState {
     node: Option<Arc<Node>>,
     holders: BTreeMap<PodUid, Arc<Holding>>,
     used: Resources,
+    shared: SharedGpus,
+    grants: BTreeMap<PodUid, (ShareRequest, GpuIndices)>,
 }
 
 impl NodeState {
     pub(super) fn new(name: NodeName) -> Self {
-        Self { name, node: None, holders: BTreeMap::new(), used: Resources::default() }
+        Self {
+            name,
+            node: None,
+            holders: BTreeMap::new(),
+            used: Resources::default(),
+            shared: SharedGpus::default(),
+            grants: BTreeMap::new(),
+        }
     }
 
     /// A node that nobody uses.
     pub fn idle(node: Node) -> Self {
-        Self { node: Some(Arc::new(node.clone())), ..Self::new(node.parts.name) }
+        let mut state = Self::new(node.name().clone());
+        state.set_node(Some(Arc::new(node)));
+        state
     }
 
     /// The node's name.
@@ -63,6 +76,11 @@ impl NodeState {
         })
     }
 
+    /// What is free of each shareable GPU; empty where there are none.
+    pub fn shared_gpus(&self) -> &SharedGpus {
+        &self.shared
+    }
+
     /// Is any accelerator in use?
     pub fn accelerators_in_use(&self) -> bool {
         self.node
@@ -80,11 +98,34 @@ impl NodeState {
     }
 
     pub(super) fn set_node(&mut self, node: Option<Arc<Node>>) {
+        let gpus = |node: &Node| node.parts.allocatable.get(gpu_share::RESOURCE) / i64::from(gpu_share::WHOLE);
+        self.shared = SharedGpus::idle(node.as_deref().map_or(0, |node| usize::try_from(gpus(node)).unwrap_or(0)));
         self.node = node;
+        self.grants.clear();
+        // Those that say which GPUs are theirs come first: the others are given what is left.
+        let (told, untold): (Vec<_>, Vec<_>) =
+            self.holders.clone().into_iter().partition(|(_, holding)| holding.gpus.is_some());
+        for (uid, holding) in told.iter().chain(&untold) {
+            self.grant(uid, holding);
+        }
+    }
+
+    /// Takes the shareable GPUs of a holding. One that does not say which, and for which no GPU has room, is taken to be
+    /// on the emptiest: the kubelet has let it in, wherever it is.
+    fn grant(&mut self, uid: &PodUid, holding: &Holding) {
+        let Some(request) = holding.demand.gpu_share() else { return };
+        let gpus = holding
+            .gpus
+            .clone()
+            .or_else(|| self.shared.choose(request))
+            .unwrap_or_else(|| self.shared.emptiest(request));
+        self.shared.take(request, &gpus);
+        self.grants.insert(uid.clone(), (request, gpus));
     }
 
     pub(super) fn add(&mut self, uid: PodUid, holding: Arc<Holding>) {
         self.used.add(&holding.demand.requests);
+        self.grant(&uid, &holding);
         let replaced = self.holders.insert(uid, holding);
         debug_assert!(replaced.is_none(), "the cluster releases a holding before it replaces it");
     }
@@ -92,6 +133,9 @@ impl NodeState {
     pub(super) fn remove(&mut self, uid: &PodUid) {
         if let Some(holding) = self.holders.remove(uid) {
             self.used.subtract(&holding.demand.requests);
+            if let Some((request, gpus)) = self.grants.remove(uid) {
+                self.shared.give_back(request, &gpus);
+            }
         }
     }
 

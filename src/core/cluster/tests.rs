@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::model::gpu_share::GpuIndices;
 use crate::testing::{node, pod};
 use proptest::prelude::*;
 
@@ -182,4 +183,39 @@ proptest! {
             prop_assert_eq!(cluster.node(node.as_str()).unwrap().holders().get(uid), Some(&entry.holding));
         }
     }
+}
+
+const MILLI: &str = "alibabacloud.com/gpu-milli";
+
+#[test]
+fn shares_are_given_back_to_the_gpu_they_were_taken_from() {
+    let mut cluster = Cluster::default();
+    cluster.set_node(node("n").has(MILLI, 3000).build());
+    let free = |cluster: &Cluster| cluster.node("n").unwrap().shared_gpus().free().to_vec();
+    let told = |name: &str, milli, gpus: &str| Pod {
+        gpus: GpuIndices::parse(gpus),
+        ..pod(name).asks(MILLI, milli).on("n").build()
+    };
+    cluster.set_pod(told("a", 400, "2"));
+    cluster.set_pod(pod("b").asks(MILLI, 500).on("n").build());
+    cluster.set_pod(told("c", 1000, "1"));
+    assert_eq!(free(&cluster), [1000, 0, 100], "what does not say where it is goes where it leaves least");
+    cluster.set_pod(pod("a").asks(MILLI, 400).on("n").build());
+    assert_eq!(free(&cluster), [1000, 0, 100], "what was said once stays known");
+    cluster.set_node(node("n").has(MILLI, 3000).label("zone", "b").build());
+    assert_eq!(free(&cluster), [1000, 0, 100], "a changed node changes no grant");
+    cluster.remove_pod(&"uid-b".into());
+    cluster.remove_pod(&"uid-c".into());
+    assert_eq!(free(&cluster), [1000, 1000, 600]);
+    cluster.set_pod(pod("d").asks(MILLI, 4000).on("n").build());
+    assert_eq!(free(&cluster), [0, 0, -400], "the kubelet has let it in, wherever it is");
+}
+
+#[test]
+fn shares_seen_before_their_node_are_taken_when_it_appears() {
+    let mut cluster = Cluster::default();
+    cluster.set_pod(pod("a").asks(MILLI, 400).on("n").build());
+    cluster.set_pod(Pod { gpus: GpuIndices::parse("0"), ..pod("b").asks(MILLI, 900).on("n").build() });
+    cluster.set_node(node("n").has(MILLI, 2000).build());
+    assert_eq!(cluster.node("n").unwrap().shared_gpus().free(), [100, 600]);
 }

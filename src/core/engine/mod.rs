@@ -16,6 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::cluster::{Cluster, Entry, Holding, Standing};
+use crate::model::gpu_share::GpuIndices;
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
@@ -131,19 +132,19 @@ impl Engine {
     }
 
     /// Assumes that `pod` goes to `node`, after checking once more that it fits: two pods may have been told the same
-    /// place. The next filter sees the place taken, until `until_ms` at most: later than the binding can end. Assuming
+    /// place. Returns the shareable GPUs that it is given, if it asks for any. The next filter sees the place taken, until `until_ms` at most: later than the binding can end. Assuming
     /// again what is assumed already is no error.
     ///
     /// # Errors
     /// When the pod does not fit any more, has ended, or is elsewhere.
-    pub fn assume(&mut self, pod: &Pod, node: &NodeName, until_ms: u64) -> Result<(), AssumeError> {
+    pub fn assume(&mut self, pod: &Pod, node: &NodeName, until_ms: u64) -> Result<Option<GpuIndices>, AssumeError> {
         let known = self.cluster.pod(&pod.uid).map_or(&pod.stage, |known| &known.stage);
         if *known == Stage::Finished {
             return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
         }
         if let Some(Entry { holding, .. }) = self.cluster.holding(&pod.uid) {
             return if holding.node == *node {
-                Ok(())
+                Ok(holding.gpus.clone())
             } else {
                 let held = holding.node.clone();
                 Err(AssumeError::Elsewhere { pod: pod.key.clone(), node: node.clone(), held })
@@ -158,8 +159,11 @@ impl Engine {
                 reason: Box::new(reason),
             })?;
         }
-        self.cluster.hold(&pod.uid, Holding::of(pod, node), Standing::Assumed { until_ms });
-        Ok(())
+        let gpus =
+            pod.demand.gpu_share().and_then(|request| self.cluster.node(node.as_str())?.shared_gpus().choose(request));
+        let holding = Holding { gpus: gpus.clone(), ..Holding::of(pod, node) };
+        self.cluster.hold(&pod.uid, holding, Standing::Assumed { until_ms });
+        Ok(gpus)
     }
 
     /// The API server has accepted the binding of an assumed pod.

@@ -57,7 +57,7 @@ fn a_repeated_bind_is_no_error_but_one_elsewhere_is() {
     let mut engine = engine(&[("n", 8), ("m", 8)]);
     let a = pod("a").gpus(8).build();
     engine.assume(&a, &"n".into(), UNTIL).unwrap();
-    assert_eq!(engine.assume(&a, &"n".into(), UNTIL), Ok(()));
+    assert_eq!(engine.assume(&a, &"n".into(), UNTIL), Ok(None));
     assert!(matches!(engine.assume(&a, &"m".into(), UNTIL), Err(AssumeError::Elsewhere { .. })));
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).finished().build())), NOW);
     assert!(matches!(engine.assume(&a, &"m".into(), UNTIL), Err(AssumeError::Finished { .. })));
@@ -176,4 +176,20 @@ proptest! {
 
 fn engine_copy(engine: &Engine) -> Engine {
     Engine { cluster: engine.cluster.clone(), policy: Arc::clone(&engine.policy), verdicts: Arc::default() }
+}
+
+#[test]
+fn an_assumption_names_the_gpus_that_it_is_given() {
+    const MILLI: &str = "alibabacloud.com/gpu-milli";
+    let mut engine = Engine::new(Policy::default());
+    engine.apply(Change::NodeApplied(Box::new(node("n").has(MILLI, 2000).build())), 0);
+    let assume = |engine: &mut Engine, name, milli| {
+        let gpus = engine.assume(&pod(name).asks(MILLI, milli).build(), &"n".into(), UNTIL).unwrap();
+        gpus.map(|gpus| gpus.to_string())
+    };
+    assert_eq!(assume(&mut engine, "a", 600).as_deref(), Some("0"));
+    assert_eq!(assume(&mut engine, "b", 500).as_deref(), Some("1"));
+    assert_eq!(assume(&mut engine, "b", 500).as_deref(), Some("1"), "asked again, the same answer");
+    assert_eq!(assume(&mut engine, "c", 500).as_deref(), Some("1"));
+    assert!(engine.assume(&pod("d").asks(MILLI, 500).build(), &"n".into(), UNTIL).is_err());
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::accelerator::{AcceleratorKind, AcceleratorResource, Sharing, Unit};
 use super::catalogue::{Catalogue, Machine};
 use super::fabric::Fabric;
+use super::gpu_share;
 use super::node::NodeParts;
 use super::place::Place;
 use super::product::{Product, ProductForm, ProductLabel};
@@ -212,6 +213,7 @@ impl Reader<'_> {
         let (slice, replicated) = match &resource.kind {
             AcceleratorKind::NeuronDevice => return Unit::Device,
             AcceleratorKind::NeuronCore => return Unit::Core,
+            AcceleratorKind::GpuShare => return Unit::Thousandth,
             AcceleratorKind::Mig(profile) => {
                 let key = format!("nvidia.com/mig-{}.replicas", resource_suffix(profile));
                 (Some(profile.clone()), resource.shared || self.number(&key).is_some_and(|n| n > 1))
@@ -265,7 +267,11 @@ impl Reader<'_> {
 
     /// How many devices the node has.
     fn devices(&mut self, pools: &[Pool], machine: Option<&Machine>) -> Option<usize> {
-        let whole = pools.iter().find(|pool| pool.unit == Unit::Device).map(|pool| pool.capacity);
+        let whole = pools.iter().find_map(|pool| match pool.unit {
+            Unit::Device => Some(pool.capacity),
+            Unit::Thousandth => Some(pool.capacity / i64::from(gpu_share::WHOLE)),
+            _ => None,
+        });
         let count = self.number(COUNT).or(whole).and_then(|n| usize::try_from(n).ok());
         count.or(machine.map(|m| m.count)).filter(|n| *n > 0)
     }

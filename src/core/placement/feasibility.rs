@@ -3,6 +3,7 @@
 use super::reason::Reason;
 use crate::cluster::NodeState;
 use crate::model::accelerator::{AcceleratorResource, Sharing, Unit};
+use crate::model::gpu_share::{self, ShareRequest};
 use crate::model::inventory::{Pool, chooses_form};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
@@ -84,7 +85,25 @@ fn check_free(demand: &Demand, state: &NodeState, node: &Node) -> Result<(), Rea
             return Err(Reason::Insufficient { resource: resource.clone(), requested, free: free.max(0) });
         }
     }
-    Ok(())
+    check_share(demand, state)
+}
+
+/// Is there room on single GPUs, where shares of them are asked for?
+fn check_share(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
+    let requested = demand.requests.get(gpu_share::RESOURCE);
+    if requested <= 0 {
+        return Ok(());
+    }
+    let resource = || gpu_share::RESOURCE.into();
+    let Some(request) = ShareRequest::of(requested) else {
+        return Err(Reason::UnevenShare { resource: resource(), requested });
+    };
+    let gpus = state.shared_gpus();
+    if gpus.fits(request) {
+        return Ok(());
+    }
+    let largest = gpus.free().iter().copied().max().unwrap_or(0);
+    Err(Reason::Scattered { resource: resource(), requested, largest: largest.max(0).into() })
 }
 
 #[cfg(test)]

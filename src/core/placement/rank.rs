@@ -8,6 +8,7 @@ use crate::model::accelerator::{AcceleratorResource, Unit};
 use crate::model::inventory::{Inventory, chooses_form};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
+use crate::model::resources::ResourceName;
 use crate::model::taint::{Effect, Taint, TaintPurpose};
 
 /// How good a place is, criterion by criterion in the order of the fields; smaller is better.
@@ -111,8 +112,9 @@ fn form(demand: &Demand, inventory: &Inventory) -> u8 {
 
 fn link(demand: &Demand, inventory: &Inventory) -> u8 {
     // Slices and replicas see no peers: to them it is all the same.
-    let joins_sets = |name: &str| inventory.pool(name).is_some_and(|pool| pool.unit.joins_sets());
-    let devices: i64 = demand.accelerators().filter(|(name, _, _)| joins_sets(name.as_str())).map(|(_, _, n)| n).sum();
+    let set_size =
+        |(name, _, count): (&ResourceName, _, i64)| Some(inventory.pool(name.as_str())?.unit.set_size(count));
+    let devices: i64 = demand.accelerators().filter_map(set_size).sum();
     let Some(count) = usize::try_from(devices).ok().filter(|n| *n > 1) else { return 0 };
     let connected = inventory.fabric.as_ref().is_some_and(|fabric| count <= fabric.largest_linked(fabric.all()));
     match (connected, inventory.is_degraded()) {
