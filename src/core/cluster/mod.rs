@@ -3,10 +3,12 @@
 mod ledger;
 mod node_state;
 mod shared_gpus;
+mod tally;
 
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
 pub use shared_gpus::SharedGpus;
+pub use tally::{ShapeCounts, Tally};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +43,7 @@ pub struct Cluster {
     pods: BTreeMap<PodUid, Arc<Pod>>,
     ledger: BTreeMap<PodUid, Entry>,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
+    tally: Tally,
     generation: u64,
 }
 
@@ -90,6 +93,11 @@ impl Cluster {
         &self.unconfirmed
     }
 
+    /// How many pods there are of each shape.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// Takes in a node, new or changed.
     pub fn set_node(&mut self, node: Node) {
         let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
@@ -128,7 +136,10 @@ impl Cluster {
                 }
             }
         }
-        self.pods.insert(uid, Arc::new(pod));
+        self.tally.add(&pod);
+        if let Some(former) = self.pods.insert(uid, Arc::new(pod)) {
+            self.tally.remove(&former);
+        }
     }
 
     /// What a pod is seen to hold. The GPUs that it was given stay known when the pod does not say.
@@ -144,7 +155,13 @@ impl Cluster {
     /// Forgets a pod that was deleted, and what it held.
     pub fn remove_pod(&mut self, uid: &PodUid) {
         self.release(uid);
-        self.pods.remove(uid);
+        self.forget(uid);
+    }
+
+    fn forget(&mut self, uid: &PodUid) {
+        if let Some(pod) = self.pods.remove(uid) {
+            self.tally.remove(&pod);
+        }
     }
 
     /// Forgets all pods but these: a new list has arrived. A binding of our own that the list does not show is kept
@@ -152,7 +169,7 @@ impl Cluster {
     pub fn retain_pods(&mut self, listed: &BTreeSet<PodUid>, doubt_until_ms: u64) {
         let known: BTreeSet<PodUid> = self.pods.keys().chain(self.ledger.keys()).cloned().collect();
         for uid in known.difference(listed) {
-            self.pods.remove(uid);
+            self.forget(uid);
             match self.ledger.get(uid).map(|entry| entry.standing) {
                 Some(Standing::Committed) => self.set_standing(uid, Standing::Assumed { until_ms: doubt_until_ms }),
                 Some(Standing::Observed) => self.release(uid),

@@ -219,3 +219,24 @@ fn shares_seen_before_their_node_are_taken_when_it_appears() {
     cluster.set_node(node("n").has(MILLI, 2000).build());
     assert_eq!(cluster.node("n").unwrap().shared_gpus().free(), [100, 600]);
 }
+
+#[test]
+fn shapes_are_counted_while_their_pods_are_there() {
+    let mut cluster = Cluster::default();
+    let counts = |cluster: &Cluster| -> Vec<(i64, u32)> {
+        let of_all = cluster.tally().namespaces().flat_map(|(_, counts)| counts);
+        of_all.map(|(shape, count)| (shape.units, *count)).collect()
+    };
+    cluster.set_pod(pod("a").gpus(2).build());
+    cluster.set_pod(pod("b").gpus(2).on("n").build());
+    cluster.set_pod(pod("c").gpus(8).build());
+    cluster.set_pod(pod("no-gpu").build());
+    assert_eq!(counts(&cluster), [(2, 2), (8, 1)]);
+    cluster.set_pod(pod("a").gpus(2).on("n").build());
+    assert_eq!(counts(&cluster), [(2, 2), (8, 1)], "a pod counts once");
+    cluster.set_pod(pod("b").gpus(2).on("n").finished().build());
+    cluster.remove_pod(&uid("c"));
+    assert_eq!(counts(&cluster), [(2, 1)]);
+    cluster.retain_pods(&BTreeSet::new(), 0);
+    assert_eq!(cluster.tally().namespaces().count(), 0);
+}

@@ -13,4 +13,5 @@ pub mod product;
 pub mod quantity;
 pub mod resources;
 pub mod selector;
+pub mod shape;
 pub mod taint;
