@@ -2,11 +2,13 @@
 
 mod ledger;
 mod node_state;
+mod room;
 mod shared_gpus;
 mod tally;
 
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
+pub use room::Room;
 pub use shared_gpus::SharedGpus;
 pub use tally::{ShapeCounts, Tally};
 

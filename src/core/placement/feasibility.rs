@@ -14,9 +14,13 @@ use crate::model::taint::{Effect, Taint};
 pub fn check(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
     let node = state.node().ok_or(Reason::UnknownNode)?;
     check_admission(demand, node)?;
-    check_size(demand, node)?;
+    let free = check_free(demand, state);
+    if free.is_err() {
+        // What is free now would be free on an empty node, too: asked only for the better reason.
+        check_size(demand, node)?;
+    }
     check_sets(demand, node)?;
-    check_free(demand, state, node)
+    free
 }
 
 /// Is the pod allowed on the node at all?
@@ -75,12 +79,9 @@ fn is_chosen_form(demand: &Demand, pool: &Pool) -> bool {
 }
 
 /// Is enough of everything free?
-fn check_free(demand: &Demand, state: &NodeState, node: &Node) -> Result<(), Reason> {
+fn check_free(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
     for (resource, requested) in demand.requests.iter().filter(|(_, requested)| *requested > 0) {
-        let free = match node.inventory.pool(resource.as_str()) {
-            Some(pool) => state.free_units(pool),
-            None => node.parts.allocatable.get(resource.as_str()) - state.used().get(resource.as_str()),
-        };
+        let free = state.free(resource);
         if requested > free {
             return Err(Reason::Insufficient { resource: resource.clone(), requested, free: free.max(0) });
         }

@@ -75,7 +75,7 @@ pub fn rank(demand: &Demand, state: &NodeState) -> Rank {
         link: link(demand, inventory),
         breaks_set: u8::from(breaks_set(state, inventory, requested)),
         device_gib: u16::try_from(inventory.device_memory_mib / 1024).unwrap_or(u16::MAX),
-        opens: u8::from(!state.accelerators_in_use()),
+        opens: u8::from(!state.room().accelerators_in_use),
         left: u16::try_from(left(demand, state, inventory)).unwrap_or(u16::MAX),
         cpu_left: cpu_left(demand, state, node),
         ..general
@@ -127,7 +127,7 @@ fn link(demand: &Demand, inventory: &Inventory) -> u8 {
 fn breaks_set(state: &NodeState, inventory: &Inventory, requested: i64) -> bool {
     let devices = inventory.fabric.as_ref().map_or(0, |fabric| fabric.len() as i64);
     let has_sets = inventory.pools.iter().any(|pool| pool.unit.joins_sets());
-    has_sets && !state.accelerators_in_use() && inventory.is_link_complete() && requested < devices
+    has_sets && !state.room().accelerators_in_use && inventory.is_link_complete() && requested < devices
 }
 
 fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> i64 {
@@ -140,7 +140,7 @@ fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> i64 {
 
 fn cpu_left(demand: &Demand, state: &NodeState, node: &Node) -> u8 {
     let total = node.parts.allocatable.get("cpu");
-    let free = total - state.used().get("cpu") - demand.requests.get("cpu");
+    let free = state.room().cpu_milli - demand.requests.get("cpu");
     if total <= 0 { 0 } else { u8::try_from(free.max(0).saturating_mul(64) / total).unwrap_or(64) }
 }
 
