@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use testudo_core::engine::{ASSUME_TTL_MS, Change};
-use testudo_core::model::gpu_share::GpuIndices;
+use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
 use tokio::time::Instant;
@@ -86,7 +86,7 @@ impl Host {
         }
     }
 
-    fn assume(&self, pod: &Pod, node: &NodeName) -> Result<Option<GpuIndices>, Refusal> {
+    fn assume(&self, pod: &Pod, node: &NodeName) -> Result<Option<DeviceSet>, Refusal> {
         let until_ms = self.now_ms().saturating_add(self.bindings.assume_ttl_ms());
         let mut engine = self.engine.lock();
         let assumed = engine.assume(pod, node, until_ms);

@@ -3,7 +3,8 @@
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use testudo_core::model::gpu_share::{GpuIndices, INDEX_ANNOTATION};
+use testudo_core::model::fabric::DeviceSet;
+use testudo_core::model::gpu_share::{INDEX_ANNOTATION, format_indices};
 use tokio::time::{Instant, timeout_at};
 
 use super::object;
@@ -21,7 +22,7 @@ pub struct Binding {
     /// Name of the node.
     pub node: String,
     /// The shareable GPUs that the pod is given; the API server copies the annotation onto the pod.
-    pub gpus: Option<GpuIndices>,
+    pub gpus: Option<DeviceSet>,
 }
 
 /// What became of a binding.
@@ -72,8 +73,8 @@ impl Binder {
             "metadata": {"namespace": binding.namespace, "name": binding.name, "uid": binding.uid},
             "target": {"apiVersion": "v1", "kind": "Node", "name": binding.node},
         });
-        if let Some(gpus) = &binding.gpus {
-            body["metadata"]["annotations"] = json!({INDEX_ANNOTATION: gpus.to_string()});
+        if let Some(gpus) = binding.gpus {
+            body["metadata"]["annotations"] = json!({INDEX_ANNOTATION: format_indices(gpus)});
         }
         let answer = pods.create_subresource::<_, Value>("binding", &binding.name, &PostParams::default(), &body).await;
         match answer {
@@ -115,6 +116,8 @@ fn outcome_of(error: kube::Error) -> BindOutcome {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use testudo_core::model::gpu_share;
 
     use super::super::mock::{ApiServer, failure};
     use super::*;
@@ -158,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn tells_the_pod_which_gpus_it_is_given() {
         let server = ApiServer::new(|_| Some((201, json!({"kind": "Status", "status": "Success"}).to_string())));
-        let given = Binding { gpus: GpuIndices::parse("1-3"), ..binding() };
+        let given = Binding { gpus: gpu_share::parse_indices("1-3"), ..binding() };
         let outcome = Binder::new(server.client).bind(&given, Instant::now() + Duration::from_secs(10)).await;
         assert_eq!(outcome, BindOutcome::Bound);
         let request = server.requests.lock()[0].clone();

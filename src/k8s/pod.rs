@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use testudo_core::model::gpu_share::{GpuIndices, INDEX_ANNOTATION};
+use testudo_core::model::fabric::DeviceSet;
+use testudo_core::model::gpu_share::{INDEX_ANNOTATION, parse_indices};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{
     ContainerPhase, ContainerRequests, Demand, Pod, PodKey, PodUid, Stage, effective_requests,
@@ -54,9 +55,9 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
 }
 
 /// The shareable GPUs that the pod was given when it was bound.
-fn gpus(metadata: &object::Metadata, report: &mut Report) -> Option<GpuIndices> {
+fn gpus(metadata: &object::Metadata, report: &mut Report) -> Option<DeviceSet> {
     let text = metadata.annotations.get(INDEX_ANNOTATION)?;
-    let gpus = GpuIndices::parse(text);
+    let gpus = parse_indices(text);
     if gpus.is_none() {
         report.note(
             format_args!("metadata.annotations[{INDEX_ANNOTATION}]"),

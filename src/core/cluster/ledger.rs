@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::gpu_share::GpuIndices;
+use crate::model::fabric::DeviceSet;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodKey};
 
@@ -31,13 +31,13 @@ pub struct Holding {
     /// How much.
     pub demand: Arc<Demand>,
     /// Of which shareable GPUs, where that was said.
-    pub gpus: Option<GpuIndices>,
+    pub gpus: Option<DeviceSet>,
 }
 
 impl Holding {
     /// What `pod` holds once it is on `node`.
     pub fn of(pod: &Pod, node: &NodeName) -> Self {
-        Self { pod: pod.key.clone(), node: node.clone(), demand: Arc::clone(&pod.demand), gpus: pod.gpus.clone() }
+        Self { pod: pod.key.clone(), node: node.clone(), demand: Arc::clone(&pod.demand), gpus: pod.gpus }
     }
 }
 

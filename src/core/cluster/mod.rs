@@ -149,7 +149,7 @@ impl Cluster {
         let seen = Holding::of(pod, node);
         let known = self.ledger.get(&pod.uid).filter(|entry| entry.holding.node == *node);
         match (seen.gpus, known) {
-            (None, Some(known)) => Holding { gpus: known.holding.gpus.clone(), ..seen },
+            (None, Some(known)) => Holding { gpus: known.holding.gpus, ..seen },
             (gpus, _) => Holding { gpus, ..seen },
         }
     }

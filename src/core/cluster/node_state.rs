@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::ledger::Holding;
 use super::room::Room;
 use super::shared_gpus::SharedGpus;
-use crate::model::gpu_share::{self, GpuIndices, ShareRequest};
+use crate::model::fabric::DeviceSet;
+use crate::model::gpu_share::{self, ShareRequest};
 use crate::model::inventory::Pool;
 use crate::model::node::{Node, NodeName};
-use crate::model::pod::PodUid;
+use crate::model::pod::{Demand, PodUid};
 use crate::model::resources::{ResourceName, Resources};
 
 /// A node with what is held on it. Pods can be seen on a node before the node itself is seen.
@@ -21,7 +22,7 @@ pub struct NodeState {
     used: Resources,
     room: Room,
     shared: SharedGpus,
-    grants: BTreeMap<PodUid, (ShareRequest, GpuIndices)>,
+    grants: BTreeMap<PodUid, (ShareRequest, DeviceSet)>,
 }
 
 impl NodeState {
@@ -89,6 +90,11 @@ impl NodeState {
         }
     }
 
+    /// The shareable GPUs that a pod with this demand would be given.
+    pub fn choose_gpus(&self, demand: &Demand) -> Option<DeviceSet> {
+        self.shared.choose(demand.gpu_share()?, self.node.as_ref()?.inventory.fabric.as_deref())
+    }
+
     /// What is free of each shareable GPU; empty where there are none.
     pub fn shared_gpus(&self) -> &SharedGpus {
         &self.shared
@@ -125,12 +131,10 @@ impl NodeState {
     /// on the emptiest: the kubelet has let it in, wherever it is.
     fn grant(&mut self, uid: &PodUid, holding: &Holding) {
         let Some(request) = holding.demand.gpu_share() else { return };
-        let gpus = holding
-            .gpus
-            .clone()
-            .or_else(|| self.shared.choose(request))
-            .unwrap_or_else(|| self.shared.emptiest(request));
-        self.shared.take(request, &gpus);
+        let fabric = self.node.as_ref().and_then(|node| node.inventory.fabric.as_deref());
+        let free = || self.shared.choose(request, fabric).unwrap_or_else(|| self.shared.emptiest(request));
+        let gpus = holding.gpus.unwrap_or_else(free);
+        self.shared.take(request, gpus);
         self.grants.insert(uid.clone(), (request, gpus));
     }
 
@@ -146,7 +150,7 @@ impl NodeState {
         if let Some(holding) = self.holders.remove(uid) {
             self.used.subtract(&holding.demand.requests);
             if let Some((request, gpus)) = self.grants.remove(uid) {
-                self.shared.give_back(request, &gpus);
+                self.shared.give_back(request, gpus);
             }
             self.measure();
         }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::gpu_share::GpuIndices;
+use crate::model::gpu_share::parse_indices;
 use crate::testing::{node, pod};
 use proptest::prelude::*;
 
@@ -193,7 +193,7 @@ fn shares_are_given_back_to_the_gpu_they_were_taken_from() {
     cluster.set_node(node("n").has(MILLI, 3000).build());
     let free = |cluster: &Cluster| cluster.node("n").unwrap().shared_gpus().free().to_vec();
     let told = |name: &str, milli, gpus: &str| Pod {
-        gpus: GpuIndices::parse(gpus),
+        gpus: parse_indices(gpus),
         ..pod(name).asks(MILLI, milli).on("n").build()
     };
     cluster.set_pod(told("a", 400, "2"));
@@ -215,7 +215,7 @@ fn shares_are_given_back_to_the_gpu_they_were_taken_from() {
 fn shares_seen_before_their_node_are_taken_when_it_appears() {
     let mut cluster = Cluster::default();
     cluster.set_pod(pod("a").asks(MILLI, 400).on("n").build());
-    cluster.set_pod(Pod { gpus: GpuIndices::parse("0"), ..pod("b").asks(MILLI, 900).on("n").build() });
+    cluster.set_pod(Pod { gpus: parse_indices("0"), ..pod("b").asks(MILLI, 900).on("n").build() });
     cluster.set_node(node("n").has(MILLI, 2000).build());
     assert_eq!(cluster.node("n").unwrap().shared_gpus().free(), [100, 600]);
 }

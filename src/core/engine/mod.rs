@@ -16,7 +16,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::cluster::{Cluster, Entry, Holding, Standing};
-use crate::model::gpu_share::GpuIndices;
+use crate::model::fabric::DeviceSet;
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
@@ -137,14 +137,14 @@ impl Engine {
     ///
     /// # Errors
     /// When the pod does not fit any more, has ended, or is elsewhere.
-    pub fn assume(&mut self, pod: &Pod, node: &NodeName, until_ms: u64) -> Result<Option<GpuIndices>, AssumeError> {
+    pub fn assume(&mut self, pod: &Pod, node: &NodeName, until_ms: u64) -> Result<Option<DeviceSet>, AssumeError> {
         let known = self.cluster.pod(&pod.uid).map_or(&pod.stage, |known| &known.stage);
         if *known == Stage::Finished {
             return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
         }
         if let Some(Entry { holding, .. }) = self.cluster.holding(&pod.uid) {
             return if holding.node == *node {
-                Ok(holding.gpus.clone())
+                Ok(holding.gpus)
             } else {
                 let held = holding.node.clone();
                 Err(AssumeError::Elsewhere { pod: pod.key.clone(), node: node.clone(), held })
@@ -159,9 +159,8 @@ impl Engine {
                 reason: Box::new(reason),
             })?;
         }
-        let gpus =
-            pod.demand.gpu_share().and_then(|request| self.cluster.node(node.as_str())?.shared_gpus().choose(request));
-        let holding = Holding { gpus: gpus.clone(), ..Holding::of(pod, node) };
+        let gpus = self.cluster.node(node.as_str()).and_then(|state| state.choose_gpus(&pod.demand));
+        let holding = Holding { gpus, ..Holding::of(pod, node) };
         self.cluster.hold(&pod.uid, holding, Standing::Assumed { until_ms });
         Ok(gpus)
     }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::snapshot::Offered;
 use super::*;
+use crate::model::gpu_share;
 use crate::model::pod::PodUid;
 use crate::model::selector::Requirement;
 use crate::testing::{PodBuilder, node, pod};
@@ -185,7 +186,7 @@ fn an_assumption_names_the_gpus_that_it_is_given() {
     engine.apply(Change::NodeApplied(Box::new(node("n").has(MILLI, 2000).build())), 0);
     let assume = |engine: &mut Engine, name, milli| {
         let gpus = engine.assume(&pod(name).asks(MILLI, milli).build(), &"n".into(), UNTIL).unwrap();
-        gpus.map(|gpus| gpus.to_string())
+        gpus.map(gpu_share::format_indices)
     };
     assert_eq!(assume(&mut engine, "a", 600).as_deref(), Some("0"));
     assert_eq!(assume(&mut engine, "b", 500).as_deref(), Some("1"));

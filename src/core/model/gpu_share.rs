@@ -5,7 +5,7 @@
 //! GPU they are of decides what still fits, so the scheduler chooses it and says so in the annotation
 //! [`INDEX_ANNOTATION`], as in the open-gpu-share scheme of the FGD paper (USENIX ATC'23).
 
-use std::fmt;
+use super::fabric::DeviceSet;
 
 /// The resource that counts thousandths of GPUs.
 pub const RESOURCE: &str = "alibabacloud.com/gpu-milli";
@@ -14,7 +14,7 @@ pub const RESOURCE: &str = "alibabacloud.com/gpu-milli";
 pub const WHOLE: u16 = 1000;
 
 /// Most GPUs of one node that can be shared this way; what a node claims to have beyond them is not used.
-pub const MAX_SHARED_GPUS: usize = 64;
+pub const MAX_SHARED_GPUS: usize = 32;
 
 /// The annotation that names the GPUs given to a pod, by index, joined by `-`: `3`, `0-1`.
 pub const INDEX_ANNOTATION: &str = "alibabacloud.com/gpu-index";
@@ -56,39 +56,17 @@ impl ShareRequest {
     }
 }
 
-/// GPUs of a node by their index, ascending.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct GpuIndices(Vec<u8>);
-
-impl GpuIndices {
-    /// Reads the annotation's form; none if it is malformed, names a GPU twice or one beyond [`MAX_SHARED_GPUS`].
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut indices = text.split('-').map(|index| index.parse().ok()).collect::<Option<Vec<u8>>>()?;
-        indices.sort_unstable();
-        let distinct = indices.windows(2).all(|pair| pair[0] != pair[1]);
-        let in_range = indices.iter().all(|index| usize::from(*index) < MAX_SHARED_GPUS);
-        (distinct && in_range).then_some(Self(indices))
-    }
-
-    /// The indices, ascending.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = usize> {
-        self.0.iter().copied().map(usize::from)
-    }
+/// Reads the form of [`INDEX_ANNOTATION`]; none if it is malformed, names a GPU twice or one beyond [`MAX_SHARED_GPUS`].
+pub fn parse_indices(text: &str) -> Option<DeviceSet> {
+    text.split('-').try_fold(DeviceSet::EMPTY, |gpus, index| {
+        let index = index.parse().ok().filter(|index| *index < MAX_SHARED_GPUS && !gpus.contains(*index))?;
+        Some(gpus.with(index))
+    })
 }
 
-impl FromIterator<usize> for GpuIndices {
-    fn from_iter<I: IntoIterator<Item = usize>>(indices: I) -> Self {
-        let mut indices: Vec<u8> = indices.into_iter().filter_map(|index| u8::try_from(index).ok()).collect();
-        indices.sort_unstable();
-        Self(indices)
-    }
-}
-
-impl fmt::Display for GpuIndices {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: Vec<String> = self.0.iter().map(u8::to_string).collect();
-        f.write_str(&texts.join("-"))
-    }
+/// Writes the form of [`INDEX_ANNOTATION`].
+pub fn format_indices(gpus: DeviceSet) -> String {
+    gpus.iter().map(|index| index.to_string()).collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]
@@ -108,11 +86,11 @@ mod tests {
     #[test]
     fn indices_read_back_as_written() {
         for text in ["0", "3", "0-1-7"] {
-            assert_eq!(GpuIndices::parse(text).map(|indices| indices.to_string()).as_deref(), Some(text));
+            assert_eq!(parse_indices(text).map(format_indices).as_deref(), Some(text));
         }
-        assert_eq!(GpuIndices::parse("7-1").map(|indices| indices.to_string()).as_deref(), Some("1-7"));
-        for text in ["", "-", "1-", "1-1", "64", "-1", "a", "1,2"] {
-            assert_eq!(GpuIndices::parse(text), None, "{text:?}");
+        assert_eq!(parse_indices("7-1").map(format_indices).as_deref(), Some("1-7"));
+        for text in ["", "-", "1-", "1-1", "32", "-1", "a", "1,2"] {
+            assert_eq!(parse_indices(text), None, "{text:?}");
         }
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::accelerator::AcceleratorResource;
-use super::gpu_share::{self, GpuIndices, ShareRequest};
+use super::fabric::DeviceSet;
+use super::gpu_share::{self, ShareRequest};
 use super::node::NodeName;
 use super::resources::{ResourceName, Resources};
 use super::selector::{Labels, NodeAffinity};
@@ -111,7 +112,7 @@ pub struct Pod {
     /// What it asks for.
     pub demand: Arc<Demand>,
     /// Which shareable GPUs it was given, once that is known.
-    pub gpus: Option<GpuIndices>,
+    pub gpus: Option<DeviceSet>,
 }
 
 /// The requests of one container, and when it runs.
