@@ -90,7 +90,7 @@ impl Host {
         let until_ms = self.now_ms().saturating_add(self.bindings.assume_ttl_ms());
         let mut engine = self.engine.lock();
         let assumed = engine.assume(pod, node, until_ms);
-        self.publish(&engine);
+        self.publish(&mut engine);
         drop(engine);
         match assumed {
             Ok(gpus) => Ok(gpus),
@@ -129,7 +129,7 @@ impl Host {
                 Err(Refusal::Error(format!("it is not known whether pod {key} was bound to node {node}: {message}")))
             }
         };
-        self.publish(&engine);
+        self.publish(&mut engine);
         result
     }
 }

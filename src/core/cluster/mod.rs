@@ -26,6 +26,11 @@ use crate::model::pod::{Pod, PodUid, Stage};
 pub struct Slot(u32);
 
 impl Slot {
+    /// The slot of an index.
+    pub fn at(index: usize) -> Self {
+        Self(u32::try_from(index).expect("a cluster has fewer than four billion nodes"))
+    }
+
     /// As an index.
     pub fn index(self) -> usize {
         self.0 as usize
@@ -46,6 +51,7 @@ pub struct Cluster {
     ledger: BTreeMap<PodUid, Entry>,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
     tally: Tally,
+    node_generation: u64,
     generation: u64,
 }
 
@@ -53,6 +59,11 @@ impl Cluster {
     /// Grows with every change of what any node has or holds, and with every pod that is only assumed to be on its node.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Grows with every change of what nodes are, apart from what is held on them.
+    pub fn node_generation(&self) -> u64 {
+        self.node_generation
     }
 
     /// Slots by name.
@@ -105,6 +116,7 @@ impl Cluster {
         let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
         if !unchanged {
             let name = node.name().clone();
+            self.node_generation += 1;
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
         }
     }
@@ -112,6 +124,7 @@ impl Cluster {
     /// Forgets a node. What pods hold there stays held until they go, too: the node may come back.
     pub fn remove_node(&mut self, name: &NodeName) {
         if self.names.contains_key(name.as_str()) {
+            self.node_generation += 1;
             self.touch(name, |state| state.set_node(None));
         }
     }
@@ -236,7 +249,7 @@ impl Cluster {
         let slot = self.free_slots.pop_first().unwrap_or_else(|| {
             self.slots.push(None);
             self.stamps.push(0);
-            Slot(u32::try_from(self.slots.len() - 1).expect("a cluster has fewer than four billion nodes"))
+            Slot::at(self.slots.len() - 1)
         });
         Arc::make_mut(&mut self.names).insert(name.clone(), slot);
         slot

@@ -13,9 +13,15 @@ pub type ShapeCounts = BTreeMap<Arc<Shape>, u32>;
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     by_namespace: BTreeMap<String, ShapeCounts>,
+    generation: u64,
 }
 
 impl Tally {
+    /// Grows with every change.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Namespaces with their counts, in the order of their names.
     pub fn namespaces(&self) -> impl Iterator<Item = (&str, &ShapeCounts)> {
         self.by_namespace.iter().map(|(namespace, counts)| (namespace.as_str(), counts))
@@ -23,6 +29,7 @@ impl Tally {
 
     pub(super) fn add(&mut self, pod: &Pod) {
         let Some(shape) = counted(pod) else { return };
+        self.generation += 1;
         let counts = match self.by_namespace.get_mut(&pod.key.namespace) {
             Some(counts) => counts,
             None => self.by_namespace.entry(pod.key.namespace.clone()).or_default(),
@@ -32,6 +39,7 @@ impl Tally {
 
     pub(super) fn remove(&mut self, pod: &Pod) {
         let Some(shape) = counted(pod) else { return };
+        self.generation += 1;
         let Some(counts) = self.by_namespace.get_mut(&pod.key.namespace) else { return };
         if let Some(count) = counts.get_mut(&shape) {
             *count -= 1;

@@ -3,6 +3,7 @@
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
 mod policy;
+mod scoring;
 mod snapshot;
 mod verdicts;
 
@@ -20,6 +21,7 @@ use crate::model::fabric::DeviceSet;
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
+use scoring::MixKeeper;
 use verdicts::VerdictCache;
 
 /// Something that happened in the cluster.
@@ -90,12 +92,18 @@ pub struct Engine {
     cluster: Cluster,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
+    mix: MixKeeper,
 }
 
 impl Engine {
     /// An engine that knows of no node and no pod.
     pub fn new(policy: Policy) -> Self {
-        Self { cluster: Cluster::default(), policy: Arc::new(policy), verdicts: Arc::default() }
+        Self {
+            cluster: Cluster::default(),
+            policy: Arc::new(policy),
+            verdicts: Arc::default(),
+            mix: MixKeeper::default(),
+        }
     }
 
     /// The state.
@@ -184,8 +192,16 @@ impl Engine {
     }
 
     /// The state as it is now, to decide on.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(&self.cluster, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.mix.keep_up(&self.cluster);
+        let scoring = Arc::clone(self.mix.current());
+        Snapshot::new(&self.cluster, scoring, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+    }
+
+    /// Has anything changed since this snapshot was taken by which a decision could come out differently?
+    pub fn has_moved_on(&mut self, since: &Snapshot) -> bool {
+        self.mix.keep_up(&self.cluster);
+        since.generation() != self.cluster.generation() || since.mix_version() != self.mix.current().version
     }
 }
 

@@ -23,18 +23,18 @@ fn uid(name: &str) -> PodUid {
     format!("uid-{name}").as_str().into()
 }
 
-fn fits(engine: &Engine, pod: PodBuilder, node: &str) -> bool {
+fn fits(engine: &mut Engine, pod: PodBuilder, node: &str) -> bool {
     matches!(engine.snapshot().judge(&pod.build()).of(Offered::Named(node)), Verdict::Fits(_))
 }
 
 #[test]
 fn what_is_assumed_is_taken_for_the_next_filter() {
     let mut engine = engine(&[("n", 8)]);
-    assert!(fits(&engine, pod("b").gpus(4), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(4), "n"));
     engine.assume(&pod("a").gpus(6).build(), &"n".into(), UNTIL).unwrap();
-    assert!(!fits(&engine, pod("b").gpus(4), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(4), "n"));
     engine.roll_back(&uid("a"));
-    assert!(fits(&engine, pod("b").gpus(4), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(4), "n"));
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn two_pods_that_were_told_the_same_place_do_not_both_get_it() {
 fn a_binding_in_doubt_does_not_stand_in_its_own_way() {
     let mut engine = engine(&[("n", 8)]);
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
-    assert!(fits(&engine, pod("a").gpus(8), "n"));
-    assert!(!fits(&engine, pod("b").gpus(8), "n"));
+    assert!(fits(&mut engine, pod("a").gpus(8), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(8), "n"));
 }
 
 #[test]
@@ -70,10 +70,10 @@ fn an_old_sight_of_a_pending_pod_does_not_undo_its_binding() {
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.commit(&uid("a"));
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).build())), NOW);
-    assert!(!fits(&engine, pod("b").gpus(1), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(1), "n"));
     assert_eq!(engine.tick(NOW + 10 * ASSUME_TTL_MS), [], "a binding that was accepted does not expire");
     engine.apply(Change::PodDeleted(uid("a")), NOW);
-    assert!(fits(&engine, pod("b").gpus(1), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(1), "n"));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn an_assumption_that_nothing_confirms_expires() {
     let expired = engine.tick(NOW + ASSUME_TTL_MS);
     assert_eq!(expired.len(), 1);
     assert_eq!(expired[0].pod.to_string(), "default/a");
-    assert!(fits(&engine, pod("b").gpus(8), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(8), "n"));
 }
 
 #[test]
@@ -93,9 +93,9 @@ fn a_list_without_a_pod_that_was_just_bound_is_doubted_first() {
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.commit(&uid("a"));
     engine.apply(Change::PodsListed(BTreeSet::new()), NOW);
-    assert!(!fits(&engine, pod("b").gpus(1), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(1), "n"));
     engine.tick(NOW + ASSUME_TTL_MS);
-    assert!(fits(&engine, pod("b").gpus(1), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(1), "n"));
 }
 
 #[test]
@@ -104,15 +104,15 @@ fn the_sight_of_a_pod_on_its_node_settles_it() {
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).on("m").build())), NOW);
     engine.roll_back(&uid("a"));
-    assert!(fits(&engine, pod("b").gpus(8), "n"));
-    assert!(!fits(&engine, pod("b").gpus(8), "m"), "what is seen is not rolled back");
+    assert!(fits(&mut engine, pod("b").gpus(8), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(8), "m"), "what is seen is not rolled back");
 }
 
 #[test]
 fn pods_without_accelerators_and_excluded_ones_are_not_checked() {
     let no_batch = Exclusion { namespaces: BTreeSet::from(["batch".into()]), labels: vec![] };
     let by_label = Exclusion { namespaces: BTreeSet::new(), labels: vec![Requirement::equals("testudo", "off")] };
-    let engine = Engine::new(Policy { exclusions: vec![no_batch, by_label] });
+    let mut engine = Engine::new(Policy { exclusions: vec![no_batch, by_label] });
     let snapshot = engine.snapshot();
     assert_eq!(snapshot.stance(&pod("a").gpus(1).build()), Stance::Placed);
     assert_eq!(snapshot.stance(&pod("a").build()), Stance::Unconcerned);
@@ -124,7 +124,7 @@ fn pods_without_accelerators_and_excluded_ones_are_not_checked() {
 
 #[test]
 fn a_node_described_in_the_request_is_judged_as_idle() {
-    let engine = engine(&[]);
+    let mut engine = engine(&[]);
     let snapshot = engine.snapshot();
     let template = node("template").has("nvidia.com/gpu", 8).build();
     let judgement = snapshot.judge(&pod("a").gpus(8).build());
@@ -165,7 +165,7 @@ proptest! {
             };
             engine.apply(change, NOW);
             let asked = pod("asked").gpus(2).build();
-            let (kept, fresh) = (engine.snapshot(), Engine { verdicts: Arc::default(), ..engine_copy(&engine) }.snapshot());
+            let (kept, fresh) = (engine.snapshot(), engine_copy(&engine).snapshot());
             for n in 0..4 {
                 let name = format!("n{n}");
                 let kept = kept.judge(&asked).of(Offered::Named(&name));
@@ -176,7 +176,12 @@ proptest! {
 }
 
 fn engine_copy(engine: &Engine) -> Engine {
-    Engine { cluster: engine.cluster.clone(), policy: Arc::clone(&engine.policy), verdicts: Arc::default() }
+    Engine {
+        cluster: engine.cluster.clone(),
+        policy: Arc::clone(&engine.policy),
+        verdicts: Arc::default(),
+        mix: MixKeeper::default(),
+    }
 }
 
 #[test]

@@ -110,6 +110,26 @@ impl Inventory {
         !self.is_degraded() && self.fabric.as_ref().is_some_and(|f| f.len() > 1 && f.is_nvlink_complete(f.all()))
     }
 
+    /// How many thousandths of a device one unit of a pool of this node is. Where the labels do not say into how many
+    /// parts devices are cut, an eighth.
+    pub fn unit_milli(&self, pool: &Pool) -> i64 {
+        let whole = i64::from(gpu_share::WHOLE);
+        let slice = |profile: &str| {
+            let geometry = self.product.as_ref()?.mig()?;
+            let profile = geometry.profile(geometry.profile_like_name(profile)?);
+            Some(whole * i64::from(profile.size) / i64::from(geometry.memory_slices()))
+        };
+        match &pool.unit {
+            Unit::Device => whole,
+            Unit::Thousandth => 1,
+            Unit::Slice(profile) => slice(profile).unwrap_or(whole / 8),
+            Unit::Replica { .. } | Unit::Core => {
+                let devices = self.fabric.as_ref().map(|fabric| fabric.len() as i64);
+                devices.map_or(whole / 8, |devices| (whole * devices / pool.capacity.max(1)).max(1))
+            }
+        }
+    }
+
     pub(super) fn of(parts: &NodeParts, place: &Place, catalogue: &Catalogue) -> (Self, Vec<InventoryProblem>) {
         let mut reader = Reader { labels: &parts.labels, problems: vec![] };
         let mut inventory = reader.inventory(parts, place, catalogue);

@@ -1,7 +1,7 @@
 //! What sort of pod: what it takes from a node, rounded, so that pods which ask for much the same count as the same.
 
 use super::pod::Demand;
-use super::resources::ResourceName;
+use super::resources::{ResourceName, Resources};
 use super::selector::NodeAffinity;
 
 /// What pods of one sort take from a node, and which nodes they accept.
@@ -11,12 +11,12 @@ pub struct Shape {
     pub accelerator: ResourceName,
     /// How many units of it.
     pub units: i64,
-    /// Thousandths of CPUs, rounded up to two significant bits.
+    /// Thousandths of CPUs, rounded up to three significant bits.
     pub cpu_milli: i64,
-    /// Bytes of memory, rounded up to two significant bits.
+    /// Bytes of memory, rounded up to three significant bits.
     pub memory: i64,
-    /// The nodes that they accept; default for any.
-    pub conditions: NodeAffinity,
+    /// Which nodes they accept and which taints they tolerate; asks for nothing and wishes for nothing.
+    pub conditions: Demand,
 }
 
 impl Shape {
@@ -29,15 +29,19 @@ impl Shape {
             units,
             cpu_milli: round_up(demand.requests.get(ResourceName::CPU)),
             memory: round_up(demand.requests.get(ResourceName::MEMORY)),
-            conditions: NodeAffinity { preferred: vec![], ..demand.affinity.clone() },
+            conditions: Demand {
+                requests: Resources::default(),
+                affinity: NodeAffinity { preferred: vec![], ..demand.affinity.clone() },
+                tolerations: demand.tolerations.clone(),
+            },
         })
     }
 }
 
-/// Rounds up to a number of which only the two highest bits are set: 1, 2, 3, 4, 6, 8, 12, 16, 24 ...
+/// Rounds up to a number of which only the three highest bits are set: in steps of an eighth to a quarter.
 fn round_up(amount: i64) -> i64 {
     let amount = amount.max(0);
-    let low_bits = (i64::BITS - amount.leading_zeros()).saturating_sub(2);
+    let low_bits = (i64::BITS - amount.leading_zeros()).saturating_sub(3);
     let step = 1i64 << low_bits;
     amount.checked_add(step - 1).map_or(i64::MAX, |raised| raised / step * step)
 }
@@ -51,7 +55,7 @@ mod tests {
     #[test]
     fn amounts_are_rounded_up() {
         let rounded = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 16, 1000, 3152].map(round_up);
-        assert_eq!(rounded, [0, 1, 2, 3, 4, 6, 6, 8, 8, 12, 12, 16, 16, 1024, 4096]);
+        assert_eq!(rounded, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 1024, 3584]);
         assert_eq!(round_up(-5), 0);
         assert!(round_up(i64::MAX) > 1 << 62);
     }

@@ -24,7 +24,7 @@ pub fn check(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
 }
 
 /// Is the pod allowed on the node at all?
-fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason> {
+pub(super) fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason> {
     let parts = &node.parts;
     if parts.cordoned && !demand.tolerates(&Taint::of_cordon()) {
         return Err(Reason::Cordoned);

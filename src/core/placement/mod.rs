@@ -2,6 +2,7 @@
 
 mod explain;
 mod feasibility;
+pub mod fragmentation;
 mod rank;
 mod reason;
 
