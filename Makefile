@@ -42,7 +42,8 @@ test: tools ## Everything that a change must pass
 	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e)
 
 .PHONY: test-all
-test-all: test ## The same, and the end-to-end tests on every supported Kubernetes
+test-all: test ## The same, the long simulations, and the end-to-end tests on every supported Kubernetes
+	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,end-to-end on 1.34,$(MAKE) e2e K8S=1.34)
 	$(call stage,end-to-end on 1.35,$(MAKE) e2e K8S=1.35)
 

@@ -3,6 +3,7 @@
 mod demo;
 mod explain;
 mod serve;
+mod simulate;
 mod source;
 mod telemetry;
 
@@ -24,6 +25,8 @@ enum Command {
     Serve(serve::Args),
     /// Watch it work on an embedded fleet; no cluster needed.
     Demo(demo::Args),
+    /// Compare placement policies on a simulated cluster: a trace, manifests or a generated fleet.
+    Simulate(Box<simulate::Args>),
     /// Say where a pod fits and why not elsewhere, or what a node is taken for.
     Explain(explain::Args),
 }
@@ -43,6 +46,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Explain(args) => explain::run(args),
     };
     match outcome {

@@ -1,14 +1,26 @@
-//! A cluster that is not there: an embedded fleet and workload, and a driver that does to the extender over HTTP what
-//! kube-scheduler does.
+//! Clusters that are not there: generated fleets and recorded traces, policies to compare with, and experiments.
 //!
-//! [`run::Simulation`] plays the API server's part (it tells the host what a watch would tell it) and lets pods come and
-//! go; [`scheduler`] plays kube-scheduler's. Only the durations depend on anything but the seed.
+//! [`input`] reads nodes and pods from any known file, [`world`] lays them out flat, a [`placer::Placer`] is a policy
+//! with its cluster, and [`inflation`], [`churn`] and [`replay`] are what it is put through. The same seed gives the same
+//! numbers on any number of threads.
 
-pub mod client;
+pub mod books;
+pub mod churn;
+pub mod experiment;
+pub mod flat;
 pub mod fleet;
+pub mod inflation;
+pub mod input;
+pub mod jobs;
+pub mod occupancy;
+pub mod openb;
+pub mod placer;
+pub mod policy;
+pub mod replay;
+pub mod result;
 pub mod rng;
-pub mod run;
-pub mod scheduler;
-pub mod summary;
-mod why;
+#[cfg(test)]
+mod testing;
+pub mod testudo;
 pub mod workload;
+pub mod world;

@@ -23,6 +23,21 @@ impl Rng {
         (self.number() % bound as u64) as usize
     }
 
+    /// A number from 0 to below 1, any of its 2^53 values equally likely.
+    pub fn unit(&mut self) -> f64 {
+        (self.number() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A time with an exponential distribution of mean 1.
+    pub fn exponential(&mut self) -> f64 {
+        -(1.0 - self.unit()).ln()
+    }
+
+    /// A generator of its own: what is drawn from one does not change what the other gives.
+    pub fn branch(&mut self) -> Self {
+        Self(self.number())
+    }
+
     /// Puts the items into any order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {

@@ -8,16 +8,16 @@ use serde::Serialize;
 use testudo_core::model::resources::ResourceName;
 
 use super::client::{Client, OfferForm};
-use super::fleet::fleet;
-use super::rng::Rng;
 use super::scheduler::{Outcome, Scheduler};
 use super::summary::{Summary, Waiting};
 use super::why;
-use super::workload::workload;
 use crate::host::Host;
 use crate::k8s::object::{Node, Pod};
 use crate::k8s::pod;
 use crate::k8s::watch::ClusterEvent;
+use crate::sim::fleet::fleet;
+use crate::sim::rng::Rng;
+use crate::sim::workload::workload;
 
 /// What is simulated.
 #[derive(Debug, Clone, Copy)]

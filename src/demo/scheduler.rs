@@ -13,9 +13,9 @@ use testudo_core::model::resources::{ResourceName, Resources};
 use testudo_core::model::taint::{Effect, Taint};
 
 use super::client::Client;
-use super::rng::Rng;
 use crate::k8s::object::{Node, Pod};
 use crate::k8s::{node, pod};
+use crate::sim::rng::Rng;
 
 /// kube-scheduler, with its own view of the nodes.
 #[derive(Debug)]

@@ -1,0 +1,99 @@
+//! `testudo simulate`.
+
+mod args;
+mod show;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, bail, ensure};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Outcome;
+use crate::sim::churn::Churn;
+use crate::sim::experiment::{Experiment, Mode};
+use crate::sim::fleet::fleet;
+use crate::sim::input::{Input, Limits};
+use crate::sim::policy::Policy;
+use crate::sim::result::Report;
+use crate::sim::rng::Rng;
+use crate::sim::workload::{PODS_PER_NODE, workload};
+use crate::sim::world::World;
+
+pub use args::Args;
+use args::{ModeName, Output};
+
+/// Simulates, and says how it went.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let report = simulate(&args)?;
+    match args.output {
+        Output::Json => show::json(&if args.series { report } else { report.without_series() })?,
+        Output::Table => show::tables(&report)?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn simulate(args: &Args) -> anyhow::Result<Report> {
+    let experiment = experiment(args)?;
+    let world = World::new(input(args)?)?;
+    if let Mode::Churn(churn) = &experiment.mode {
+        let arrivals = churn.arrivals(&world);
+        ensure!(
+            arrivals <= MAX_ARRIVALS,
+            "this churn makes {arrivals:.0} pods arrive in each run, more than {MAX_ARRIVALS:.0}: lower --load or --horizon"
+        );
+    }
+    let bar = progress(experiment.runs());
+    let report = experiment.run(&world, || bar.inc(1));
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+/// More would run for days.
+const MAX_ARRIVALS: f64 = 20e6;
+
+fn input(args: &Args) -> anyhow::Result<Input> {
+    if let Some(nodes) = args.fleet.map(usize::from) {
+        let seed = args.seeds.0.first().copied().unwrap_or_default();
+        let pods = workload(nodes * PODS_PER_NODE, &mut Rng::new(seed));
+        return Ok(Input::of(&fleet(nodes), &pods)?);
+    }
+    if args.nodes.is_empty() {
+        bail!("which nodes? Give --nodes FILE (manifests or openb CSV) or --fleet N");
+    }
+    let pods = if args.pods.is_empty() { &args.nodes } else { &args.pods };
+    let csv = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "csv");
+    ensure!(!(args.pods.is_empty() && pods.iter().any(csv)), "which pods? Give --pods FILE (manifests or openb CSV)");
+    Ok(Input::read(&args.nodes, pods, &Limits::default())?)
+}
+
+fn experiment(args: &Args) -> anyhow::Result<Experiment> {
+    let policies = args.policy.iter().map(|name| name.parse()).collect::<Result<Vec<Policy>, _>>()?;
+    let distinct: BTreeSet<&Policy> = policies.iter().collect();
+    ensure!(distinct.len() == policies.len(), "--policy names a policy twice");
+    let mode = match args.mode {
+        ModeName::Inflation => Mode::Inflation { load: args.load.unwrap_or(1.3) },
+        ModeName::Churn => {
+            let churn = Churn { load: args.load.unwrap_or(1.0), horizon: args.horizon, warmup: args.warmup };
+            ensure!(churn.warmup < churn.horizon, "--warmup must be shorter than --horizon, or nothing counts");
+            Mode::Churn(churn)
+        }
+        ModeName::Replay => {
+            ensure!(args.load.is_none(), "--mode replay takes the load from the time stamps; leave --load out");
+            Mode::Replay
+        }
+    };
+    let threads = match args.threads {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism().context("how many cores are there?")?.get(),
+    };
+    Ok(Experiment { mode, policies, ties: args.ties, seeds: args.seeds.0.clone(), threads })
+}
+
+/// On the standard error, and only where that is a terminal.
+fn progress(runs: usize) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(runs as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:40.green/dim} {pos}/{len} runs  {elapsed}");
+    bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,71 @@
+//! How the results of `testudo simulate` are written.
+
+use std::io::Write;
+
+use comfy_table::{Cell, CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
+
+use crate::sim::result::{Measures, Report, key};
+
+/// For scripts.
+pub fn json(report: &Report) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, report)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// For people: a row for each policy, mean and standard deviation over the seeds.
+pub fn tables(report: &Report) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let setting: Vec<String> = report.setting.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    let seeds = report.policies.first().map_or(0, |policy| policy.seeds.len());
+    let runs = if seeds == 1 { "1 seed".to_owned() } else { format!("mean ± standard deviation of {seeds} seeds") };
+    writeln!(out, "{}: {}; {runs}", report.mode, setting.join(", "))?;
+    let Some(first) = report.policies.first() else { return Ok(()) };
+    let mut table = Table::new();
+    let loads = first.mean.allocated_percent.iter().map(|(load, _)| match load.parse::<u32>() {
+        Ok(load) => format!("allocated\n@{load} %"),
+        Err(_) => format!("allocated\n{load} %"),
+    });
+    let names = first.mean.values.iter().map(|(name, _)| heading(name));
+    table.load_style(STYLE).set_header(std::iter::once("policy".to_owned()).chain(loads).chain(names));
+    for policy in &report.policies {
+        let cells = cells(&policy.mean, &policy.sd, seeds > 1);
+        table.add_row(std::iter::once(Cell::new(&policy.name)).chain(cells));
+    }
+    let rows: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    writeln!(out, "{}", rows.join("\n"))?;
+    Ok(())
+}
+
+fn cells(mean: &Measures, sd: &Measures, several: bool) -> Vec<Cell> {
+    let all = |measures: &Measures| -> Vec<f64> {
+        let loads = measures.allocated_percent.iter().map(|(_, value)| *value);
+        loads.chain(measures.values.iter().map(|(_, value)| *value)).collect()
+    };
+    let both = all(mean).into_iter().zip(all(sd));
+    let text = |(mean, sd)| if several { format!("{mean:.1} ± {sd:.1}") } else { format!("{mean:.1}") };
+    both.map(|values| Cell::new(text(values)).set_alignment(CellAlignment::Right)).collect()
+}
+
+fn heading(name: &str) -> String {
+    match name {
+        key::ACCEPTED_SLICES => "slices\naccepted %",
+        key::REJECTED_BY_FRAGMENTATION => "refused by\nfragmentation %",
+        key::ACCEPTED => "pods\naccepted %",
+        key::ACCEPTED_GPU => "GPUs\naccepted %",
+        key::FRAGMENTATION => "free but\nuseless %",
+        key::PEAK => "peak\nallocated %",
+        key::WAITED => "pods that\nwaited %",
+        key::MEAN_WAIT => "mean\nwait s",
+        key::LONGEST_WAIT => "longest\nwait s",
+        key::NEVER_PLACED => "never\nplaced %",
+        other => other,
+    }
+    .to_owned()
+}
+
+const STYLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .content_lines(ContentLineStyle::none());

@@ -1,0 +1,119 @@
+//! Who came, who was placed and what that takes: kept beside a policy, the same for all.
+
+use super::placer::Arrival;
+use super::result::{Measures, Point, key, percent};
+use super::world::{Kind, World};
+
+/// Accounts of one run. Counts can be struck, to leave out a warm-up.
+#[derive(Debug)]
+pub struct Books<'w> {
+    world: &'w World,
+    /// Thousandths of accelerators held on each node.
+    held: Vec<i64>,
+    /// Of all nodes together.
+    allocated: i64,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    pods: usize,
+    placed: usize,
+    gpu_pods: usize,
+    gpu_asked: i64,
+    gpu_given: i64,
+    rejected_by_fragmentation: usize,
+}
+
+impl<'w> Books<'w> {
+    /// Nobody has come yet.
+    pub fn new(world: &'w World) -> Self {
+        Self { world, held: vec![0; world.machines.len()], allocated: 0, counts: Counts::default() }
+    }
+
+    /// A pod arrived, and was placed or not.
+    pub fn arrived(&mut self, arrival: Arrival, node: Option<usize>) {
+        let kind = self.world.kind(arrival.pod);
+        let enough_in_total = node.is_none() && kind.gpu_milli > 0 && self.free_to(kind) >= kind.gpu_milli;
+        let counts = &mut self.counts;
+        counts.pods += 1;
+        counts.gpu_asked += kind.gpu_milli;
+        counts.gpu_pods += usize::from(kind.gpu_milli > 0);
+        counts.rejected_by_fragmentation += usize::from(enough_in_total);
+        if let Some(node) = node {
+            self.placed(arrival, node);
+        }
+    }
+
+    /// A pod that had arrived before was placed.
+    pub fn placed(&mut self, arrival: Arrival, node: usize) {
+        let asked = self.world.kind(arrival.pod).gpu_milli;
+        self.counts.placed += 1;
+        self.counts.gpu_given += asked;
+        self.held[node] += asked;
+        self.allocated += asked;
+    }
+
+    /// A pod has gone from its node.
+    pub fn left(&mut self, arrival: Arrival, node: usize) {
+        let asked = self.world.kind(arrival.pod).gpu_milli;
+        self.held[node] -= asked;
+        self.allocated -= asked;
+    }
+
+    /// What was counted so far does not count; what is held stays.
+    pub fn strike(&mut self) {
+        self.counts = Counts::default();
+    }
+
+    /// How much of the accelerators is allocated.
+    pub fn allocated_percent(&self) -> f64 {
+        percent(self.allocated as f64, self.world.gpu_milli as f64)
+    }
+
+    /// How much of the accelerators has been asked for, in thousandths.
+    pub fn asked(&self) -> i64 {
+        self.counts.gpu_asked
+    }
+
+    /// What counting gives.
+    pub fn values(&self) -> Vec<(&'static str, f64)> {
+        let counts = &self.counts;
+        vec![
+            (key::ACCEPTED, percent(counts.placed as f64, counts.pods as f64)),
+            (key::ACCEPTED_GPU, percent(counts.gpu_given as f64, counts.gpu_asked as f64)),
+            (key::REJECTED_BY_FRAGMENTATION, self.rejected_percent()),
+        ]
+    }
+
+    /// The same, with what was allocated.
+    pub fn measures(&self, allocated_percent: Vec<(String, f64)>, fragmentation: Option<f64>) -> Measures {
+        let fragmentation = fragmentation.map(|milli| (key::FRAGMENTATION, self.share(milli)));
+        Measures { allocated_percent, values: self.values().into_iter().chain(fragmentation).collect() }
+    }
+
+    /// This moment.
+    pub fn point(&self, at: f64, fragmentation: Option<f64>, waiting: usize) -> Point {
+        Point {
+            at,
+            allocated_percent: self.allocated_percent(),
+            fragmentation_percent: fragmentation.map(|milli| self.share(milli)),
+            rejected_by_fragmentation_percent: self.rejected_percent(),
+            waiting,
+        }
+    }
+
+    fn rejected_percent(&self) -> f64 {
+        percent(self.counts.rejected_by_fragmentation as f64, self.counts.gpu_pods as f64)
+    }
+
+    fn share(&self, milli: f64) -> f64 {
+        percent(milli, self.world.gpu_milli as f64)
+    }
+
+    /// What is free in total on the nodes that let such pods in.
+    fn free_to(&self, kind: &Kind) -> i64 {
+        let nodes = self.world.machines.iter().zip(&self.held).zip(kind.admitted.iter());
+        nodes.filter(|(_, admitted)| **admitted).map(|((machine, held), _)| machine.gpu_milli - held).sum()
+    }
+}

@@ -1,0 +1,149 @@
+//! Policies to compare with, each as it was published: a score for every node that fits, the highest wins.
+//!
+//! Those of the FGD paper (Weng et al., "Beware of Fragmentation", ATC'23) follow the plugins of its simulator
+//! (github.com/hkust-adsl/kubernetes-scheduler-simulator, `pkg/simulator/plugin`), integer scores included.
+
+mod best_fit;
+mod default_scheduler;
+mod dot_prod;
+mod fgd;
+mod gpu_clustering;
+mod gpu_packing;
+mod order;
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::flat::FlatPlacer;
+use super::occupancy::Place;
+use super::placer::{Placer, TieBreak};
+use super::rng::Rng;
+use super::testudo::TestudoPlacer;
+use super::world::World;
+
+pub use fgd::TypicalPods;
+
+/// How good a place is.
+pub trait Scorer {
+    /// The higher, the better. Only asked where the pod fits.
+    fn score(&self, place: &Place<'_>) -> i64;
+
+    /// Which GPUs the pod gets where it is placed: as in the published experiments, those with the least left.
+    fn gpus(&self, place: &Place<'_>, _rng: &mut Rng) -> Vec<usize> {
+        place.tightest_gpus()
+    }
+
+    /// Equal scores are decided at random even where the experiment fixes their order.
+    fn is_random(&self) -> bool {
+        false
+    }
+}
+
+/// A policy that can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Policy {
+    /// The engine of this program.
+    Testudo,
+    /// Any node that fits, any of its GPUs.
+    Random,
+    /// The first node that fits.
+    FirstFit,
+    /// Least CPU and GPU left over.
+    BestFit,
+    /// kube-scheduler's `LeastAllocated`.
+    Spread,
+    /// kube-scheduler's `MostAllocated`.
+    MostAllocated,
+    /// Smallest dot product of what is free and what is asked for.
+    DotProd,
+    /// Requests of one sort together.
+    GpuClustering,
+    /// GPUs in use before idle ones, nodes in use before idle ones.
+    GpuPacking,
+    /// Fragmentation gradient descent.
+    Fgd,
+}
+
+impl Policy {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Testudo,
+        Self::Random,
+        Self::FirstFit,
+        Self::BestFit,
+        Self::Spread,
+        Self::MostAllocated,
+        Self::DotProd,
+        Self::GpuClustering,
+        Self::GpuPacking,
+        Self::Fgd,
+    ];
+
+    /// What it is called on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Testudo => "testudo",
+            Self::Random => "random",
+            Self::FirstFit => "first-fit",
+            Self::BestFit => "best-fit",
+            Self::Spread => "spread",
+            Self::MostAllocated => "most-allocated",
+            Self::DotProd => "dot-prod",
+            Self::GpuClustering => "gpu-clustering",
+            Self::GpuPacking => "gpu-packing",
+            Self::Fgd => "fgd",
+        }
+    }
+
+    /// The policy at work on an empty cluster.
+    pub fn placer<'w>(self, world: &'w World, ties: TieBreak) -> Box<dyn Placer + 'w> {
+        let scorer: Box<dyn Scorer> = match self {
+            Self::Testudo => return Box::new(TestudoPlacer::new(world, ties)),
+            Self::Random => Box::new(order::Random),
+            Self::FirstFit => Box::new(order::FirstFit),
+            Self::BestFit => Box::new(best_fit::BestFit),
+            Self::Spread => Box::new(default_scheduler::LeastAllocated),
+            Self::MostAllocated => Box::new(default_scheduler::MostAllocated),
+            Self::DotProd => Box::new(dot_prod::DotProd),
+            Self::GpuClustering => Box::new(gpu_clustering::GpuClustering),
+            Self::GpuPacking => Box::new(gpu_packing::GpuPacking),
+            Self::Fgd => Box::new(fgd::Fgd::new(world)),
+        };
+        Box::new(FlatPlacer::new(world, scorer, ties))
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no policy has.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there is no policy {name:?} for nodes and pods; there are {}", known())]
+pub struct UnknownPolicy {
+    /// What was asked for.
+    pub name: String,
+}
+
+fn known() -> String {
+    Policy::ALL.map(Policy::name).join(", ")
+}
+
+impl FromStr for Policy {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        let policy = Self::ALL.into_iter().find(|policy| policy.name() == name);
+        policy.ok_or_else(|| UnknownPolicy { name: name.to_owned() })
+    }
+}
+
+/// The largest machine that the scores of the FGD simulator are scaled by: CPU and GPU in thousandths.
+const LARGEST: (f64, f64) = (128_000.0, 8_000.0);
+
+#[cfg(test)]
+mod tests;
