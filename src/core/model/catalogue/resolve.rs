@@ -53,7 +53,9 @@ pub(super) fn catalogue(file: table::File) -> Result<Catalogue, CatalogueError> 
     let mut fabrics = BTreeMap::new();
     for (name, spec) in &file.fabrics {
         let entry = Entry { section: "fabrics", name };
-        fabrics.insert(name.clone(), Arc::new(fabric(spec).map_err(|error| entry.error(error))?));
+        let fabric = fabric(spec).map_err(|error| entry.error(error))?;
+        fabric.prepare();
+        fabrics.insert(name.clone(), Arc::new(fabric));
     }
     let mut machines = BTreeMap::new();
     for (name, spec) in &file.machines {
