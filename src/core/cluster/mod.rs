@@ -1,8 +1,10 @@
 //! The state: nodes, pods, and the ledger of what is promised to whom.
 
+mod domains;
 mod ledger;
 mod node_state;
 
+pub use domains::{Domain, DomainId, Domains, Level};
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
 
