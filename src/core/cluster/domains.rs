@@ -53,6 +53,11 @@ pub struct DomainId(u32);
 impl DomainId {
     /// All nodes.
     pub const FLEET: DomainId = DomainId(0);
+
+    /// As an index, below [`Domains::bound`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// A part of the fleet: everything from a region to an NVLink domain.
@@ -138,7 +143,7 @@ impl Domains {
         let zone = network.iter().rev().copied().find(|id| self[*id].level <= Level::Zone).unwrap_or(DomainId::FLEET);
         let clique = place.clique.as_deref().map(|name| self.domain_below(zone, Level::Clique, name));
         for id in network.iter().chain(&clique) {
-            self.domains[id.0 as usize].nodes.insert(node.clone());
+            self.domains[id.index()].nodes.insert(node.clone());
         }
         self.paths.insert(node.clone(), Path { network, clique });
         true
@@ -148,15 +153,20 @@ impl Domains {
     pub fn remove(&mut self, node: &NodeName) -> bool {
         let Some(path) = self.paths.remove(node) else { return false };
         for &id in path.clique.iter().chain(path.network.iter().rev()) {
-            let domain = &mut self.domains[id.0 as usize];
+            let domain = &mut self.domains[id.index()];
             domain.nodes.remove(node);
             if let (true, Some(parent)) = (domain.nodes.is_empty(), domain.parent) {
                 let key = (domain.level, Arc::clone(&domain.name));
-                self.domains[parent.0 as usize].children.remove(&key);
+                self.domains[parent.index()].children.remove(&key);
                 self.vacant.insert(id);
             }
         }
         true
+    }
+
+    /// Ids as indexes are below this.
+    pub fn bound(&self) -> usize {
+        self.domains.len()
     }
 
     /// The domains that a node is in: fleet, region, zone, network layers, clique, as far as it has them.
@@ -215,8 +225,8 @@ impl Domains {
         names.split_first().map_or_else(String::new, |(_, below_fleet)| below_fleet.join("/"))
     }
 
-    /// Whether a node is known and has exactly this path.
-    fn stands_at(&self, node: &NodeName, place: &Place) -> bool {
+    /// Whether a node is known, and known to stand exactly there.
+    pub fn stands_at(&self, node: &NodeName, place: &Place) -> bool {
         let Some(path) = self.paths.get(node) else { return false };
         let named = |id: &DomainId| (self[*id].level, self[*id].name());
         let clique = path.clique.as_ref().map(|id| self[*id].name());
@@ -233,7 +243,7 @@ impl Domains {
         let domain = Domain::new(level, name, Some(parent));
         let id = match self.vacant.pop_first() {
             Some(id) => {
-                self.domains[id.0 as usize] = domain;
+                self.domains[id.index()] = domain;
                 id
             }
             None => {
@@ -241,7 +251,7 @@ impl Domains {
                 DomainId(u32::try_from(self.domains.len() - 1).expect("a fleet has fewer than four billion domains"))
             }
         };
-        self.domains[parent.0 as usize].children.insert(key, id);
+        self.domains[parent.index()].children.insert(key, id);
         id
     }
 }
@@ -250,7 +260,7 @@ impl std::ops::Index<DomainId> for Domains {
     type Output = Domain;
 
     fn index(&self, id: DomainId) -> &Domain {
-        &self.domains[id.0 as usize]
+        &self.domains[id.index()]
     }
 }
 

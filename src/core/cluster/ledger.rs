@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodKey};
+use crate::model::service::Replica;
 
 /// How sure it is that a pod holds what the ledger says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +30,15 @@ pub struct Holding {
     pub node: NodeName,
     /// How much.
     pub demand: Arc<Demand>,
+    /// What it is a replica of.
+    pub replica: Option<Replica>,
 }
 
 impl Holding {
     /// What `pod` holds once it is on `node`.
     pub fn of(pod: &Pod, node: &NodeName) -> Self {
-        Self { pod: pod.key.clone(), node: node.clone(), demand: Arc::clone(&pod.demand) }
+        let (pod_key, demand) = (pod.key.clone(), Arc::clone(&pod.demand));
+        Self { pod: pod_key, node: node.clone(), demand, replica: Replica::of(pod) }
     }
 }
 

@@ -3,10 +3,12 @@
 mod domains;
 mod ledger;
 mod node_state;
+mod services;
 
 pub use domains::{Domain, DomainId, Domains, Level};
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
+pub use services::{Services, Sites};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub struct Cluster {
     pods: BTreeMap<PodUid, Arc<Pod>>,
     ledger: BTreeMap<PodUid, Entry>,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
+    domains: Arc<Domains>,
+    services: Arc<Services>,
     generation: u64,
 }
 
@@ -90,11 +94,24 @@ impl Cluster {
         &self.unconfirmed
     }
 
+    /// Where the nodes stand.
+    pub fn domains(&self) -> &Arc<Domains> {
+        &self.domains
+    }
+
+    /// Where the replicas of each service are.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
     /// Takes in a node, new or changed.
     pub fn set_node(&mut self, node: Node) {
         let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
         if !unchanged {
             let name = node.name().clone();
+            if !self.domains.stands_at(&name, &node.place) {
+                Arc::make_mut(&mut self.domains).insert(&name, &node.place);
+            }
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
         }
     }
@@ -102,6 +119,9 @@ impl Cluster {
     /// Forgets a node. What pods hold there stays held until they go, too: the node may come back.
     pub fn remove_node(&mut self, name: &NodeName) {
         if self.names.contains_key(name.as_str()) {
+            if self.domains.path(name).next().is_some() {
+                Arc::make_mut(&mut self.domains).remove(name);
+            }
             self.touch(name, |state| state.set_node(None));
         }
     }
@@ -159,6 +179,9 @@ impl Cluster {
             let holding = Arc::new(holding);
             self.ledger.insert(uid.clone(), Entry { holding: Arc::clone(&holding), standing });
             let node = holding.node.clone();
+            if let Some(replica) = &holding.replica {
+                Arc::make_mut(&mut self.services).add(replica, &node);
+            }
             self.touch(&node, |state| state.add(uid.clone(), holding));
         }
         self.set_standing(uid, standing);
@@ -184,6 +207,9 @@ impl Cluster {
         if let Some(Entry { holding, .. }) = self.ledger.remove(uid) {
             if self.unconfirmed.contains_key(uid) {
                 Arc::make_mut(&mut self.unconfirmed).remove(uid);
+            }
+            if let Some(replica) = &holding.replica {
+                Arc::make_mut(&mut self.services).remove(replica, &holding.node);
             }
             self.touch(&holding.node, |state| state.remove(uid));
         }

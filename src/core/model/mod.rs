@@ -12,4 +12,5 @@ pub mod product;
 pub mod quantity;
 pub mod resources;
 pub mod selector;
+pub mod service;
 pub mod taint;
