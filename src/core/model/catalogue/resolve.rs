@@ -193,6 +193,11 @@ fn fabric(spec: &table::Fabric) -> Result<Fabric, FabricError> {
         }
         table::Fabric::Torus { rows, columns, gbps } => Fabric::torus(rows, columns, Bandwidth(gbps)),
         table::Fabric::Ring { slots: at, gbps } => Fabric::ring(slots(at)?, Bandwidth(gbps)),
+        table::Fabric::TopoMatrix { ref text, gbps_per_link: None } => Ok(Fabric::from_topo_matrix(text)?),
+        table::Fabric::TopoMatrix { gbps_per_link: Some(gbps @ 0), .. } => Err(FabricError::Bandwidth(gbps)),
+        table::Fabric::TopoMatrix { ref text, gbps_per_link: Some(gbps) } => {
+            Ok(Fabric::from_topo_matrix_at(text, Bandwidth(gbps))?)
+        }
     }
 }
 

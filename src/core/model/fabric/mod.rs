@@ -163,6 +163,9 @@ pub enum FabricError {
     /// A link that carries nothing, or more than is possible.
     #[error("{0} GB/s: a link must carry 1 to 100000 GB/s")]
     Bandwidth(u32),
+    /// A text that is no topology matrix.
+    #[error(transparent)]
+    Matrix(#[from] TopoError),
 }
 
 /// The accelerators of one machine and their links.
