@@ -56,11 +56,9 @@ impl Peers {
         let mut peers = Self { apart: vec![0; domains.bound()], ..Self::default() };
         let mut all = vec![0; domains.bound()];
         let mut group = vec![0; domains.bound()];
-        let mut own = itself;
         for (node, of_group, mut pods) in sites.iter() {
             let same_group = of_group == replica.group.as_deref();
-            if same_group && own == Some(node) {
-                own = None;
+            if same_group && itself == Some(node) {
                 pods -= 1;
             }
             // Where there are no groups every pod is a replica of its own.

@@ -71,9 +71,6 @@ fn bandwidth_inside(fabric: &Fabric, set: DeviceSet) -> u32 {
 
 /// Size and bottleneck of the best linked set inside, by trying all subsets.
 fn largest(fabric: &Fabric, within: DeviceSet) -> (usize, Bandwidth) {
-    if fabric.len() > 8 {
-        return largest_part(fabric, within);
-    }
     let mut subsets = (1..=within.len()).rev().map(|count| {
         let linked = within.subsets(count).filter(|&subset| is_linked(fabric, subset));
         linked.map(|subset| (count, bottleneck(fabric, subset))).max()
@@ -108,7 +105,12 @@ fn distinct<T: Ord>(values: impl Iterator<Item = T>) -> usize {
 }
 
 /// The best set in the order that the documentation of `best_subset` states.
-fn best_subset(fabric: &Fabric, free: DeviceSet, count: usize) -> Option<(DeviceSet, Bandwidth)> {
+fn best_subset(
+    fabric: &Fabric,
+    free: DeviceSet,
+    count: usize,
+    largest: impl Fn(DeviceSet) -> (usize, Bandwidth),
+) -> Option<(DeviceSet, Bandwidth)> {
     let rank = |set: DeviceSet| {
         let rest = free.minus(set);
         let (here, there) = (places(fabric, set), places(fabric, rest));
@@ -117,7 +119,7 @@ fn best_subset(fabric: &Fabric, free: DeviceSet, count: usize) -> Option<(Device
         (
             bottleneck(fabric, set),
             bandwidth_inside(fabric, set),
-            largest(fabric, rest),
+            largest(rest),
             bandwidth_inside(fabric, rest),
             negative(distinct(here.iter().map(|device| device.numa))),
             negative(distinct(here.iter().map(|device| device.pcie_root))),
@@ -133,14 +135,16 @@ fn best_subset(fabric: &Fabric, free: DeviceSet, count: usize) -> Option<(Device
 }
 
 fn agrees_with_brute_force(name: &str, fabric: &Fabric) {
+    let tried: Vec<_> = (0..1u32 << fabric.len()).map(|mask| largest(fabric, DeviceSet(mask))).collect();
+    let largest = |within: DeviceSet| tried[within.0 as usize];
     for mask in 0..1u32 << fabric.len() {
         let free = DeviceSet(mask);
         assert_eq!(fabric.bottleneck(free), bottleneck(fabric, free), "{name} {free}");
         assert_eq!(fabric.is_nvlink_complete(free), is_linked(fabric, free), "{name} {free}");
-        assert_eq!(fabric.largest_linked(free), largest(fabric, free).0, "{name} {free}");
+        assert_eq!(fabric.largest_linked(free), largest(free).0, "{name} {free}");
         for count in 0..=fabric.len() + 1 {
-            let (found, wanted) = (fabric.best_subset(free, count), best_subset(fabric, free, count));
-            assert_eq!(found, wanted, "{name}: {count} of {free}");
+            let wanted = best_subset(fabric, free, count, largest);
+            assert_eq!(fabric.best_subset(free, count), wanted, "{name}: {count} of {free}");
         }
     }
 }
@@ -189,12 +193,23 @@ proptest! {
             for free in [DeviceSet(mask & more), DeviceSet(mask & 0xff0), DeviceSet(mask & more)] {
                 let free = free.intersection(fabric.all());
                 let count = if free.is_empty() { 1 } else { 1 + (count - 1) % free.len() };
-                prop_assert_eq!(fabric.best_subset(free, count), best_subset(&fabric, free, count), "{} {}", name, free);
+                let wanted = best_subset(&fabric, free, count, |rest| largest_part(&fabric, rest));
+                prop_assert_eq!(fabric.best_subset(free, count), wanted, "{} {}", name, free);
             }
         }
     }
 
-    /// Nothing denser than the choice on the whole torus, whatever its size: all sets of a sample of free devices.
+    /// Most devices free, few of them taken: what is left is large, and decides.
+    #[test]
+    fn every_choice_of_few_out_of_many_is_the_best(mask in 0u32..1 << 16, more in 0u32..1 << 16, count in 1usize..=2) {
+        for fabric in [machine("trn2.48xlarge"), machine("inf2.48xlarge")] {
+            let free = DeviceSet(mask | more).intersection(fabric.all());
+            let wanted = best_subset(&fabric, free, count, |rest| largest_part(&fabric, rest));
+            prop_assert_eq!(fabric.best_subset(free, count), wanted, "{}", free);
+        }
+    }
+
+    /// No set of a sample is denser than the choice on the whole torus.
     #[test]
     fn sets_of_the_full_torus_are_dense(count in 1usize..=16) {
         let torus = machine("trn2.48xlarge");
@@ -204,6 +219,20 @@ proptest! {
         let contiguous = |set: &DeviceSet| is_contiguous(&torus, *set);
         let densest = torus.all().subsets(count).step_by(17).filter(contiguous).map(links).max();
         prop_assert!(densest.is_none_or(|densest| densest <= links(set)));
+    }
+}
+
+/// Thousands of sums of bandwidths that all differ: the order of choices has room for them.
+#[test]
+fn every_choice_on_a_large_irregular_mesh_is_the_best() {
+    let pairs = (0..12).flat_map(|a| (a + 1..12).map(move |b| (a, b)));
+    let pairs = pairs.map(|(a, b)| NvLinkPair { a, b, links: 1 + ((a * 31 + b * 17 + a * b) % 18) as u8 });
+    let fabric = Fabric::nvlink(slots(12, 2, 2), &pairs.collect::<Vec<_>>(), Bandwidth(50)).expect("a mesh");
+    for (mask, count) in [(0xfff, 2), (0xfff, 9), (0xbdf, 3), (0x7bd, 4), (0xad5, 3), (0xf0f, 4)] {
+        let free = DeviceSet(mask);
+        // Every pair is linked, so that what is left is one linked set.
+        let wanted = best_subset(&fabric, free, count, |rest| (rest.len(), bottleneck(&fabric, rest)));
+        assert_eq!(fabric.best_subset(free, count), wanted, "{count} of {free}");
     }
 }
 

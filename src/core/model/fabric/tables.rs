@@ -51,8 +51,10 @@ impl Tables {
         let left_place = sets().map(|set| (most_in_one(&numa_nodes, set) as u64) << 5 | few(touched(&pcie_roots, set)));
         let above = |(links, place): (u64, u64)| links << (LINK_BITS + 2 * PLACE_BITS) | place << PLACE_BITS;
         let below = |(links, place): (u64, u64)| links << (2 * PLACE_BITS) | place;
-        let taken = ordinals(&taken_links).into_iter().zip(taken_place).map(above).collect();
-        let left = ordinals(&left_links).into_iter().zip(left_place).map(below).collect();
+        let taken: Vec<u64> = ordinals(&taken_links).into_iter().zip(taken_place).map(above).collect();
+        let left: Vec<u64> = ordinals(&left_links).into_iter().zip(left_place).map(below).collect();
+        let bits = |parts: &[u64]| parts.iter().fold(0, |all, part| all | part);
+        debug_assert_eq!(bits(&taken) & bits(&left), 0, "each part has bit positions of its own");
 
         let largest = links.largest.iter().map(|&(size, _)| size).collect();
         let best = (0..masks).map(|_| OnceLock::new()).collect();
@@ -187,4 +189,23 @@ fn touched(groups: &[DeviceSet], set: DeviceSet) -> usize {
 /// The most devices that a set has in one group.
 fn most_in_one(groups: &[DeviceSet], set: DeviceSet) -> usize {
     groups.iter().map(|group| group.intersection(set).len()).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fabric::Slots;
+
+    #[test]
+    fn small_machines_are_worked_out_at_once_and_large_ones_as_they_are_asked() {
+        let fabric = |devices| Fabric::pcie_only(Slots::new(devices).expect("a number"));
+        let known = |tables: &Tables| tables.best.iter().filter(|best| best.get().is_some()).count();
+        assert_eq!(known(&Tables::of(&fabric(PRECOMPUTED_DEVICES))), 1 << PRECOMPUTED_DEVICES);
+        let large = Tables::of(&fabric(PRECOMPUTED_DEVICES + 1));
+        assert_eq!(known(&large), 0);
+        for (mask, count) in [(7, 2), (7, 3), (7, 4), (9, 1)] {
+            assert_eq!(large.best(DeviceSet(mask), count).is_some(), count < 4);
+        }
+        assert_eq!(known(&large), 2);
+    }
 }
