@@ -42,13 +42,8 @@ fn peers(cluster: &Cluster, pod: &Pod, itself: Option<&str>) -> Peers {
 
 /// Zone distance, replicas on the node, in its rack, in its zone.
 fn figures(cluster: &Cluster, peers: &Peers, node: &str) -> [u8; 4] {
-    let (domains, node) = (cluster.domains(), node.into());
-    [
-        peers.zone_distance(domains, &node),
-        peers.on_node(&node),
-        peers.in_rack(domains, &node),
-        peers.in_zone(domains, &node),
-    ]
+    let Surroundings { zone_distance, on_node, in_rack, in_zone } = peers.around(cluster.domains(), &node.into());
+    [zone_distance, on_node, in_rack, in_zone]
 }
 
 /// Where the next replicas go if nothing else counts: zone, node, rack, name.
@@ -200,9 +195,10 @@ proptest! {
         let same = |shares: &dyn Fn(&NodeName) -> bool| {
             apart.iter().filter(|other| here.zone.is_none() || shares(other)).count() as u8
         };
-        prop_assert_eq!(usize::from(peers.on_node(name)), apart.iter().filter(|other| **other == name).count());
-        prop_assert_eq!(peers.in_rack(cluster.domains(), name), same(&|other| place(other).network_layers == here.network_layers));
-        prop_assert_eq!(peers.in_zone(cluster.domains(), name), same(&|other| place(other).zone == here.zone));
+        let around = peers.around(cluster.domains(), name);
+        prop_assert_eq!(usize::from(around.on_node), apart.iter().filter(|other| **other == name).count());
+        prop_assert_eq!(around.in_rack, same(&|other| place(other).network_layers == here.network_layers));
+        prop_assert_eq!(around.in_zone, same(&|other| place(other).zone == here.zone));
 
         let own: Vec<&NodeName> = pods.iter().filter(|(_, of)| of.to_string() == group).map(|(at, _)| &names[*at]).collect();
         let all: Vec<&NodeName> = pods.iter().map(|(at, _)| &names[*at]).collect();
@@ -215,6 +211,6 @@ proptest! {
         } else {
             2
         };
-        prop_assert_eq!(peers.zone_distance(cluster.domains(), name), wanted);
+        prop_assert_eq!(around.zone_distance, wanted);
     }
 }
