@@ -1,14 +1,18 @@
 //! The state: nodes, pods, and the ledger of what is promised to whom.
 
+mod domains;
 mod ledger;
 mod node_state;
 mod room;
+mod services;
 mod shared_gpus;
 mod tally;
 
+pub use domains::{Domain, DomainId, Domains, Level};
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
 pub use room::Room;
+pub use services::{Services, Sites};
 pub use shared_gpus::SharedGpus;
 pub use tally::{ShapeCounts, Tally};
 
@@ -52,6 +56,8 @@ pub struct Cluster {
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
     tally: Tally,
     node_generation: u64,
+    domains: Arc<Domains>,
+    services: Arc<Services>,
     generation: u64,
 }
 
@@ -111,12 +117,25 @@ impl Cluster {
         &self.tally
     }
 
+    /// Where the nodes stand.
+    pub fn domains(&self) -> &Arc<Domains> {
+        &self.domains
+    }
+
+    /// Where the replicas of each service are.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
     /// Takes in a node, new or changed.
     pub fn set_node(&mut self, node: Node) {
         let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
         if !unchanged {
             let name = node.name().clone();
             self.node_generation += 1;
+            if !self.domains.stands_at(&name, &node.place) {
+                Arc::make_mut(&mut self.domains).insert(&name, &node.place);
+            }
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
         }
     }
@@ -125,6 +144,9 @@ impl Cluster {
     pub fn remove_node(&mut self, name: &NodeName) {
         if self.names.contains_key(name.as_str()) {
             self.node_generation += 1;
+            if self.domains.path(name).next().is_some() {
+                Arc::make_mut(&mut self.domains).remove(name);
+            }
             self.touch(name, |state| state.set_node(None));
         }
     }
@@ -201,6 +223,9 @@ impl Cluster {
             let holding = Arc::new(holding);
             self.ledger.insert(uid.clone(), Entry { holding: Arc::clone(&holding), standing });
             let node = holding.node.clone();
+            if let Some(replica) = &holding.replica {
+                Arc::make_mut(&mut self.services).add(replica, &node);
+            }
             self.touch(&node, |state| state.add(uid.clone(), holding));
         }
         self.set_standing(uid, standing);
@@ -226,6 +251,9 @@ impl Cluster {
         if let Some(Entry { holding, .. }) = self.ledger.remove(uid) {
             if self.unconfirmed.contains_key(uid) {
                 Arc::make_mut(&mut self.unconfirmed).remove(uid);
+            }
+            if let Some(replica) = &holding.replica {
+                Arc::make_mut(&mut self.services).remove(replica, &holding.node);
             }
             self.touch(&holding.node, |state| state.remove(uid));
         }

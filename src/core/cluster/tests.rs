@@ -27,6 +27,28 @@ fn a_pod_holds_what_it_asks_for_while_it_is_there() {
 }
 
 #[test]
+fn replicas_are_counted_where_they_are() {
+    let mut cluster = Cluster::default();
+    let count = |cluster: &Cluster| -> Vec<String> {
+        let key = crate::model::service::ServiceKey::of(&pod("a").label("app", "m").build()).expect("a service");
+        let sites = cluster.services().sites(&key).into_iter().flat_map(Sites::iter);
+        sites.map(|(node, _, pods)| format!("{pods} on {node}")).collect()
+    };
+    for (name, on) in [("a", "n"), ("b", "n"), ("c", "o")] {
+        cluster.set_pod(pod(name).label("app", "m").on(on).build());
+    }
+    cluster.set_pod(pod("other").label("app", "x").on("n").build());
+    cluster.set_pod(pod("pending").label("app", "m").build());
+    assert_eq!((count(&cluster), cluster.services().len()), (vec!["2 on n".into(), "1 on o".into()], 2));
+    let before = cluster.services().clone();
+    cluster.remove_pod(&uid("c"));
+    cluster.set_pod(pod("b").label("app", "m").on("n").finished().build());
+    cluster.set_pod(pod("a").label("app", "x").on("n").build());
+    assert!(count(&cluster).is_empty(), "gone, finished, labelled anew");
+    assert_eq!((cluster.services().len(), before.len()), (1, 2), "a copy stays as it was");
+}
+
+#[test]
 fn a_resized_pod_holds_what_it_asks_for_now() {
     let mut cluster = Cluster::default();
     cluster.set_pod(pod("a").gpus(3).on("n").build());
@@ -140,10 +162,14 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 fn play(cluster: &mut Cluster, event: &Event) {
-    let named = |i: &usize| pod(&format!("p{i}"));
+    let named = |i: &usize| pod(&format!("p{i}")).label("app", ["a", "b", ""][i % 3]);
     let node_name = |i: &usize| format!("n{i}");
     match event {
-        Event::Node(n, true) => cluster.set_node(node(&node_name(n)).has("nvidia.com/gpu", 8).build()),
+        Event::Node(n, true) => {
+            let zone = if *n == 0 { "z" } else { "y" };
+            let labelled = node(&node_name(n)).label("topology.kubernetes.io/zone", zone);
+            cluster.set_node(labelled.has("nvidia.com/gpu", 8).build());
+        }
         Event::Node(n, false) => cluster.remove_node(&node_name(n).as_str().into()),
         Event::Bound { pod, node, gpus } => cluster.set_pod(named(pod).gpus(*gpus).on(&node_name(node)).build()),
         Event::Pending(pod) => cluster.set_pod(named(pod).build()),
@@ -176,6 +202,18 @@ proptest! {
             held += state.holders().len();
         }
         prop_assert_eq!(held, cluster.ledger.len());
+        let (mut services, mut domains) = (Services::default(), Domains::default());
+        for holding in cluster.ledger.values().map(|entry| &entry.holding) {
+            holding.replica.iter().for_each(|replica| services.add(replica, &holding.node));
+        }
+        prop_assert_eq!(&services, &**cluster.services());
+        for there in cluster.slots().iter().flatten().filter_map(|state| state.node()) {
+            domains.insert(there.name(), &there.place);
+        }
+        let zones = |domains: &Domains| -> Vec<_> {
+            domains.at(Level::Zone).into_iter().map(|id| (domains.full_name(id), domains[id].nodes().clone())).collect()
+        };
+        prop_assert_eq!(zones(&domains), zones(cluster.domains()));
         for (uid, entry) in &cluster.ledger {
             let assumed = matches!(entry.standing, Standing::Assumed { .. });
             let node = &entry.holding.node;

@@ -13,5 +13,6 @@ pub mod product;
 pub mod quantity;
 pub mod resources;
 pub mod selector;
+pub mod service;
 pub mod shape;
 pub mod taint;
