@@ -141,7 +141,7 @@ impl PodExplanation {
             let state = state.without([&pod.uid]);
             let node = state.name().to_string();
             match placement::check(&pod.demand, &state) {
-                Ok(()) => fitting.push((placement::rank(&pod.demand, &state).packed(), node)),
+                Ok(()) => fitting.push((snapshot.rank(&pod.demand, &state).packed(), node)),
                 Err(reason) => {
                     let free = if let Reason::Insufficient { free, .. } = reason { Some(free) } else { None };
                     nodes.push(NodeLine { node, fits: false, place: None, reason: Some(reason.to_string()), free });

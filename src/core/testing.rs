@@ -134,6 +134,7 @@ impl PodBuilder {
             priority: 0,
             stage: self.stage,
             demand: Arc::new(self.demand),
+            gpus: None,
         }
     }
 }

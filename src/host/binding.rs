@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use testudo_core::engine::{ASSUME_TTL_MS, Change};
+use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
 use tokio::time::Instant;
@@ -47,10 +48,10 @@ impl Host {
         let key = PodKey { namespace: binding.pod_namespace.clone(), name: binding.pod_name.clone() };
         let node = NodeName::from(binding.node.as_str());
         let pod = self.pod_to_bind(&key, &PodUid::from(binding.pod_uid.as_str()))?;
-        self.assume(&pod, &node)?;
+        let gpus = self.assume(&pod, &node)?;
         let outcome = match &self.bindings {
             Bindings::OwnCopy => {
-                let bound = Pod { stage: Stage::Bound(node.clone()), ..Pod::clone(&pod) };
+                let bound = Pod { stage: Stage::Bound(node.clone()), gpus, ..Pod::clone(&pod) };
                 self.apply([Change::PodApplied(Box::new(bound))]);
                 BindOutcome::Bound
             }
@@ -60,6 +61,7 @@ impl Host {
                     name: binding.pod_name,
                     uid: binding.pod_uid,
                     node: binding.node,
+                    gpus,
                 };
                 binder.bind(&request, Instant::now() + *timeout).await
             }
@@ -84,17 +86,17 @@ impl Host {
         }
     }
 
-    fn assume(&self, pod: &Pod, node: &NodeName) -> Result<(), Refusal> {
+    fn assume(&self, pod: &Pod, node: &NodeName) -> Result<Option<DeviceSet>, Refusal> {
         let until_ms = self.now_ms().saturating_add(self.bindings.assume_ttl_ms());
         let mut engine = self.engine.lock();
         let assumed = engine.assume(pod, node, until_ms);
-        self.publish(&engine);
+        self.publish(&mut engine);
         drop(engine);
         match assumed {
-            Ok(()) => Ok(()),
+            Ok(gpus) => Ok(gpus),
             Err(error) if self.mode == Mode::Observe => {
                 info!(%error, "observed: would have refused the binding");
-                Ok(())
+                Ok(None)
             }
             Err(error) => {
                 self.metrics.bound("no_longer_fits");
@@ -127,7 +129,7 @@ impl Host {
                 Err(Refusal::Error(format!("it is not known whether pod {key} was bound to node {node}: {message}")))
             }
         };
-        self.publish(&engine);
+        self.publish(&mut engine);
         result
     }
 }

@@ -56,7 +56,7 @@ impl Host {
         bindings: Bindings,
         registry: &mut Registry,
     ) -> Self {
-        let engine = Engine::new(policy);
+        let mut engine = Engine::new(policy);
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -123,7 +123,7 @@ impl Host {
         if expired.is_empty() {
             return;
         }
-        self.publish(&engine);
+        self.publish(&mut engine);
         for assumption in expired {
             self.metrics.assumptions_expired.inc();
             let (pod, node) = (assumption.pod, assumption.node);
@@ -185,13 +185,13 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
-        self.publish(&engine);
+        self.publish(&mut engine);
     }
 
     /// Under the engine's lock, so that an older state never replaces a newer one. A state in which no decision would
     /// come out differently is not published: a snapshot has a pointer for every node.
-    fn publish(&self, engine: &Engine) {
-        if self.snapshot.load().generation() != engine.cluster().generation() {
+    fn publish(&self, engine: &mut Engine) {
+        if engine.has_moved_on(&self.snapshot.load()) {
             self.snapshot.store(Arc::new(engine.snapshot()));
         }
     }

@@ -3,6 +3,8 @@
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use testudo_core::model::fabric::DeviceSet;
+use testudo_core::model::gpu_share::{INDEX_ANNOTATION, format_indices};
 use tokio::time::{Instant, timeout_at};
 
 use super::object;
@@ -19,6 +21,8 @@ pub struct Binding {
     pub uid: String,
     /// Name of the node.
     pub node: String,
+    /// The shareable GPUs that the pod is given; the API server copies the annotation onto the pod.
+    pub gpus: Option<DeviceSet>,
 }
 
 /// What became of a binding.
@@ -63,12 +67,15 @@ impl Binder {
 
     async fn post(&self, binding: &Binding) -> BindOutcome {
         let pods: Api<Watched<object::Pod>> = Api::namespaced(self.client.clone(), &binding.namespace);
-        let body = json!({
+        let mut body = json!({
             "apiVersion": "v1",
             "kind": "Binding",
             "metadata": {"namespace": binding.namespace, "name": binding.name, "uid": binding.uid},
             "target": {"apiVersion": "v1", "kind": "Node", "name": binding.node},
         });
+        if let Some(gpus) = binding.gpus {
+            body["metadata"]["annotations"] = json!({INDEX_ANNOTATION: format_indices(gpus)});
+        }
         let answer = pods.create_subresource::<_, Value>("binding", &binding.name, &PostParams::default(), &body).await;
         match answer {
             Ok(_) => BindOutcome::Bound,
@@ -110,11 +117,13 @@ fn outcome_of(error: kube::Error) -> BindOutcome {
 mod tests {
     use std::time::Duration;
 
+    use testudo_core::model::gpu_share;
+
     use super::super::mock::{ApiServer, failure};
     use super::*;
 
     fn binding() -> Binding {
-        Binding { namespace: "team".into(), name: "p".into(), uid: "u-1".into(), node: "n-1".into() }
+        Binding { namespace: "team".into(), name: "p".into(), uid: "u-1".into(), node: "n-1".into(), gpus: None }
     }
 
     /// The outcome when the API server answers `post` to the binding and `get` to the look at the pod.
@@ -147,6 +156,16 @@ mod tests {
         assert_eq!(body["target"], json!({"apiVersion": "v1", "kind": "Node", "name": "n-1"}));
         assert_eq!(body["metadata"], json!({"namespace": "team", "name": "p", "uid": "u-1"}));
         assert_eq!(requests.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn tells_the_pod_which_gpus_it_is_given() {
+        let server = ApiServer::new(|_| Some((201, json!({"kind": "Status", "status": "Success"}).to_string())));
+        let given = Binding { gpus: gpu_share::parse_indices("1-3"), ..binding() };
+        let outcome = Binder::new(server.client).bind(&given, Instant::now() + Duration::from_secs(10)).await;
+        assert_eq!(outcome, BindOutcome::Bound);
+        let request = server.requests.lock()[0].clone();
+        assert!(request.contains(r#""annotations":{"alibabacloud.com/gpu-index":"1-3"}"#), "{request}");
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use testudo_core::model::fabric::DeviceSet;
+use testudo_core::model::gpu_share::{INDEX_ANNOTATION, parse_indices};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{
     ContainerPhase, ContainerRequests, Demand, Pod, PodKey, PodUid, Stage, effective_requests,
@@ -47,8 +49,22 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         priority: pod.spec.priority.unwrap_or(0),
         stage,
         demand: Arc::new(demand),
+        gpus: gpus(&pod.metadata, &mut report),
     };
     (value, report.into_problems())
+}
+
+/// The shareable GPUs that the pod was given when it was bound.
+fn gpus(metadata: &object::Metadata, report: &mut Report) -> Option<DeviceSet> {
+    let text = metadata.annotations.get(INDEX_ANNOTATION)?;
+    let gpus = parse_indices(text);
+    if gpus.is_none() {
+        report.note(
+            format_args!("metadata.annotations[{INDEX_ANNOTATION}]"),
+            format_args!("{text:?} is no list of GPU indices such as 0-1; ignored"),
+        );
+    }
+    gpus
 }
 
 fn stage(pod: &object::Pod) -> Stage {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::model::fabric::DeviceSet;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodKey};
+use crate::model::service::Replica;
 
 /// How sure it is that a pod holds what the ledger says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +31,22 @@ pub struct Holding {
     pub node: NodeName,
     /// How much.
     pub demand: Arc<Demand>,
+    /// Of which shareable GPUs, where that was said.
+    pub gpus: Option<DeviceSet>,
+    /// What it is a replica of.
+    pub replica: Option<Replica>,
 }
 
 impl Holding {
     /// What `pod` holds once it is on `node`.
     pub fn of(pod: &Pod, node: &NodeName) -> Self {
-        Self { pod: pod.key.clone(), node: node.clone(), demand: Arc::clone(&pod.demand) }
+        Self {
+            pod: pod.key.clone(),
+            node: node.clone(),
+            demand: Arc::clone(&pod.demand),
+            gpus: pod.gpus,
+            replica: Replica::of(pod),
+        }
     }
 }
 

@@ -1,10 +1,20 @@
 //! The state: nodes, pods, and the ledger of what is promised to whom.
 
+mod domains;
 mod ledger;
 mod node_state;
+mod room;
+mod services;
+mod shared_gpus;
+mod tally;
 
+pub use domains::{Domain, DomainId, Domains, Level};
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
+pub use room::Room;
+pub use services::{Services, Sites};
+pub use shared_gpus::SharedGpus;
+pub use tally::{ShapeCounts, Tally};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +30,11 @@ use crate::model::pod::{Pod, PodUid, Stage};
 pub struct Slot(u32);
 
 impl Slot {
+    /// The slot of an index.
+    pub fn at(index: usize) -> Self {
+        Self(u32::try_from(index).expect("a cluster has fewer than four billion nodes"))
+    }
+
     /// As an index.
     pub fn index(self) -> usize {
         self.0 as usize
@@ -39,6 +54,10 @@ pub struct Cluster {
     pods: BTreeMap<PodUid, Arc<Pod>>,
     ledger: BTreeMap<PodUid, Entry>,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
+    tally: Tally,
+    node_generation: u64,
+    domains: Arc<Domains>,
+    services: Arc<Services>,
     generation: u64,
 }
 
@@ -46,6 +65,11 @@ impl Cluster {
     /// Grows with every change of what any node has or holds, and with every pod that is only assumed to be on its node.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Grows with every change of what nodes are, apart from what is held on them.
+    pub fn node_generation(&self) -> u64 {
+        self.node_generation
     }
 
     /// Slots by name.
@@ -88,11 +112,30 @@ impl Cluster {
         &self.unconfirmed
     }
 
+    /// How many pods there are of each shape.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Where the nodes stand.
+    pub fn domains(&self) -> &Arc<Domains> {
+        &self.domains
+    }
+
+    /// Where the replicas of each service are.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
     /// Takes in a node, new or changed.
     pub fn set_node(&mut self, node: Node) {
         let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
         if !unchanged {
             let name = node.name().clone();
+            self.node_generation += 1;
+            if !self.domains.stands_at(&name, &node.place) {
+                Arc::make_mut(&mut self.domains).insert(&name, &node.place);
+            }
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
         }
     }
@@ -100,6 +143,10 @@ impl Cluster {
     /// Forgets a node. What pods hold there stays held until they go, too: the node may come back.
     pub fn remove_node(&mut self, name: &NodeName) {
         if self.names.contains_key(name.as_str()) {
+            self.node_generation += 1;
+            if self.domains.path(name).next().is_some() {
+                Arc::make_mut(&mut self.domains).remove(name);
+            }
             self.touch(name, |state| state.set_node(None));
         }
     }
@@ -118,7 +165,7 @@ impl Cluster {
     pub fn set_pod(&mut self, pod: Pod) {
         let uid = pod.uid.clone();
         match &pod.stage {
-            Stage::Bound(node) => self.hold(&uid, Holding::of(&pod, node), Standing::Observed),
+            Stage::Bound(node) => self.hold(&uid, self.seen(&pod, node), Standing::Observed),
             Stage::Finished => self.release(&uid),
             Stage::Pending => {
                 if self.ledger.get(&uid).is_some_and(|entry| entry.standing == Standing::Observed) {
@@ -126,13 +173,32 @@ impl Cluster {
                 }
             }
         }
-        self.pods.insert(uid, Arc::new(pod));
+        self.tally.add(&pod);
+        if let Some(former) = self.pods.insert(uid, Arc::new(pod)) {
+            self.tally.remove(&former);
+        }
+    }
+
+    /// What a pod is seen to hold. The GPUs that it was given stay known when the pod does not say.
+    fn seen(&self, pod: &Pod, node: &NodeName) -> Holding {
+        let seen = Holding::of(pod, node);
+        let known = self.ledger.get(&pod.uid).filter(|entry| entry.holding.node == *node);
+        match (seen.gpus, known) {
+            (None, Some(known)) => Holding { gpus: known.holding.gpus, ..seen },
+            (gpus, _) => Holding { gpus, ..seen },
+        }
     }
 
     /// Forgets a pod that was deleted, and what it held.
     pub fn remove_pod(&mut self, uid: &PodUid) {
         self.release(uid);
-        self.pods.remove(uid);
+        self.forget(uid);
+    }
+
+    fn forget(&mut self, uid: &PodUid) {
+        if let Some(pod) = self.pods.remove(uid) {
+            self.tally.remove(&pod);
+        }
     }
 
     /// Forgets all pods but these: a new list has arrived. A binding of our own that the list does not show is kept
@@ -140,7 +206,7 @@ impl Cluster {
     pub fn retain_pods(&mut self, listed: &BTreeSet<PodUid>, doubt_until_ms: u64) {
         let known: BTreeSet<PodUid> = self.pods.keys().chain(self.ledger.keys()).cloned().collect();
         for uid in known.difference(listed) {
-            self.pods.remove(uid);
+            self.forget(uid);
             match self.ledger.get(uid).map(|entry| entry.standing) {
                 Some(Standing::Committed) => self.set_standing(uid, Standing::Assumed { until_ms: doubt_until_ms }),
                 Some(Standing::Observed) => self.release(uid),
@@ -157,6 +223,9 @@ impl Cluster {
             let holding = Arc::new(holding);
             self.ledger.insert(uid.clone(), Entry { holding: Arc::clone(&holding), standing });
             let node = holding.node.clone();
+            if let Some(replica) = &holding.replica {
+                Arc::make_mut(&mut self.services).add(replica, &node);
+            }
             self.touch(&node, |state| state.add(uid.clone(), holding));
         }
         self.set_standing(uid, standing);
@@ -183,6 +252,9 @@ impl Cluster {
             if self.unconfirmed.contains_key(uid) {
                 Arc::make_mut(&mut self.unconfirmed).remove(uid);
             }
+            if let Some(replica) = &holding.replica {
+                Arc::make_mut(&mut self.services).remove(replica, &holding.node);
+            }
             self.touch(&holding.node, |state| state.remove(uid));
         }
     }
@@ -205,7 +277,7 @@ impl Cluster {
         let slot = self.free_slots.pop_first().unwrap_or_else(|| {
             self.slots.push(None);
             self.stamps.push(0);
-            Slot(u32::try_from(self.slots.len() - 1).expect("a cluster has fewer than four billion nodes"))
+            Slot::at(self.slots.len() - 1)
         });
         Arc::make_mut(&mut self.names).insert(name.clone(), slot);
         slot

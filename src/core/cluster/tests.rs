@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::model::gpu_share::parse_indices;
 use crate::testing::{node, pod};
 use proptest::prelude::*;
 
@@ -23,6 +24,28 @@ fn a_pod_holds_what_it_asks_for_while_it_is_there() {
     cluster.set_pod(pod("b").gpus(2).on("n").build());
     cluster.remove_pod(&uid("b"));
     assert_eq!(gpus_used(&cluster, "n"), 0);
+}
+
+#[test]
+fn replicas_are_counted_where_they_are() {
+    let mut cluster = Cluster::default();
+    let count = |cluster: &Cluster| -> Vec<String> {
+        let key = crate::model::service::ServiceKey::of(&pod("a").label("app", "m").build()).expect("a service");
+        let sites = cluster.services().sites(&key).into_iter().flat_map(Sites::iter);
+        sites.map(|(node, _, pods)| format!("{pods} on {node}")).collect()
+    };
+    for (name, on) in [("a", "n"), ("b", "n"), ("c", "o")] {
+        cluster.set_pod(pod(name).label("app", "m").on(on).build());
+    }
+    cluster.set_pod(pod("other").label("app", "x").on("n").build());
+    cluster.set_pod(pod("pending").label("app", "m").build());
+    assert_eq!((count(&cluster), cluster.services().len()), (vec!["2 on n".into(), "1 on o".into()], 2));
+    let before = cluster.services().clone();
+    cluster.remove_pod(&uid("c"));
+    cluster.set_pod(pod("b").label("app", "m").on("n").finished().build());
+    cluster.set_pod(pod("a").label("app", "x").on("n").build());
+    assert!(count(&cluster).is_empty(), "gone, finished, labelled anew");
+    assert_eq!((cluster.services().len(), before.len()), (1, 2), "a copy stays as it was");
 }
 
 #[test]
@@ -139,10 +162,14 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 fn play(cluster: &mut Cluster, event: &Event) {
-    let named = |i: &usize| pod(&format!("p{i}"));
+    let named = |i: &usize| pod(&format!("p{i}")).label("app", ["a", "b", ""][i % 3]);
     let node_name = |i: &usize| format!("n{i}");
     match event {
-        Event::Node(n, true) => cluster.set_node(node(&node_name(n)).has("nvidia.com/gpu", 8).build()),
+        Event::Node(n, true) => {
+            let zone = if *n == 0 { "z" } else { "y" };
+            let labelled = node(&node_name(n)).label("topology.kubernetes.io/zone", zone);
+            cluster.set_node(labelled.has("nvidia.com/gpu", 8).build());
+        }
         Event::Node(n, false) => cluster.remove_node(&node_name(n).as_str().into()),
         Event::Bound { pod, node, gpus } => cluster.set_pod(named(pod).gpus(*gpus).on(&node_name(node)).build()),
         Event::Pending(pod) => cluster.set_pod(named(pod).build()),
@@ -175,6 +202,18 @@ proptest! {
             held += state.holders().len();
         }
         prop_assert_eq!(held, cluster.ledger.len());
+        let (mut services, mut domains) = (Services::default(), Domains::default());
+        for holding in cluster.ledger.values().map(|entry| &entry.holding) {
+            holding.replica.iter().for_each(|replica| services.add(replica, &holding.node));
+        }
+        prop_assert_eq!(&services, &**cluster.services());
+        for there in cluster.slots().iter().flatten().filter_map(|state| state.node()) {
+            domains.insert(there.name(), &there.place);
+        }
+        let zones = |domains: &Domains| -> Vec<_> {
+            domains.at(Level::Zone).into_iter().map(|id| (domains.full_name(id), domains[id].nodes().clone())).collect()
+        };
+        prop_assert_eq!(zones(&domains), zones(cluster.domains()));
         for (uid, entry) in &cluster.ledger {
             let assumed = matches!(entry.standing, Standing::Assumed { .. });
             let node = &entry.holding.node;
@@ -182,4 +221,60 @@ proptest! {
             prop_assert_eq!(cluster.node(node.as_str()).unwrap().holders().get(uid), Some(&entry.holding));
         }
     }
+}
+
+const MILLI: &str = "alibabacloud.com/gpu-milli";
+
+#[test]
+fn shares_are_given_back_to_the_gpu_they_were_taken_from() {
+    let mut cluster = Cluster::default();
+    cluster.set_node(node("n").has(MILLI, 3000).build());
+    let free = |cluster: &Cluster| cluster.node("n").unwrap().shared_gpus().free().to_vec();
+    let told = |name: &str, milli, gpus: &str| Pod {
+        gpus: parse_indices(gpus),
+        ..pod(name).asks(MILLI, milli).on("n").build()
+    };
+    cluster.set_pod(told("a", 400, "2"));
+    cluster.set_pod(pod("b").asks(MILLI, 500).on("n").build());
+    cluster.set_pod(told("c", 1000, "1"));
+    assert_eq!(free(&cluster), [1000, 0, 100], "what does not say where it is goes where it leaves least");
+    cluster.set_pod(pod("a").asks(MILLI, 400).on("n").build());
+    assert_eq!(free(&cluster), [1000, 0, 100], "what was said once stays known");
+    cluster.set_node(node("n").has(MILLI, 3000).label("zone", "b").build());
+    assert_eq!(free(&cluster), [1000, 0, 100], "a changed node changes no grant");
+    cluster.remove_pod(&"uid-b".into());
+    cluster.remove_pod(&"uid-c".into());
+    assert_eq!(free(&cluster), [1000, 1000, 600]);
+    cluster.set_pod(pod("d").asks(MILLI, 4000).on("n").build());
+    assert_eq!(free(&cluster), [0, 0, -400], "the kubelet has let it in, wherever it is");
+}
+
+#[test]
+fn shares_seen_before_their_node_are_taken_when_it_appears() {
+    let mut cluster = Cluster::default();
+    cluster.set_pod(pod("a").asks(MILLI, 400).on("n").build());
+    cluster.set_pod(Pod { gpus: parse_indices("0"), ..pod("b").asks(MILLI, 900).on("n").build() });
+    cluster.set_node(node("n").has(MILLI, 2000).build());
+    assert_eq!(cluster.node("n").unwrap().shared_gpus().free(), [100, 600]);
+}
+
+#[test]
+fn shapes_are_counted_while_their_pods_are_there() {
+    let mut cluster = Cluster::default();
+    let counts = |cluster: &Cluster| -> Vec<(i64, u32)> {
+        let of_all = cluster.tally().namespaces().flat_map(|(_, counts)| counts);
+        of_all.map(|(shape, count)| (shape.units, *count)).collect()
+    };
+    cluster.set_pod(pod("a").gpus(2).build());
+    cluster.set_pod(pod("b").gpus(2).on("n").build());
+    cluster.set_pod(pod("c").gpus(8).build());
+    cluster.set_pod(pod("no-gpu").build());
+    assert_eq!(counts(&cluster), [(2, 2), (8, 1)]);
+    cluster.set_pod(pod("a").gpus(2).on("n").build());
+    assert_eq!(counts(&cluster), [(2, 2), (8, 1)], "a pod counts once");
+    cluster.set_pod(pod("b").gpus(2).on("n").finished().build());
+    cluster.remove_pod(&uid("c"));
+    assert_eq!(counts(&cluster), [(2, 1)]);
+    cluster.retain_pods(&BTreeSet::new(), 0);
+    assert_eq!(cluster.tally().namespaces().count(), 0);
 }

@@ -3,6 +3,7 @@
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
 mod policy;
+mod scoring;
 mod snapshot;
 mod verdicts;
 
@@ -16,9 +17,11 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::cluster::{Cluster, Entry, Holding, Standing};
+use crate::model::fabric::DeviceSet;
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
+use scoring::MixKeeper;
 use verdicts::VerdictCache;
 
 /// Something that happened in the cluster.
@@ -89,12 +92,18 @@ pub struct Engine {
     cluster: Cluster,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
+    mix: MixKeeper,
 }
 
 impl Engine {
     /// An engine that knows of no node and no pod.
     pub fn new(policy: Policy) -> Self {
-        Self { cluster: Cluster::default(), policy: Arc::new(policy), verdicts: Arc::default() }
+        Self {
+            cluster: Cluster::default(),
+            policy: Arc::new(policy),
+            verdicts: Arc::default(),
+            mix: MixKeeper::default(),
+        }
     }
 
     /// The state.
@@ -131,19 +140,19 @@ impl Engine {
     }
 
     /// Assumes that `pod` goes to `node`, after checking once more that it fits: two pods may have been told the same
-    /// place. The next filter sees the place taken, until `until_ms` at most: later than the binding can end. Assuming
+    /// place. Returns the shareable GPUs that it is given, if it asks for any. The next filter sees the place taken, until `until_ms` at most: later than the binding can end. Assuming
     /// again what is assumed already is no error.
     ///
     /// # Errors
     /// When the pod does not fit any more, has ended, or is elsewhere.
-    pub fn assume(&mut self, pod: &Pod, node: &NodeName, until_ms: u64) -> Result<(), AssumeError> {
+    pub fn assume(&mut self, pod: &Pod, node: &NodeName, until_ms: u64) -> Result<Option<DeviceSet>, AssumeError> {
         let known = self.cluster.pod(&pod.uid).map_or(&pod.stage, |known| &known.stage);
         if *known == Stage::Finished {
             return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
         }
         if let Some(Entry { holding, .. }) = self.cluster.holding(&pod.uid) {
             return if holding.node == *node {
-                Ok(())
+                Ok(holding.gpus)
             } else {
                 let held = holding.node.clone();
                 Err(AssumeError::Elsewhere { pod: pod.key.clone(), node: node.clone(), held })
@@ -158,8 +167,10 @@ impl Engine {
                 reason: Box::new(reason),
             })?;
         }
-        self.cluster.hold(&pod.uid, Holding::of(pod, node), Standing::Assumed { until_ms });
-        Ok(())
+        let gpus = self.cluster.node(node.as_str()).and_then(|state| state.choose_gpus(&pod.demand));
+        let holding = Holding { gpus, ..Holding::of(pod, node) };
+        self.cluster.hold(&pod.uid, holding, Standing::Assumed { until_ms });
+        Ok(gpus)
     }
 
     /// The API server has accepted the binding of an assumed pod.
@@ -181,8 +192,16 @@ impl Engine {
     }
 
     /// The state as it is now, to decide on.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(&self.cluster, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.mix.keep_up(&self.cluster);
+        let scoring = Arc::clone(self.mix.current());
+        Snapshot::new(&self.cluster, scoring, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+    }
+
+    /// Has anything changed since this snapshot was taken by which a decision could come out differently?
+    pub fn has_moved_on(&mut self, since: &Snapshot) -> bool {
+        self.mix.keep_up(&self.cluster);
+        since.generation() != self.cluster.generation() || since.mix_version() != self.mix.current().version
     }
 }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::policy::{Policy, Stance};
+use super::scoring::Scoring;
 use super::verdicts::{Verdict, VerdictCache, VerdictTable};
 use crate::cluster::{Cluster, NameIndex, NodeState};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Demand, Pod, PodUid};
-use crate::placement::{self, Reason};
+use crate::placement::fragmentation::{Mix, Scorer};
+use crate::placement::{self, Rank, Reason};
 
 /// An immutable view of the state.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub struct Snapshot {
     stamps: Vec<u64>,
     generation: u64,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
+    scoring: Arc<Scoring>,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
 }
@@ -32,13 +35,19 @@ pub enum Offered<'a> {
 }
 
 impl Snapshot {
-    pub(super) fn new(cluster: &Cluster, policy: Arc<Policy>, verdicts: Arc<VerdictCache>) -> Self {
+    pub(super) fn new(
+        cluster: &Cluster,
+        scoring: Arc<Scoring>,
+        policy: Arc<Policy>,
+        verdicts: Arc<VerdictCache>,
+    ) -> Self {
         Self {
             names: Arc::clone(cluster.names()),
             slots: cluster.slots().to_vec(),
             stamps: cluster.stamps().to_vec(),
             generation: cluster.generation(),
             unconfirmed: Arc::clone(cluster.unconfirmed()),
+            scoring,
             policy,
             verdicts,
         }
@@ -47,6 +56,36 @@ impl Snapshot {
     /// The generation of the state that this is a view of.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// What is typical of the pods in the state.
+    pub fn mix(&self) -> &Mix {
+        &self.scoring.mix
+    }
+
+    /// Grows with every change of the mix, and of what the nodes are.
+    pub(super) fn mix_version(&self) -> u64 {
+        self.scoring.version
+    }
+
+    /// Says what places cost the pods to come.
+    pub(super) fn scorer(&self) -> &Scorer {
+        self.scoring.scorer(&self.slots)
+    }
+
+    /// How good a place is for a pod that fits there; `state` is the node as it is, or as it would be.
+    pub fn rank(&self, demand: &Demand, state: &NodeState) -> Rank {
+        let slot = self.names.get(state.name().as_str());
+        let cost = slot.map_or(0, |slot| self.scorer().costs().of(demand, *slot, state));
+        placement::rank(demand, state, cost)
+    }
+
+    /// Does a pod fit on a node, and how well?
+    fn verdict(&self, demand: &Demand, state: &NodeState) -> Verdict {
+        match placement::check(demand, state) {
+            Ok(()) => Verdict::Fits(self.rank(demand, state).packed()),
+            Err(reason) => Verdict::no(reason),
+        }
     }
 
     /// The nodes, by slot; a slot can be free.
@@ -87,7 +126,7 @@ impl Snapshot {
     pub fn judge(&self, pod: &Pod) -> Judgement<'_> {
         let own = self.unconfirmed.get(&pod.uid).and_then(|node| {
             let state = self.node(node.as_str())?.without([&pod.uid]);
-            Some((node.clone(), Verdict::of(&pod.demand, &state)))
+            Some((node.clone(), self.verdict(&pod.demand, &state)))
         });
         Judgement {
             snapshot: self,
@@ -139,7 +178,7 @@ impl Judgement<'_> {
             .filter(|slot| self.snapshot.slots[slot.index()].as_ref().is_some_and(|state| state.node().is_some()));
         match (known, node) {
             (Some(slot), _) => self.table.verdict(*slot),
-            (None, Offered::Described(node)) => Verdict::of(&self.demand, &NodeState::idle(node.clone())),
+            (None, Offered::Described(node)) => self.snapshot.verdict(&self.demand, &NodeState::idle(node.clone())),
             (None, Offered::Named(_)) => Verdict::no(Reason::UnknownNode),
         }
     }

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::snapshot::Offered;
 use super::*;
+use crate::model::gpu_share;
 use crate::model::pod::PodUid;
 use crate::model::selector::Requirement;
 use crate::testing::{PodBuilder, node, pod};
@@ -22,18 +23,18 @@ fn uid(name: &str) -> PodUid {
     format!("uid-{name}").as_str().into()
 }
 
-fn fits(engine: &Engine, pod: PodBuilder, node: &str) -> bool {
+fn fits(engine: &mut Engine, pod: PodBuilder, node: &str) -> bool {
     matches!(engine.snapshot().judge(&pod.build()).of(Offered::Named(node)), Verdict::Fits(_))
 }
 
 #[test]
 fn what_is_assumed_is_taken_for_the_next_filter() {
     let mut engine = engine(&[("n", 8)]);
-    assert!(fits(&engine, pod("b").gpus(4), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(4), "n"));
     engine.assume(&pod("a").gpus(6).build(), &"n".into(), UNTIL).unwrap();
-    assert!(!fits(&engine, pod("b").gpus(4), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(4), "n"));
     engine.roll_back(&uid("a"));
-    assert!(fits(&engine, pod("b").gpus(4), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(4), "n"));
 }
 
 #[test]
@@ -48,8 +49,8 @@ fn two_pods_that_were_told_the_same_place_do_not_both_get_it() {
 fn a_binding_in_doubt_does_not_stand_in_its_own_way() {
     let mut engine = engine(&[("n", 8)]);
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
-    assert!(fits(&engine, pod("a").gpus(8), "n"));
-    assert!(!fits(&engine, pod("b").gpus(8), "n"));
+    assert!(fits(&mut engine, pod("a").gpus(8), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(8), "n"));
 }
 
 #[test]
@@ -57,7 +58,7 @@ fn a_repeated_bind_is_no_error_but_one_elsewhere_is() {
     let mut engine = engine(&[("n", 8), ("m", 8)]);
     let a = pod("a").gpus(8).build();
     engine.assume(&a, &"n".into(), UNTIL).unwrap();
-    assert_eq!(engine.assume(&a, &"n".into(), UNTIL), Ok(()));
+    assert_eq!(engine.assume(&a, &"n".into(), UNTIL), Ok(None));
     assert!(matches!(engine.assume(&a, &"m".into(), UNTIL), Err(AssumeError::Elsewhere { .. })));
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).finished().build())), NOW);
     assert!(matches!(engine.assume(&a, &"m".into(), UNTIL), Err(AssumeError::Finished { .. })));
@@ -69,10 +70,10 @@ fn an_old_sight_of_a_pending_pod_does_not_undo_its_binding() {
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.commit(&uid("a"));
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).build())), NOW);
-    assert!(!fits(&engine, pod("b").gpus(1), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(1), "n"));
     assert_eq!(engine.tick(NOW + 10 * ASSUME_TTL_MS), [], "a binding that was accepted does not expire");
     engine.apply(Change::PodDeleted(uid("a")), NOW);
-    assert!(fits(&engine, pod("b").gpus(1), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(1), "n"));
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn an_assumption_that_nothing_confirms_expires() {
     let expired = engine.tick(NOW + ASSUME_TTL_MS);
     assert_eq!(expired.len(), 1);
     assert_eq!(expired[0].pod.to_string(), "default/a");
-    assert!(fits(&engine, pod("b").gpus(8), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(8), "n"));
 }
 
 #[test]
@@ -92,9 +93,9 @@ fn a_list_without_a_pod_that_was_just_bound_is_doubted_first() {
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.commit(&uid("a"));
     engine.apply(Change::PodsListed(BTreeSet::new()), NOW);
-    assert!(!fits(&engine, pod("b").gpus(1), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(1), "n"));
     engine.tick(NOW + ASSUME_TTL_MS);
-    assert!(fits(&engine, pod("b").gpus(1), "n"));
+    assert!(fits(&mut engine, pod("b").gpus(1), "n"));
 }
 
 #[test]
@@ -103,15 +104,15 @@ fn the_sight_of_a_pod_on_its_node_settles_it() {
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();
     engine.apply(Change::PodApplied(Box::new(pod("a").gpus(8).on("m").build())), NOW);
     engine.roll_back(&uid("a"));
-    assert!(fits(&engine, pod("b").gpus(8), "n"));
-    assert!(!fits(&engine, pod("b").gpus(8), "m"), "what is seen is not rolled back");
+    assert!(fits(&mut engine, pod("b").gpus(8), "n"));
+    assert!(!fits(&mut engine, pod("b").gpus(8), "m"), "what is seen is not rolled back");
 }
 
 #[test]
 fn pods_without_accelerators_and_excluded_ones_are_not_checked() {
     let no_batch = Exclusion { namespaces: BTreeSet::from(["batch".into()]), labels: vec![] };
     let by_label = Exclusion { namespaces: BTreeSet::new(), labels: vec![Requirement::equals("testudo", "off")] };
-    let engine = Engine::new(Policy { exclusions: vec![no_batch, by_label] });
+    let mut engine = Engine::new(Policy { exclusions: vec![no_batch, by_label] });
     let snapshot = engine.snapshot();
     assert_eq!(snapshot.stance(&pod("a").gpus(1).build()), Stance::Placed);
     assert_eq!(snapshot.stance(&pod("a").build()), Stance::Unconcerned);
@@ -123,7 +124,7 @@ fn pods_without_accelerators_and_excluded_ones_are_not_checked() {
 
 #[test]
 fn a_node_described_in_the_request_is_judged_as_idle() {
-    let engine = engine(&[]);
+    let mut engine = engine(&[]);
     let snapshot = engine.snapshot();
     let template = node("template").has("nvidia.com/gpu", 8).build();
     let judgement = snapshot.judge(&pod("a").gpus(8).build());
@@ -164,7 +165,7 @@ proptest! {
             };
             engine.apply(change, NOW);
             let asked = pod("asked").gpus(2).build();
-            let (kept, fresh) = (engine.snapshot(), Engine { verdicts: Arc::default(), ..engine_copy(&engine) }.snapshot());
+            let (kept, fresh) = (engine.snapshot(), engine_copy(&engine).snapshot());
             for n in 0..4 {
                 let name = format!("n{n}");
                 let kept = kept.judge(&asked).of(Offered::Named(&name));
@@ -175,5 +176,26 @@ proptest! {
 }
 
 fn engine_copy(engine: &Engine) -> Engine {
-    Engine { cluster: engine.cluster.clone(), policy: Arc::clone(&engine.policy), verdicts: Arc::default() }
+    Engine {
+        cluster: engine.cluster.clone(),
+        policy: Arc::clone(&engine.policy),
+        verdicts: Arc::default(),
+        mix: MixKeeper::default(),
+    }
+}
+
+#[test]
+fn an_assumption_names_the_gpus_that_it_is_given() {
+    const MILLI: &str = "alibabacloud.com/gpu-milli";
+    let mut engine = Engine::new(Policy::default());
+    engine.apply(Change::NodeApplied(Box::new(node("n").has(MILLI, 2000).build())), 0);
+    let assume = |engine: &mut Engine, name, milli| {
+        let gpus = engine.assume(&pod(name).asks(MILLI, milli).build(), &"n".into(), UNTIL).unwrap();
+        gpus.map(gpu_share::format_indices)
+    };
+    assert_eq!(assume(&mut engine, "a", 600).as_deref(), Some("0"));
+    assert_eq!(assume(&mut engine, "b", 500).as_deref(), Some("1"));
+    assert_eq!(assume(&mut engine, "b", 500).as_deref(), Some("1"), "asked again, the same answer");
+    assert_eq!(assume(&mut engine, "c", 500).as_deref(), Some("1"));
+    assert!(engine.assume(&pod("d").asks(MILLI, 500).build(), &"n".into(), UNTIL).is_err());
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::snapshot::Snapshot;
-use crate::cluster::{NodeState, Slot};
+use crate::cluster::Slot;
 use crate::model::pod::Demand;
-use crate::placement::{self, Reason};
+use crate::placement::{self, Rank, Reason};
 
 /// Does a pod fit on a node, and how well?
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,20 +32,18 @@ pub struct Refusal {
 }
 
 impl Verdict {
-    /// Looks at one node.
-    pub fn of(demand: &Demand, state: &NodeState) -> Self {
-        match placement::check(demand, state) {
-            Ok(()) => Self::Fits(placement::rank(demand, state).packed()),
-            Err(reason) => Self::no(reason),
-        }
-    }
-
     pub(super) fn no(reason: Reason) -> Self {
-        Self::No(Arc::new(Refusal {
+        Self::No(Arc::new(Refusal::of(&reason)))
+    }
+}
+
+impl Refusal {
+    fn of(reason: &Reason) -> Self {
+        Self {
             text: reason.to_string().into(),
             label: reason.label(),
             preemption_can_help: reason.preemption_can_help(),
-        }))
+        }
     }
 }
 
@@ -80,10 +78,10 @@ impl VerdictCache {
         if let Some(remembered) = tables.by_demand.get_mut(demand) {
             remembered.last_asked = asked;
             // A reader may still hold a snapshot older than what another has brought up to date meanwhile.
-            if remembered.table.generation > snapshot.generation() {
+            if remembered.table.is_newer_than(snapshot) {
                 return Arc::new(VerdictTable::new(snapshot, demand));
             }
-            if remembered.table.generation < snapshot.generation() {
+            if !remembered.table.is_of(snapshot) {
                 Arc::make_mut(&mut remembered.table).bring_up_to(snapshot, demand);
             }
             return Arc::clone(&remembered.table);
@@ -100,64 +98,82 @@ impl VerdictCache {
 }
 
 /// The verdicts on all nodes for one demand, by slot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct VerdictTable {
     generation: u64,
+    mix_version: u64,
     outcomes: Vec<Outcome>,
     /// Few: nodes that refuse a pod mostly do it for one of a handful of reasons.
     refusals: Vec<Arc<Refusal>>,
 }
 
-/// A verdict in eight bytes: a rank, or the index of a refusal behind the top bit.
+/// What was found out about a node.
 #[derive(Debug, Clone, Copy)]
-struct Outcome(u64);
-
-const REFUSED: u64 = 1 << 63;
+enum Outcome {
+    /// The pod fits: the rank.
+    Fits(Rank),
+    /// It does not: the index of the refusal.
+    Refused(u32),
+}
 
 /// Refusals no longer in use pile up when nodes change; past this many the table is made anew.
 const MAX_REFUSALS: usize = 4096;
 
 impl VerdictTable {
     fn new(snapshot: &Snapshot, demand: &Demand) -> Self {
-        let mut table = Self { generation: 0, outcomes: vec![], refusals: vec![] };
+        let mut table = Self::default();
         table.bring_up_to(snapshot, demand);
         table
     }
 
-    fn bring_up_to(&mut self, snapshot: &Snapshot, demand: &Demand) {
-        if self.refusals.len() > MAX_REFUSALS {
-            *self = Self { generation: 0, outcomes: vec![], refusals: vec![] };
-        }
-        self.outcomes.resize(snapshot.slots().len(), Outcome(REFUSED));
-        let seen = self.generation;
-        for (at, _) in snapshot.stamps().iter().enumerate().filter(|(_, stamp)| **stamp > seen) {
-            if let Some(state) = &snapshot.slots()[at] {
-                self.outcomes[at] = self.outcome(demand, state);
-            }
-        }
-        self.generation = snapshot.generation();
+    fn is_newer_than(&self, snapshot: &Snapshot) -> bool {
+        self.generation > snapshot.generation() || self.mix_version > snapshot.mix_version()
     }
 
-    fn outcome(&mut self, demand: &Demand, state: &NodeState) -> Outcome {
-        match Verdict::of(demand, state) {
-            Verdict::Fits(rank) => Outcome(rank),
-            Verdict::No(refusal) => {
-                let known = self.refusals.iter().position(|known| **known == *refusal);
-                let at = known.unwrap_or_else(|| {
-                    self.refusals.push(refusal);
-                    self.refusals.len() - 1
-                });
-                Outcome(REFUSED | at as u64)
-            }
+    fn is_of(&self, snapshot: &Snapshot) -> bool {
+        self.generation == snapshot.generation() && self.mix_version == snapshot.mix_version()
+    }
+
+    /// Looks again at the nodes that have changed. When the mix has, what the others cost is asked again, too.
+    fn bring_up_to(&mut self, snapshot: &Snapshot, demand: &Demand) {
+        if self.refusals.len() > MAX_REFUSALS {
+            *self = Self::default();
         }
+        let slots = snapshot.slots();
+        self.outcomes.resize(slots.len(), Outcome::Refused(0));
+        let mix_changed = self.mix_version != snapshot.mix_version();
+        let mut costs = snapshot.scorer().costs();
+        for (at, stamp) in snapshot.stamps().iter().enumerate() {
+            let changed = *stamp > self.generation;
+            let (true, Some(state)) = (changed || mix_changed, &slots[at]) else { continue };
+            let slot = Slot::at(at);
+            self.outcomes[at] = match self.outcomes[at] {
+                Outcome::Refused(_) if !changed => continue,
+                Outcome::Fits(rank) if !changed => Outcome::Fits(Rank { cost: costs.of(demand, slot, state), ..rank }),
+                _ => match placement::check(demand, state) {
+                    Ok(()) => Outcome::Fits(placement::rank(demand, state, costs.of(demand, slot, state))),
+                    Err(reason) => self.refused(reason),
+                },
+            };
+        }
+        self.generation = snapshot.generation();
+        self.mix_version = snapshot.mix_version();
+    }
+
+    fn refused(&mut self, reason: Reason) -> Outcome {
+        let refusal = Refusal::of(&reason);
+        let known = self.refusals.iter().position(|known| **known == refusal);
+        let at = known.unwrap_or_else(|| {
+            self.refusals.push(Arc::new(refusal));
+            self.refusals.len() - 1
+        });
+        Outcome::Refused(at as u32)
     }
 
     pub(super) fn verdict(&self, slot: Slot) -> Verdict {
-        let Outcome(outcome) = self.outcomes[slot.index()];
-        if outcome & REFUSED == 0 {
-            Verdict::Fits(outcome)
-        } else {
-            Verdict::No(Arc::clone(&self.refusals[(outcome & !REFUSED) as usize]))
+        match self.outcomes[slot.index()] {
+            Outcome::Fits(rank) => Verdict::Fits(rank.packed()),
+            Outcome::Refused(at) => Verdict::No(Arc::clone(&self.refusals[at as usize])),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::gpu_share::{self, ShareRequest};
+
 /// What the name of an extended resource says, before any node is known.
 ///
 /// The same name can mean different things on different nodes: `nvidia.com/gpu` is a whole GPU, a time-sliced or MPS
@@ -21,6 +23,8 @@ pub enum AcceleratorKind {
     Gpu,
     /// `nvidia.com/mig-<profile>` (MIG strategy `mixed`), with the profile as NVIDIA writes it: `1g.5gb+me`.
     Mig(String),
+    /// `alibabacloud.com/gpu-milli`: thousandths of GPUs, see [`super::gpu_share`].
+    GpuShare,
     /// `aws.amazon.com/neuron` and its older name `aws.amazon.com/neurondevice`: a whole Trainium or Inferentia chip.
     NeuronDevice,
     /// `aws.amazon.com/neuroncore`: one core of a chip.
@@ -30,6 +34,9 @@ pub enum AcceleratorKind {
 impl AcceleratorResource {
     /// Reads a resource name; none for resources that are no accelerator known here.
     pub fn parse(name: &str) -> Option<Self> {
+        if name == gpu_share::RESOURCE {
+            return Some(Self { kind: AcceleratorKind::GpuShare, shared: true });
+        }
         if let Some(rest) = name.strip_prefix("nvidia.com/") {
             let (base, shared) = rest.strip_suffix(".shared").map_or((rest, false), |base| (base, true));
             let kind = match base {
@@ -97,6 +104,8 @@ pub enum Unit {
         /// How it is shared.
         sharing: Sharing,
     },
+    /// A thousandth of a GPU.
+    Thousandth,
     /// One core of a Neuron device.
     Core,
 }
@@ -105,7 +114,17 @@ impl Unit {
     /// Can several units work as one tensor-parallel set? MIG slices have no peer access over NVLink, and two replicas
     /// may be the same device.
     pub fn joins_sets(&self) -> bool {
-        matches!(self, Self::Device | Self::Core)
+        matches!(self, Self::Device | Self::Core | Self::Thousandth)
+    }
+
+    /// Over how many units that could work as one set is a request of so many spread? For whole devices and cores that
+    /// is the request itself, for thousandths the number of GPUs; 0 for what joins no sets.
+    pub fn set_size(&self, requested: i64) -> i64 {
+        match self {
+            Self::Device | Self::Core => requested,
+            Self::Thousandth => ShareRequest::of(requested).map_or(0, |request| request.gpus() as i64),
+            Self::Slice(_) | Self::Replica { .. } => 0,
+        }
     }
 }
 
@@ -116,6 +135,7 @@ impl fmt::Display for Unit {
             Self::Slice(profile) => write!(f, "MIG slices {profile}"),
             Self::Replica { slice: None, sharing } => write!(f, "{sharing} replicas of GPUs"),
             Self::Replica { slice: Some(profile), sharing } => write!(f, "{sharing} replicas of MIG slices {profile}"),
+            Self::Thousandth => f.write_str("thousandths of GPUs"),
             Self::Core => f.write_str("Neuron cores"),
         }
     }
@@ -140,6 +160,7 @@ mod tests {
         assert_eq!(parse("nvidia.com/mig-1g.24gb-me"), Some((AcceleratorKind::Mig("1g.24gb-me".into()), false)));
         assert_eq!(parse("aws.amazon.com/neuron"), Some((AcceleratorKind::NeuronDevice, false)));
         assert_eq!(parse("aws.amazon.com/neurondevice"), Some((AcceleratorKind::NeuronDevice, false)));
+        assert_eq!(parse("alibabacloud.com/gpu-milli"), Some((AcceleratorKind::GpuShare, true)));
         assert_eq!(parse("aws.amazon.com/neuroncore"), Some((AcceleratorKind::NeuronCore, false)));
         for name in ["cpu", "nvidia.com/other", "vpc.amazonaws.com/efa", "aws.amazon.com/neuronlink"] {
             assert_eq!(parse(name), None, "{name}");

@@ -141,6 +141,12 @@ impl Catalogue {
         self.spellings.get(&name.to_ascii_lowercase())
     }
 
+    /// A product as the driver itself spells it, `NVIDIA A100-SXM4-40GB` (DRA's `productName`): labels have dashes for
+    /// its blanks.
+    pub fn product_by_driver_name(&self, name: &str) -> Option<&Arc<Product>> {
+        self.product_by_name(&name.split_whitespace().collect::<Vec<_>>().join("-"))
+    }
+
     /// The product that a value of `nvidia.com/gpu.product` names, and the form in which it is offered.
     pub fn product(&self, label: &str) -> Option<ResolvedProduct> {
         let ProductLabel { product, form } = ProductLabel::parse(label);

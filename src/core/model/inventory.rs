@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::accelerator::{AcceleratorKind, AcceleratorResource, Sharing, Unit};
 use super::catalogue::{Catalogue, Machine};
 use super::fabric::Fabric;
+use super::gpu_share;
 use super::node::NodeParts;
 use super::place::Place;
 use super::product::{Product, ProductForm, ProductLabel};
@@ -107,6 +108,26 @@ impl Inventory {
     /// Are all devices of the node connected with each other by NVLink or NeuronLink, and healthy?
     pub fn is_link_complete(&self) -> bool {
         !self.is_degraded() && self.fabric.as_ref().is_some_and(|f| f.len() > 1 && f.is_nvlink_complete(f.all()))
+    }
+
+    /// How many thousandths of a device one unit of a pool of this node is. Where the labels do not say into how many
+    /// parts devices are cut, an eighth.
+    pub fn unit_milli(&self, pool: &Pool) -> i64 {
+        let whole = i64::from(gpu_share::WHOLE);
+        let slice = |profile: &str| {
+            let geometry = self.product.as_ref()?.mig()?;
+            let profile = geometry.profile(geometry.profile_like_name(profile)?);
+            Some(whole * i64::from(profile.size) / i64::from(geometry.memory_slices()))
+        };
+        match &pool.unit {
+            Unit::Device => whole,
+            Unit::Thousandth => 1,
+            Unit::Slice(profile) => slice(profile).unwrap_or(whole / 8),
+            Unit::Replica { .. } | Unit::Core => {
+                let devices = self.fabric.as_ref().map(|fabric| fabric.len() as i64);
+                devices.map_or(whole / 8, |devices| (whole * devices / pool.capacity.max(1)).max(1))
+            }
+        }
     }
 
     pub(super) fn of(parts: &NodeParts, place: &Place, catalogue: &Catalogue) -> (Self, Vec<InventoryProblem>) {
@@ -212,6 +233,7 @@ impl Reader<'_> {
         let (slice, replicated) = match &resource.kind {
             AcceleratorKind::NeuronDevice => return Unit::Device,
             AcceleratorKind::NeuronCore => return Unit::Core,
+            AcceleratorKind::GpuShare => return Unit::Thousandth,
             AcceleratorKind::Mig(profile) => {
                 let key = format!("nvidia.com/mig-{}.replicas", resource_suffix(profile));
                 (Some(profile.clone()), resource.shared || self.number(&key).is_some_and(|n| n > 1))
@@ -265,7 +287,11 @@ impl Reader<'_> {
 
     /// How many devices the node has.
     fn devices(&mut self, pools: &[Pool], machine: Option<&Machine>) -> Option<usize> {
-        let whole = pools.iter().find(|pool| pool.unit == Unit::Device).map(|pool| pool.capacity);
+        let whole = pools.iter().find_map(|pool| match pool.unit {
+            Unit::Device => Some(pool.capacity),
+            Unit::Thousandth => Some(pool.capacity / i64::from(gpu_share::WHOLE)),
+            _ => None,
+        });
         let count = self.number(COUNT).or(whole).and_then(|n| usize::try_from(n).ok());
         count.or(machine.map(|m| m.count)).filter(|n| *n > 0)
     }

@@ -3,6 +3,7 @@
 pub mod accelerator;
 pub mod catalogue;
 pub mod fabric;
+pub mod gpu_share;
 pub mod inventory;
 pub mod mig;
 pub mod node;
@@ -12,4 +13,6 @@ pub mod product;
 pub mod quantity;
 pub mod resources;
 pub mod selector;
+pub mod service;
+pub mod shape;
 pub mod taint;

@@ -42,12 +42,16 @@ const LAYER_GENERATIONS: &[&[&str]] = &[
         "topology.k8s.aws/network-node-layer-3",
         "topology.k8s.aws/network-node-layer-4",
     ],
+    // Topograph from 1.0 on counts from the node upwards, as deep as the network is; no network here is deeper.
     &[
+        "fabric.topograph.run/tier-5",
+        "fabric.topograph.run/tier-4",
         "fabric.topograph.run/tier-3",
         "fabric.topograph.run/tier-2",
         "fabric.topograph.run/tier-1",
         "fabric.topograph.run/tier-0",
     ],
+    // Topograph before.
     &["network.topology.nvidia.com/core", "network.topology.nvidia.com/spine", "network.topology.nvidia.com/leaf"],
     &[
         "cloud.google.com/gce-topology-block",
@@ -55,6 +59,17 @@ const LAYER_GENERATIONS: &[&[&str]] = &[
         "cloud.google.com/gce-topology-host",
     ],
 ];
+
+/// What the first releases of Topograph called a layer.
+const FORMER_NAMES: &[(&str, &str)] = &[
+    ("network.topology.nvidia.com/core", "network.topology.nvidia.com/datacenter"),
+    ("network.topology.nvidia.com/leaf", "network.topology.nvidia.com/block"),
+];
+
+/// Labels that name the NVLink domain, the surest first: NVIDIA's own (feature discovery), then Topograph's, of both
+/// generations. On AWS the last holds the capacity block, which is the UltraServer where there is one.
+const CLIQUE_KEYS: &[&str] =
+    &["nvidia.com/gpu.clique", "accelerator.topograph.run/domain", "network.topology.nvidia.com/accelerator"];
 
 const NODE_GROUP_KEYS: &[&str] = &[
     "eks.amazonaws.com/nodegroup",
@@ -67,7 +82,8 @@ impl Place {
     /// Reads the labels of a node.
     pub fn of(labels: &Labels) -> Self {
         let value = |key: &str| labels.get(key).filter(|v| !v.is_empty()).map(str::to_owned);
-        let layers = |keys: &[&str]| keys.iter().filter_map(|key| value(key)).collect::<Vec<_>>();
+        let former = |key: &str| FORMER_NAMES.iter().find(|(now, _)| *now == key).and_then(|(_, then)| value(then));
+        let layers = |keys: &[&str]| keys.iter().filter_map(|k| value(k).or_else(|| former(k))).collect::<Vec<_>>();
         Self {
             region: value("topology.kubernetes.io/region"),
             zone: value("topology.kubernetes.io/zone"),
@@ -76,7 +92,7 @@ impl Place {
                 .map(|keys| layers(keys))
                 .find(|l| !l.is_empty())
                 .unwrap_or_default(),
-            clique: value("nvidia.com/gpu.clique").or_else(|| value("accelerator.topograph.run/domain")),
+            clique: CLIQUE_KEYS.iter().find_map(|key| value(key)),
             instance_type: value("node.kubernetes.io/instance-type"),
             capacity_type: capacity_type(labels),
             node_group: NODE_GROUP_KEYS.iter().find_map(|key| value(key)),
@@ -136,6 +152,27 @@ mod tests {
             &[("fabric.topograph.run/tier-0", "leaf"), ("fabric.topograph.run/tier-1", "spine")].into_iter().collect(),
         );
         assert_eq!(place.network_layers, ["spine", "leaf"]);
+    }
+
+    #[test]
+    fn older_topographs_have_other_names() {
+        let prefix = "network.topology.nvidia.com/";
+        let place = |keys: [&str; 4]| {
+            let labels = keys.map(|key| (format!("{prefix}{key}"), format!("the {key}")));
+            Place::of(&labels.into_iter().collect())
+        };
+        let second = place(["accelerator", "leaf", "spine", "core"]);
+        assert_eq!(second.network_layers, ["the core", "the spine", "the leaf"]);
+        assert_eq!(second.clique.as_deref(), Some("the accelerator"));
+        let first = place(["accelerator", "block", "spine", "datacenter"]);
+        assert_eq!(first.network_layers, ["the datacenter", "the spine", "the block"]);
+    }
+
+    #[test]
+    fn the_label_of_nvidia_itself_names_the_clique() {
+        let labels = [("accelerator.topograph.run/domain", "nvl-7"), ("nvidia.com/gpu.clique", "9f2b.1")];
+        assert_eq!(Place::of(&labels.into_iter().collect()).clique.as_deref(), Some("9f2b.1"));
+        assert_eq!(Place::of(&labels.into_iter().take(1).collect()).clique.as_deref(), Some("nvl-7"));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::accelerator::AcceleratorResource;
+use super::fabric::DeviceSet;
+use super::gpu_share::{self, ShareRequest};
 use super::node::NodeName;
 use super::resources::{ResourceName, Resources};
 use super::selector::{Labels, NodeAffinity};
@@ -78,6 +80,11 @@ impl Demand {
             .filter_map(|(name, count)| Some((name, AcceleratorResource::parse(name.as_str())?, count)))
     }
 
+    /// What it wants of shareable GPUs.
+    pub fn gpu_share(&self) -> Option<ShareRequest> {
+        ShareRequest::of(self.requests.get(gpu_share::RESOURCE))
+    }
+
     /// Does the pod tolerate this taint?
     pub fn tolerates(&self, taint: &Taint) -> bool {
         self.tolerations.iter().any(|toleration| toleration.tolerates(taint))
@@ -104,6 +111,8 @@ pub struct Pod {
     pub stage: Stage,
     /// What it asks for.
     pub demand: Arc<Demand>,
+    /// Which shareable GPUs it was given, once that is known.
+    pub gpus: Option<DeviceSet>,
 }
 
 /// The requests of one container, and when it runs.

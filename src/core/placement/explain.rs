@@ -17,16 +17,10 @@ pub enum Criterion {
     Linked,
     /// Both are linked, but the other has devices that failed.
     Healthy,
-    /// A node whose devices are all linked stays whole.
-    KeepsSet,
-    /// The device has less memory.
-    SmallerDevice,
-    /// Part of the node is in use already.
-    PartUsed,
-    /// Fewer units are left over.
+    /// Less of what is free becomes useless to the pods to come, or dearer devices stay free.
+    LeastCost,
+    /// Less is left over.
     FewestLeft,
-    /// Less CPU is left over.
-    LeastCpuLeft,
     /// The places are equally good: the first by name.
     Name,
 }
@@ -38,11 +32,8 @@ pub fn deciding(best: &Rank, other: &Rank) -> Criterion {
         (best.unmet_preference != other.unmet_preference, Criterion::Preference),
         (best.form != other.form, Criterion::Form),
         (best.link != other.link, if other.link == 1 { Criterion::Healthy } else { Criterion::Linked }),
-        (best.breaks_set != other.breaks_set, Criterion::KeepsSet),
-        (best.device_gib != other.device_gib, Criterion::SmallerDevice),
-        (best.opens != other.opens, Criterion::PartUsed),
+        (best.cost != other.cost, Criterion::LeastCost),
         (best.left != other.left, Criterion::FewestLeft),
-        (best.cpu_left != other.cpu_left, Criterion::LeastCpuLeft),
     ];
     differs.into_iter().find(|(differs, _)| *differs).map_or(Criterion::Name, |(_, criterion)| criterion)
 }
@@ -55,11 +46,8 @@ impl fmt::Display for Criterion {
             Self::Form => "whole devices before slices and replicas",
             Self::Linked => "its devices are linked",
             Self::Healthy => "none of its devices failed",
-            Self::KeepsSet => "keeps linked nodes whole",
-            Self::SmallerDevice => "smaller device will do",
-            Self::PartUsed => "part-used before idle",
+            Self::LeastCost => "keeps most usable for others",
             Self::FewestLeft => "fewest left over",
-            Self::LeastCpuLeft => "least CPU left over",
             Self::Name => "first by name",
         })
     }
@@ -79,18 +67,15 @@ mod tests {
             (Rank { form: 1, ..best }, Criterion::Form),
             (Rank { link: 2, ..best }, Criterion::Linked),
             (Rank { link: 1, ..best }, Criterion::Healthy),
-            (Rank { breaks_set: 1, ..best }, Criterion::KeepsSet),
-            (Rank { device_gib: 1, ..best }, Criterion::SmallerDevice),
-            (Rank { opens: 1, ..best }, Criterion::PartUsed),
+            (Rank { cost: 1, ..best }, Criterion::LeastCost),
             (Rank { left: 1, ..best }, Criterion::FewestLeft),
-            (Rank { cpu_left: 1, ..best }, Criterion::LeastCpuLeft),
         ];
         for (other, criterion) in differences {
             assert!(best.packed() < other.packed());
             assert_eq!(deciding(&best, &other), criterion);
         }
-        let (best, other) = (Rank { left: 9, ..best }, Rank { opens: 1, cpu_left: 1, ..best });
-        assert_eq!(deciding(&best, &other), Criterion::PartUsed, "what comes later does not count");
+        let (best, other) = (Rank { left: 9, ..best }, Rank { cost: 1, ..best });
+        assert_eq!(deciding(&best, &other), Criterion::LeastCost, "what comes later does not count");
     }
 
     #[test]

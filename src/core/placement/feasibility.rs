@@ -3,6 +3,7 @@
 use super::reason::Reason;
 use crate::cluster::NodeState;
 use crate::model::accelerator::{AcceleratorResource, Sharing, Unit};
+use crate::model::gpu_share::{self, ShareRequest};
 use crate::model::inventory::{Pool, chooses_form};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
@@ -13,13 +14,17 @@ use crate::model::taint::{Effect, Taint};
 pub fn check(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
     let node = state.node().ok_or(Reason::UnknownNode)?;
     check_admission(demand, node)?;
-    check_size(demand, node)?;
+    let free = check_free(demand, state);
+    if free.is_err() {
+        // What is free now would be free on an empty node, too: asked only for the better reason.
+        check_size(demand, node)?;
+    }
     check_sets(demand, node)?;
-    check_free(demand, state, node)
+    free
 }
 
 /// Is the pod allowed on the node at all?
-fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason> {
+pub(super) fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason> {
     let parts = &node.parts;
     if parts.cordoned && !demand.tolerates(&Taint::of_cordon()) {
         return Err(Reason::Cordoned);
@@ -74,17 +79,32 @@ fn is_chosen_form(demand: &Demand, pool: &Pool) -> bool {
 }
 
 /// Is enough of everything free?
-fn check_free(demand: &Demand, state: &NodeState, node: &Node) -> Result<(), Reason> {
+fn check_free(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
     for (resource, requested) in demand.requests.iter().filter(|(_, requested)| *requested > 0) {
-        let free = match node.inventory.pool(resource.as_str()) {
-            Some(pool) => state.free_units(pool),
-            None => node.parts.allocatable.get(resource.as_str()) - state.used().get(resource.as_str()),
-        };
+        let free = state.free(resource);
         if requested > free {
             return Err(Reason::Insufficient { resource: resource.clone(), requested, free: free.max(0) });
         }
     }
-    Ok(())
+    check_share(demand, state)
+}
+
+/// Is there room on single GPUs, where shares of them are asked for?
+fn check_share(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
+    let requested = demand.requests.get(gpu_share::RESOURCE);
+    if requested <= 0 {
+        return Ok(());
+    }
+    let resource = || gpu_share::RESOURCE.into();
+    let Some(request) = ShareRequest::of(requested) else {
+        return Err(Reason::UnevenShare { resource: resource(), requested });
+    };
+    let gpus = state.shared_gpus();
+    if gpus.fits(request) {
+        return Ok(());
+    }
+    let largest = gpus.free().iter().copied().max().unwrap_or(0);
+    Err(Reason::Scattered { resource: resource(), requested, largest: largest.max(0).into() })
 }
 
 #[cfg(test)]

@@ -102,3 +102,27 @@ fn absurd_requests_do_not_wrap() {
     assert!(check(&demand(i64::MAX), &state).is_err());
     assert_eq!(check(&demand(i64::MIN), &state), Ok(()));
 }
+
+#[test]
+fn shares_must_fit_on_single_gpus() {
+    const MILLI: &str = "alibabacloud.com/gpu-milli";
+    let mut cluster = crate::cluster::Cluster::default();
+    cluster.set_node(node("n").has(MILLI, 2000).build());
+    for (name, milli) in [("a", 600), ("b", 700)] {
+        cluster.set_pod(pod(name).asks(MILLI, milli).on("n").build());
+    }
+    let verdict = |milli| {
+        check(&pod("p").asks(MILLI, milli).demand(), cluster.node("n").unwrap())
+            .map_or_else(|reason| reason.to_string(), |()| "fits".into())
+    };
+    assert_eq!(verdict(400), "fits");
+    assert_eq!(
+        verdict(500),
+        "needs 500 alibabacloud.com/gpu-milli, what is free is scattered over GPUs",
+        "400 and 300 are free"
+    );
+    assert_eq!(verdict(1000), "needs 1000 alibabacloud.com/gpu-milli, too few are free");
+    assert_eq!(verdict(0), "fits", "nothing asked for");
+    let uneven = check(&pod("p").asks(MILLI, 1500).demand(), &NodeState::idle(node("m").has(MILLI, 8000).build()));
+    assert!(matches!(uneven, Err(Reason::UnevenShare { requested: 1500, .. })), "{uneven:?}");
+}

@@ -8,6 +8,7 @@ use crate::model::accelerator::{AcceleratorResource, Unit};
 use crate::model::inventory::{Inventory, chooses_form};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
+use crate::model::resources::ResourceName;
 use crate::model::taint::{Effect, Taint, TaintPurpose};
 
 /// How good a place is, criterion by criterion in the order of the fields; smaller is better.
@@ -23,60 +24,50 @@ pub struct Rank {
     /// For several devices: 0 connected by NVLink or NeuronLink on a healthy node, 1 on one with failed devices, 2 not
     /// connected.
     pub link: u8,
-    /// 1 for opening an idle node all of whose devices are linked, and which could serve a larger set.
-    pub breaks_set: u8,
-    /// Memory of one device in GiB: the smaller device will do.
-    pub device_gib: u16,
-    /// 1 for opening an idle node.
-    pub opens: u8,
-    /// Units of the requested accelerators left afterwards.
+    /// What the place costs the pods to come, see [`Costs::of`](super::fragmentation::Costs::of).
+    pub cost: i32,
+    /// What is left over of the accelerators asked for, in hundredths of devices: fewer is better packed.
     pub left: u16,
-    /// Free CPU left afterwards, in sixty-fourths of the node.
-    pub cpu_left: u8,
 }
 
 /// Widths of the fields in the packed form, in their order.
-const WIDTHS: [u32; 9] = [2, 10, 2, 2, 1, 10, 1, 16, 7];
+const WIDTHS: [u32; 6] = [2, 10, 2, 2, 28, 14];
+
+/// Costs are packed as their distance from the least that there can be.
+const LEAST_COST: i64 = -(1 << 26);
 
 impl Rank {
-    /// The same order as an integer, below 2^51.
+    /// The same order as an integer, below 2^58.
     pub fn packed(self) -> u64 {
-        let fields: [u64; 9] = [
+        let fields: [u64; 6] = [
             self.unwelcome.into(),
             self.unmet_preference.into(),
             self.form.into(),
             self.link.into(),
-            self.breaks_set.into(),
-            self.device_gib.into(),
-            self.opens.into(),
+            (i64::from(self.cost) - LEAST_COST).max(0) as u64,
             self.left.into(),
-            self.cpu_left.into(),
         ];
         fields.iter().zip(WIDTHS).fold(0, |packed, (field, width)| packed << width | (*field).min((1 << width) - 1))
     }
 }
 
-/// Ranks a place that is known to be feasible.
-pub fn rank(demand: &Demand, state: &NodeState) -> Rank {
+/// Ranks a place that is known to be feasible; `cost` is what it costs the pods to come.
+pub fn rank(demand: &Demand, state: &NodeState, cost: i32) -> Rank {
     let Some(node) = state.node() else { return Rank::default() };
     let inventory = &node.inventory;
-    let requested: i64 = demand.accelerators().map(|(_, _, count)| count).sum();
     let general = Rank {
         unwelcome: unwelcome(demand, node),
         unmet_preference: unmet_preference(demand, node),
         ..Rank::default()
     };
-    if requested == 0 {
+    if !demand.wants_accelerators() {
         return Rank { form: u8::from(inventory.has_accelerators()), ..general };
     }
     Rank {
         form: form(demand, inventory),
-        link: link(demand, inventory),
-        breaks_set: u8::from(breaks_set(state, inventory, requested)),
-        device_gib: u16::try_from(inventory.device_memory_mib / 1024).unwrap_or(u16::MAX),
-        opens: u8::from(!state.accelerators_in_use()),
-        left: u16::try_from(left(demand, state, inventory)).unwrap_or(u16::MAX),
-        cpu_left: cpu_left(demand, state, node),
+        link: link(demand, state, inventory),
+        cost,
+        left: left(demand, state, inventory),
         ..general
     }
 }
@@ -109,12 +100,16 @@ fn form(demand: &Demand, inventory: &Inventory) -> u8 {
     demand.accelerators().map(|(name, resource, _)| of((name.as_str(), resource))).max().unwrap_or(0)
 }
 
-fn link(demand: &Demand, inventory: &Inventory) -> u8 {
+fn link(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u8 {
     // Slices and replicas see no peers: to them it is all the same.
-    let joins_sets = |name: &str| inventory.pool(name).is_some_and(|pool| pool.unit.joins_sets());
-    let devices: i64 = demand.accelerators().filter(|(name, _, _)| joins_sets(name.as_str())).map(|(_, _, n)| n).sum();
+    let set_size =
+        |(name, _, count): (&ResourceName, _, i64)| Some(inventory.pool(name.as_str())?.unit.set_size(count));
+    let devices: i64 = demand.accelerators().filter_map(set_size).sum();
     let Some(count) = usize::try_from(devices).ok().filter(|n| *n > 1) else { return 0 };
-    let connected = inventory.fabric.as_ref().is_some_and(|fabric| count <= fabric.largest_linked(fabric.all()));
+    let connected = inventory.fabric.as_ref().is_some_and(|fabric| match state.choose_gpus(demand) {
+        Some(gpus) => fabric.largest_linked(gpus) >= count,
+        None => fabric.largest_linked(fabric.all()) >= count,
+    });
     match (connected, inventory.is_degraded()) {
         (true, false) => 0,
         (true, true) => 1,
@@ -122,24 +117,13 @@ fn link(demand: &Demand, inventory: &Inventory) -> u8 {
     }
 }
 
-fn breaks_set(state: &NodeState, inventory: &Inventory, requested: i64) -> bool {
-    let devices = inventory.fabric.as_ref().map_or(0, |fabric| fabric.len() as i64);
-    let has_sets = inventory.pools.iter().any(|pool| pool.unit.joins_sets());
-    has_sets && !state.accelerators_in_use() && inventory.is_link_complete() && requested < devices
-}
-
-fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> i64 {
-    demand
-        .accelerators()
-        .filter_map(|(name, _, count)| Some(state.free_units(inventory.pool(name.as_str())?) - count))
-        .fold(0, i64::saturating_add)
-        .max(0)
-}
-
-fn cpu_left(demand: &Demand, state: &NodeState, node: &Node) -> u8 {
-    let total = node.parts.allocatable.get("cpu");
-    let free = total - state.used().get("cpu") - demand.requests.get("cpu");
-    if total <= 0 { 0 } else { u8::try_from(free.max(0).saturating_mul(64) / total).unwrap_or(64) }
+fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u16 {
+    let left = |(name, _, count): (&ResourceName, _, i64)| {
+        let pool = inventory.pool(name.as_str())?;
+        Some(state.free_units(pool).saturating_sub(count).saturating_mul(inventory.unit_milli(pool)) / 10)
+    };
+    let hundredths = demand.accelerators().filter_map(left).fold(0, i64::saturating_add);
+    u16::try_from(hundredths.max(0)).unwrap_or(u16::MAX)
 }
 
 /// Turns packed ranks into the extender's levels, 0 to 10: the best place stands alone at 10 (of equals the first by

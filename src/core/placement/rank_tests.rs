@@ -3,110 +3,81 @@ use crate::model::selector::{NodeAffinity, Preference, Requirement, Term};
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
 use proptest::prelude::*;
 
-fn idle(node: NodeBuilder) -> NodeState {
-    NodeState::idle(node.build())
+fn ranked(pod: PodBuilder, node: NodeBuilder) -> Rank {
+    rank(&pod.demand(), &NodeState::idle(node.build()), 0)
 }
 
-/// The names of the nodes, best first.
-fn order(pod: PodBuilder, nodes: &[NodeState]) -> Vec<String> {
-    let demand = pod.demand();
-    let mut ranked: Vec<(u64, String)> =
-        nodes.iter().map(|state| (rank(&demand, state).packed(), state.name().to_string())).collect();
-    ranked.sort();
-    ranked.into_iter().map(|(_, name)| name).collect()
+fn p4d() -> NodeBuilder {
+    node("p4d").product("NVIDIA-A100-SXM4-40GB").instance("p4d.24xlarge").has("nvidia.com/gpu", 8)
 }
 
-fn p4d(name: &str) -> NodeBuilder {
-    node(name).product("NVIDIA-A100-SXM4-40GB").instance("p4d.24xlarge").has("nvidia.com/gpu", 8)
+fn l40s() -> NodeBuilder {
+    node("l40s").product("NVIDIA-L40S").instance("g6e.48xlarge").has("nvidia.com/gpu", 8)
 }
 
-fn l40s(name: &str) -> NodeBuilder {
-    node(name).product("NVIDIA-L40S").instance("g6e.48xlarge").has("nvidia.com/gpu", 8)
+#[test]
+fn several_gpus_want_links_between_them() {
+    let link = |gpus, node| ranked(pod("p").gpus(gpus), node).link;
+    assert_eq!([link(8, p4d()), link(8, l40s()), link(1, l40s())], [0, 2, 0]);
+    assert_eq!(link(4, p4d().has_working("nvidia.com/gpu", 8, 7)), 1, "linked, but one has failed");
+    let slices = node("n").product("NVIDIA-A100-SXM4-40GB").has("nvidia.com/mig-1g.5gb", 7);
+    assert_eq!(ranked(pod("p").asks("nvidia.com/mig-1g.5gb", 3), slices).link, 0, "slices see no peers anyway");
 }
 
-/// The node with some of its GPUs in use.
-fn used(node: NodeBuilder, gpus: i64) -> NodeState {
+#[test]
+fn of_shareable_gpus_those_count_that_the_pod_would_get() {
+    const MILLI: &str = "alibabacloud.com/gpu-milli";
     let mut cluster = crate::cluster::Cluster::default();
-    let node = node.build();
-    let name = node.name().as_str().to_owned();
-    cluster.set_node(node);
-    cluster.set_pod(pod("other").gpus(gpus).on(&name).build());
-    NodeState::clone(cluster.node(&name).unwrap())
+    // A cube mesh: 1 and 4 have no link with each other.
+    cluster.set_node(node("n").instance("p3.16xlarge").has(MILLI, 8000).build());
+    for (name, gpu) in [("a", 0), ("b", 2), ("c", 3), ("d", 5), ("e", 6), ("f", 7)] {
+        let gpus = Some(crate::model::fabric::DeviceSet::EMPTY.with(gpu));
+        cluster.set_pod(crate::model::pod::Pod { gpus, ..pod(name).asks(MILLI, 1000).on("n").build() });
+    }
+    let demand = pod("p").asks(MILLI, 2000).demand();
+    assert_eq!(rank(&demand, cluster.node("n").unwrap(), 0).link, 2);
+    cluster.remove_pod(&"uid-a".into());
+    assert_eq!(rank(&demand, cluster.node("n").unwrap(), 0).link, 0);
 }
 
 #[test]
-fn several_gpus_go_where_nvlink_is() {
-    assert_eq!(order(pod("p").gpus(8), &[idle(l40s("a-pcie")), idle(p4d("b-nvlink"))]), ["b-nvlink", "a-pcie"]);
-    let ailing = p4d("a-ailing").has_working("nvidia.com/gpu", 8, 7);
-    assert_eq!(order(pod("p").gpus(4), &[idle(ailing), idle(p4d("b-whole"))]), ["b-whole", "a-ailing"]);
-}
-
-#[test]
-fn one_gpu_stays_away_from_nvlink() {
-    assert_eq!(order(pod("p").gpus(1), &[idle(p4d("a-nvlink")), idle(l40s("b-pcie"))]), ["b-pcie", "a-nvlink"]);
-    assert_eq!(order(pod("p").gpus(1), &[used(p4d("a-nvlink"), 1), idle(l40s("b-pcie"))]), ["a-nvlink", "b-pcie"]);
-}
-
-#[test]
-fn the_smaller_device_will_do() {
-    let l4 = node("b-l4").product("NVIDIA-L4").has("nvidia.com/gpu", 8);
-    assert_eq!(order(pod("p").gpus(1), &[idle(l40s("a-l40s")), idle(l4)]), ["b-l4", "a-l40s"]);
-}
-
-#[test]
-fn part_used_before_idle_and_fullest_first() {
-    let nodes = [idle(p4d("a-idle")), used(p4d("b-used"), 3), used(p4d("c-fuller"), 6)];
-    assert_eq!(order(pod("p").gpus(2), &nodes), ["c-fuller", "b-used", "a-idle"]);
-}
-
-#[test]
-fn slices_go_where_fewest_are_left() {
-    let mig = |name: &str, count| {
-        node(name).product("NVIDIA-A100-SXM4-40GB").has("nvidia.com/mig-3g.20gb", count).has("nvidia.com/mig-1g.5gb", 7)
-    };
-    let nodes = [idle(mig("a-many", 8)), idle(mig("b-few", 2))];
-    assert_eq!(order(pod("p").asks("nvidia.com/mig-3g.20gb", 1), &nodes), ["b-few", "a-many"]);
-}
-
-#[test]
-fn slices_care_neither_for_nvlink_nor_for_sets() {
-    let mig = |node: NodeBuilder, count| node.has("nvidia.com/mig-1g.5gb", count);
-    let linked = || node("a-linked").product("NVIDIA-A100-SXM4-40GB").instance("p4d.24xlarge");
-    let alone = || node("b-alone").product("NVIDIA-A100-SXM4-40GB");
-    let nodes = [idle(mig(linked(), 56)), idle(mig(alone(), 7))];
-    assert_eq!(order(pod("p").asks("nvidia.com/mig-1g.5gb", 3), &nodes), ["b-alone", "a-linked"]);
-    let nodes = [idle(mig(linked(), 5)), idle(mig(alone(), 7))];
-    assert_eq!(order(pod("p").asks("nvidia.com/mig-1g.5gb", 1), &nodes), ["a-linked", "b-alone"]);
+fn what_is_left_is_counted_in_devices() {
+    assert_eq!(ranked(pod("p").gpus(2), p4d()).left, 600);
+    let slices = node("n").product("NVIDIA-A100-SXM4-40GB").has("nvidia.com/mig-3g.20gb", 4);
+    assert_eq!(ranked(pod("p").asks("nvidia.com/mig-3g.20gb", 1), slices).left, 150);
 }
 
 #[test]
 fn a_plain_gpu_request_prefers_whole_gpus() {
-    let shared = node("a-shared").product("NVIDIA-L40S-SHARED").has("nvidia.com/gpu", 8);
-    let sliced = node("b-sliced").product("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb").has("nvidia.com/gpu", 7);
-    let nodes = [idle(shared), idle(sliced), idle(l40s("c-whole"))];
-    assert_eq!(order(pod("p").gpus(1), &nodes), ["c-whole", "b-sliced", "a-shared"]);
+    let form = |node| ranked(pod("p").gpus(1), node).form;
+    let shared = node("n").product("NVIDIA-L40S-SHARED").has("nvidia.com/gpu", 8);
+    let sliced = node("n").product("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb").has("nvidia.com/gpu", 7);
+    assert_eq!([form(l40s()), form(sliced), form(shared)], [0, 1, 2]);
 }
 
 #[test]
 fn pods_without_accelerators_keep_off_gpu_nodes() {
-    assert_eq!(order(pod("p"), &[idle(p4d("a-gpu")), idle(node("b-cpu"))]), ["b-cpu", "a-gpu"]);
+    assert!(ranked(pod("p"), node("n")) < ranked(pod("p"), p4d()));
 }
 
 #[test]
-fn the_pods_own_preference_comes_before_packing() {
+fn the_pods_own_preference_comes_before_cost() {
     let term = Term { labels: vec![Requirement::equals("zone", "b")], name: vec![] };
     let affinity = NodeAffinity { preferred: vec![Preference { weight: 1, term }], ..NodeAffinity::default() };
-    let nodes = [used(p4d("a-packed").label("zone", "a"), 7), idle(p4d("b-wished").label("zone", "b"))];
-    assert_eq!(order(pod("p").gpus(1).affinity(affinity), &nodes), ["b-wished", "a-packed"]);
+    let demand = pod("p").gpus(1).affinity(affinity).demand();
+    let in_zone = |zone, cost| rank(&demand, &NodeState::idle(p4d().label("zone", zone).build()), cost);
+    assert!(in_zone("b", 9_000) < in_zone("a", 0));
 }
 
 #[test]
 fn nodes_on_their_way_out_come_last() {
-    let leaving = idle(p4d("a-leaving").taint("DeletionCandidateOfClusterAutoscaler", Effect::PreferNoSchedule));
-    let spot = idle(p4d("b-spot").taint("spot", Effect::PreferNoSchedule));
-    let nodes = [leaving, spot, idle(p4d("c-plain"))];
-    assert_eq!(order(pod("p").gpus(1), &nodes), ["c-plain", "b-spot", "a-leaving"]);
-    assert_eq!(order(pod("p").gpus(1).tolerates(None), &nodes), ["b-spot", "c-plain", "a-leaving"]);
+    let leaving = || p4d().taint("DeletionCandidateOfClusterAutoscaler", Effect::PreferNoSchedule);
+    let spot = || p4d().taint("spot", Effect::PreferNoSchedule);
+    let unwelcome = |pod: PodBuilder, node| ranked(pod, node).unwelcome;
+    let plain = || pod("p").gpus(1);
+    assert_eq!([unwelcome(plain(), p4d()), unwelcome(plain(), spot()), unwelcome(plain(), leaving())], [0, 1, 2]);
+    let tolerant = || pod("p").gpus(1).tolerates(None);
+    assert_eq!([unwelcome(tolerant(), spot()), unwelcome(tolerant(), leaving())], [0, 2]);
 }
 
 #[test]
@@ -126,7 +97,7 @@ proptest! {
     #[test]
     fn packing_keeps_the_order(a in any_rank(), b in any_rank()) {
         prop_assert_eq!(a.cmp(&b), a.packed().cmp(&b.packed()));
-        prop_assert!(a.packed() < 1 << 51);
+        prop_assert!(a.packed() < 1 << 58);
     }
 
     #[test]
@@ -145,17 +116,14 @@ proptest! {
 
 /// Ranks whose fields are within the ranges that [`rank`] gives them.
 fn any_rank() -> impl Strategy<Value = Rank> {
-    (0..3u8, 0..1001u16, 0..3u8, 0..3u8, 0..2u8, 0..1024u16, 0..2u8, any::<u16>(), 0..65u8).prop_map(
-        |(unwelcome, unmet_preference, form, link, breaks_set, device_gib, opens, left, cpu_left)| Rank {
+    (0..3u8, 0..1001u16, 0..3u8, 0..3u8, -1_000_000..1_000_000i32, 0..(1u16 << 14)).prop_map(
+        |(unwelcome, unmet_preference, form, link, cost, left)| Rank {
             unwelcome,
             unmet_preference,
             form,
             link,
-            breaks_set,
-            device_gib,
-            opens,
+            cost,
             left,
-            cpu_left,
         },
     )
 }

@@ -48,6 +48,22 @@ pub enum Reason {
         /// How much is free.
         free: i64,
     },
+    /// Enough is free in all, but not on the GPUs one by one.
+    Scattered {
+        /// What is asked for.
+        resource: ResourceName,
+        /// How many thousandths.
+        requested: i64,
+        /// The thousandths that are free on the emptiest GPU.
+        largest: i64,
+    },
+    /// An amount of thousandths that is neither part of one GPU nor whole GPUs.
+    UnevenShare {
+        /// What is asked for.
+        resource: ResourceName,
+        /// How many thousandths.
+        requested: i64,
+    },
     /// Several units are asked for, but what the node has under this name cannot work as one set.
     NotASet {
         /// What is asked for.
@@ -62,7 +78,7 @@ pub enum Reason {
 impl Reason {
     /// Could the pod fit here if lower-priority pods went? If not, kube-scheduler need not try preemption.
     pub fn preemption_can_help(&self) -> bool {
-        matches!(self, Self::Insufficient { .. })
+        matches!(self, Self::Insufficient { .. } | Self::Scattered { .. })
     }
 
     /// A short name for metrics.
@@ -75,6 +91,8 @@ impl Reason {
             Self::Absent { .. } => "absent",
             Self::TooLarge { .. } => "too_large",
             Self::Insufficient { .. } => "insufficient",
+            Self::Scattered { .. } => "scattered",
+            Self::UnevenShare { .. } => "uneven_share",
             Self::NotASet { .. } => "not_a_set",
         }
     }
@@ -100,6 +118,15 @@ impl fmt::Display for Reason {
             }
             Self::Insufficient { resource, requested, .. } => {
                 write!(f, "needs {} {resource}, too few are free", Amount(resource, *requested))
+            }
+            Self::Scattered { resource, requested, .. } => {
+                write!(f, "needs {requested} {resource}, what is free is scattered over GPUs")
+            }
+            Self::UnevenShare { resource, requested } => {
+                write!(
+                    f,
+                    "asks for {requested} {resource}: ask for less than 1000 (part of one GPU) or whole thousands"
+                )
             }
             Self::NotASet { resource, requested, unit } => {
                 write!(f, "needs {requested} {resource} as one set, node offers {unit}")

@@ -43,6 +43,25 @@ machines:
 }
 
 #[test]
+fn a_machine_is_wired_as_its_matrix_says() {
+    let matrix = include_str!("../testdata/topo_bridge_pairs_6gpu_pair_crosses_numa.txt");
+    let indented: String = matrix.lines().map(|line| format!("        {line}\n")).collect();
+    let file = |more: &str| {
+        format!(
+            "fabrics:\n  bridged:\n    topoMatrix:\n      text: |\n{indented}{more}\
+             machines: {{acme.bridged: {{accelerator: A100-PCIE-40GB, count: 6, fabric: bridged}}}}\n"
+        )
+    };
+    let pair = |more: &str| {
+        let extended = Catalogue::builtin().extended_with(&file(more)).unwrap_or_else(|error| panic!("{error}"));
+        let fabric = Arc::clone(&extended.machine_by_instance_type("acme.bridged").expect("a machine").fabric);
+        fabric.best_subset(fabric.all(), 2).map(|(set, bandwidth)| (set.to_string(), bandwidth.0))
+    };
+    assert_eq!(pair(""), Some(("{1,2}".into(), 600)));
+    assert_eq!(pair("      gbpsPerLink: 100\n"), Some(("{1,2}".into(), 1200)));
+}
+
+#[test]
 fn files_of_the_wrong_form_are_refused_with_their_place() {
     let place = |yaml: &str| match Catalogue::parse(yaml) {
         Err(CatalogueError::Form(YamlError { line, column, message })) => (line, column, message),
@@ -135,6 +154,14 @@ fn entries_that_contradict_are_refused_by_name() {
         (
             "fabrics: {F: {nvlink: {slots: {devices: 2}, gbpsPerLink: 50, pairs: [[0, 2, 1]]}}}".into(),
             "fabrics F: link 0-2: must connect two different devices of the machine",
+        ),
+        (
+            "fabrics: {F: {topoMatrix: {text: 'nvidia-smi: command not found'}}}".into(),
+            "fabrics F: no header with GPU columns found: is this the output of `nvidia-smi topo -m`?",
+        ),
+        (
+            "fabrics: {F: {topoMatrix: {text: X, gbpsPerLink: 0}}}".into(),
+            "fabrics F: 0 GB/s: a link must carry 1 to 100000 GB/s",
         ),
         (machine("accelerator: T5, count: 1"), "machines M: product \"T5\" is not in the catalogue"),
         (machine("accelerator: T4, count: 17"), "machines M: count 17 must be 1 to 16"),

@@ -53,7 +53,9 @@ pub(super) fn catalogue(file: table::File) -> Result<Catalogue, CatalogueError> 
     let mut fabrics = BTreeMap::new();
     for (name, spec) in &file.fabrics {
         let entry = Entry { section: "fabrics", name };
-        fabrics.insert(name.clone(), Arc::new(fabric(spec).map_err(|error| entry.error(error))?));
+        let fabric = fabric(spec).map_err(|error| entry.error(error))?;
+        fabric.prepare();
+        fabrics.insert(name.clone(), Arc::new(fabric));
     }
     let mut machines = BTreeMap::new();
     for (name, spec) in &file.machines {
@@ -191,6 +193,11 @@ fn fabric(spec: &table::Fabric) -> Result<Fabric, FabricError> {
         }
         table::Fabric::Torus { rows, columns, gbps } => Fabric::torus(rows, columns, Bandwidth(gbps)),
         table::Fabric::Ring { slots: at, gbps } => Fabric::ring(slots(at)?, Bandwidth(gbps)),
+        table::Fabric::TopoMatrix { ref text, gbps_per_link: None } => Ok(Fabric::from_topo_matrix(text)?),
+        table::Fabric::TopoMatrix { gbps_per_link: Some(gbps @ 0), .. } => Err(FabricError::Bandwidth(gbps)),
+        table::Fabric::TopoMatrix { ref text, gbps_per_link: Some(gbps) } => {
+            Ok(Fabric::from_topo_matrix_at(text, Bandwidth(gbps))?)
+        }
     }
 }
 

@@ -120,12 +120,37 @@ pub(super) struct Slots {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub(super) enum Fabric {
-    Nvswitch { slots: Slots, gbps: u32 },
-    Pcie { slots: Slots },
-    Nvlink { slots: Slots, gbps_per_link: u32, pairs: Vec<(usize, usize, u8)> },
-    FullMesh { slots: Slots, gbps_per_link: u32, links: u8 },
-    Torus { rows: usize, columns: usize, gbps: u32 },
-    Ring { slots: Slots, gbps: u32 },
+    Nvswitch {
+        slots: Slots,
+        gbps: u32,
+    },
+    Pcie {
+        slots: Slots,
+    },
+    Nvlink {
+        slots: Slots,
+        gbps_per_link: u32,
+        pairs: Vec<(usize, usize, u8)>,
+    },
+    FullMesh {
+        slots: Slots,
+        gbps_per_link: u32,
+        links: u8,
+    },
+    Torus {
+        rows: usize,
+        columns: usize,
+        gbps: u32,
+    },
+    Ring {
+        slots: Slots,
+        gbps: u32,
+    },
+    /// What `nvidia-smi topo -m` prints.
+    TopoMatrix {
+        text: String,
+        gbps_per_link: Option<u32>,
+    },
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,8 +1,11 @@
-//! Fabrics from a description: switch, bridges, adjacency, PCIe only, torus, ring.
+//! Fabrics from a description: switch, bridges, adjacency, PCIe only, torus, ring; and from what DRA drivers publish.
+
+use std::collections::BTreeSet;
 
 use petgraph::graph::{NodeIndex, UnGraph};
 
 use super::{Bandwidth, Device, Fabric, FabricError, Link, LinkKind, MAX_DEVICES, PciePath, Routing};
+use crate::model::product::Product;
 
 /// More than any link carries; it keeps sums of bandwidths far from overflow.
 const MAX_BANDWIDTH: u32 = 100_000;
@@ -56,37 +59,31 @@ impl Slots {
         Device { numa, pcie_root: self.per_root.map(|per_root| (index / per_root) as u8) }
     }
 
-    fn nodes(&self) -> UnGraph<Device, Link> {
-        let mut graph = UnGraph::with_capacity(self.devices, self.devices * self.devices / 2);
-        for index in 0..self.devices {
-            graph.add_node(self.device(index));
-        }
-        graph
+    fn graph(&self) -> UnGraph<Device, Link> {
+        unlinked((0..self.devices).map(|index| self.device(index)))
     }
+}
 
-    /// The PCIe path of two devices. What is not known counts as the ordinary case: one NUMA node, roots of their own.
-    fn path(&self, a: usize, b: usize) -> Link {
-        let (a, b) = (self.device(a), self.device(b));
-        let path = if a.pcie_root.is_some() && a.pcie_root == b.pcie_root {
-            PciePath::Pxb
-        } else if a.numa == b.numa {
-            PciePath::Node
-        } else {
-            PciePath::Sys
-        };
-        Link { kind: LinkKind::Pcie(path), bandwidth: path.bandwidth() }
+/// Devices without any links.
+fn unlinked(devices: impl ExactSizeIterator<Item = Device>) -> UnGraph<Device, Link> {
+    let count = devices.len();
+    let mut graph = UnGraph::with_capacity(count, count * count / 2);
+    for device in devices {
+        graph.add_node(device);
     }
+    graph
+}
 
-    /// A graph with an edge for every pair, chosen by a function.
-    fn complete(&self, mut link: impl FnMut(usize, usize) -> Link) -> Fabric {
-        let mut graph = self.nodes();
-        for a in 0..self.devices {
-            for b in a + 1..self.devices {
-                graph.add_edge(NodeIndex::new(a), NodeIndex::new(b), link(a, b));
-            }
-        }
-        Fabric::new(graph, Routing::Direct)
-    }
+/// The PCIe path of two devices. What is not known counts as the ordinary case: one NUMA node, roots of their own.
+fn pcie(a: Device, b: Device) -> Link {
+    let path = if a.pcie_root.is_some() && a.pcie_root == b.pcie_root {
+        PciePath::Pxb
+    } else if a.numa.is_none() || b.numa.is_none() || a.numa == b.numa {
+        PciePath::Node
+    } else {
+        PciePath::Sys
+    };
+    Link { kind: LinkKind::Pcie(path), bandwidth: path.bandwidth() }
 }
 
 /// Two GPUs with NVLinks straight between them.
@@ -100,6 +97,19 @@ pub struct NvLinkPair {
     pub links: u8,
 }
 
+/// What a DRA driver publishes of a device, as far as it says how devices are connected.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeviceAttributes<'a> {
+    /// The driver's number of it on the machine: 3 of `gpu-3`.
+    pub index: usize,
+    /// `resource.kubernetes.io/pcieRoot`, such as `pci0000:17`.
+    pub pcie_root: Option<&'a str>,
+    /// `resource.kubernetes.io/numaNode`.
+    pub numa: Option<u8>,
+    /// What `productName` names, where the catalogue knows it.
+    pub product: Option<&'a Product>,
+}
+
 impl Fabric {
     /// Every pair over a switch at the full rate of a device.
     ///
@@ -107,12 +117,60 @@ impl Fabric {
     /// When the bandwidth is out of range.
     pub fn nvswitch(slots: Slots, per_device: Bandwidth) -> Result<Fabric, FabricError> {
         let link = Link { kind: LinkKind::NvSwitch, bandwidth: checked(per_device)? };
-        Ok(slots.complete(|_, _| link))
+        Ok(Fabric::linking(slots.graph(), Routing::Direct, |_, _| Some(link)))
     }
 
     /// PCIe only.
     pub fn pcie_only(slots: Slots) -> Fabric {
-        slots.complete(|a, b| slots.path(a, b))
+        let link = |a, b| Some(pcie(slots.device(a), slots.device(b)));
+        Fabric::linking(slots.graph(), Routing::Direct, link)
+    }
+
+    /// Links between the devices of a graph, chosen by a function for every pair.
+    fn linking(
+        mut graph: UnGraph<Device, Link>,
+        routing: Routing,
+        link: impl Fn(usize, usize) -> Option<Link>,
+    ) -> Fabric {
+        for a in 0..graph.node_count() {
+            for b in a + 1..graph.node_count() {
+                if let Some(link) = link(a, b) {
+                    graph.add_edge(NodeIndex::new(a), NodeIndex::new(b), link);
+                }
+            }
+        }
+        Fabric::new(graph, routing)
+    }
+
+    /// Devices of which each says where it sits, and what it is. Device `i` of the fabric is the `i`-th of the list.
+    ///
+    /// No driver publishes who is linked to whom. So the links are those of the machine's own fabric, where the machine
+    /// is known, between the devices of these indexes; else two devices of one product are linked where every machine
+    /// links them. All other pairs of GPUs have the PCIe path that their places tell.
+    ///
+    /// # Errors
+    /// When there is no device, or there are more than [`MAX_DEVICES`].
+    pub fn from_attributes(devices: &[DeviceAttributes], machine: Option<&Fabric>) -> Result<Fabric, FabricError> {
+        Slots::new(devices.len())?;
+        let roots: BTreeSet<&str> = devices.iter().filter_map(|device| device.pcie_root).collect();
+        // At most as many roots as devices.
+        let number = |root: &str| roots.iter().position(|known| *known == root).map(|at| at as u8);
+        let place = |d: &DeviceAttributes| Device { numa: d.numa, pcie_root: d.pcie_root.and_then(number) };
+        let graph = unlinked(devices.iter().map(place));
+        let places: Vec<Device> = graph.node_weights().copied().collect();
+
+        let routing = machine.map_or(Routing::Direct, |machine| machine.routing);
+        let fast = |a: &DeviceAttributes, b: &DeviceAttributes| match machine {
+            Some(machine) => machine.link(a.index, b.index).filter(|link| link.kind.is_fast()),
+            None => {
+                let product = a.product.filter(|product| b.product.is_some_and(|other| other.name == product.name))?;
+                Some(Link { kind: LinkKind::NvSwitch, bandwidth: product.switch_bandwidth()? })
+            }
+        };
+        Ok(Fabric::linking(graph, routing, |a, b| {
+            let path = || (routing == Routing::Direct).then(|| pcie(places[a], places[b]));
+            fast(&devices[a], &devices[b]).or_else(path)
+        }))
     }
 
     /// NVLinks between the given pairs - bridges, or a mesh - and PCIe between all others.
@@ -182,7 +240,7 @@ fn neighbours(
     per_device: Bandwidth,
 ) -> Result<Fabric, FabricError> {
     let link = Link { kind: LinkKind::NeuronLink, bandwidth: checked(per_device)? };
-    let mut graph = slots.nodes();
+    let mut graph = slots.graph();
     for (a, b) in pairs {
         // A side of two wraps onto the same neighbour, a ring of one onto itself.
         if a != b {

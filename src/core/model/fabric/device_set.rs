@@ -65,7 +65,12 @@ impl DeviceSet {
 
     /// The indexes, ascending.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..32).filter(move |&device| self.contains(device))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let device = rest.trailing_zeros() as usize;
+            rest &= rest.checked_sub(1)?;
+            Some(device)
+        })
     }
 
     /// Every subset of `count` devices, in lexicographic order of their indexes.
@@ -125,6 +130,7 @@ mod tests {
         assert_eq!(low.minus(odd).to_string(), "{0,2}");
         assert_eq!(low.union(odd).len(), 5);
         assert!(!odd.is_subset(low) && odd.is_subset(DeviceSet::first(32)));
+        assert_eq!(DeviceSet(1 << 31 | 5).iter().collect::<Vec<_>>(), [0, 2, 31]);
         assert!(odd.contains(5) && !odd.contains(0) && !odd.contains(40));
     }
 }

@@ -6,7 +6,9 @@
 
 mod build;
 mod device_set;
+mod pool;
 mod select;
+mod tables;
 mod topo_matrix;
 
 use std::fmt;
@@ -15,11 +17,12 @@ use std::sync::OnceLock;
 use petgraph::graph::{NodeIndex, UnGraph};
 use thiserror::Error;
 
-pub use build::{NvLinkPair, Slots};
+pub use build::{DeviceAttributes, NvLinkPair, Slots};
 pub use device_set::DeviceSet;
+pub use pool::FabricPool;
 pub use topo_matrix::TopoError;
 
-use select::Tables;
+use tables::{PRECOMPUTED_DEVICES, Tables};
 
 /// Most accelerators of one machine. Queries keep a table with an entry per subset.
 pub const MAX_DEVICES: usize = 16;
@@ -97,7 +100,7 @@ impl LinkKind {
 }
 
 /// Where an accelerator sits on the host; `None` where that is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Device {
     /// NUMA node.
     pub numa: Option<u8>,
@@ -106,7 +109,7 @@ pub struct Device {
 }
 
 /// An edge of the fabric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Link {
     /// What it is.
     pub kind: LinkKind,
@@ -115,7 +118,7 @@ pub struct Link {
 }
 
 /// How data goes between two devices of a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Routing {
     /// Only over a link of the two (GPUs).
     Direct,
@@ -160,6 +163,9 @@ pub enum FabricError {
     /// A link that carries nothing, or more than is possible.
     #[error("{0} GB/s: a link must carry 1 to 100000 GB/s")]
     Bandwidth(u32),
+    /// A text that is no topology matrix.
+    #[error(transparent)]
+    Matrix(#[from] TopoError),
 }
 
 /// The accelerators of one machine and their links.
@@ -215,3 +221,7 @@ impl Fabric {
 #[cfg(test)]
 #[path = "select_tests.rs"]
 mod select_tests;
+
+#[cfg(test)]
+#[path = "attributes_tests.rs"]
+mod attributes_tests;

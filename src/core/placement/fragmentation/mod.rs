@@ -1,0 +1,182 @@
+//! Fragmentation: how much of what is free could typical pods not use?
+//!
+//! What is free on a node is worth as much of it as typical pods would still fill: the node is filled with sample streams
+//! of the mix, and what they take counts, CPU and memory binding as they do. A pod goes where it destroys the least of
+//! that worth. Devices of classes that are more in demand than others count more. In contrast to FGD (USENIX ATC'23),
+//! which asks for each typical pod alone what it could not use, the streams see that what one pod takes is gone for the
+//! next, and that CPUs run out before GPUs do.
+
+mod classes;
+mod mix;
+mod pressure;
+mod room;
+mod streams;
+
+pub use classes::{AcceleratorUnit, accelerators};
+pub use mix::{MAX_SHAPES, Mix, MixEntry};
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+use crate::cluster::{NodeState, Slot};
+use crate::model::gpu_share;
+use crate::model::pod::Demand;
+use crate::model::resources::ResourceName;
+use classes::{Class, Classes};
+use room::{Bite, FlatRoom};
+use streams::Typical;
+
+/// Costs are counted in so many parts of a thousandth of a device.
+pub const COST_PARTS: i64 = 16;
+
+/// The worth of a class's devices is at least this many parts.
+const PRICE: i64 = 256;
+
+/// The worth of a pod that needs several devices and still fits, in hundredths of its share of the demanded devices.
+const PREMIUM_PERCENT: i64 = 30;
+
+/// How many values of rooms are remembered; past that they are forgotten all at once.
+const MAX_REMEMBERED: usize = 1 << 18;
+
+/// Says what placing a pod on a node costs the pods to come.
+#[derive(Debug, Default)]
+pub struct Scorer {
+    classes: Classes,
+    tables: Vec<Table>,
+    values: Mutex<Values>,
+}
+
+type Values = IndexMap<(u16, FlatRoom), i64, FxBuildHasher>;
+
+/// What the worth of rooms of one class is computed from.
+#[derive(Debug)]
+struct Table {
+    /// The worth of a thousandth of a device, in parts.
+    price: i64,
+    streams: Vec<Vec<Bite>>,
+    /// What several devices at once are worth while they can be had, over all streams.
+    premiums: Vec<(Bite, i64)>,
+    /// The least that any pod of the streams takes.
+    least_cpu: i64,
+    least_memory: i64,
+}
+
+impl Scorer {
+    /// A scorer for a fleet and a mix.
+    pub fn new(mix: &Mix, slots: &[Option<Arc<NodeState>>]) -> Self {
+        let classes = Classes::of(slots, mix);
+        let prices = pressure::prices(mix, &classes.classes);
+        let tables = classes.classes.iter().zip(prices).map(|(class, price)| Table::new(mix, class, price)).collect();
+        Self { classes, tables, values: Mutex::default() }
+    }
+
+    /// Opens the memory of what rooms are worth, to ask what places cost.
+    pub fn costs(&self) -> Costs<'_> {
+        Costs { scorer: self, values: self.values.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+/// Tells what places cost; others wait meanwhile.
+#[derive(Debug)]
+pub struct Costs<'a> {
+    scorer: &'a Scorer,
+    values: MutexGuard<'a, Values>,
+}
+
+impl Costs<'_> {
+    /// What it costs the pods to come when a pod is placed on the node in this slot: the expected use of the node that
+    /// is lost, in sixteenths of thousandths of a device with 32 GiB; larger devices count for more. 0 where nothing is
+    /// known: the pod does not fit, the slot was empty when the scorer was made, or its node has no accelerators.
+    pub fn of(&mut self, demand: &Demand, slot: Slot, state: &NodeState) -> i32 {
+        self.known(demand, slot, state).unwrap_or(0)
+    }
+
+    fn known(&mut self, demand: &Demand, slot: Slot, state: &NodeState) -> Option<i32> {
+        let class = (*self.scorer.classes.of_slot.get(slot.index())?)?;
+        let bite = bite(demand, &self.scorer.classes.classes[usize::from(class)])?;
+        let before = FlatRoom::of(state);
+        if !before.fits(&bite) {
+            return None;
+        }
+        let mut after = before;
+        after.take(&bite);
+        let lost = self.value(class, before) - self.value(class, after);
+        let cost = lost * COST_PARTS / (PRICE * streams::STREAMS as i64);
+        Some(cost.clamp(i32::MIN.into(), i32::MAX.into()) as i32)
+    }
+
+    fn value(&mut self, class: u16, room: FlatRoom) -> i64 {
+        if let Some(value) = self.values.get(&(class, room)) {
+            return *value;
+        }
+        if self.values.len() >= MAX_REMEMBERED {
+            self.values.clear();
+        }
+        let value = self.scorer.tables[usize::from(class)].value(room);
+        self.values.insert((class, room), value);
+        value
+    }
+}
+
+impl Table {
+    fn new(mix: &Mix, class: &Class, price: i64) -> Self {
+        let typical: Vec<Typical> = streams::typical(mix, class).into_iter().flatten().collect();
+        let demanded: i128 = typical.iter().map(|pod| i128::from(pod.weight) * i128::from(pod.bite.milli)).sum();
+        let premium = |pod: &Typical| {
+            let milli = i128::from(pod.bite.milli);
+            let share = i128::from(pod.weight) * milli * milli / demanded.max(1);
+            let premium = share * i128::from(PREMIUM_PERCENT) * streams::STREAMS as i128 / 100;
+            (pod.bite, premium as i64)
+        };
+        let several = typical.iter().filter(|pod| pod.fits && pod.bite.milli > gpu_share::WHOLE.into());
+        let premiums = several.map(premium).collect();
+        let streams = streams::streams(&typical, class);
+        let bites = || streams.iter().flatten();
+        Self {
+            price,
+            premiums,
+            least_cpu: bites().map(|bite| bite.cpu).min().unwrap_or(0),
+            least_memory: bites().map(|bite| bite.memory).min().unwrap_or(0),
+            streams,
+        }
+    }
+
+    /// What is free is worth: what the streams fill of it, and what large pods it can still take.
+    fn value(&self, room: FlatRoom) -> i64 {
+        if !room.has_accelerators() || room.cpu < self.least_cpu || room.memory < self.least_memory {
+            return 0;
+        }
+        let filled: i64 = self.streams.iter().map(|stream| self.fill(room, stream)).sum();
+        let premium: i64 = self.premiums.iter().filter(|(bite, _)| room.fits(bite)).map(|(_, milli)| milli).sum();
+        self.price * (filled + premium)
+    }
+
+    /// The thousandths of devices that a stream fills. What does not fit passes by.
+    fn fill(&self, mut room: FlatRoom, stream: &[Bite]) -> i64 {
+        let mut filled = 0;
+        for bite in stream {
+            if !room.fits(bite) {
+                continue;
+            }
+            room.take(bite);
+            filled += bite.milli;
+            if room.cpu < self.least_cpu || !room.has_accelerators() {
+                break;
+            }
+        }
+        filled
+    }
+}
+
+/// What a pod takes from a node of a class.
+fn bite(demand: &Demand, class: &Class) -> Option<Bite> {
+    let (pool, units) = demand.accelerators().find_map(|(resource, _, units)| Some((class.pool(resource)?, units)))?;
+    Some(Bite {
+        cpu: demand.requests.get(ResourceName::CPU),
+        memory: demand.requests.get(ResourceName::MEMORY),
+        what: streams::what(units, pool, class)?,
+        milli: units * class.pools[pool].1,
+    })
+}

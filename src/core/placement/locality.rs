@@ -1,0 +1,172 @@
+//! Where a pod belongs in the fleet: near its own service, away from its other replicas, on the right kind of capacity.
+//!
+//! Each figure here is a penalty, 0 the best, with a bound of its own; they are made to be criteria of a lexicographic
+//! order. How they are meant to stand among the others ([`Rank`](super::Rank)):
+//!
+//! 1. [`CapacityPolicy::misfit`], then `zone_distance`, behind what makes the pod slow or unwelcome (taints, its own preferences, NVLink) and
+//!    before what saves capacity: a node packed well in the wrong zone is paid for with every request, and a spot node
+//!    under an urgent pod with its life.
+//! 2. `on_node`, then `in_rack`, behind `breaks_set` and `opens`, and before what is left on the node: replicas are spread
+//!    over the nodes that are in use anyway, and an idle node is not opened for the sake of spreading. Who needs more
+//!    than that says so with topology spread constraints or anti-affinity, which kube-scheduler itself enforces.
+//!
+//! Being near and being spread contradict each other. The default settles it by level: a service stays in the zones
+//! where it is (traffic inside a zone is free and fast), and inside these its replicas are spread over nodes, then over
+//! racks. Nobody is held in a zone that is full: these are preferences. Where a service should rather survive the loss
+//! of its zone, [`Surroundings::in_zone`] takes the place of [`Surroundings::zone_distance`].
+
+use crate::cluster::{DomainId, Domains, Level, Services};
+use crate::model::node::NodeName;
+use crate::model::place::CapacityType;
+use crate::model::service::Replica;
+
+/// Bound of [`Surroundings::zone_distance`].
+pub const MAX_ZONE_DISTANCE: u8 = 2;
+/// Bound of [`Surroundings::on_node`]: 15 or more.
+pub const MAX_ON_NODE: u8 = 15;
+/// Bound of [`Surroundings::in_rack`]: 63 or more.
+pub const MAX_IN_RACK: u8 = 63;
+/// Bound of [`Surroundings::in_zone`]: 255 or more.
+pub const MAX_IN_ZONE: u8 = 255;
+/// Bound of [`CapacityPolicy::misfit`].
+pub const MAX_MISFIT: u8 = 2;
+
+/// Where the other pods of a pod's service are: worked out once for a pod, asked for every node.
+///
+/// Making it takes time in the order of the pods of the service, a question that of the depth of the domain tree (on two
+/// thousand pods and five thousand nodes 0.1 ms, and 0.15 µs for each node). It is
+/// valid for the domain tree that it was made with.
+#[derive(Debug, Clone, Default)]
+pub struct Peers {
+    /// Pods of the service by domain, as an index. Those of the pod's own group alone, once there are any: a replica of
+    /// several pods stays together, wherever the others are.
+    near: Vec<u32>,
+    /// Pods of other replicas by domain.
+    apart: Vec<u32>,
+    /// Pods of other replicas by node, in the order of the names.
+    on_nodes: Vec<(NodeName, u32)>,
+}
+
+impl Peers {
+    /// The peers of a replica. If the pod itself is already counted on a node (assumed there, and asked about again),
+    /// `itself` names that node: nobody stands in its own way.
+    pub fn of(replica: &Replica, itself: Option<&NodeName>, services: &Services, domains: &Domains) -> Self {
+        let Some(sites) = services.sites(&replica.service) else { return Self::default() };
+        let mut peers = Self { apart: vec![0; domains.bound()], ..Self::default() };
+        let mut all = vec![0; domains.bound()];
+        let mut group = vec![0; domains.bound()];
+        for (node, of_group, mut pods) in sites.iter() {
+            let same_group = of_group == replica.group.as_deref();
+            if same_group && itself == Some(node) {
+                pods -= 1;
+            }
+            // Where there are no groups every pod is a replica of its own.
+            let together = same_group && of_group.is_some();
+            let closer = if together { &mut group } else { &mut peers.apart };
+            for id in domains.path(node) {
+                all[id.index()] += pods;
+                closer[id.index()] += pods;
+            }
+            match peers.on_nodes.last_mut() {
+                _ if together => {}
+                Some((last, count)) if last == node => *count += pods,
+                _ => peers.on_nodes.push((node.clone(), pods)),
+            }
+        }
+        peers.near = if group[DomainId::FLEET.index()] > 0 { group } else { all };
+        peers
+    }
+
+    /// How a node stands to the peers.
+    pub fn around(&self, domains: &Domains, node: &NodeName) -> Surroundings {
+        let mut around = Surroundings::default();
+        if self.near.get(DomainId::FLEET.index()).is_none_or(|pods| *pods == 0) {
+            return around;
+        }
+        around.zone_distance = MAX_ZONE_DISTANCE;
+        for id in domains.path(node) {
+            let (near, apart) = (self.near[id.index()] > 0, self.apart[id.index()]);
+            let level = domains[id].level();
+            match level {
+                Level::Region if near => around.zone_distance = 1,
+                Level::Zone if near => around.zone_distance = 0,
+                _ => {}
+            }
+            if level <= Level::Zone {
+                around.in_zone = bounded(apart, MAX_IN_ZONE);
+            }
+            // The path ends at the rack.
+            around.in_rack = bounded(apart, MAX_IN_RACK);
+        }
+        // Most racks have none, and a look-up by name costs more than all of the above.
+        if around.in_rack > 0 {
+            let at = self.on_nodes.binary_search_by(|(name, _)| name.cmp(node));
+            around.on_node = bounded(at.map_or(0, |at| self.on_nodes[at].1), MAX_ON_NODE);
+        }
+        around
+    }
+}
+
+/// How a node stands to the other pods of a service; each figure is a penalty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// 0 in a zone with pods of the service, or when there are none anywhere; 1 in a region with pods of it; 2
+    /// ([`MAX_ZONE_DISTANCE`]) elsewhere, or where a node does not say where it is. The same for all nodes of a fleet
+    /// without zones.
+    pub zone_distance: u8,
+    /// Pods of other replicas on the node, at most [`MAX_ON_NODE`].
+    pub on_node: u8,
+    /// Pods of other replicas in the node's rack (see [`Domains::rack`]), at most [`MAX_IN_RACK`].
+    pub in_rack: u8,
+    /// Pods of other replicas in the node's zone, or in what is closest to a zone where it has none, at most
+    /// [`MAX_IN_ZONE`].
+    pub in_zone: u8,
+}
+
+fn bounded(count: u32, bound: u8) -> u8 {
+    u8::try_from(count).unwrap_or(u8::MAX).min(bound)
+}
+
+/// Which pods prefer which kind of capacity, by priority.
+///
+/// The default draws the line at what somebody has said: a positive priority means that the pod matters, a negative one
+/// that it can go. Most pods have 0 because nobody said anything, a team's main service among them: it is not sent to
+/// spot nodes to save money, nor does it take the on-demand nodes from those who ask for them. With `spot_up_to: 0` all
+/// that is not important goes to spot nodes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CapacityPolicy {
+    /// Pods of this priority and below prefer spot.
+    pub spot_up_to: i32,
+    /// Pods of this priority and above prefer what stays. Where both hold, this one counts.
+    pub steady_from: i32,
+}
+
+impl Default for CapacityPolicy {
+    fn default() -> Self {
+        Self { spot_up_to: -1, steady_from: 1 }
+    }
+}
+
+impl CapacityPolicy {
+    /// How little a pod of this priority fits a kind of capacity, at most [`MAX_MISFIT`]: whoever wants what stays is
+    /// best on what is reserved and paid for, then on demand; whoever wants spot leaves what is reserved to the others.
+    /// Capacity that does not say what it is counts as on demand.
+    pub fn misfit(&self, priority: i32, capacity: Option<CapacityType>) -> u8 {
+        let steady = match capacity.unwrap_or(CapacityType::OnDemand) {
+            CapacityType::Reserved => 0,
+            CapacityType::OnDemand => 1,
+            CapacityType::Spot => MAX_MISFIT,
+        };
+        if priority >= self.steady_from {
+            steady
+        } else if priority <= self.spot_up_to {
+            MAX_MISFIT - steady
+        } else {
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "locality_tests.rs"]
+mod tests;
