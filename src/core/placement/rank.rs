@@ -5,7 +5,7 @@
 
 use crate::cluster::NodeState;
 use crate::model::accelerator::{AcceleratorResource, Unit};
-use crate::model::inventory::{Inventory, chooses_form};
+use crate::model::inventory::{Inventory, Pool, chooses_form};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
@@ -26,7 +26,7 @@ pub struct Rank {
     pub link: u8,
     /// What the place costs the pods to come, see [`Costs::of`](super::fragmentation::Costs::of).
     pub cost: i32,
-    /// What is left over of the accelerators asked for, in hundredths of devices: fewer is better packed.
+    /// What is left over of the accelerators asked for (of all, when none is), in hundredths of devices: fewer is better packed.
     pub left: u16,
 }
 
@@ -61,7 +61,12 @@ pub fn rank(demand: &Demand, state: &NodeState, cost: i32) -> Rank {
         ..Rank::default()
     };
     if !demand.wants_accelerators() {
-        return Rank { form: u8::from(inventory.has_accelerators()), ..general };
+        return Rank {
+            form: u8::from(inventory.has_accelerators()),
+            cost,
+            left: left(demand, state, inventory),
+            ..general
+        };
     }
     Rank {
         form: form(demand, inventory),
@@ -118,11 +123,10 @@ fn link(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u8 {
 }
 
 fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u16 {
-    let left = |(name, _, count): (&ResourceName, _, i64)| {
-        let pool = inventory.pool(name.as_str())?;
-        Some(state.free_units(pool).saturating_sub(count).saturating_mul(inventory.unit_milli(pool)) / 10)
-    };
-    let hundredths = demand.accelerators().filter_map(left).fold(0, i64::saturating_add);
+    let taken = |pool: &Pool| demand.requests.get(pool.resource.as_str());
+    let touched = |pool: &&Pool| !demand.wants_accelerators() || taken(pool) > 0;
+    let left = |pool: &Pool| (state.free_units(pool) - taken(pool)).saturating_mul(inventory.unit_milli(pool)) / 10;
+    let hundredths = inventory.pools.iter().filter(touched).map(left).fold(0, i64::saturating_add);
     u16::try_from(hundredths.max(0)).unwrap_or(u16::MAX)
 }
 

@@ -30,8 +30,8 @@ struct ClassKey {
     /// Resource, units and thousandths of a device in a unit.
     pools: Vec<(ResourceName, i64, i64)>,
     device_worth: i64,
-    /// Which entries of the mix accept the node.
-    accepted_by: u64,
+    /// Which conditions of the mix accept the node.
+    accepted_with: u64,
 }
 
 /// A class of nodes.
@@ -43,8 +43,8 @@ pub(super) struct Class {
     pub pools: Vec<(ResourceName, i64)>,
     /// Is the pool of this index one of thousandths?
     pub shared_pool: Option<usize>,
-    /// Which entries of the mix accept its nodes.
-    accepted_by: u64,
+    /// Which conditions of the mix accept its nodes.
+    accepted_with: u64,
     /// What one of its devices is worth, see [`device_worth`].
     pub device_worth: i64,
     /// The thousandths of devices of all its nodes together.
@@ -52,9 +52,9 @@ pub(super) struct Class {
 }
 
 impl Class {
-    /// Does an entry of the mix, by position, accept nodes of this class?
-    pub fn accepts(&self, entry: usize) -> bool {
-        self.accepted_by >> entry & 1 == 1
+    /// Do pods with these conditions, by their position in the mix, accept nodes of this class?
+    pub fn accepted_with(&self, conditions: usize) -> bool {
+        self.accepted_with >> conditions & 1 == 1
     }
 
     /// The thousandths of devices of one empty node.
@@ -96,7 +96,7 @@ impl Classes {
     /// The class of a node, made if it is the first.
     fn class(node: &Node, mix: &Mix, known: &mut BTreeMap<ClassKey, u16>, classes: &mut Vec<Class>) -> u16 {
         let pools = &node.inventory.pools[..node.inventory.pools.len().min(MAX_POOLS)];
-        let accepts = |at: usize| check_admission(&mix.entries[at].shape.conditions, node).is_ok();
+        let accepts = |at: usize| check_admission(&mix.conditions[at], node).is_ok();
         let key = ClassKey {
             cpu: rounded(node.parts.allocatable.get(ResourceName::CPU)),
             memory: rounded(node.parts.allocatable.get(ResourceName::MEMORY)),
@@ -105,7 +105,7 @@ impl Classes {
                 .map(|pool| (pool.resource.clone(), pool.allocatable, node.inventory.unit_milli(pool)))
                 .collect(),
             device_worth: device_worth(&node.inventory),
-            accepted_by: (0..mix.entries.len()).filter(|at| accepts(*at)).fold(0, |set, at| set | 1 << at),
+            accepted_with: (0..mix.conditions.len()).filter(|at| accepts(*at)).fold(0, |set, at| set | 1 << at),
         };
         if let Some(class) = known.get(&key) {
             return *class;
@@ -115,7 +115,7 @@ impl Classes {
             empty: FlatRoom::of(&NodeState::idle(node.clone())),
             pools: key.pools.iter().map(|(resource, _, milli)| (resource.clone(), *milli)).collect(),
             shared_pool: pools.iter().position(|pool| pool.unit == Unit::Thousandth),
-            accepted_by: key.accepted_by,
+            accepted_with: key.accepted_with,
             device_worth: key.device_worth,
             milli: 0,
         });

@@ -14,13 +14,16 @@ use crate::model::resources::ResourceName;
 use crate::model::shape::Shape;
 
 /// Most shapes in a mix: those with the largest share of the demanded devices are kept.
-pub const MAX_SHAPES: usize = 64;
+pub const MAX_SHAPES: usize = 1024;
+
+/// Most different conditions on nodes in a mix.
+pub const MAX_CONDITIONS: usize = 64;
 
 /// How many pods a namespace may have before its weight is compared with that of the others.
-const FREE_PODS: u64 = 64;
+const FREE_PODS: u64 = 1024;
 
-/// Weights are counted in sixteenths of pods.
-const PARTS: u64 = 16;
+/// Weights are counted in parts of pods, so that those of large namespaces can be scaled down.
+const PARTS: u64 = 1 << 16;
 
 /// A typical demand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct MixEntry {
     pub shape: Arc<Shape>,
     /// How many there are to expect, relative to the others.
     pub weight: u64,
+    /// The position of its conditions among those of the mix.
+    pub(super) conditions: usize,
 }
 
 /// Typical demands, those that ask for the largest share of devices first.
@@ -36,6 +41,8 @@ pub struct MixEntry {
 pub struct Mix {
     /// Its entries.
     pub entries: Vec<MixEntry>,
+    /// The different conditions that they have.
+    pub(super) conditions: Vec<Demand>,
 }
 
 impl Mix {
@@ -44,7 +51,7 @@ impl Mix {
         let mut weights: BTreeMap<Arc<Shape>, u64> = BTreeMap::new();
         for (resource, unit) in fleet {
             for (units, weight) in prior(&unit.unit) {
-                weights.insert(Arc::new(prior_shape(resource, unit, units)), weight);
+                weights.insert(Arc::new(prior_shape(resource, unit, *units)), weight * PARTS / 2);
             }
         }
         let pods = |counts: &crate::cluster::ShapeCounts| counts.values().map(|count| u64::from(*count)).sum::<u64>();
@@ -58,7 +65,7 @@ impl Mix {
         }
         let mut entries: Vec<MixEntry> = weights
             .into_iter()
-            .map(|(shape, weight)| MixEntry { shape, weight: coarse(weight) })
+            .map(|(shape, weight)| MixEntry { shape, weight: coarse(weight), conditions: 0 })
             .filter(|entry| entry.weight > 0)
             .collect();
         let devices = |entry: &MixEntry| {
@@ -67,7 +74,27 @@ impl Mix {
         };
         entries.sort_by(|a, b| devices(b).cmp(&devices(a)).then_with(|| a.shape.cmp(&b.shape)));
         entries.truncate(MAX_SHAPES);
-        Self { entries }
+        Self::with_conditions(entries)
+    }
+
+    /// Numbers the conditions. Of entries with more different ones than can be told apart, the last are left out.
+    fn with_conditions(mut entries: Vec<MixEntry>) -> Self {
+        let mut numbers: BTreeMap<Demand, usize> = BTreeMap::new();
+        entries.retain_mut(|entry| {
+            let next = numbers.len();
+            match numbers.get(&entry.shape.conditions) {
+                Some(number) => entry.conditions = *number,
+                None if next < MAX_CONDITIONS => {
+                    numbers.insert(entry.shape.conditions.clone(), next);
+                    entry.conditions = next;
+                }
+                None => return false,
+            }
+            true
+        });
+        let mut numbered: Vec<(usize, Demand)> = numbers.into_iter().map(|(demand, number)| (number, demand)).collect();
+        numbered.sort_unstable_by_key(|(number, _)| *number);
+        Self { entries, conditions: numbered.into_iter().map(|(_, conditions)| conditions).collect() }
     }
 }
 
@@ -77,14 +104,13 @@ fn coarse(weight: u64) -> u64 {
     weight >> low_bits << low_bits
 }
 
-/// What to expect before any pod was seen: units with their weights, sixteen pods in all.
-fn prior(unit: &Unit) -> Vec<(i64, u64)> {
-    let parts = |sixteenths: &[(i64, u64)]| sixteenths.to_vec();
+/// What to expect before any pod was seen: units, with their weights in halves of pods, sixteen pods in all.
+fn prior(unit: &Unit) -> &'static [(i64, u64)] {
     match unit {
-        Unit::Device => parts(&[(1, 128), (2, 64), (4, 32), (8, 32)]),
-        Unit::Thousandth => parts(&[(250, 32), (500, 64), (1000, 128), (2000, 16), (4000, 8), (8000, 8)]),
-        Unit::Core => parts(&[(2, 128), (8, 64), (32, 32), (128, 32)]),
-        Unit::Slice(_) | Unit::Replica { .. } => parts(&[(1, 256)]),
+        Unit::Device => &[(1, 16), (2, 8), (4, 4), (8, 4)],
+        Unit::Thousandth => &[(250, 4), (500, 8), (1000, 16), (2000, 2), (4000, 1), (8000, 1)],
+        Unit::Core => &[(2, 16), (8, 8), (32, 4), (128, 4)],
+        Unit::Slice(_) | Unit::Replica { .. } => &[(1, 32)],
     }
 }
 

@@ -25,7 +25,7 @@ use crate::model::gpu_share;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
 use classes::{Class, Classes};
-use room::{Bite, FlatRoom};
+use room::{Bite, FlatRoom, What};
 use streams::Typical;
 
 /// Costs are counted in so many parts of a thousandth of a device.
@@ -172,11 +172,14 @@ impl Table {
 
 /// What a pod takes from a node of a class.
 fn bite(demand: &Demand, class: &Class) -> Option<Bite> {
-    let (pool, units) = demand.accelerators().find_map(|(resource, _, units)| Some((class.pool(resource)?, units)))?;
-    Some(Bite {
-        cpu: demand.requests.get(ResourceName::CPU),
-        memory: demand.requests.get(ResourceName::MEMORY),
-        what: streams::what(units, pool, class)?,
-        milli: units * class.pools[pool].1,
-    })
+    let (what, milli) = match demand.accelerators().next() {
+        // CPUs and memory alone, of which devices need some.
+        None => (What::Nothing, 0),
+        Some((resource, _, units)) => {
+            let pool = class.pool(resource)?;
+            (streams::what(units, pool, class)?, units.saturating_mul(class.pools[pool].1))
+        }
+    };
+    let (cpu, memory) = (demand.requests.get(ResourceName::CPU), demand.requests.get(ResourceName::MEMORY));
+    Some(Bite { cpu, memory, what, milli })
 }
