@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod fleet;
+pub mod mig;
 pub mod rng;
 pub mod run;
 pub mod scheduler;

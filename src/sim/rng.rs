@@ -23,6 +23,16 @@ impl Rng {
         (self.number() % bound as u64) as usize
     }
 
+    /// A number from 0 to below 1, any of its 2^53 values equally likely.
+    pub fn unit(&mut self) -> f64 {
+        (self.number() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A time with an exponential distribution of mean 1.
+    pub fn exponential(&mut self) -> f64 {
+        -(1.0 - self.unit()).ln()
+    }
+
     /// Puts the items into any order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
@@ -40,5 +50,13 @@ mod tests {
         let mut rng = Rng::new(1_234_567);
         let numbers = [rng.number(), rng.number(), rng.number()];
         assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+    #[test]
+    fn units_and_times_have_their_means() {
+        let mut rng = Rng::new(1);
+        let mean = |draw: &mut dyn FnMut() -> f64| (0..20_000).map(|_| draw()).sum::<f64>() / 20_000.0;
+        assert!((mean(&mut || rng.unit()) - 0.5).abs() < 0.01);
+        assert!((mean(&mut || rng.exponential()) - 1.0).abs() < 0.03);
+        assert!((0..20_000).map(|_| rng.unit()).all(|unit| (0.0..1.0).contains(&unit)));
     }
 }
