@@ -4,6 +4,7 @@ mod explain;
 mod feasibility;
 mod rank;
 mod reason;
+pub mod slices;
 
 pub use explain::{Criterion, deciding};
 pub use feasibility::check;

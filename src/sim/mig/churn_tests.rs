@@ -92,3 +92,36 @@ fn fragmentation_is_what_the_pool_would_have_taken() {
     assert!(outcome.rejected_by_fragmentation_percent() + outcome.accepted_slice_percent() <= 100.0);
     assert_eq!(churn.run(PolicyKind::Pool, 1).rejected_by_fragmentation_percent(), 0.0);
 }
+
+/// The mixes on which the constants of the rule were chosen: those of the reference and three drawn by hand.
+fn all_mixes() -> impl Iterator<Item = &'static str> {
+    MIXES.into_iter().chain([
+        "1g=.10,1g+2mem=.05,2g=.35,3g=.30,4g=.05,7g=.15",
+        "1g=.45,1g+2mem=.02,2g=.08,3g=.02,4g=.33,7g=.10",
+        "1g=.08,1g+2mem=.40,2g=.10,3g=.27,4g=.10,7g=.05",
+    ])
+}
+
+#[test]
+fn testudo_is_ahead_where_others_have_their_weak_mix() {
+    // Small instances, where FGD gives whole GPUs away; and 4g against the rest, where start 0 is short.
+    for (mix, other, by) in [(MIXES[1], PolicyKind::Fgd, 2.0), (MIXES[0], PolicyKind::BestFit, 1.0)] {
+        let churn = Churn { horizon: 40.0, ..churn("A100-40GB", mix) };
+        let ahead = mean(&churn, PolicyKind::Testudo, 1) - mean(&churn, other, 1);
+        assert!(ahead > by, "{other} on {mix}: {ahead:.2}");
+    }
+}
+
+#[test]
+#[ignore = "minutes even in a release build"]
+fn testudo_is_not_behind_the_best_on_any_mix_and_load() {
+    let others = [PolicyKind::FirstFit, PolicyKind::BestFit, PolicyKind::Mfi, PolicyKind::Fgd, PolicyKind::Hami];
+    for load in [0.85, 1.0, 1.2] {
+        for mix in all_mixes() {
+            let churn = Churn { load, ..churn("A100-40GB", mix) };
+            let best = others.map(|other| mean(&churn, other, 20)).into_iter().fold(0.0, f64::max);
+            let testudo = mean(&churn, PolicyKind::Testudo, 20);
+            assert!(testudo > best - 0.1, "{mix} at {load}: {testudo:.2}, the best other {best:.2}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod fgd;
 mod hami;
 mod mfi;
 mod simple;
+mod testudo;
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,6 +42,8 @@ pub enum PolicyKind {
     Fgd,
     /// Largest contiguous run kept, then most placements kept, as HAMi's PR 2855 does on one GPU.
     Hami,
+    /// Lowest loss of value, as [`testudo_core::placement::slices`] has it, with the mix learned from what runs.
+    Testudo,
     /// No GPUs, only slices: an upper bound for whatever takes all that fits.
     Pool,
 }
@@ -52,7 +55,7 @@ pub struct UnknownPolicy(String);
 
 impl PolicyKind {
     /// All, in the order in which they are shown.
-    pub const ALL: [PolicyKind; 8] = [
+    pub const ALL: [PolicyKind; 9] = [
         PolicyKind::Random,
         PolicyKind::FirstFit,
         PolicyKind::BestFit,
@@ -60,6 +63,7 @@ impl PolicyKind {
         PolicyKind::Mfi,
         PolicyKind::Fgd,
         PolicyKind::Hami,
+        PolicyKind::Testudo,
         PolicyKind::Pool,
     ];
 
@@ -74,6 +78,7 @@ impl PolicyKind {
             PolicyKind::Fgd => "fgd",
             PolicyKind::Hami => "hami",
             PolicyKind::Pool => "pool",
+            PolicyKind::Testudo => "testudo",
         }
     }
 
@@ -87,6 +92,7 @@ impl PolicyKind {
             PolicyKind::Mfi => Box::new(mfi::Mfi::new(table)),
             PolicyKind::Fgd => Box::new(fgd::Fgd::new(table, mix)),
             PolicyKind::Hami => Box::new(hami::Hami::new(table)),
+            PolicyKind::Testudo => Box::new(testudo::Testudo::new(table)?),
             PolicyKind::Pool => return None,
         })
     }
