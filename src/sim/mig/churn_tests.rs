@@ -104,7 +104,7 @@ fn all_mixes() -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn testudo_is_ahead_where_others_have_their_weak_mix() {
-    // Small instances, where FGD gives whole GPUs away; and 4g against the rest, where start 0 is short.
+    // Small instances are the weak mix of FGD, an even mix is that of best-fit.
     for (mix, other, by) in [(MIXES[1], PolicyKind::Fgd, 2.0), (MIXES[0], PolicyKind::BestFit, 1.0)] {
         let churn = Churn { horizon: 40.0, ..churn("A100-40GB", mix) };
         let ahead = mean(&churn, PolicyKind::Testudo, 1) - mean(&churn, other, 1);
