@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod inflation;
 pub mod input;
 pub mod jobs;
+pub mod mig;
 pub mod occupancy;
 pub mod openb;
 pub mod placer;

@@ -6,6 +6,7 @@ pub mod fragmentation;
 mod locality;
 mod rank;
 mod reason;
+pub mod slices;
 
 pub use explain::{Criterion, deciding};
 pub use feasibility::check;
