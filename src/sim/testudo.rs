@@ -1,15 +1,17 @@
 //! The engine of this program at work, asked as the extender asks it.
 
+use std::collections::BTreeMap;
+
 use testudo_core::cluster::NodeState;
-use testudo_core::engine::{Change, Engine, Offered, Policy, Verdict};
+use testudo_core::engine::{Change, Engine, Policy};
 use testudo_core::model::accelerator::Unit;
+use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Pod, PodUid, Stage};
 use testudo_core::model::resources::ResourceName;
-use testudo_core::placement;
 
 use super::occupancy::Free;
 use super::openb::WHOLE_GPU;
-use super::placer::{Arrival, Placer, TieBreak};
+use super::placer::{Arrival, Placer};
 use super::policy::TypicalPods;
 use super::rng::Rng;
 use super::world::{Machine, World};
@@ -18,18 +20,19 @@ use super::world::{Machine, World};
 pub struct TestudoPlacer<'w> {
     world: &'w World,
     engine: Engine,
-    ties: TieBreak,
+    slots: BTreeMap<NodeName, usize>,
     typical: TypicalPods,
 }
 
 impl<'w> TestudoPlacer<'w> {
     /// An empty cluster.
-    pub fn new(world: &'w World, ties: TieBreak) -> Self {
+    pub fn new(world: &'w World) -> Self {
         let mut engine = Engine::new(Policy::default());
         for node in &world.nodes {
             engine.apply(Change::NodeApplied(Box::new(node.clone())), 0);
         }
-        Self { world, engine, ties, typical: TypicalPods::of(world) }
+        let slots = world.nodes.iter().enumerate().map(|(at, node)| (node.name().clone(), at)).collect();
+        Self { world, engine, slots, typical: TypicalPods::of(world) }
     }
 
     fn pod(&self, arrival: Arrival) -> Pod {
@@ -63,29 +66,14 @@ fn uid(arrival: Arrival) -> PodUid {
 }
 
 impl Placer for TestudoPlacer<'_> {
-    fn place(&mut self, arrival: Arrival, rng: &mut Rng) -> Option<usize> {
+    /// The best place: it stands alone at the top of what kube-scheduler is told, so that there are no ties to break.
+    fn place(&mut self, arrival: Arrival, _: &mut Rng) -> Option<usize> {
         let mut pod = self.pod(arrival);
-        let snapshot = self.engine.snapshot();
-        let judgement = snapshot.judge(&pod);
-        let mut fitting = vec![];
-        let mut places = vec![];
-        for (at, node) in self.world.nodes.iter().enumerate() {
-            let name = node.name().as_str();
-            if let Verdict::Fits(rank) = judgement.of(Offered::Named(name)) {
-                fitting.push(at);
-                places.push((name, rank));
-            }
-        }
-        let levels = placement::levels(&places);
-        let highest = levels.iter().max()?;
-        let best: Vec<usize> =
-            levels.iter().zip(&fitting).filter(|(level, _)| *level == highest).map(|(_, node)| *node).collect();
-        let chosen = self.ties.choose(&best, rng)?;
-        let node = self.world.nodes[chosen].name().clone();
-        self.engine.assume(&pod, &node, u64::MAX).ok()?;
-        pod.stage = Stage::Bound(node);
+        let node = self.engine.snapshot().judge(&pod).best()?.clone();
+        pod.gpus = self.engine.assume(&pod, &node, u64::MAX).ok()?;
+        pod.stage = Stage::Bound(node.clone());
         self.engine.apply(Change::PodApplied(Box::new(pod)), 0);
-        Some(chosen)
+        self.slots.get(&node).copied()
     }
 
     fn remove(&mut self, arrival: Arrival) {
@@ -103,7 +91,7 @@ impl Placer for TestudoPlacer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::placer::Ties;
+    use super::super::placer::{TieBreak, Ties};
     use super::super::policy::Policy;
     use super::super::testing::{node, node_with, pod, pod_with, world};
     use super::*;

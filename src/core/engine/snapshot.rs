@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::policy::{Policy, Stance};
 use super::scoring::Scoring;
 use super::verdicts::{Verdict, VerdictCache, VerdictTable};
-use crate::cluster::{Cluster, NameIndex, NodeState};
+use crate::cluster::{Cluster, NameIndex, NodeState, Slot};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Demand, Pod, PodUid};
 use crate::placement::fragmentation::{Mix, Scorer};
@@ -70,7 +70,7 @@ impl Snapshot {
 
     /// Says what places cost the pods to come.
     pub(super) fn scorer(&self) -> &Scorer {
-        self.scoring.scorer(&self.slots)
+        self.scoring.scorer()
     }
 
     /// How good a place is for a pod that fits there; `state` is the node as it is, or as it would be.
@@ -160,6 +160,19 @@ pub struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
+    /// The best of all nodes that the pod fits on, if there is one; of equals the first by name.
+    pub fn best(&self) -> Option<&NodeName> {
+        let own = self.own.as_ref();
+        let rank = |state: &'_ Arc<NodeState>, slot: usize| match own {
+            Some((node, verdict)) if node == state.name() => verdict.rank(),
+            _ => self.table.rank(Slot::at(slot)),
+        };
+        let nodes = self.snapshot.slots.iter().enumerate();
+        let known =
+            nodes.filter_map(|(slot, state)| Some((slot, state.as_ref().filter(|state| state.node().is_some())?)));
+        known.filter_map(|(slot, state)| Some((rank(state, slot)?, state.name()))).min().map(|(_, name)| name)
+    }
+
     /// The verdict on a node. A node that the state does not know is judged by its description, as idle, if it has one.
     pub fn of(&self, node: Offered<'_>) -> Verdict {
         let name = match node {

@@ -32,6 +32,14 @@ pub struct Refusal {
 }
 
 impl Verdict {
+    /// How well it fits, if it does.
+    pub fn rank(&self) -> Option<u64> {
+        match self {
+            Self::Fits(rank) => Some(*rank),
+            Self::No(_) => None,
+        }
+    }
+
     pub(super) fn no(reason: Reason) -> Self {
         Self::No(Arc::new(Refusal::of(&reason)))
     }
@@ -168,6 +176,14 @@ impl VerdictTable {
             self.refusals.len() - 1
         });
         Outcome::Refused(at as u32)
+    }
+
+    /// How well the pod fits on the node in a slot, if it does.
+    pub(super) fn rank(&self, slot: Slot) -> Option<u64> {
+        match self.outcomes[slot.index()] {
+            Outcome::Fits(rank) => Some(rank.packed()),
+            Outcome::Refused(_) => None,
+        }
     }
 
     pub(super) fn verdict(&self, slot: Slot) -> Verdict {

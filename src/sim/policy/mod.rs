@@ -101,7 +101,7 @@ impl Policy {
     pub fn placer<'w>(self, world: &'w World, ties: TieBreak) -> Box<dyn Placer + 'w> {
         match self.scorer(world) {
             Some(scorer) => Box::new(FlatPlacer::new(world, scorer, ties)),
-            None => Box::new(TestudoPlacer::new(world, ties)),
+            None => Box::new(TestudoPlacer::new(world)),
         }
     }
 

@@ -3,11 +3,12 @@
 //! It is a function of the pods in the state and of a prior, so that a restart changes nothing, and nobody can steer it
 //! by flooding: no namespace weighs more than all others together. Weights are coarse, so that it changes rarely.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::classes::AcceleratorUnit;
-use crate::cluster::Tally;
+use super::fleet::{AcceleratorUnit, Fleet};
+use crate::cluster::{ShapeCounts, Tally};
 use crate::model::accelerator::Unit;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
@@ -45,36 +46,57 @@ pub struct Mix {
     pub(super) conditions: Vec<Demand>,
 }
 
+/// What a fleet leads to expect before any pod was seen, by its accelerators.
+#[derive(Debug, Clone, Default)]
+pub struct Prior(Vec<(Arc<Shape>, u64)>);
+
+impl Prior {
+    /// What to expect of a fleet.
+    pub fn of(fleet: &Fleet) -> Self {
+        let of_resource = |(resource, unit): (&ResourceName, &AcceleratorUnit)| {
+            let weighted =
+                |(units, weight): &(i64, u64)| (Arc::new(prior_shape(resource, unit, *units)), *weight * PARTS / 2);
+            prior(&unit.unit).iter().map(weighted).collect::<Vec<_>>()
+        };
+        Self(fleet.units.iter().flat_map(of_resource).collect())
+    }
+}
+
 impl Mix {
-    /// The mix of the pods counted by `tally`, beside a prior for each accelerator that the fleet has.
-    pub fn of(tally: &Tally, fleet: &BTreeMap<ResourceName, AcceleratorUnit>) -> Self {
-        let mut weights: BTreeMap<Arc<Shape>, u64> = BTreeMap::new();
-        for (resource, unit) in fleet {
-            for (units, weight) in prior(&unit.unit) {
-                weights.insert(Arc::new(prior_shape(resource, unit, *units)), weight * PARTS / 2);
-            }
-        }
-        let pods = |counts: &crate::cluster::ShapeCounts| counts.values().map(|count| u64::from(*count)).sum::<u64>();
+    /// The mix of the pods counted by `tally`, beside what their fleet leads to expect.
+    pub fn of(tally: &Tally, fleet: &Fleet, prior: &Prior) -> Self {
+        let pods = |counts: &ShapeCounts| counts.values().map(|count| u64::from(*count)).sum::<u64>();
         let all: u64 = tally.namespaces().map(|(_, counts)| pods(counts)).sum();
+        let mut weights = prior.0.clone();
         for (_, counts) in tally.namespaces() {
             let own = pods(counts);
             let cap = own.min((all - own).max(FREE_PODS));
-            for (shape, count) in counts {
-                *weights.entry(Arc::clone(shape)).or_default() += u64::from(*count) * PARTS * cap / own;
-            }
+            let weighted =
+                |(shape, count): (&Arc<Shape>, &u32)| (Arc::clone(shape), u64::from(*count) * PARTS * cap / own);
+            weights.extend(counts.iter().map(weighted));
         }
-        let mut entries: Vec<MixEntry> = weights
+        weights.sort_by(|(a, _), (b, _)| a.cmp(b));
+        weights.dedup_by(|(shape, weight), (kept, sum)| {
+            let same = shape == kept;
+            if same {
+                *sum += *weight;
+            }
+            same
+        });
+        let milli = |shape: &Shape| {
+            let unit = fleet.units.get(&shape.accelerator).map_or(0, |unit| unit.milli);
+            i128::from(unit) * i128::from(shape.units)
+        };
+        let mut entries: Vec<(i128, MixEntry)> = weights
             .into_iter()
             .map(|(shape, weight)| MixEntry { shape, weight: coarse(weight), conditions: 0 })
             .filter(|entry| entry.weight > 0)
+            .map(|entry| (i128::from(entry.weight) * milli(&entry.shape), entry))
             .collect();
-        let devices = |entry: &MixEntry| {
-            let unit = fleet.get(&entry.shape.accelerator).map_or(0, |unit| unit.milli);
-            i128::from(entry.weight) * i128::from(entry.shape.units) * i128::from(unit)
-        };
-        entries.sort_by(|a, b| devices(b).cmp(&devices(a)).then_with(|| a.shape.cmp(&b.shape)));
+        // Stable: equals stay in the order of their shapes.
+        entries.sort_by_key(|(milli, _)| Reverse(*milli));
         entries.truncate(MAX_SHAPES);
-        Self::with_conditions(entries)
+        Self::with_conditions(entries.into_iter().map(|(_, entry)| entry).collect())
     }
 
     /// Numbers the conditions. Of entries with more different ones than can be told apart, the last are left out.
@@ -100,7 +122,7 @@ impl Mix {
 
 /// Rounds down to a power of two or one and a half times that.
 fn coarse(weight: u64) -> u64 {
-    let low_bits = (u64::BITS - weight.leading_zeros()).saturating_sub(2);
+    let low_bits = (u64::BITS - weight.leading_zeros()).saturating_sub(1);
     weight >> low_bits << low_bits
 }
 

@@ -68,7 +68,7 @@ fn deal(typical: &[Typical]) -> Vec<Vec<&Typical>> {
     let all: u64 = typical.iter().map(|pod| pod.weight).sum();
     let mut by_weight: Vec<&Typical> = typical.iter().collect();
     by_weight.sort_by_key(|pod| std::cmp::Reverse(pod.weight));
-    let mut streams = vec![Vec::with_capacity(STEPS); STREAMS];
+    let mut streams = vec![vec![]; STREAMS];
     let draws = (STREAMS * STEPS) as u64;
     let (mut at, mut covered) = (0, by_weight.first().map_or(0, |pod| pod.weight));
     for draw in 0..draws {
