@@ -2,6 +2,7 @@
 
 mod args;
 mod show;
+mod versus;
 
 use std::collections::BTreeSet;
 

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 
+use super::versus;
 use crate::sim::result::{Measures, Report, key};
 
 /// For scripts.
@@ -38,7 +39,7 @@ pub fn tables(report: &Report) -> anyhow::Result<()> {
     }
     let rows: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     writeln!(out, "{}", rows.join("\n"))?;
-    Ok(())
+    Ok(versus::table(report, &mut out)?)
 }
 
 fn cells(mean: &Measures, sd: &Measures, several: bool) -> Vec<Cell> {
@@ -68,7 +69,8 @@ fn heading(name: &str) -> String {
     .to_owned()
 }
 
-const STYLE: TableStyle = TableStyle::new()
+/// How all tables are drawn.
+pub(super) const STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .content_lines(ContentLineStyle::none());
