@@ -40,6 +40,10 @@ fn simulate(args: &Args) -> anyhow::Result<Report> {
         bar.finish_and_clear();
         return Ok(report);
     }
+    ensure!(
+        args.product.is_none() && args.mix.is_none(),
+        "--product and --mix belong to --gpus: give --gpus N, no nodes"
+    );
     let experiment = experiment(args)?;
     let world = World::new(input(args)?)?;
     if let Mode::Churn(churn) = &experiment.mode {

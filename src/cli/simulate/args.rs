@@ -28,11 +28,11 @@ pub struct Args {
     pub gpus: Option<u16>,
     /// With --gpus: their product, as the catalogue has it (A100-40GB, A30) or as node labels do
     /// (NVIDIA-A100-SXM4-40GB).
-    #[arg(long, value_name = "NAME", requires = "gpus")]
+    #[arg(long, value_name = "NAME")]
     pub product: Option<String>,
-    /// With --gpus: which profiles the instances have, and how often: `1g=.2,1g+2mem=.2,3g=.6`. What is given counts as
-    /// shares of its sum, so `1g=1,3g=3` is a quarter and three.
-    #[arg(long, value_name = "PROFILE=SHARE,...", requires = "gpus")]
+    /// With --gpus: which profiles the instances have, and how often: `1g=.2,1g+2mem=.2,3g=.6`. Shares need not
+    /// add up to 1: each counts as a part of their sum.
+    #[arg(long, value_name = "PROFILE=SHARE,...")]
     pub mix: Option<String>,
     /// What the cluster is put through [default: inflation; with --gpus: churn].
     #[arg(long, value_enum)]

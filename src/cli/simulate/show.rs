@@ -10,7 +10,8 @@ use crate::sim::result::{Measures, Report, key};
 /// For scripts.
 pub fn json(report: &Report) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, report)?;
+    // As an error of the stream, so that a reader who has seen enough is known for one.
+    serde_json::to_writer_pretty(&mut out, report).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
 }

@@ -92,7 +92,8 @@ impl Outcome {
 
     /// Share of the offered memory slices that was refused though enough slices were free in the fleet.
     pub fn rejected_by_fragmentation_percent(&self) -> f64 {
-        percent(self.slices(|p| p.fragmented), self.slices(|p| p.offered))
+        // Where nothing was offered nothing was refused.
+        percent(self.slices(|p| p.fragmented), self.slices(|p| p.offered).max(1))
     }
 }
 

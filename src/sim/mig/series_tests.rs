@@ -21,6 +21,8 @@ fn watching_changes_nothing_and_the_last_points_agree_with_the_outcome() {
     let warm: Vec<&Point> = series.iter().filter(|point| point.at >= 5.0).collect();
     let mean = warm.iter().map(|point| point.allocated_percent).sum::<f64>() / warm.len() as f64;
     assert!((mean - outcome.allocated_percent).abs() < 3.0, "{mean}, {}", outcome.allocated_percent);
+    let cold = series.iter().filter(|point| point.at < 5.0);
+    assert!(cold.clone().count() > 10 && cold.into_iter().all(|point| point.rejected_by_fragmentation_percent == 0.0));
     let last = series.last().expect("points").rejected_by_fragmentation_percent;
     assert!(last > 0.0 && (last - outcome.rejected_by_fragmentation_percent()).abs() < 2.0, "{last}, {outcome:?}");
 }
