@@ -88,7 +88,8 @@ impl<'w> Books<'w> {
     /// The same, with what was allocated.
     pub fn measures(&self, allocated_percent: Vec<(String, f64)>, fragmentation: Option<f64>) -> Measures {
         let fragmentation = fragmentation.map(|milli| (key::FRAGMENTATION, self.share(milli)));
-        Measures { allocated_percent, values: self.values().into_iter().chain(fragmentation).collect() }
+        let values = self.values().into_iter().chain(fragmentation).collect();
+        Measures { allocated_percent, values, ..Measures::default() }
     }
 
     /// This moment.
@@ -99,6 +100,7 @@ impl<'w> Books<'w> {
             fragmentation_percent: fragmentation.map(|milli| self.share(milli)),
             rejected_by_fragmentation_percent: self.rejected_percent(),
             waiting,
+            ..Point::default()
         }
     }
 

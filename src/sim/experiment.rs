@@ -10,8 +10,9 @@ use super::policy::Policy;
 use super::replay::{NoTime, Schedule};
 use super::result::{Outcome, PolicyReport, Report};
 use super::rng::Rng;
+use super::versus::Aim;
 use super::world::World;
-use super::{inflation, replay};
+use super::{inflation, replay, versus};
 
 /// What the cluster is put through.
 #[derive(Debug, Clone)]
@@ -34,6 +35,15 @@ impl Mode {
             Self::Inflation { .. } => "inflation",
             Self::Churn(_) => "churn",
             Self::Replay => "replay",
+        }
+    }
+
+    /// What policies are compared by.
+    fn aim(&self) -> Aim {
+        match self {
+            Self::Inflation { .. } => Aim::Allocated,
+            Self::Churn(_) => versus::CHURN,
+            Self::Replay => versus::REPLAY,
         }
     }
 }
@@ -82,7 +92,8 @@ impl Experiment {
             }
         };
         let policies: Vec<(&str, Policy)> = self.policies.iter().map(|policy| (policy.name(), *policy)).collect();
-        let policies = side_by_side(&policies, &self.seeds, self.threads, work, done);
+        let mut policies = side_by_side(&policies, &self.seeds, self.threads, work, done);
+        versus::compare(&mut policies, self.mode.aim(), |_| true);
         Ok(Report { mode: self.mode.name().into(), setting: self.setting(world), policies })
     }
 

@@ -20,8 +20,10 @@ pub mod policy;
 pub mod replay;
 pub mod result;
 pub mod rng;
+pub mod student;
 #[cfg(test)]
 mod testing;
 pub mod testudo;
+pub mod versus;
 pub mod workload;
 pub mod world;

@@ -4,12 +4,14 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 
+use super::versus;
 use crate::sim::result::{Measures, Report, key};
 
 /// For scripts.
 pub fn json(report: &Report) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, report)?;
+    // As an error of the stream, so that a reader who has seen enough is known for one.
+    serde_json::to_writer_pretty(&mut out, report).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
 }
@@ -38,7 +40,7 @@ pub fn tables(report: &Report) -> anyhow::Result<()> {
     }
     let rows: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     writeln!(out, "{}", rows.join("\n"))?;
-    Ok(())
+    Ok(versus::table(report, &mut out)?)
 }
 
 fn cells(mean: &Measures, sd: &Measures, several: bool) -> Vec<Cell> {
@@ -68,7 +70,8 @@ fn heading(name: &str) -> String {
     .to_owned()
 }
 
-const STYLE: TableStyle = TableStyle::new()
+/// How all tables are drawn.
+pub(super) const STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .content_lines(ContentLineStyle::none());

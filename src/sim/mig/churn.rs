@@ -51,6 +51,19 @@ pub struct ProfileOutcome {
     pub fragmented: u32,
 }
 
+/// A run as it stands when an instance is asked for, before a place is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// When.
+    pub at: f64,
+    /// Memory slices that no instance has.
+    pub free: u32,
+    /// The GPUs; empty throughout for a policy without places.
+    pub fleet: &'a Fleet,
+    /// What was counted so far; the allocation only at the end.
+    pub so_far: &'a Outcome,
+}
+
 /// What one seed gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -79,7 +92,8 @@ impl Outcome {
 
     /// Share of the offered memory slices that was refused though enough slices were free in the fleet.
     pub fn rejected_by_fragmentation_percent(&self) -> f64 {
-        percent(self.slices(|p| p.fragmented), self.slices(|p| p.offered))
+        // Where nothing was offered nothing was refused.
+        percent(self.slices(|p| p.fragmented), self.slices(|p| p.offered).max(1))
     }
 }
 
@@ -106,11 +120,39 @@ impl Churn {
         Churn { mix, ..self.clone() }
     }
 
+    /// The product.
+    pub fn geometry(&self) -> &Arc<MigGeometry> {
+        self.table.geometry()
+    }
+
+    /// What comes.
+    pub fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    /// How many arrivals to expect.
+    pub fn arrivals(&self) -> f64 {
+        self.rate() * self.horizon
+    }
+
+    fn total(&self) -> f64 {
+        f64::from(self.geometry().memory_slices()) * self.gpus as f64
+    }
+
+    /// Arrivals in a unit of time.
+    fn rate(&self) -> f64 {
+        self.load * self.total() / self.mix.mean_size(self.geometry())
+    }
+
     /// Runs one policy on the arrivals of one seed.
     pub fn run(&self, policy: PolicyKind, seed: u64) -> Outcome {
-        let geometry = self.table.geometry();
-        let total = f64::from(geometry.memory_slices()) * self.gpus as f64;
-        let rate = self.load * total / self.mix.mean_size(geometry);
+        self.watched(policy, seed, |_| {})
+    }
+
+    /// The same; `watch` is shown every moment at which an instance is asked for.
+    pub fn watched(&self, policy: PolicyKind, seed: u64, mut watch: impl FnMut(&Moment<'_>)) -> Outcome {
+        let geometry = self.geometry();
+        let rate = self.rate();
         // What arrives must not depend on how often a policy draws.
         let mut arrivals = Rng::new(seed);
         let mut chance = Rng::new(!seed);
@@ -118,12 +160,13 @@ impl Churn {
         let mut fleet = Fleet::new(Arc::clone(&self.table), self.gpus);
         let mut pool = fleet.free();
         let mut running: BinaryHeap<Running> = BinaryHeap::new();
-        let mut profiles: Vec<ProfileOutcome> = (self.mix.shares().iter())
+        let profiles = (self.mix.shares().iter())
             .map(|&(profile, _)| {
                 let size = u32::from(geometry.profile(profile).size);
                 ProfileOutcome { profile, size, offered: 0, accepted: 0, fragmented: 0 }
             })
             .collect();
+        let mut outcome = Outcome { profiles, allocated_percent: 0.0 };
         let mut now = 0.0;
         let mut used = 0.0;
         for number in 0u64.. {
@@ -142,8 +185,8 @@ impl Churn {
                     fleet.release(gpu, placement);
                 }
             }
-            let at = profiles.iter().position(|p| p.profile == wanted).expect("the mix drew it");
-            let entry = &mut profiles[at];
+            watch(&Moment { at: now, free: pool, fleet: &fleet, so_far: &outcome });
+            let entry = outcome.profiles.iter_mut().find(|p| p.profile == wanted).expect("the mix drew it");
             // Without a policy there is no geometry: any free slices will do.
             let place = match &mut policy {
                 Some(policy) => policy.place(&fleet, wanted, &mut chance).map(|choice| {
@@ -165,8 +208,8 @@ impl Churn {
                 None => entry.fragmented += counted * u32::from(pool >= entry.size),
             }
         }
-        let allocated_percent = used * 100.0 / (total * (self.horizon - self.warmup));
-        Outcome { profiles, allocated_percent }
+        outcome.allocated_percent = used * 100.0 / (self.total() * (self.horizon - self.warmup));
+        outcome
     }
 }
 

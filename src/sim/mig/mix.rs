@@ -26,13 +26,14 @@ pub enum MixError {
     /// Named twice.
     #[error("profile {0:?} is named twice")]
     Twice(String),
-    /// Not a number above 0.
-    #[error("weight {0:?} is not a number above 0")]
+    /// Not a number above 0, or beyond all reason.
+    #[error("weight {0:?} is not a number above 0 and at most 1000000")]
     Weight(String),
 }
 
 impl Mix {
-    /// Reads `1g=.2,1g+2mem=.2,3g=.6` against the profiles of a product. Weights need not sum to 1.
+    /// Reads `1g=.2,1g+2mem=.2,3g=.6` against the profiles of a product, which may also be called as the driver does
+    /// (`1g.5gb`). Weights need not sum to 1: each counts as a share of their sum.
     ///
     /// # Errors
     /// When a part is not of that form or names no profile of the product; the error quotes it.
@@ -43,7 +44,8 @@ impl Mix {
             let (name, weight) = (name.trim(), weight.trim());
             let known = || geometry.profiles().map(|(_, p)| p.kind.to_string()).collect::<Vec<_>>().join(", ");
             let kind = name.parse::<ProfileKind>().ok();
-            let id = kind.and_then(|kind| geometry.profile_by_kind(kind)).ok_or_else(|| MixError::Profile {
+            let id = kind.and_then(|kind| geometry.profile_by_kind(kind)).or_else(|| geometry.profile_by_name(name));
+            let id = id.ok_or_else(|| MixError::Profile {
                 text: name.to_owned(),
                 geometry: geometry.name().to_owned(),
                 known: known(),
@@ -51,7 +53,7 @@ impl Mix {
             if weights.iter().any(|&(other, _)| other == id) {
                 return Err(MixError::Twice(name.to_owned()));
             }
-            let number = weight.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+            let number = weight.parse::<f64>().ok().filter(|number| *number > 0.0 && *number <= 1e6);
             weights.push((id, number.ok_or_else(|| MixError::Weight(weight.to_owned()))?));
         }
         let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
@@ -61,6 +63,13 @@ impl Mix {
     /// The profiles with their probabilities.
     pub fn shares(&self) -> &[(ProfileId, f64)] {
         &self.0
+    }
+
+    /// As [`Mix::parse`] reads it, with shares that sum to 1.
+    pub fn describe(&self, geometry: &MigGeometry) -> String {
+        let share = |share: f64| (share * 1e4).round() / 1e4;
+        let parts = self.0.iter().map(|&(id, part)| format!("{}={}", geometry.profile(id).kind, share(part)));
+        parts.collect::<Vec<_>>().join(",")
     }
 
     /// Memory slices of the average arrival.
@@ -93,14 +102,18 @@ mod tests {
         let shares: Vec<f64> = mix.shares().iter().map(|(_, share)| *share).collect();
         assert_eq!((shares, mix.mean_size(geometry)), (vec![0.25, 0.75], 3.25));
         let [one, three] = [mix.shares()[0].0, mix.shares()[1].0];
+        assert_eq!(mix.describe(geometry), "1g=0.25,3g=0.75");
+        assert_eq!(Mix::parse("1g.5gb=1,3g.20gb=3", geometry), Ok(mix.clone()), "{}", geometry.name());
         assert_eq!([0.0, 0.249, 0.25, 0.999].map(|unit| mix.pick(unit)), [one, one, three, three]);
         for (text, message) in [
             ("", "\"\" is not of the form <profile>=<weight>, such as 3g=.2"),
             ("1g", "\"1g\" is not of the form <profile>=<weight>, such as 3g=.2"),
             ("5g=1", "A100-40GB has no profile \"5g\"; it has 1g, 1g+me, 1g+2mem, 2g, 3g, 4g, 7g"),
             ("1g=1,1g=2", "profile \"1g\" is named twice"),
-            ("1g=-1", "weight \"-1\" is not a number above 0"),
-            ("1g=NaN", "weight \"NaN\" is not a number above 0"),
+            ("1g.5gb=1,1g=2", "profile \"1g\" is named twice"),
+            ("1g=-1", "weight \"-1\" is not a number above 0 and at most 1000000"),
+            ("1g=NaN", "weight \"NaN\" is not a number above 0 and at most 1000000"),
+            ("1g=1e308,3g=1e308", "weight \"1e308\" is not a number above 0 and at most 1000000"),
         ] {
             assert_eq!(Mix::parse(text, geometry).map_err(|error| error.to_string()), Err(message.to_owned()));
         }

@@ -97,6 +97,11 @@ impl Policy {
         }
     }
 
+    /// All names.
+    pub fn known() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// The policy at work on an empty cluster.
     pub fn placer<'w>(self, world: &'w World, ties: TieBreak) -> Box<dyn Placer + 'w> {
         match self.scorer(world) {
@@ -130,14 +135,10 @@ impl fmt::Display for Policy {
 
 /// A name that no policy has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("there is no policy {name:?} for nodes and pods; there are {}", known())]
+#[error("there is no policy {name:?} for nodes and pods; there are {}", Policy::known())]
 pub struct UnknownPolicy {
     /// What was asked for.
     pub name: String,
-}
-
-fn known() -> String {
-    Policy::ALL.map(Policy::name).join(", ")
 }
 
 impl FromStr for Policy {

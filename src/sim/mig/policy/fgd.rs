@@ -1,9 +1,10 @@
 //! Fragmentation gradient descent (Weng et al., ATC'23) on MIG tables.
 
-use testudo_core::model::mig::{LayoutId, LayoutTable, Occupancy, ProfileId};
+use testudo_core::model::mig::{LayoutTable, ProfileId};
 
 use super::Policy;
 use crate::sim::mig::fleet::{Choice, Fleet};
+use crate::sim::mig::fragmentation::unusable;
 use crate::sim::mig::mix::Mix;
 use crate::sim::rng::Rng;
 
@@ -22,13 +23,6 @@ impl Fgd {
         };
         Fgd { fragmentation: table.ids().map(|id| (fragmentation(id) * 1e6).round() as i64).collect() }
     }
-}
-
-/// Free slices that no placement of a profile covers; all of them when none fits.
-fn unusable(table: &LayoutTable, id: LayoutId, profile: ProfileId) -> u32 {
-    let open = table.arrivals_of(id, profile).iter();
-    let usable = open.fold(Occupancy::EMPTY, |slices, step| slices.union(step.placement.slices()));
-    table.free(id) - usable.taken()
 }
 
 impl Policy for Fgd {

@@ -50,8 +50,14 @@ pub enum PolicyKind {
 
 /// A name that no policy has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no policy {0:?}")]
-pub struct UnknownPolicy(String);
+#[error("there is no policy {name:?} for MIG instances; there are {}", PolicyKind::known())]
+pub struct UnknownPolicy {
+    /// What was asked for.
+    pub name: String,
+}
+
+/// Other names of policies.
+const ALIASES: [(&str, PolicyKind); 2] = [("dra-first-fit", PolicyKind::FirstFit), ("hami-like", PolicyKind::Hami)];
 
 impl PolicyKind {
     /// All, in the order in which they are shown.
@@ -82,6 +88,18 @@ impl PolicyKind {
         }
     }
 
+    /// All names, with those that mean the same.
+    pub fn known() -> String {
+        let names = PolicyKind::ALL.map(PolicyKind::name).into_iter().map(str::to_owned);
+        let aliases = ALIASES.map(|(alias, kind)| format!("{alias} (which is {kind})"));
+        names.chain(aliases).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether it puts instances somewhere, by the hardware's rules; a bound does not.
+    pub fn has_places(self) -> bool {
+        self != PolicyKind::Pool
+    }
+
     /// The policy on its first day; none for the pool, which has no places.
     pub(super) fn build(self, table: &Arc<LayoutTable>, mix: &Mix) -> Option<Box<dyn Policy>> {
         Some(match self {
@@ -92,7 +110,7 @@ impl PolicyKind {
             PolicyKind::Mfi => Box::new(mfi::Mfi::new(table)),
             PolicyKind::Fgd => Box::new(fgd::Fgd::new(table, mix)),
             PolicyKind::Hami => Box::new(hami::Hami::new(table)),
-            PolicyKind::Testudo => Box::new(testudo::Testudo::new(table)?),
+            PolicyKind::Testudo => Box::new(testudo::Testudo::new(table).expect("no product has too many shapes")),
             PolicyKind::Pool => return None,
         })
     }
@@ -108,6 +126,8 @@ impl FromStr for PolicyKind {
     type Err = UnknownPolicy;
 
     fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
-        PolicyKind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| UnknownPolicy(text.to_owned()))
+        let names = PolicyKind::ALL.map(|kind| (kind.name(), kind)).into_iter().chain(ALIASES);
+        let found = names.into_iter().find(|(name, _)| *name == text).map(|(_, kind)| kind);
+        found.ok_or_else(|| UnknownPolicy { name: text.to_owned() })
     }
 }
