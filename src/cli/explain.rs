@@ -1,4 +1,6 @@
-//! `testudo explain`: where a pod fits and why not elsewhere, or what a node is taken for.
+//! `testudo explain`: where a pod fits and why not elsewhere, what a node is taken for, what counts as typical.
+
+mod mix;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,10 +13,11 @@ use testudo_core::cluster::NodeState;
 use testudo_core::engine::{Snapshot, Stance};
 use testudo_core::model::accelerator::AcceleratorResource;
 use testudo_core::model::pod::{Pod, Stage};
-use testudo_core::placement::{self, Reason};
+use testudo_core::placement::{self, Rank, Reason, deciding};
 
 use super::Outcome;
 use super::source::Source;
+use mix::MixExplanation;
 
 /// Flags of `testudo explain`.
 #[derive(Debug, clap::Args)]
@@ -35,6 +38,11 @@ enum Subject {
         /// One row per node, instead of one per reason.
         #[arg(long)]
         all_nodes: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Which demands count as typical, and how much: places are chosen so that these lose least.
+    Mix {
         #[command(flatten)]
         common: Common,
     },
@@ -74,6 +82,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             let explanation = PodExplanation::new(&host.snapshot(), &pod);
             common.output.write(&explanation, |out| explanation.table(out, all_nodes))?;
             Ok(if explanation.fits() { Outcome::Done } else { Outcome::No })
+        }
+        Subject::Mix { common } => {
+            let explanation = MixExplanation::new(common.source.look()?.snapshot().mix());
+            common.output.write(&explanation, |out| explanation.table(out))?;
+            Ok(Outcome::Done)
         }
         Subject::Node { name, common } => {
             let host = common.source.look()?;
@@ -126,6 +139,9 @@ struct NodeLine {
     /// 1 is the best place.
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<usize>,
+    /// What the best place has before this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,25 +150,29 @@ struct NodeLine {
 
 impl PodExplanation {
     fn new(snapshot: &Snapshot, pod: &Pod) -> Self {
-        let mut fitting: Vec<(u64, String)> = vec![];
+        let judgement = snapshot.judge(pod);
+        let mut fitting: Vec<(Rank, String)> = vec![];
         let mut nodes: Vec<NodeLine> = vec![];
         for state in snapshot.nodes() {
             // Where the pod is bound it holds what it asks for: judge the place without it.
             let state = state.without([&pod.uid]);
             let node = state.name().to_string();
             match placement::check(&pod.demand, &state) {
-                Ok(()) => fitting.push((snapshot.rank(&pod.demand, &state).packed(), node)),
+                Ok(()) => fitting.push((judgement.rank_in(&state), node)),
                 Err(reason) => {
                     let free = if let Reason::Insufficient { free, .. } = reason { Some(free) } else { None };
-                    nodes.push(NodeLine { node, fits: false, place: None, reason: Some(reason.to_string()), free });
+                    let reason = Some(reason.to_string());
+                    nodes.push(NodeLine { node, fits: false, place: None, behind: None, reason, free });
                 }
             }
         }
-        fitting.sort_unstable();
-        nodes.extend(fitting.into_iter().zip(1..).map(|((_, node), place)| NodeLine {
+        fitting.sort_unstable_by(|(a, a_name), (b, b_name)| (a.packed(), a_name).cmp(&(b.packed(), b_name)));
+        let best = fitting.first().map(|(rank, _)| *rank).unwrap_or_default();
+        nodes.extend(fitting.into_iter().zip(1..).map(|((rank, node), place)| NodeLine {
             node,
             fits: true,
             place: Some(place),
+            behind: (place > 1).then(|| deciding(&best, &rank).to_string()),
             reason: None,
             free: None,
         }));
@@ -194,13 +214,14 @@ impl PodExplanation {
         }
         let mut table = table();
         if all_nodes {
-            table.set_header(["NODE", "PLACE", "REASON", "FREE"]);
+            table.set_header(["NODE", "PLACE", "REASON", "FREE", "THE BEST IS BETTER IN"]);
             for line in &self.nodes {
                 table.add_row([
                     line.node.clone(),
                     line.place.map_or_else(|| "-".into(), |place| place.to_string()),
                     line.reason.clone().unwrap_or_else(|| "fits".into()),
                     line.free.map_or_else(String::new, |free| free.to_string()),
+                    line.behind.clone().unwrap_or_default(),
                 ]);
             }
         } else {

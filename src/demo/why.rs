@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use testudo_core::engine::{Snapshot, Stance};
+use testudo_core::engine::{Offered, Snapshot, Stance};
 use testudo_core::model::pod::Pod;
 use testudo_core::placement::{Criterion, Rank, deciding};
 
@@ -25,7 +25,8 @@ pub fn explain(snapshot: &Snapshot, pod: &Pod, choice: &Choice) -> String {
 
 /// What put the node before the next best that is not its equal.
 fn merit(snapshot: &Snapshot, pod: &Pod, choice: &Choice) -> String {
-    let rank_of = |name: &String| snapshot.node(name).map(|state| snapshot.rank(&pod.demand, state));
+    let judgement = snapshot.judge(pod);
+    let rank_of = |name: &String| judgement.of(Offered::Named(name)).rank();
     let Some(best) = rank_of(&choice.node) else { return "not seen by testudo".to_owned() };
     let others: Vec<Rank> = choice.feasible.iter().filter(|name| **name != choice.node).filter_map(rank_of).collect();
     let equals = others.iter().filter(|other| **other == best).count();

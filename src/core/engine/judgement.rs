@@ -63,6 +63,12 @@ impl<'a> Judgement<'a> {
         ranked.min().map(|(_, name)| name)
     }
 
+    /// How good a node on which the pod fits would be in a state that it could be in.
+    pub fn rank_in(&self, state: &NodeState) -> Rank {
+        let rank = self.snapshot.rank(&self.pod.demand, state);
+        state.node().map_or(rank, |node| self.standing(rank, node))
+    }
+
     fn rank_in_slot(&self, slot: Slot, node: &Node) -> Option<Rank> {
         let rank = match &self.own {
             Some((own, verdict)) if own == node.name() => verdict.rank(),

@@ -72,7 +72,7 @@ impl Snapshot {
     }
 
     /// How good a place is for a pod that fits there; `state` is the node as it is, or as it would be.
-    pub fn rank(&self, demand: &Demand, state: &NodeState) -> Rank {
+    pub(super) fn rank(&self, demand: &Demand, state: &NodeState) -> Rank {
         let slot = self.names.get(state.name().as_str());
         let cost = slot.map_or(0, |slot| self.scorer().costs().of(demand, *slot, state));
         placement::rank(demand, state, cost)

@@ -36,6 +36,12 @@ impl Shape {
             },
         })
     }
+
+    /// Do its pods accept any node, taints apart?
+    pub fn accepts_any_node(&self) -> bool {
+        let affinity = &self.conditions.affinity;
+        affinity.selector.iter().next().is_none() && affinity.required.is_none()
+    }
 }
 
 /// Rounds up to a number of which only the three highest bits are set: in steps of an eighth to a quarter.
