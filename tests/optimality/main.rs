@@ -6,5 +6,6 @@
 
 mod cluster;
 mod gap;
+mod links;
 mod shares;
 mod slices;
