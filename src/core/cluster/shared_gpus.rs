@@ -38,10 +38,10 @@ impl SharedGpus {
             }
             ShareRequest::Whole(count) => {
                 let free = candidates.fold(DeviceSet::EMPTY, |set, (index, _)| set.with(index));
-                match fabric.filter(|fabric| fabric.len() == self.free.len()) {
-                    Some(fabric) => fabric.best_subset(free, count.into()).map(|(set, _)| set),
-                    None => free.subsets(count.into()).next(),
-                }
+                let known = fabric.filter(|fabric| fabric.len() == self.free.len());
+                let best = known.and_then(|fabric| fabric.best_subset(free, count.into()));
+                // Where the fabric wants contiguous sets and none is free, any will have to do.
+                best.map(|(set, _)| set).or_else(|| free.subsets(count.into()).next())
             }
         }
     }
