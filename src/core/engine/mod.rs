@@ -206,4 +206,6 @@ impl Engine {
 }
 
 #[cfg(test)]
+mod absurd_tests;
+#[cfg(test)]
 mod tests;
