@@ -63,7 +63,9 @@ impl NodeBuilder {
     }
 }
 
+#[derive(Clone, Debug)]
 pub(crate) struct PodBuilder {
+    namespace: String,
     name: String,
     labels: Labels,
     demand: Demand,
@@ -74,6 +76,7 @@ pub(crate) struct PodBuilder {
 pub(crate) fn pod(name: &str) -> PodBuilder {
     let requests = Resources::from([("cpu", 1000), ("pods", 1)]);
     PodBuilder {
+        namespace: "default".into(),
         name: name.into(),
         labels: Labels::default(),
         demand: Demand { requests, ..Demand::default() },
@@ -82,6 +85,10 @@ pub(crate) fn pod(name: &str) -> PodBuilder {
 }
 
 impl PodBuilder {
+    pub(crate) fn namespace(self, namespace: &str) -> Self {
+        Self { namespace: namespace.into(), ..self }
+    }
+
     pub(crate) fn asks(mut self, resource: &str, count: i64) -> Self {
         self.demand.requests.set(resource.into(), count);
         self
@@ -128,7 +135,7 @@ impl PodBuilder {
 
     pub(crate) fn build(self) -> Pod {
         Pod {
-            key: PodKey { namespace: "default".into(), name: self.name.clone() },
+            key: PodKey { namespace: self.namespace, name: self.name.clone() },
             uid: format!("uid-{}", self.name).as_str().into(),
             labels: self.labels,
             priority: 0,

@@ -208,4 +208,6 @@ impl Engine {
 }
 
 #[cfg(test)]
+mod absurd_tests;
+#[cfg(test)]
 mod tests;

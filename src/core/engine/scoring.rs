@@ -56,3 +56,7 @@ impl MixKeeper {
         (self.nodes, self.tally) = (nodes, tally);
     }
 }
+
+#[cfg(test)]
+#[path = "scoring_tests.rs"]
+mod tests;

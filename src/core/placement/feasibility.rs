@@ -54,7 +54,7 @@ fn check_size(demand: &Demand, node: &Node) -> Result<(), Reason> {
             return Err(Reason::Absent { resource, requested });
         }
         let is_accelerator = AcceleratorResource::parse(resource.as_str()).is_some();
-        let unhealthy = if is_accelerator { (capacity - allocatable).max(0) } else { 0 };
+        let unhealthy = if is_accelerator { capacity.saturating_sub(allocatable).max(0) } else { 0 };
         return Err(Reason::TooLarge { resource, requested, allocatable, unhealthy });
     }
     Ok(())

@@ -139,7 +139,7 @@ fn link(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u8 {
     // Slices and replicas see no peers: to them it is all the same.
     let set_size =
         |(name, _, count): (&ResourceName, _, i64)| Some(inventory.pool(name.as_str())?.unit.set_size(count));
-    let devices: i64 = demand.accelerators().filter_map(set_size).sum();
+    let devices = demand.accelerators().filter_map(set_size).fold(0, i64::saturating_add);
     let Some(count) = usize::try_from(devices).ok().filter(|n| *n > 1) else { return 0 };
     let connected = inventory.fabric.as_ref().is_some_and(|fabric| match state.choose_gpus(demand) {
         Some(gpus) => fabric.largest_linked(gpus) >= count,
@@ -155,7 +155,9 @@ fn link(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u8 {
 fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u16 {
     let taken = |pool: &Pool| demand.requests.get(pool.resource.as_str());
     let touched = |pool: &&Pool| !demand.wants_accelerators() || taken(pool) > 0;
-    let left = |pool: &Pool| (state.free_units(pool) - taken(pool)).saturating_mul(inventory.unit_milli(pool)) / 10;
+    let left = |pool: &Pool| {
+        state.free_units(pool).saturating_sub(taken(pool)).saturating_mul(inventory.unit_milli(pool)) / 10
+    };
     let hundredths = inventory.pools.iter().filter(touched).map(left).fold(0, i64::saturating_add);
     u16::try_from(hundredths.max(0)).unwrap_or(u16::MAX)
 }

@@ -1,7 +1,8 @@
 //! The mix: which demands are typical, and how much of each to expect.
 //!
 //! It is a function of the pods in the state and of a prior, so that a restart changes nothing, and nobody can steer it
-//! by flooding: no namespace weighs more than all others together. Weights are coarse, so that it changes rarely.
+//! by flooding: no namespace with more than [`FREE_PODS`] weighs more than all others together. Weights are coarse, so
+//! that it changes rarely: rounding can make a share up to twice what it was.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -120,7 +121,7 @@ impl Mix {
     }
 }
 
-/// Rounds down to a power of two or one and a half times that.
+/// Rounds down to a power of two.
 fn coarse(weight: u64) -> u64 {
     let low_bits = (u64::BITS - weight.leading_zeros()).saturating_sub(1);
     weight >> low_bits << low_bits
@@ -147,3 +148,7 @@ fn prior_shape(resource: &ResourceName, unit: &AcceleratorUnit, units: i64) -> S
         conditions: Demand::default(),
     }
 }
+
+#[cfg(test)]
+#[path = "mix_tests.rs"]
+mod tests;

@@ -32,7 +32,7 @@ use streams::Typical;
 /// Costs are counted in so many parts of a thousandth of a device.
 pub const COST_PARTS: i64 = 16;
 
-/// The worth of a class's devices is at least this many parts.
+/// The worth of a thousandth of a device with 32 GiB, in parts, where its class is no more in demand than others.
 const PRICE: i64 = 256;
 
 /// The worth of a pod that needs several devices and still fits, in hundredths of its share of the demanded devices.
@@ -204,6 +204,7 @@ fn bite(demand: &Demand, class: &Class) -> Option<Bite> {
             (streams::what(units, pool, class)?, units.saturating_mul(class.pools[pool].1))
         }
     };
-    let (cpu, memory) = (demand.requests.get(ResourceName::CPU), demand.requests.get(ResourceName::MEMORY));
+    let asked = |name: &str| demand.requests.get(name).max(0);
+    let (cpu, memory) = (asked(ResourceName::CPU), asked(ResourceName::MEMORY));
     Some(Bite { cpu, memory, what, milli })
 }

@@ -55,3 +55,7 @@ fn pressures(mix: &Mix, classes: &[Class]) -> Vec<i128> {
     }
     pressures
 }
+
+#[cfg(test)]
+#[path = "pressure_tests.rs"]
+mod tests;

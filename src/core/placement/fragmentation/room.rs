@@ -2,16 +2,19 @@
 //! same is free.
 
 use crate::cluster::NodeState;
+use crate::model::accelerator::Unit;
+use crate::model::gpu_share;
+use crate::model::inventory::Pool;
 use crate::model::resources::ResourceName;
 
-/// Most shareable GPUs of a node that are looked at.
+/// Most shareable GPUs of a node that are looked at: those of which most is free.
 pub(super) const MAX_GPUS: usize = 16;
 
 /// Most accelerator resources of a node that are looked at.
 pub(super) const MAX_POOLS: usize = 8;
 
 /// Thousandths in a whole GPU.
-const WHOLE: u16 = crate::model::gpu_share::WHOLE;
+const WHOLE: u16 = gpu_share::WHOLE;
 
 /// What is free on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,11 +55,13 @@ pub(super) enum What {
 impl FlatRoom {
     pub fn of(state: &NodeState) -> Self {
         let room = state.room();
+        let free = state.shared_gpus().free().iter();
+        let mut by_free: Vec<u16> = free.map(|free| u16::try_from(*free).unwrap_or(0)).collect();
+        by_free.sort_unstable();
         let mut shared = [0; MAX_GPUS];
-        for (flat, free) in shared.iter_mut().zip(state.shared_gpus().free()) {
-            *flat = u16::try_from(*free).unwrap_or(0);
+        for (flat, free) in shared.iter_mut().rev().zip(by_free.into_iter().rev()) {
+            *flat = free;
         }
-        shared.sort_unstable();
         let mut units = [0; MAX_POOLS];
         for (flat, free) in units.iter_mut().zip(&room.units) {
             *flat = u16::try_from((*free).max(0)).unwrap_or(u16::MAX);
@@ -65,8 +70,7 @@ impl FlatRoom {
             && let Some(node) = state.node()
         {
             // Their thousandths are counted GPU by GPU.
-            let thousandths =
-                |pool: &crate::model::inventory::Pool| pool.unit == crate::model::accelerator::Unit::Thousandth;
+            let thousandths = |pool: &Pool| pool.unit == Unit::Thousandth;
             if let Some(at) = node.inventory.pools.iter().take(MAX_POOLS).position(thousandths) {
                 units[at] = 0;
             }
@@ -122,8 +126,18 @@ impl FlatRoom {
         shared + units.sum::<i64>()
     }
 
-    /// The largest free part of a shareable GPU, and the largest number of free units.
+    /// The shareable GPUs of which something is free, and the free units of the other pools.
+    pub fn free_units(&self) -> usize {
+        let units: usize = self.units.iter().map(|units| usize::from(*units)).sum();
+        units + self.shared.iter().filter(|free| **free > 0).count()
+    }
+
+    /// Is any accelerator free, or any part of one?
     pub fn has_accelerators(&self) -> bool {
         self.shared[MAX_GPUS - 1] > 0 || self.units.iter().any(|units| *units > 0)
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

@@ -11,8 +11,8 @@ pub(super) const STREAMS: usize = 8;
 /// The longest stream.
 const STEPS: usize = 96;
 
-/// A stream has at most so many pods for each device that a node has.
-const STEPS_PER_DEVICE: i64 = 4;
+/// A stream has at most so many pods for each device or slice that a node has.
+const STEPS_PER_UNIT: usize = 4;
 
 /// A stream offers at most so many times what the node has.
 const HORIZON: i64 = 4;
@@ -44,9 +44,7 @@ pub(super) fn typical(mix: &Mix, class: &Class) -> Vec<Option<Typical>> {
 /// node pass by: they are part of the demand, but go elsewhere.
 pub(super) fn streams(typical: &[Typical], class: &Class) -> Vec<Vec<Bite>> {
     let horizon = HORIZON * class.capacity();
-    let most = usize::try_from(STEPS_PER_DEVICE * class.capacity() / i64::from(gpu_share::WHOLE))
-        .unwrap_or(0)
-        .clamp(STEPS_PER_DEVICE as usize, STEPS);
+    let most = (STEPS_PER_UNIT * class.empty.free_units()).clamp(STEPS_PER_UNIT, STEPS);
     let stream = |pods: Vec<&Typical>| {
         let mut offered = 0;
         let within_horizon = |pod: &&Typical| {
@@ -111,3 +109,7 @@ pub(super) fn what(units: i64, pool: usize, class: &Class) -> Option<What> {
     }
     Some(What::Units { pool: u8::try_from(pool).ok()?, count: u16::try_from(units).ok()? })
 }
+
+#[cfg(test)]
+#[path = "streams_tests.rs"]
+mod tests;
