@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use testudo_core::engine::{Judgement, Offered, Snapshot, Stance, Verdict};
-use testudo_core::model::node::Node;
+use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid};
-use testudo_core::placement;
+use testudo_core::placement::{self, Rank};
 use tracing::{debug, info};
 
 use super::Host;
@@ -123,15 +123,19 @@ impl Host {
     }
 
     fn levels(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Vec<u8> {
-        let ranks: Vec<Option<u64>> = self
-            .judged(snapshot, pod, offer)
-            .map(|verdict| match verdict {
-                Verdict::Fits(rank) => Some(rank.packed()),
-                Verdict::No(_) => None,
-            })
-            .collect();
+        let judgement = snapshot.judge(pod);
+        let mut ranks: Vec<Option<Rank>> =
+            (0..offer.len()).map(|at| self.verdict(snapshot, &judgement, offer, at).rank()).collect();
+        // Who is around decides between the best, if there are several.
+        let best = ranks.iter().flatten().map(|rank| rank.packed()).min();
+        for (name, rank) in offer.names().zip(&mut ranks) {
+            *rank = rank.map(|rank| match best {
+                Some(best) if rank.packed() == best => judgement.refined(rank, &NodeName::from(name)),
+                _ => rank,
+            });
+        }
         let places: Vec<(&str, u64)> =
-            offer.names().zip(&ranks).filter_map(|(name, rank)| Some((name, (*rank)?))).collect();
+            offer.names().zip(&ranks).filter_map(|(name, rank)| Some((name, (*rank)?.packed()))).collect();
         let mut levels = placement::levels(&places).into_iter();
         ranks.iter().map(|rank| rank.and_then(|_| levels.next()).unwrap_or(0)).collect()
     }

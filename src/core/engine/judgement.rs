@@ -1,5 +1,6 @@
 //! What a snapshot says of one pod.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
@@ -7,7 +8,7 @@ use super::verdicts::{Verdict, VerdictTable};
 use crate::cluster::{NodeState, Slot};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::Pod;
-use crate::placement::{Peers, Rank, Reason, Standing};
+use crate::placement::{Peers, Rank, Reason};
 
 /// A node of an offer.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +43,8 @@ impl<'a> Judgement<'a> {
         Self { snapshot, pod: pod.clone(), table, own, peers }
     }
 
-    /// The verdict on a node. A node that the state does not know is judged by its description, as idle, if it has one.
+    /// The verdict on a node, but for who else is around there, see [`Judgement::refined`]. A node that the state does not
+    /// know is judged by its description, as idle, if it has one.
     pub fn of(&self, node: Offered<'_>) -> Verdict {
         let name = match node {
             Offered::Named(name) => name,
@@ -55,18 +57,35 @@ impl<'a> Judgement<'a> {
         }
     }
 
+    /// The rank with who else is around on the node. That is what decides last, so it is asked for equals only: it costs
+    /// more than all the rest.
+    pub fn refined(&self, rank: Rank, node: &NodeName) -> Rank {
+        match &self.peers {
+            Some(peers) => rank.among(peers.around(self.snapshot.domains(), node)),
+            None => rank,
+        }
+    }
+
     /// The best of all nodes that the pod fits on, if there is one; of equals the first by name.
     pub fn best(&self) -> Option<&'a NodeName> {
         let nodes = self.snapshot.slots().iter().enumerate();
         let known = nodes.filter_map(|(slot, state)| Some((Slot::at(slot), state.as_ref()?.node()?)));
-        let ranked = known.filter_map(|(slot, node)| Some((self.rank_in_slot(slot, node)?.packed(), node.name())));
-        ranked.min().map(|(_, name)| name)
+        let mut equals: Vec<(Rank, &NodeName)> = vec![];
+        for (slot, node) in known {
+            let Some(rank) = self.rank_in_slot(slot, node) else { continue };
+            match equals.first().map(|(best, _)| rank.packed().cmp(&best.packed())) {
+                Some(Ordering::Greater) => {}
+                Some(Ordering::Equal) => equals.push((rank, node.name())),
+                Some(Ordering::Less) | None => equals = vec![(rank, node.name())],
+            }
+        }
+        equals.into_iter().map(|(rank, name)| (self.refined(rank, name).packed(), name)).min().map(|(_, name)| name)
     }
 
     /// How good a node on which the pod fits would be in a state that it could be in.
     pub fn rank_in(&self, state: &NodeState) -> Rank {
         let rank = self.snapshot.rank(&self.pod.demand, state);
-        state.node().map_or(rank, |node| self.standing(rank, node))
+        state.node().map_or(rank, |node| self.refined(self.suited(rank, node), node.name()))
     }
 
     fn rank_in_slot(&self, slot: Slot, node: &Node) -> Option<Rank> {
@@ -74,7 +93,7 @@ impl<'a> Judgement<'a> {
             Some((own, verdict)) if own == node.name() => verdict.rank(),
             _ => self.table.rank(slot),
         };
-        rank.map(|rank| self.standing(rank, node))
+        rank.map(|rank| self.suited(rank, node))
     }
 
     fn in_slot(&self, slot: Slot) -> Verdict {
@@ -85,15 +104,13 @@ impl<'a> Judgement<'a> {
             _ => self.table.verdict(slot),
         };
         match verdict {
-            Verdict::Fits(rank) => Verdict::Fits(self.standing(rank, node)),
+            Verdict::Fits(rank) => Verdict::Fits(self.suited(rank, node)),
             no => no,
         }
     }
 
-    /// The rank with what depends on more than the demand.
-    fn standing(&self, rank: Rank, node: &Node) -> Rank {
-        let domains = self.snapshot.domains();
-        let around = self.peers.as_ref().map(|peers| peers.around(domains, node.name())).unwrap_or_default();
-        rank.standing(Standing { misfit: self.snapshot.misfit(&self.pod, &node.place), around })
+    /// The rank with how the node's kind of capacity suits the pod's priority.
+    fn suited(&self, rank: Rank, node: &Node) -> Rank {
+        Rank { misfit: self.snapshot.misfit(&self.pod, &node.place), ..rank }
     }
 }

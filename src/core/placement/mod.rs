@@ -13,5 +13,5 @@ pub use feasibility::check;
 pub use locality::{
     CapacityPolicy, MAX_IN_RACK, MAX_IN_ZONE, MAX_MISFIT, MAX_ON_NODE, MAX_ZONE_DISTANCE, Peers, Surroundings,
 };
-pub use rank::{MAX_LEVEL, Rank, Standing, levels, rank};
+pub use rank::{MAX_LEVEL, Rank, levels, rank};
 pub use reason::Reason;

@@ -64,20 +64,10 @@ impl Rank {
     }
 }
 
-/// What depends on more than the demand and the node: who else is around, and how much the pod matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
-    /// See [`Rank::misfit`].
-    pub misfit: u8,
-    /// Where the pod's service is.
-    pub around: Surroundings,
-}
-
 impl Rank {
-    /// The rank for a pod that stands so in the fleet.
-    pub fn standing(self, Standing { misfit, around }: Standing) -> Self {
-        let Surroundings { zone_distance, on_node, in_rack, .. } = around;
-        Self { misfit, zone_distance, on_node, in_rack, ..self }
+    /// The rank with who else is around on the node.
+    pub fn among(self, Surroundings { zone_distance, on_node, in_rack, .. }: Surroundings) -> Self {
+        Self { zone_distance, on_node, in_rack, ..self }
     }
 }
 
