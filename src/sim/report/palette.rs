@@ -16,8 +16,8 @@ const COLOURS: [(&str, &str); 7] = [
     ("#555555", "#c4c4c4"),
 ];
 
-/// How a line is told from those of the same colour.
-const DASHES: [&str; 3] = ["none", "6 3", "2 3"];
+/// How a line is told from those of the same colour: as a stroke, and as a border.
+const DASHES: [(&str, &str); 3] = [("none", "solid"), ("6 3", "dashed"), ("2 3", "dotted")];
 
 /// The class of the line with this number.
 pub fn class(number: usize) -> String {
@@ -28,11 +28,11 @@ pub fn class(number: usize) -> String {
 pub fn css() -> String {
     let mut css = String::from(CHART_CSS);
     let mut dark = String::from(DARK_CSS);
-    for (round, dash) in DASHES.iter().enumerate() {
+    for (round, (dash, border)) in DASHES.iter().enumerate() {
         for (number, (on_light, on_dark)) in COLOURS.iter().enumerate() {
             let class = class(round * COLOURS.len() + number);
             // Writing to a string does not fail.
-            let _ = writeln!(css, ".{class}{{color:{on_light};stroke-dasharray:{dash}}}");
+            let _ = writeln!(css, ".{class}{{color:{on_light};stroke-dasharray:{dash};border-style:{border}}}");
             let _ = writeln!(dark, ".{class}{{color:{on_dark}}}");
         }
     }
