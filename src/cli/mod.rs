@@ -25,7 +25,7 @@ enum Command {
     Serve(serve::Args),
     /// Watch it work on an embedded fleet; no cluster needed.
     Demo(demo::Args),
-    /// Compare placement policies on a simulated cluster: a trace, manifests or a generated fleet.
+    /// Compare placement policies on a simulated cluster: a trace, manifests, a generated fleet or MIG GPUs.
     Simulate(Box<simulate::Args>),
     /// Say where a pod fits and why not elsewhere, or what a node is taken for.
     Explain(explain::Args),

@@ -2,11 +2,12 @@
 
 mod args;
 mod files;
+mod mig;
+mod policies;
 mod show;
+mod versus;
 
-use std::collections::BTreeSet;
-
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Outcome;
@@ -14,7 +15,6 @@ use crate::sim::churn::Churn;
 use crate::sim::experiment::{Experiment, Mode};
 use crate::sim::fleet::fleet;
 use crate::sim::input::{Input, Limits};
-use crate::sim::policy::Policy;
 use crate::sim::result::Report;
 use crate::sim::rng::Rng;
 use crate::sim::workload::{PODS_PER_NODE, workload};
@@ -35,6 +35,18 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 fn simulate(args: &Args) -> anyhow::Result<Report> {
+    if let Some(gpus) = args.gpus {
+        let experiment = mig::experiment(args, gpus)?;
+        files::ready(args)?;
+        let bar = progress(experiment.runs());
+        let report = experiment.run(|| bar.inc(1));
+        bar.finish_and_clear();
+        return Ok(report);
+    }
+    ensure!(
+        args.product.is_none() && args.mix.is_none(),
+        "--product and --mix belong to --gpus: give --gpus N, no nodes"
+    );
     let experiment = experiment(args)?;
     let world = World::new(input(args)?)?;
     if let Mode::Churn(churn) = &experiment.mode {
@@ -61,7 +73,9 @@ fn input(args: &Args) -> anyhow::Result<Input> {
         return Ok(Input::of(&fleet(nodes), &pods)?);
     }
     if args.nodes.is_empty() {
-        bail!("which nodes? Give --nodes FILE (manifests or openb CSV) or --fleet N");
+        bail!(
+            "which nodes? Give --nodes FILE (manifests or openb CSV) or --fleet N; or --gpus N for MIG instances alone"
+        );
     }
     let pods = if args.pods.is_empty() { &args.nodes } else { &args.pods };
     let csv = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "csv");
@@ -70,26 +84,19 @@ fn input(args: &Args) -> anyhow::Result<Input> {
 }
 
 fn experiment(args: &Args) -> anyhow::Result<Experiment> {
-    let policies = args.policy.iter().map(|name| name.parse()).collect::<Result<Vec<Policy>, _>>()?;
-    let distinct: BTreeSet<&Policy> = policies.iter().collect();
-    ensure!(distinct.len() == policies.len(), "--policy names a policy twice");
-    let mode = match args.mode {
+    let policies = policies::of_pods(&args.policy)?;
+    let mode = match args.mode.unwrap_or(ModeName::Inflation) {
         ModeName::Inflation => Mode::Inflation { load: args.load.unwrap_or(1.3) },
         ModeName::Churn => {
-            let churn = Churn { load: args.load.unwrap_or(1.0), horizon: args.horizon, warmup: args.warmup };
-            ensure!(churn.warmup < churn.horizon, "--warmup must be shorter than --horizon, or nothing counts");
-            Mode::Churn(churn)
+            let (horizon, warmup) = args.times()?;
+            Mode::Churn(Churn { load: args.load.unwrap_or(1.0), horizon, warmup })
         }
         ModeName::Replay => {
             ensure!(args.load.is_none(), "--mode replay takes the load from the time stamps; leave --load out");
             Mode::Replay
         }
     };
-    let threads = match args.threads {
-        Some(threads) => usize::from(threads),
-        None => std::thread::available_parallelism().context("how many cores are there?")?.get(),
-    };
-    Ok(Experiment { mode, policies, ties: args.ties, seeds: args.seeds.0.clone(), threads })
+    Ok(Experiment { mode, policies, ties: args.ties, seeds: args.seeds.0.clone(), threads: args.threads()? })
 }
 
 /// On the standard error, and only where that is a terminal.

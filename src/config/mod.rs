@@ -258,7 +258,7 @@ impl Configuration {
 
     /// The part that the engine decides by.
     pub fn policy(&self) -> Policy {
-        Policy { exclusions: self.exclude.iter().map(ExcludeSection::exclusion).collect() }
+        Policy { exclusions: self.exclude.iter().map(ExcludeSection::exclusion).collect(), ..Policy::default() }
     }
 }
 

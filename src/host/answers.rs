@@ -42,8 +42,11 @@ impl Extender for Host {
         let snapshot = self.snapshot();
         let scores = match snapshot.stance(&pod) {
             Stance::Excluded => vec![0; offer.len()],
-            Stance::Unconcerned => away_from_accelerators(&snapshot, offer),
-            Stance::Placed => self.levels(&snapshot, &pod, offer),
+            // Where there is a choice, accelerators are left alone; where there is none, those that miss it least.
+            Stance::Unconcerned if offer.names().any(|name| !snapshot.has_accelerators(name)) => {
+                away_from_accelerators(&snapshot, offer)
+            }
+            Stance::Unconcerned | Stance::Placed => self.levels(&snapshot, &pod, offer),
         };
         if self.mode == Mode::Enforce {
             return Ok(scores);
@@ -123,7 +126,7 @@ impl Host {
         let ranks: Vec<Option<u64>> = self
             .judged(snapshot, pod, offer)
             .map(|verdict| match verdict {
-                Verdict::Fits(rank) => Some(rank),
+                Verdict::Fits(rank) => Some(rank.packed()),
                 Verdict::No(_) => None,
             })
             .collect();

@@ -113,10 +113,23 @@ fn pods_without_accelerators_pass_and_are_led_away_from_gpus() {
     assert_eq!(host.prioritize(&read(pod("p", 0)), &names(&["a", "b", "c"])), Ok(vec![0, 0, 10]));
 }
 
+#[tokio::test]
+async fn where_only_gpu_nodes_are_left_pods_without_accelerators_go_where_gpus_miss_least() {
+    let host = fleet(Mode::Enforce, Policy::default());
+    filter(&host, pod("p", 4), &["b"]);
+    host.bind(binding("p", "b")).await.expect("bound");
+    let many_cpus = json!({
+        "metadata": {"name": "web", "namespace": "default", "uid": "uid-web"},
+        "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "80"}}}]},
+    });
+    let scores = host.prioritize(&read(many_cpus), &names(&["a", "b"])).expect("scores");
+    assert_eq!(scores, [8, 10], "all GPUs of b are taken: its CPUs are of no use to GPU pods");
+}
+
 #[test]
 fn excluded_pods_pass_untouched() {
     let exclusion = Exclusion { namespaces: BTreeSet::from(["default".into()]), labels: vec![] };
-    let host = fleet(Mode::Enforce, Policy { exclusions: vec![exclusion] });
+    let host = fleet(Mode::Enforce, Policy { exclusions: vec![exclusion], ..Policy::default() });
     assert_eq!(filter(&host, pod("p", 100), &["a", "b"]), vec![NodeVerdict::Fits; 2]);
     assert_eq!(host.prioritize(&read(pod("p", 1)), &names(&["a", "b"])), Ok(vec![0, 0]));
 }

@@ -23,10 +23,10 @@ pub struct Books<'w> {
 struct Counts {
     pods: usize,
     placed: usize,
-    gpu_pods: usize,
     gpu_asked: i64,
     gpu_given: i64,
-    rejected_by_fragmentation: usize,
+    /// Asked for by pods that were refused though in total enough was free for them.
+    fragmented: i64,
 }
 
 impl<'w> Books<'w> {
@@ -44,8 +44,7 @@ impl<'w> Books<'w> {
         let counts = &mut self.counts;
         counts.pods += 1;
         counts.gpu_asked += kind.gpu_milli;
-        counts.gpu_pods += usize::from(kind.gpu_milli > 0);
-        counts.rejected_by_fragmentation += usize::from(enough_in_total);
+        counts.fragmented += if enough_in_total { kind.gpu_milli } else { 0 };
         if let Some(node) = node {
             self.placed(arrival, node);
         }
@@ -102,7 +101,8 @@ impl<'w> Books<'w> {
     /// The same, with what was allocated.
     pub fn measures(&self, allocated_percent: Vec<(String, f64)>, fragmentation: Option<f64>) -> Measures {
         let fragmentation = fragmentation.map(|milli| (key::FRAGMENTATION, self.share(milli)));
-        Measures { allocated_percent, values: self.values().into_iter().chain(fragmentation).collect() }
+        let values = self.values().into_iter().chain(fragmentation).collect();
+        Measures { allocated_percent, values, ..Measures::default() }
     }
 
     /// This moment.
@@ -113,8 +113,8 @@ impl<'w> Books<'w> {
             fragmentation_percent: placer.fragmentation().map(|milli| self.share(milli)),
             rejected_by_fragmentation_percent: self.rejected_percent(),
             waiting,
-            fragmentation_by_profile: BTreeMap::new(),
             free_sets: self.free_sets(placer),
+            ..Point::default()
         }
     }
 
@@ -127,7 +127,7 @@ impl<'w> Books<'w> {
     }
 
     fn rejected_percent(&self) -> f64 {
-        percent(self.counts.rejected_by_fragmentation as f64, self.counts.gpu_pods as f64)
+        percent(self.counts.fragmented as f64, self.counts.gpu_asked as f64)
     }
 
     fn share(&self, milli: f64) -> f64 {

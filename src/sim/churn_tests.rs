@@ -50,5 +50,8 @@ fn all_policies_see_the_same_arrivals() {
     let churn = Churn { load: 1.0, horizon: 50.0, warmup: 0.0 };
     let run = |policy: Policy| churn.run(&world, &mut *policy.placer(&world, TieBreak::Random), 9);
     // With one GPU a node it does not matter where a pod goes.
-    assert_eq!(run(Policy::FirstFit).measures, run(Policy::Random).measures);
+    let (first, engine) = (run(Policy::FirstFit).measures, run(Policy::Testudo).measures);
+    assert_eq!(first, run(Policy::Random).measures);
+    assert_eq!(first.get(key::ACCEPTED), engine.get(key::ACCEPTED));
+    assert_eq!(first.allocated_percent, engine.allocated_percent);
 }

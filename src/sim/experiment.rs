@@ -10,8 +10,9 @@ use super::policy::Policy;
 use super::replay::{NoTime, Schedule};
 use super::result::{Outcome, PolicyReport, Report};
 use super::rng::Rng;
+use super::versus::Aim;
 use super::world::World;
-use super::{inflation, replay};
+use super::{inflation, replay, versus};
 
 /// What the cluster is put through.
 #[derive(Debug, Clone)]
@@ -34,6 +35,15 @@ impl Mode {
             Self::Inflation { .. } => "inflation",
             Self::Churn(_) => "churn",
             Self::Replay => "replay",
+        }
+    }
+
+    /// What policies are compared by.
+    fn aim(&self) -> Aim {
+        match self {
+            Self::Inflation { .. } => Aim::Allocated,
+            Self::Churn(_) => versus::CHURN,
+            Self::Replay => versus::REPLAY,
         }
     }
 }
@@ -68,27 +78,22 @@ impl Experiment {
             Mode::Replay => Some(Schedule::of(world)?),
             _ => None,
         };
-        let jobs: Vec<(Policy, u64)> =
-            self.policies.iter().flat_map(|policy| self.seeds.iter().map(|seed| (*policy, *seed))).collect();
-        let work = |(policy, seed): &(Policy, u64)| -> Outcome {
+        let work = |policy: Policy, seed: u64| -> Outcome {
             // From the seed alone, so that all policies of a run go by the same order.
-            let ties = TieBreak::new(self.ties, world.machines.len(), &mut Rng::new(*seed).branch());
+            let ties = TieBreak::new(self.ties, world.machines.len(), &mut Rng::new(seed).branch());
             let mut placer = policy.placer(world, ties);
             match (&self.mode, &schedule) {
-                (Mode::Inflation { load }, _) => inflation::run(world, &mut *placer, *load, *seed),
-                (Mode::Churn(churn), _) => churn.run(world, &mut *placer, *seed),
+                (Mode::Inflation { load }, _) => inflation::run(world, &mut *placer, *load, seed),
+                (Mode::Churn(churn), _) => churn.run(world, &mut *placer, seed),
                 (Mode::Replay, schedule) => {
                     let schedule = schedule.as_ref().expect("replay has a schedule");
-                    replay::run(world, schedule, &mut *placer, *seed)
+                    replay::run(world, schedule, &mut *placer, seed)
                 }
             }
         };
-        let mut outcomes = on_all_cores(&jobs, self.threads, work, done).into_iter();
-        let policies = self
-            .policies
-            .iter()
-            .map(|policy| PolicyReport::new(policy.name(), outcomes.by_ref().take(self.seeds.len()).collect()));
-        let policies = policies.collect();
+        let policies: Vec<(&str, Policy)> = self.policies.iter().map(|policy| (policy.name(), *policy)).collect();
+        let mut policies = side_by_side(&policies, &self.seeds, self.threads, work, done);
+        versus::compare(&mut policies, self.mode.aim(), |_| true);
         Ok(Report { mode: self.mode.name().into(), setting: self.setting(world), policies })
     }
 
@@ -113,4 +118,19 @@ impl Experiment {
         }
         setting
     }
+}
+
+/// Runs every policy with every seed, and sums up by policy; `done` is told of each run that is finished.
+pub fn side_by_side<P: Copy + Sync>(
+    policies: &[(&str, P)],
+    seeds: &[u64],
+    threads: usize,
+    run: impl Fn(P, u64) -> Outcome + Sync,
+    done: impl Fn() + Sync,
+) -> Vec<PolicyReport> {
+    let jobs: Vec<(P, u64)> =
+        policies.iter().flat_map(|(_, policy)| seeds.iter().map(|seed| (*policy, *seed))).collect();
+    let mut outcomes = on_all_cores(&jobs, threads, |(policy, seed)| run(*policy, *seed), done).into_iter();
+    let of = |(name, _): &(&str, P)| PolicyReport::new(*name, outcomes.by_ref().take(seeds.len()).collect());
+    policies.iter().map(of).collect()
 }

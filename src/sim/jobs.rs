@@ -32,3 +32,27 @@ pub fn on_all_cores<J: Sync, R: Send>(
     let results = results.into_iter().map(|slot| slot.into_inner().expect("no job panics").expect("every job ran"));
     results.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_stand_in_the_order_of_the_jobs() {
+        let jobs: Vec<u64> = (0..50).collect();
+        let finished = AtomicUsize::new(0);
+        // The first take longest.
+        let work = |job: &u64| {
+            std::thread::sleep(std::time::Duration::from_micros(500 - 10 * job));
+            job * 2
+        };
+        for threads in [1, 4, 100] {
+            let results = on_all_cores(&jobs, threads, work, || {
+                finished.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(results, jobs.iter().map(|job| job * 2).collect::<Vec<_>>());
+        }
+        assert_eq!(finished.into_inner(), 150);
+        assert_eq!(on_all_cores(&[], 4, |job: &u64| *job, || {}), Vec::<u64>::new());
+    }
+}

@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod inflation;
 pub mod input;
 pub mod jobs;
+pub mod mig;
 pub mod occupancy;
 pub mod openb;
 pub mod placer;
@@ -20,8 +21,10 @@ pub mod replay;
 pub mod report;
 pub mod result;
 pub mod rng;
+pub mod student;
 #[cfg(test)]
 mod testing;
 pub mod testudo;
+pub mod versus;
 pub mod workload;
 pub mod world;

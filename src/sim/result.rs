@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::versus::Versus;
+
 /// What was measured in one run, or the mean of several. Only what the mode measures is there.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Measures {
     /// How much of the accelerators was allocated: at these loads (percent of what there is), or as a mean.
     pub allocated_percent: Vec<(String, f64)>,
+    /// How much of what was asked for was given, by MIG profile.
+    pub accepted_percent_by_profile: Vec<(String, f64)>,
     /// Everything else, by name.
     pub values: Vec<(&'static str, f64)>,
 }
@@ -18,8 +22,8 @@ pub struct Measures {
 pub mod key {
     /// Share of the offered MIG memory slices that were accepted.
     pub const ACCEPTED_SLICES: &str = "accepted_slice_percent";
-    /// Share of the pods with accelerators that were refused, at least at first, though in total enough was free for
-    /// them.
+    /// Share of the accelerators asked for that was refused, at least at first, though in total enough was free on the
+    /// nodes that the pod accepts.
     pub const REJECTED_BY_FRAGMENTATION: &str = "rejected_by_fragmentation_percent";
     /// Share of all pods that were placed.
     pub const ACCEPTED: &str = "accepted_percent";
@@ -52,14 +56,17 @@ impl Measures {
 
     fn combined(runs: &[&Self], combine: impl Fn(&[f64]) -> f64) -> Self {
         let Some(first) = runs.first() else { return Self::default() };
-        let at = |load: &str| runs.iter().filter_map(|run| run.allocated_at(load)).collect::<Vec<f64>>();
         let of = |name: &str| runs.iter().filter_map(|run| run.get(name)).collect::<Vec<f64>>();
+        let map = |map: fn(&Self) -> &[(String, f64)]| {
+            let at = |key: &str| {
+                let found = runs.iter().filter_map(|run| map(run).iter().find(|(known, _)| known == key));
+                combine(&found.map(|(_, value)| *value).collect::<Vec<f64>>())
+            };
+            map(first).iter().map(|(key, _)| (key.clone(), at(key))).collect()
+        };
         Self {
-            allocated_percent: first
-                .allocated_percent
-                .iter()
-                .map(|(load, _)| (load.clone(), combine(&at(load))))
-                .collect(),
+            allocated_percent: map(|run| &run.allocated_percent),
+            accepted_percent_by_profile: map(|run| &run.accepted_percent_by_profile),
             values: first.values.iter().map(|(name, _)| (*name, combine(&of(name)))).collect(),
         }
     }
@@ -67,6 +74,9 @@ impl Measures {
     fn fill<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         if !self.allocated_percent.is_empty() {
             map.serialize_entry("allocated_percent", &InOrder(&self.allocated_percent))?;
+        }
+        if !self.accepted_percent_by_profile.is_empty() {
+            map.serialize_entry("accepted_percent_by_profile", &InOrder(&self.accepted_percent_by_profile))?;
         }
         self.values.iter().try_for_each(|(name, value)| map.serialize_entry(name, &rounded(*value)))
     }
@@ -90,7 +100,7 @@ impl Serialize for InOrder<'_> {
 }
 
 /// More digits would be noise.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
@@ -104,7 +114,7 @@ pub struct Point {
     /// How much of them is free, but of no use to the typical next pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fragmentation_percent: Option<f64>,
-    /// Share of the pods with accelerators so far that were refused though in total enough was free.
+    /// Share of the accelerators asked for so far that was refused though in total enough was free.
     pub rejected_by_fragmentation_percent: f64,
     /// How many pods wait.
     pub waiting: usize,
@@ -156,6 +166,9 @@ pub struct PolicyReport {
     pub mean: Measures,
     /// The standard deviation of it, over the runs.
     pub sd: Measures,
+    /// How it stands against the best other policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versus: Option<Versus>,
 }
 
 impl PolicyReport {
@@ -163,7 +176,7 @@ impl PolicyReport {
     pub fn new(name: impl Into<String>, seeds: Vec<Outcome>) -> Self {
         let runs: Vec<&Measures> = seeds.iter().map(|outcome| &outcome.measures).collect();
         let (mean, sd) = (Measures::combined(&runs, mean), Measures::combined(&runs, deviation));
-        Self { name: name.into(), seeds, mean, sd }
+        Self { name: name.into(), seeds, mean, sd, versus: None }
     }
 }
 
@@ -213,6 +226,7 @@ mod tests {
         let measures = Measures {
             allocated_percent: vec![("95".into(), at_95), ("100".into(), 90.0)],
             values: vec![(key::REJECTED_BY_FRAGMENTATION, rejected)],
+            ..Measures::default()
         };
         Outcome { seed, measures, series: vec![] }
     }

@@ -56,4 +56,12 @@ mod tests {
         let numbers = [rng.number(), rng.number(), rng.number()];
         assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
+    #[test]
+    fn units_and_times_have_their_means() {
+        let mut rng = Rng::new(1);
+        let mean = |draw: &mut dyn FnMut() -> f64| (0..20_000).map(|_| draw()).sum::<f64>() / 20_000.0;
+        assert!((mean(&mut || rng.unit()) - 0.5).abs() < 0.01);
+        assert!((mean(&mut || rng.exponential()) - 1.0).abs() < 0.03);
+        assert!((0..20_000).map(|_| rng.unit()).all(|unit| (0.0..1.0).contains(&unit)));
+    }
 }

@@ -1,28 +1,38 @@
 //! The engine of this program at work, asked as the extender asks it.
 
-use testudo_core::engine::{Change, Engine, Offered, Policy, Verdict};
-use testudo_core::model::pod::{Pod, PodUid, Stage};
-use testudo_core::placement;
+use std::collections::BTreeMap;
 
-use super::placer::{Arrival, Placer, TieBreak};
+use testudo_core::cluster::NodeState;
+use testudo_core::engine::{Change, Engine, Policy};
+use testudo_core::model::accelerator::Unit;
+use testudo_core::model::node::NodeName;
+use testudo_core::model::pod::{Pod, PodUid, Stage};
+use testudo_core::model::resources::ResourceName;
+
+use super::occupancy::Free;
+use super::openb::WHOLE_GPU;
+use super::placer::{Arrival, Placer};
+use super::policy::TypicalPods;
 use super::rng::Rng;
-use super::world::World;
+use super::world::{Machine, World};
 
 /// The engine with a cluster of its own.
 pub struct TestudoPlacer<'w> {
     world: &'w World,
     engine: Engine,
-    ties: TieBreak,
+    slots: BTreeMap<NodeName, usize>,
+    typical: TypicalPods,
 }
 
 impl<'w> TestudoPlacer<'w> {
     /// An empty cluster.
-    pub fn new(world: &'w World, ties: TieBreak) -> Self {
+    pub fn new(world: &'w World) -> Self {
         let mut engine = Engine::new(Policy::default());
         for node in &world.nodes {
             engine.apply(Change::NodeApplied(Box::new(node.clone())), 0);
         }
-        Self { world, engine, ties }
+        let slots = world.nodes.iter().enumerate().map(|(at, node)| (node.name().clone(), at)).collect();
+        Self { world, engine, slots, typical: TypicalPods::of(world) }
     }
 
     fn pod(&self, arrival: Arrival) -> Pod {
@@ -33,37 +43,88 @@ impl<'w> TestudoPlacer<'w> {
     }
 }
 
+/// What the engine says is free on a node, as far as fragmentation is judged by it.
+fn free(machine: &Machine, state: &NodeState) -> Free {
+    let mut free = Free::idle(machine);
+    free.cpu = state.free(&ResourceName::CPU.into());
+    let shared = state.shared_gpus().free();
+    if shared.is_empty() {
+        // Whole GPUs have no number here: which of them are free makes no difference.
+        let pools = state.node().map_or(&[][..], |node| &node.inventory.pools);
+        let devices: i64 =
+            pools.iter().filter(|pool| pool.unit == Unit::Device).map(|pool| state.free_units(pool)).sum();
+        let used = free.gpus.len() - usize::try_from(devices).unwrap_or(0).min(free.gpus.len());
+        free.gpus[..used].fill(0);
+    } else {
+        free.gpus = shared.iter().map(|milli| i64::from(*milli).clamp(0, WHOLE_GPU)).collect();
+    }
+    free
+}
+
 fn uid(arrival: Arrival) -> PodUid {
     PodUid::from(format!("simulated-{}", arrival.id).as_str())
 }
 
 impl Placer for TestudoPlacer<'_> {
-    fn place(&mut self, arrival: Arrival, rng: &mut Rng) -> Option<usize> {
+    /// The best place: it stands alone at the top of what kube-scheduler is told, so that there are no ties to break.
+    fn place(&mut self, arrival: Arrival, _: &mut Rng) -> Option<usize> {
         let mut pod = self.pod(arrival);
-        let snapshot = self.engine.snapshot();
-        let judgement = snapshot.judge(&pod);
-        let mut fitting = vec![];
-        let mut places = vec![];
-        for (at, node) in self.world.nodes.iter().enumerate() {
-            let name = node.name().as_str();
-            if let Verdict::Fits(rank) = judgement.of(Offered::Named(name)) {
-                fitting.push(at);
-                places.push((name, rank));
-            }
-        }
-        let levels = placement::levels(&places);
-        let highest = levels.iter().max()?;
-        let best: Vec<usize> =
-            levels.iter().zip(&fitting).filter(|(level, _)| *level == highest).map(|(_, node)| *node).collect();
-        let chosen = self.ties.choose(&best, rng)?;
-        let node = self.world.nodes[chosen].name().clone();
-        self.engine.assume(&pod, &node, u64::MAX).ok()?;
-        pod.stage = Stage::Bound(node);
+        let node = self.engine.snapshot().judge(&pod).best()?.clone();
+        pod.gpus = self.engine.assume(&pod, &node, u64::MAX).ok()?;
+        pod.stage = Stage::Bound(node.clone());
         self.engine.apply(Change::PodApplied(Box::new(pod)), 0);
-        Some(chosen)
+        self.slots.get(&node).copied()
     }
 
     fn remove(&mut self, arrival: Arrival) {
         self.engine.apply(Change::PodDeleted(uid(arrival)), 0);
+    }
+
+    fn fragmentation(&self) -> Option<f64> {
+        let states = self.world.machines.iter().map(|machine| (machine, self.engine.cluster().node(&machine.name)));
+        let free: Vec<Free> = states
+            .map(|(machine, state)| state.map_or_else(|| Free::idle(machine), |state| free(machine, state)))
+            .collect();
+        Some(self.typical.fragmentation(&free))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::placer::{TieBreak, Ties};
+    use super::super::policy::Policy;
+    use super::super::testing::{node, node_with, pod, pod_with, world};
+    use super::*;
+
+    /// The fragmentation that two policies see once they have placed the same pods, where there is no choice.
+    fn seen(world: &World, policy: Policy, pods: usize) -> Vec<f64> {
+        let mut rng = Rng::new(1);
+        let ties = TieBreak::new(Ties::Random, world.machines.len(), &mut rng);
+        let mut placer = policy.placer(world, ties);
+        let arrival = |pod| Arrival { id: pod, pod };
+        let mut seen: Vec<f64> = (0..pods)
+            .map(|pod| {
+                placer.place(arrival(pod), &mut rng).expect("there is room");
+                placer.fragmentation().expect("kept by both")
+            })
+            .collect();
+        placer.remove(arrival(0));
+        seen.extend(placer.fragmentation());
+        seen
+    }
+
+    #[test]
+    fn sees_the_same_fragmentation_as_the_flat_world() {
+        let pods = [pod("a", 4000, 700), pod("b", 4000, 300), pod("c", 4000, 1000), pod("d", 4000, 200)];
+        let shares = world(&[node("n", 12_500, 2)], &pods);
+        let product = [("nvidia.com/gpu.product", "NVIDIA-L4")];
+        let gpus = node_with("n", 12_500, &[("nvidia.com/gpu", 4)], &product);
+        let asks = |name, count| pod_with(name, 4000, Some(("nvidia.com/gpu", count)));
+        let whole = world(&[gpus], &[asks("a", 1), asks("b", 1), asks("c", 1)]);
+        for (world, pods) in [(shares, 3), (whole, 3)] {
+            let ours = seen(&world, Policy::Testudo, pods);
+            assert!(ours.iter().any(|wasted| *wasted > 0.0), "{ours:?}");
+            assert_eq!(ours, seen(&world, Policy::BestFit, pods));
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::reports::tempdir;
 use super::{extract, simulate};
 
 /// What is said against these arguments.
-fn refusal(arguments: &str) -> String {
+pub fn refusal(arguments: &str) -> String {
     let output = simulate(arguments);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{arguments}: {error}");
@@ -28,7 +28,7 @@ fn against_nodes(name: &str, text: &str) -> String {
     refusal(&format!("--nodes {} --pods PODS --policy fgd", file.display()))
 }
 
-fn holds(error: &str, parts: &[&str]) {
+pub fn holds(error: &str, parts: &[&str]) {
     for part in parts {
         assert!(error.contains(part), "no {part:?} in {error}");
     }

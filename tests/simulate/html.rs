@@ -49,7 +49,7 @@ fn the_same_run_gives_the_same_page() {
         )));
         read(&file).replace(&format!("<span>--threads</span> <span>{threads}</span>"), "")
     });
-    assert!(pages[0].contains("mean durations of a pod"));
+    assert!(pages[0].contains("in mean durations"));
     let first = std::mem::take(&mut pages[0]);
     assert!(first == pages[1], "the pages differ");
 }
@@ -77,4 +77,17 @@ fn a_place_that_cannot_be_written_is_refused_before_the_work() {
         assert!(error.contains(flag) && error.contains(what) && error.contains("cannot be"), "{error}");
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+fn mig_instances_have_a_plot_for_each_profile() {
+    let folder = tempdir("html-mig");
+    let file = folder.join("report.html");
+    let call = "--gpus 10 --product A30 --mix 1g=2,4g=1 --horizon 8 --warmup 2 --policy testudo,mfi --seeds 1-2";
+    written(&simulate(&format!("{call} --html {} --svg {}", file.display(), folder.display())));
+    let page = read(&file);
+    for part in ["Free, but useless to 4g", ">4g\naccepted %</th>", ">testudo</text>", ">mfi</text>"] {
+        assert!(page.contains(part), "no {part}");
+    }
+    assert_eq!(read(&folder.join("fragmentation-by-profile-4g.svg")).matches("<polyline ").count(), 2);
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod html;
+mod mig;
 mod published;
 mod reports;
 

@@ -22,17 +22,16 @@ fn scripts_find_seeds_and_means() {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
-    for mode in ["inflation", "churn --horizon 4 --warmup 1", "replay"] {
-        for output in ["json --series", "table"] {
-            let run = |threads: u8| {
-                written(&simulate(&format!(
-                    "--nodes NODES --pods PODS --mode {mode} --policy testudo,random,fgd --seeds 1-2 --threads {threads} \
-                     -o {output}"
-                )))
-            };
-            assert_eq!(run(1), run(2), "{mode}");
-            assert_eq!(run(2), run(2), "{mode}");
-        }
+    let run = |mode: &str, policies: &str, output: &str, threads: u8| {
+        written(&simulate(&format!(
+            "--nodes NODES --pods PODS --mode {mode} --policy {policies} --seeds 1-2 --threads {threads} -o {output}"
+        )))
+    };
+    for mode in ["inflation", "churn --horizon 3 --warmup 1", "replay"] {
+        let (alone, together) =
+            (run(mode, "testudo,fgd", "json --series", 1), run(mode, "testudo,fgd", "json --series", 2));
+        assert_eq!(alone, together, "{mode}");
+        assert_eq!(run(mode, "random,fgd", "table", 1), run(mode, "random,fgd", "table", 2), "{mode}");
     }
 }
 
@@ -67,7 +66,28 @@ fn a_series_has_a_bounded_number_of_points() {
 fn a_table_has_a_row_for_each_policy() {
     let table = written(&simulate("--nodes NODES --pods PODS --policy fgd,spread --mode replay"));
     assert!(table.starts_with("replay: gpus 323, nodes 63, pods 408, ties random; 1 seed\n"), "{table}");
+    assert!(!table.contains("paired by seed"), "of one seed nothing follows: {table}");
     assert!(table.contains("\n fgd ") && table.contains("\n spread "), "{table}");
+}
+
+#[test]
+fn several_seeds_tell_who_is_ahead_and_how_certain_that_is() {
+    let arguments = "--nodes NODES --pods PODS --policy best-fit,random --ties fixed --seeds 1-4";
+    let report = report(arguments);
+    let [best, random] = [0, 1].map(|at| &report["policies"][at]);
+    let difference = best["versus"]["difference"].as_f64().unwrap();
+    let at =
+        |policy: &serde_json::Value, seed: usize| policy["seeds"][seed]["allocated_percent"]["130"].as_f64().unwrap();
+    let mean = (0..4).map(|seed| at(best, seed) - at(random, seed)).sum::<f64>() / 4.0;
+    assert!((difference - mean).abs() < 0.002, "{report:#}");
+    let [low, high] = [0, 1].map(|end| best["versus"]["ci95"][end].as_f64().unwrap());
+    assert!(low < difference && difference < high, "{report:#}");
+    assert!((0.0..0.05).contains(&best["versus"]["p"].as_f64().unwrap()), "{report:#}");
+    assert_eq!(random["versus"]["difference"].as_f64().unwrap(), -difference);
+    assert_eq!(random["versus"]["measure"], "allocated_percent.130");
+    let table = written(&simulate(arguments));
+    assert!(table.contains("allocated_percent.130 of each policy and the best other one, paired by seed:"), "{table}");
+    assert!(table.contains(&format!(" {difference:+.2} ")) && table.contains(" to "), "{table}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What `testudo simulate` is asked for.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
 use crate::sim::placer::Ties;
@@ -20,9 +22,21 @@ pub struct Args {
     /// Instead of files: a generated fleet of so many nodes and pods for it, as in `testudo demo`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub fleet: Option<u16>,
-    /// What the cluster is put through.
-    #[arg(long, value_enum, default_value = "inflation")]
-    pub mode: ModeName,
+    /// Instead of nodes: so many MIG GPUs of one product, on which instances come and go (--mode churn).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(conflicts_with_all = ["nodes", "pods", "fleet", "ties"])]
+    pub gpus: Option<u16>,
+    /// With --gpus: their product, as the catalogue has it (A100-40GB, A30) or as node labels do
+    /// (NVIDIA-A100-SXM4-40GB).
+    #[arg(long, value_name = "NAME")]
+    pub product: Option<String>,
+    /// With --gpus: which profiles the instances have, and how often: `1g=.2,1g+2mem=.2,3g=.6`. Shares need not
+    /// add up to 1: each counts as a part of their sum.
+    #[arg(long, value_name = "PROFILE=SHARE,...")]
+    pub mix: Option<String>,
+    /// What the cluster is put through [default: inflation; with --gpus: churn].
+    #[arg(long, value_enum)]
+    pub mode: Option<ModeName>,
     /// How much is asked for, as a share of the accelerators that there are [default: 1.3 for inflation, 1 for churn].
     #[arg(long, value_name = "SHARE", value_parser = load, allow_negative_numbers = true)]
     pub load: Option<f64>,
@@ -33,7 +47,8 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value_t = 10.0, value_parser = time, allow_negative_numbers = true)]
     pub warmup: f64,
     /// Who is compared, side by side: testudo, random, first-fit, best-fit, spread, most-allocated, dot-prod,
-    /// gpu-clustering, gpu-packing, fgd.
+    /// gpu-clustering, gpu-packing, fgd. With --gpus: testudo, random, first-fit (or dra-first-fit), best-fit, spread, mfi,
+    /// fgd, hami (or hami-like), and pool, the bound without any geometry.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "testudo,fgd,best-fit")]
     pub policy: Vec<String>,
     /// How a policy decides between equal nodes: at random, as stock kube-scheduler does, or by an order drawn once a run,
@@ -60,6 +75,22 @@ pub struct Args {
     pub svg: Option<PathBuf>,
 }
 
+impl Args {
+    /// When a churn ends, and from when on it counts.
+    pub fn times(&self) -> anyhow::Result<(f64, f64)> {
+        ensure!(self.warmup < self.horizon, "--warmup must be shorter than --horizon, or nothing counts");
+        Ok((self.horizon, self.warmup))
+    }
+
+    /// How many runs at a time.
+    pub fn threads(&self) -> anyhow::Result<usize> {
+        match self.threads {
+            Some(threads) => Ok(usize::from(threads)),
+            None => Ok(std::thread::available_parallelism().context("how many cores are there?")?.get()),
+        }
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   # The experiment of the FGD paper: pods arrive until they ask for 1.3 times the GPUs.
@@ -79,7 +110,12 @@ Examples:
   testudo simulate --nodes cluster.yaml --mode churn --policy testudo,most-allocated --html report.html
 
   # A generated fleet.
-  testudo simulate --fleet 60 --policy testudo,spread";
+  testudo simulate --fleet 60 --policy testudo,spread
+
+  # Instances of 100 MIG GPUs that come and go, as JSON. See docs/placement-mig.md.
+  testudo simulate --gpus 100 --product A100-40GB --mode churn --load 1.0 \\
+      --mix 1g=.2,1g+2mem=.2,2g=.15,3g=.15,4g=.15,7g=.15 --horizon 60 --warmup 10 \\
+      --policy testudo,first-fit,best-fit,mfi,fgd --seeds 1-10 -o json";
 
 /// What the cluster is put through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,6 +126,12 @@ pub enum ModeName {
     Churn,
     /// Pods come and go by their time stamps; who does not fit waits
     Replay,
+}
+
+impl fmt::Display for ModeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("no mode is hidden").get_name())
+    }
 }
 
 /// How results are written.

@@ -1,16 +1,18 @@
 //! How the results of `testudo simulate` are written.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
-use comfy_table::{Cell, CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 
+use super::versus;
 use crate::sim::report::words::{allocated_heading, heading};
 use crate::sim::result::{Measures, Report};
 
 /// For scripts.
 pub fn json(report: &Report) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, report)?;
+    // As an error of the stream, so that a reader who has seen enough is known for one.
+    serde_json::to_writer_pretty(&mut out, report).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
 }
@@ -24,6 +26,9 @@ pub fn tables(report: &Report) -> anyhow::Result<()> {
     writeln!(out, "{}: {}; {runs}", report.mode, setting.join(", "))?;
     let Some(first) = report.policies.first() else { return Ok(()) };
     let mut table = Table::new();
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     let loads = first.mean.allocated_percent.iter().map(|(load, _)| allocated_heading(load));
     let names = first.mean.values.iter().map(|(name, _)| heading(name));
     table.load_style(STYLE).set_header(std::iter::once("policy".to_owned()).chain(loads).chain(names));
@@ -33,7 +38,7 @@ pub fn tables(report: &Report) -> anyhow::Result<()> {
     }
     let rows: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     writeln!(out, "{}", rows.join("\n"))?;
-    Ok(())
+    Ok(versus::table(report, &mut out)?)
 }
 
 fn cells(mean: &Measures, sd: &Measures, several: bool) -> Vec<Cell> {
@@ -46,7 +51,8 @@ fn cells(mean: &Measures, sd: &Measures, several: bool) -> Vec<Cell> {
     both.map(|values| Cell::new(text(values)).set_alignment(CellAlignment::Right)).collect()
 }
 
-const STYLE: TableStyle = TableStyle::new()
+/// How all tables are drawn.
+pub(super) const STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .content_lines(ContentLineStyle::none());

@@ -265,7 +265,9 @@ impl Cluster {
         self.generation += 1;
         self.stamps[slot.index()] = self.generation;
         let state = self.slots[slot.index()].get_or_insert_with(|| Arc::new(NodeState::new(name.clone())));
-        change(Arc::make_mut(state));
+        let changed = Arc::make_mut(state);
+        change(changed);
+        changed.set_stamp(self.generation);
         if state.is_forgotten() {
             self.slots[slot.index()] = None;
             Arc::make_mut(&mut self.names).swap_remove(name.as_str());

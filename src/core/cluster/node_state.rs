@@ -23,6 +23,7 @@ pub struct NodeState {
     room: Room,
     shared: SharedGpus,
     grants: BTreeMap<PodUid, (ShareRequest, DeviceSet)>,
+    stamp: Option<u64>,
 }
 
 impl NodeState {
@@ -35,6 +36,7 @@ impl NodeState {
             room: Room::default(),
             shared: SharedGpus::default(),
             grants: BTreeMap::new(),
+            stamp: None,
         }
     }
 
@@ -53,6 +55,16 @@ impl NodeState {
     /// The node, once it has been seen.
     pub fn node(&self) -> Option<&Arc<Node>> {
         self.node.as_ref()
+    }
+
+    /// The generation of the cluster in which it became what it is; none for a state that only could be. Equal stamps of
+    /// one node mean equal states.
+    pub fn stamp(&self) -> Option<u64> {
+        self.stamp
+    }
+
+    pub(super) fn set_stamp(&mut self, generation: u64) {
+        self.stamp = Some(generation);
     }
 
     /// Who holds what here.
@@ -102,7 +114,7 @@ impl NodeState {
 
     /// The same node as if these pods were gone.
     pub fn without<'a>(&self, pods: impl IntoIterator<Item = &'a PodUid>) -> Self {
-        let mut rest = self.clone();
+        let mut rest = Self { stamp: None, ..self.clone() };
         for uid in pods {
             rest.remove(uid);
         }

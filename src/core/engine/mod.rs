@@ -2,13 +2,15 @@
 //!
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
+mod judgement;
 mod policy;
 mod scoring;
 mod snapshot;
 mod verdicts;
 
+pub use judgement::{Judgement, Offered};
 pub use policy::{Exclusion, Policy, Stance};
-pub use snapshot::{Judgement, Offered, Snapshot};
+pub use snapshot::Snapshot;
 pub use verdicts::{Refusal, Verdict};
 
 use std::collections::BTreeSet;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::pod::Pod;
 use crate::model::selector::Requirement;
+use crate::placement::CapacityPolicy;
 
 /// Pods that are none of our business. All conditions that are given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +27,8 @@ impl Exclusion {
 pub struct Policy {
     /// Pods that pass untouched.
     pub exclusions: Vec<Exclusion>,
+    /// Which kind of capacity suits which priority.
+    pub capacity: CapacityPolicy,
 }
 
 /// How a pod is treated.

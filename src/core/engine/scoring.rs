@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::cluster::{Cluster, NodeState};
-use crate::placement::fragmentation::{Mix, Scorer, accelerators};
+use crate::cluster::Cluster;
+use crate::placement::fragmentation::{Fleet, Mix, Prior, Scorer};
 
 /// A mix, and what follows from it for the nodes of a fleet.
 #[derive(Debug, Default)]
@@ -12,13 +12,14 @@ pub(super) struct Scoring {
     pub version: u64,
     /// Typical demands.
     pub mix: Mix,
+    fleet: Arc<Fleet>,
     scorer: OnceLock<Scorer>,
 }
 
 impl Scoring {
-    /// The scorer, for the nodes in these slots: those of the state that the mix is of, whatever is free on them.
-    pub fn scorer(&self, slots: &[Option<Arc<NodeState>>]) -> &Scorer {
-        self.scorer.get_or_init(|| Scorer::new(&self.mix, slots))
+    /// The scorer for the nodes of the state that the mix is of, whatever is free on them.
+    pub fn scorer(&self) -> &Scorer {
+        self.scorer.get_or_init(|| Scorer::new(&self.mix, &self.fleet))
     }
 }
 
@@ -26,8 +27,10 @@ impl Scoring {
 #[derive(Debug, Default)]
 pub(super) struct MixKeeper {
     current: Arc<Scoring>,
-    /// The state that it was made for: generations of the nodes and of the tally.
-    made_for: (u64, u64),
+    prior: Prior,
+    /// The generations of the nodes and of the tally that the mix is of.
+    nodes: u64,
+    tally: u64,
 }
 
 impl MixKeeper {
@@ -37,14 +40,19 @@ impl MixKeeper {
 
     /// Looks whether the typical demands or the nodes have changed.
     pub fn keep_up(&mut self, cluster: &Cluster) {
-        let state = (cluster.node_generation(), cluster.tally().generation());
-        if state == self.made_for {
+        let (nodes, tally) = (cluster.node_generation(), cluster.tally().generation());
+        let nodes_changed = nodes != self.nodes;
+        if !nodes_changed && tally == self.tally {
             return;
         }
-        let mix = Mix::of(cluster.tally(), &accelerators(cluster.slots()));
-        if state.0 != self.made_for.0 || mix != self.current.mix {
-            self.current = Arc::new(Scoring { version: self.current.version + 1, mix, scorer: OnceLock::new() });
+        let fleet = if nodes_changed { Arc::new(Fleet::of(cluster.slots())) } else { Arc::clone(&self.current.fleet) };
+        if nodes_changed {
+            self.prior = Prior::of(&fleet);
         }
-        self.made_for = state;
+        let mix = Mix::of(cluster.tally(), &fleet, &self.prior);
+        if nodes_changed || mix != self.current.mix {
+            self.current = Arc::new(Scoring { version: self.current.version + 1, mix, fleet, scorer: OnceLock::new() });
+        }
+        (self.nodes, self.tally) = (nodes, tally);
     }
 }

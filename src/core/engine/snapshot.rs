@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::judgement::Judgement;
 use super::policy::{Policy, Stance};
 use super::scoring::Scoring;
-use super::verdicts::{Verdict, VerdictCache, VerdictTable};
-use crate::cluster::{Cluster, NameIndex, NodeState};
-use crate::model::node::{Node, NodeName};
+use super::verdicts::{Verdict, VerdictCache};
+use crate::cluster::{Cluster, Domains, NameIndex, NodeState, Services, Slot};
+use crate::model::node::NodeName;
+use crate::model::place::Place;
 use crate::model::pod::{Demand, Pod, PodUid};
+use crate::model::service::Replica;
 use crate::placement::fragmentation::{Mix, Scorer};
-use crate::placement::{self, Rank, Reason};
+use crate::placement::{self, Peers, Rank};
 
 /// An immutable view of the state.
 #[derive(Debug)]
@@ -20,18 +23,11 @@ pub struct Snapshot {
     stamps: Vec<u64>,
     generation: u64,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
+    domains: Arc<Domains>,
+    services: Arc<Services>,
     scoring: Arc<Scoring>,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
-}
-
-/// A node of an offer.
-#[derive(Debug, Clone, Copy)]
-pub enum Offered<'a> {
-    /// One that the state is expected to know.
-    Named(&'a str),
-    /// One described in the request, for when the state does not know it (an autoscaler's template).
-    Described(&'a Node),
 }
 
 impl Snapshot {
@@ -47,6 +43,8 @@ impl Snapshot {
             stamps: cluster.stamps().to_vec(),
             generation: cluster.generation(),
             unconfirmed: Arc::clone(cluster.unconfirmed()),
+            domains: Arc::clone(cluster.domains()),
+            services: Arc::clone(cluster.services()),
             scoring,
             policy,
             verdicts,
@@ -70,7 +68,7 @@ impl Snapshot {
 
     /// Says what places cost the pods to come.
     pub(super) fn scorer(&self) -> &Scorer {
-        self.scoring.scorer(&self.slots)
+        self.scoring.scorer()
     }
 
     /// How good a place is for a pod that fits there; `state` is the node as it is, or as it would be.
@@ -81,9 +79,9 @@ impl Snapshot {
     }
 
     /// Does a pod fit on a node, and how well?
-    fn verdict(&self, demand: &Demand, state: &NodeState) -> Verdict {
+    pub(super) fn verdict(&self, demand: &Demand, state: &NodeState) -> Verdict {
         match placement::check(demand, state) {
-            Ok(()) => Verdict::Fits(self.rank(demand, state).packed()),
+            Ok(()) => Verdict::Fits(self.rank(demand, state)),
             Err(reason) => Verdict::no(reason),
         }
     }
@@ -120,20 +118,34 @@ impl Snapshot {
         self.policy.stance(pod)
     }
 
+    /// Where the nodes stand.
+    pub(super) fn domains(&self) -> &Domains {
+        &self.domains
+    }
+
+    /// How little a kind of capacity suits a priority.
+    pub(super) fn misfit(&self, pod: &Pod, place: &Place) -> u8 {
+        self.policy.capacity.misfit(pod.priority, place.capacity_type)
+    }
+
+    /// The slot of the node of this name, once the node has been seen.
+    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+        let slot = *self.names.get(name)?;
+        self.slots[slot.index()].as_ref()?.node()?;
+        Some(slot)
+    }
+
     /// Does the pod fit, and how well? Ask per node with [`Judgement::of`].
     ///
     /// A pod whose binding is under way, or was left in doubt, does not stand in its own way.
     pub fn judge(&self, pod: &Pod) -> Judgement<'_> {
-        let own = self.unconfirmed.get(&pod.uid).and_then(|node| {
+        let itself = self.unconfirmed.get(&pod.uid);
+        let own = itself.and_then(|node| {
             let state = self.node(node.as_str())?.without([&pod.uid]);
             Some((node.clone(), self.verdict(&pod.demand, &state)))
         });
-        Judgement {
-            snapshot: self,
-            demand: Arc::clone(&pod.demand),
-            table: self.verdicts.table(self, &pod.demand),
-            own,
-        }
+        let peers = Replica::of(pod).map(|replica| Peers::of(&replica, itself, &self.services, &self.domains));
+        Judgement::new(self, pod, self.verdicts.table(self, &pod.demand), own, peers)
     }
 
     /// Would the pod fit on a node if these pods went, and does it need that they go? What only kube-scheduler can see
@@ -145,41 +157,6 @@ impl Snapshot {
             Ok(()) => true,
             Err(reason) if !reason.preemption_can_help() => false,
             Err(_) => placement::check(demand, &state.without(victims)).is_ok(),
-        }
-    }
-}
-
-/// What a snapshot says of one pod.
-#[derive(Debug)]
-pub struct Judgement<'a> {
-    snapshot: &'a Snapshot,
-    demand: Arc<Demand>,
-    table: Arc<VerdictTable>,
-    /// The node on which the pod itself is assumed to be, and the verdict on it but for that.
-    own: Option<(NodeName, Verdict)>,
-}
-
-impl Judgement<'_> {
-    /// The verdict on a node. A node that the state does not know is judged by its description, as idle, if it has one.
-    pub fn of(&self, node: Offered<'_>) -> Verdict {
-        let name = match node {
-            Offered::Named(name) => name,
-            Offered::Described(node) => node.name().as_str(),
-        };
-        if let Some((own, verdict)) = &self.own
-            && own.as_str() == name
-        {
-            return verdict.clone();
-        }
-        let known = self
-            .snapshot
-            .names
-            .get(name)
-            .filter(|slot| self.snapshot.slots[slot.index()].as_ref().is_some_and(|state| state.node().is_some()));
-        match (known, node) {
-            (Some(slot), _) => self.table.verdict(*slot),
-            (None, Offered::Described(node)) => self.snapshot.verdict(&self.demand, &NodeState::idle(node.clone())),
-            (None, Offered::Named(_)) => Verdict::no(Reason::UnknownNode),
         }
     }
 }

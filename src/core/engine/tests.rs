@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use super::snapshot::Offered;
 use super::*;
 use crate::model::gpu_share;
 use crate::model::pod::PodUid;
@@ -112,7 +111,7 @@ fn the_sight_of_a_pod_on_its_node_settles_it() {
 fn pods_without_accelerators_and_excluded_ones_are_not_checked() {
     let no_batch = Exclusion { namespaces: BTreeSet::from(["batch".into()]), labels: vec![] };
     let by_label = Exclusion { namespaces: BTreeSet::new(), labels: vec![Requirement::equals("testudo", "off")] };
-    let mut engine = Engine::new(Policy { exclusions: vec![no_batch, by_label] });
+    let mut engine = Engine::new(Policy { exclusions: vec![no_batch, by_label], ..Policy::default() });
     let snapshot = engine.snapshot();
     assert_eq!(snapshot.stance(&pod("a").gpus(1).build()), Stance::Placed);
     assert_eq!(snapshot.stance(&pod("a").build()), Stance::Unconcerned);
@@ -198,4 +197,44 @@ fn an_assumption_names_the_gpus_that_it_is_given() {
     assert_eq!(assume(&mut engine, "b", 500).as_deref(), Some("1"), "asked again, the same answer");
     assert_eq!(assume(&mut engine, "c", 500).as_deref(), Some("1"));
     assert!(engine.assume(&pod("d").asks(MILLI, 500).build(), &"n".into(), UNTIL).is_err());
+}
+
+/// An engine with equal nodes of these names, zones and capacity types.
+fn zoned(nodes: &[(&str, &str, &str)]) -> Engine {
+    let mut engine = Engine::new(Policy::default());
+    for (name, zone, capacity) in nodes {
+        let node = node(name)
+            .has("nvidia.com/gpu", 8)
+            .label("topology.kubernetes.io/zone", zone)
+            .label("karpenter.sh/capacity-type", capacity);
+        engine.apply(Change::NodeApplied(Box::new(node.build())), NOW);
+    }
+    engine
+}
+
+fn best(engine: &mut Engine, pod: &Pod) -> String {
+    engine.snapshot().judge(pod).best().map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn of_equal_places_one_in_the_zone_of_the_service_and_away_from_its_replicas_is_taken() {
+    let on_demand = |name, zone| (name, zone, "on-demand");
+    let mut engine = zoned(&[on_demand("n1", "a"), on_demand("n2", "b"), on_demand("n3", "b"), on_demand("n4", "b")]);
+    let replica = |name: &str| pod(name).gpus(8).label("app", "vllm");
+    assert_eq!(best(&mut engine, &replica("first").build()), "n1", "nothing speaks for any: the first by name");
+    engine.apply(Change::PodApplied(Box::new(replica("first").on("n4").build())), NOW);
+    assert_eq!(best(&mut engine, &replica("second").build()), "n2", "in the zone of the first");
+    assert_eq!(best(&mut engine, &pod("stranger").gpus(8).build()), "n1");
+    // Replicas without GPUs of their own: they are in nobody's way but that of the next replica.
+    engine.apply(Change::PodApplied(Box::new(pod("router").label("app", "vllm").asks("cpu", 0).on("n2").build())), NOW);
+    assert_eq!(best(&mut engine, &replica("third").build()), "n3");
+}
+
+#[test]
+fn what_matters_keeps_off_spot_nodes_and_what_does_not_seeks_them() {
+    let mut engine = zoned(&[("n1", "a", "on-demand"), ("n2", "a", "spot"), ("n3", "a", "reserved")]);
+    let of_priority = |priority| Pod { priority, ..pod("p").gpus(1).build() };
+    assert_eq!(best(&mut engine, &of_priority(1000)), "n3");
+    assert_eq!(best(&mut engine, &of_priority(-1)), "n2");
+    assert_eq!(best(&mut engine, &of_priority(0)), "n1", "no priority, no preference");
 }

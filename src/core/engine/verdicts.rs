@@ -14,8 +14,8 @@ use crate::placement::{self, Rank, Reason};
 /// Does a pod fit on a node, and how well?
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It fits; the packed rank orders places, smaller is better.
-    Fits(u64),
+    /// It fits, so well.
+    Fits(Rank),
     /// It does not.
     No(Arc<Refusal>),
 }
@@ -32,6 +32,14 @@ pub struct Refusal {
 }
 
 impl Verdict {
+    /// How well it fits, if it does.
+    pub fn rank(&self) -> Option<Rank> {
+        match self {
+            Self::Fits(rank) => Some(*rank),
+            Self::No(_) => None,
+        }
+    }
+
     pub(super) fn no(reason: Reason) -> Self {
         Self::No(Arc::new(Refusal::of(&reason)))
     }
@@ -170,9 +178,17 @@ impl VerdictTable {
         Outcome::Refused(at as u32)
     }
 
+    /// How well the pod fits on the node in a slot, if it does.
+    pub(super) fn rank(&self, slot: Slot) -> Option<Rank> {
+        match self.outcomes[slot.index()] {
+            Outcome::Fits(rank) => Some(rank),
+            Outcome::Refused(_) => None,
+        }
+    }
+
     pub(super) fn verdict(&self, slot: Slot) -> Verdict {
         match self.outcomes[slot.index()] {
-            Outcome::Fits(rank) => Verdict::Fits(rank.packed()),
+            Outcome::Fits(rank) => Verdict::Fits(rank),
             Outcome::Refused(at) => Verdict::No(Arc::clone(&self.refusals[at as usize])),
         }
     }

@@ -11,6 +11,8 @@ pub enum Criterion {
     Welcome,
     /// The pod's own preference.
     Preference,
+    /// The kind of capacity suits the pod's priority better.
+    Capacity,
     /// Whole devices, then slices, then replicas; for pods without accelerators, nodes without them.
     Form,
     /// The devices are linked with each other.
@@ -21,6 +23,10 @@ pub enum Criterion {
     LeastCost,
     /// Less is left over.
     FewestLeft,
+    /// Nearer to the zones where the service is.
+    SameZone,
+    /// Fewer replicas of the service on the node, or in the rack.
+    Spread,
     /// The places are equally good: the first by name.
     Name,
 }
@@ -30,10 +36,13 @@ pub fn deciding(best: &Rank, other: &Rank) -> Criterion {
     let differs = [
         (best.unwelcome != other.unwelcome, Criterion::Welcome),
         (best.unmet_preference != other.unmet_preference, Criterion::Preference),
+        (best.misfit != other.misfit, Criterion::Capacity),
         (best.form != other.form, Criterion::Form),
         (best.link != other.link, if other.link == 1 { Criterion::Healthy } else { Criterion::Linked }),
         (best.cost != other.cost, Criterion::LeastCost),
         (best.left != other.left, Criterion::FewestLeft),
+        (best.zone_distance != other.zone_distance, Criterion::SameZone),
+        ((best.on_node, best.in_rack) != (other.on_node, other.in_rack), Criterion::Spread),
     ];
     differs.into_iter().find(|(differs, _)| *differs).map_or(Criterion::Name, |(_, criterion)| criterion)
 }
@@ -43,11 +52,14 @@ impl fmt::Display for Criterion {
         f.write_str(match self {
             Self::Welcome => "no taint advises against it",
             Self::Preference => "the pod prefers it",
+            Self::Capacity => "the capacity suits its priority",
             Self::Form => "whole devices before slices and replicas",
             Self::Linked => "its devices are linked",
             Self::Healthy => "none of its devices failed",
             Self::LeastCost => "keeps most usable for others",
             Self::FewestLeft => "fewest left over",
+            Self::SameZone => "in a zone where its service is",
+            Self::Spread => "away from its other replicas",
             Self::Name => "first by name",
         })
     }
@@ -64,11 +76,15 @@ mod tests {
         let differences = [
             (Rank { unwelcome: 1, ..best }, Criterion::Welcome),
             (Rank { unmet_preference: 1, ..best }, Criterion::Preference),
+            (Rank { misfit: 1, ..best }, Criterion::Capacity),
             (Rank { form: 1, ..best }, Criterion::Form),
             (Rank { link: 2, ..best }, Criterion::Linked),
             (Rank { link: 1, ..best }, Criterion::Healthy),
             (Rank { cost: 1, ..best }, Criterion::LeastCost),
             (Rank { left: 1, ..best }, Criterion::FewestLeft),
+            (Rank { zone_distance: 1, ..best }, Criterion::SameZone),
+            (Rank { on_node: 1, ..best }, Criterion::Spread),
+            (Rank { in_rack: 1, ..best }, Criterion::Spread),
         ];
         for (other, criterion) in differences {
             assert!(best.packed() < other.packed());

@@ -3,12 +3,12 @@
 //! Each figure here is a penalty, 0 the best, with a bound of its own; they are made to be criteria of a lexicographic
 //! order. How they are meant to stand among the others ([`Rank`](super::Rank)):
 //!
-//! 1. [`CapacityPolicy::misfit`], then `zone_distance`, behind what makes the pod slow or unwelcome (taints, its own preferences, NVLink) and
-//!    before what saves capacity: a node packed well in the wrong zone is paid for with every request, and a spot node
-//!    under an urgent pod with its life.
-//! 2. `on_node`, then `in_rack`, behind `breaks_set` and `opens`, and before what is left on the node: replicas are spread
-//!    over the nodes that are in use anyway, and an idle node is not opened for the sake of spreading. Who needs more
-//!    than that says so with topology spread constraints or anti-affinity, which kube-scheduler itself enforces.
+//! 1. [`CapacityPolicy::misfit`] behind taints and the pod's own preferences, and before all that saves capacity: a spot
+//!    node under an urgent pod is paid for with its life.
+//! 2. `zone_distance`, then `on_node` and `in_rack`, behind what the place costs and what is left on it: replicas are
+//!    brought together and spread over places that are equally good for the fleet, and an idle node is not opened for the
+//!    sake of spreading. Who needs more than that says so with topology spread constraints or affinity, which
+//!    kube-scheduler itself enforces.
 //!
 //! Being near and being spread contradict each other. The default settles it by level: a service stays in the zones
 //! where it is (traffic inside a zone is free and fast), and inside these its replicas are spread over nodes, then over

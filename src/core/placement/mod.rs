@@ -6,9 +6,12 @@ pub mod fragmentation;
 mod locality;
 mod rank;
 mod reason;
+pub mod slices;
 
 pub use explain::{Criterion, deciding};
 pub use feasibility::check;
-pub use locality::{CapacityPolicy, MAX_IN_RACK, MAX_IN_ZONE, MAX_MISFIT, MAX_ON_NODE, MAX_ZONE_DISTANCE, Peers};
-pub use rank::{MAX_LEVEL, Rank, levels, rank};
+pub use locality::{
+    CapacityPolicy, MAX_IN_RACK, MAX_IN_ZONE, MAX_MISFIT, MAX_ON_NODE, MAX_ZONE_DISTANCE, Peers, Surroundings,
+};
+pub use rank::{MAX_LEVEL, Rank, Standing, levels, rank};
 pub use reason::Reason;

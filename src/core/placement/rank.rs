@@ -5,11 +5,12 @@
 
 use crate::cluster::NodeState;
 use crate::model::accelerator::{AcceleratorResource, Unit};
-use crate::model::inventory::{Inventory, chooses_form};
+use crate::model::inventory::{Inventory, Pool, chooses_form};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
 use crate::model::taint::{Effect, Taint, TaintPurpose};
+use crate::placement::locality::Surroundings;
 
 /// How good a place is, criterion by criterion in the order of the fields; smaller is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -18,6 +19,8 @@ pub struct Rank {
     pub unwelcome: u8,
     /// What is missing to the pod's own preferences: 1000 less the weights fulfilled.
     pub unmet_preference: u16,
+    /// How little the node's kind of capacity (spot, on demand, reserved) suits the pod's priority.
+    pub misfit: u8,
     /// A pod without accelerators on a node with some; or a plain GPU request on a node that offers slices (1) or
     /// replicas (2) under that name.
     pub form: u8,
@@ -26,28 +29,55 @@ pub struct Rank {
     pub link: u8,
     /// What the place costs the pods to come, see [`Costs::of`](super::fragmentation::Costs::of).
     pub cost: i32,
-    /// What is left over of the accelerators asked for, in hundredths of devices: fewer is better packed.
+    /// What is left over of the accelerators asked for (of all, when none is), in hundredths of devices: fewer is better packed.
     pub left: u16,
+    /// How far the node is from the zones where the pod's service is, see [`Surroundings`].
+    pub zone_distance: u8,
+    /// Other replicas of its service on the node.
+    pub on_node: u8,
+    /// Other replicas of its service in the rack.
+    pub in_rack: u8,
 }
 
 /// Widths of the fields in the packed form, in their order.
-const WIDTHS: [u32; 6] = [2, 10, 2, 2, 28, 14];
+const WIDTHS: [u32; 10] = [2, 10, 2, 2, 2, 26, 11, 2, 3, 4];
 
 /// Costs are packed as their distance from the least that there can be.
-const LEAST_COST: i64 = -(1 << 26);
+const LEAST_COST: i64 = -(1 << 24);
 
 impl Rank {
-    /// The same order as an integer, below 2^58.
+    /// The same order as an integer. What is beyond the width of its field counts as the most that it can hold.
     pub fn packed(self) -> u64 {
-        let fields: [u64; 6] = [
+        let fields: [u64; 10] = [
             self.unwelcome.into(),
             self.unmet_preference.into(),
+            self.misfit.into(),
             self.form.into(),
             self.link.into(),
             (i64::from(self.cost) - LEAST_COST).max(0) as u64,
             self.left.into(),
+            self.zone_distance.into(),
+            self.on_node.into(),
+            self.in_rack.into(),
         ];
         fields.iter().zip(WIDTHS).fold(0, |packed, (field, width)| packed << width | (*field).min((1 << width) - 1))
+    }
+}
+
+/// What depends on more than the demand and the node: who else is around, and how much the pod matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// See [`Rank::misfit`].
+    pub misfit: u8,
+    /// Where the pod's service is.
+    pub around: Surroundings,
+}
+
+impl Rank {
+    /// The rank for a pod that stands so in the fleet.
+    pub fn standing(self, Standing { misfit, around }: Standing) -> Self {
+        let Surroundings { zone_distance, on_node, in_rack, .. } = around;
+        Self { misfit, zone_distance, on_node, in_rack, ..self }
     }
 }
 
@@ -61,7 +91,12 @@ pub fn rank(demand: &Demand, state: &NodeState, cost: i32) -> Rank {
         ..Rank::default()
     };
     if !demand.wants_accelerators() {
-        return Rank { form: u8::from(inventory.has_accelerators()), ..general };
+        return Rank {
+            form: u8::from(inventory.has_accelerators()),
+            cost,
+            left: left(demand, state, inventory),
+            ..general
+        };
     }
     Rank {
         form: form(demand, inventory),
@@ -118,11 +153,10 @@ fn link(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u8 {
 }
 
 fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u16 {
-    let left = |(name, _, count): (&ResourceName, _, i64)| {
-        let pool = inventory.pool(name.as_str())?;
-        Some(state.free_units(pool).saturating_sub(count).saturating_mul(inventory.unit_milli(pool)) / 10)
-    };
-    let hundredths = demand.accelerators().filter_map(left).fold(0, i64::saturating_add);
+    let taken = |pool: &Pool| demand.requests.get(pool.resource.as_str());
+    let touched = |pool: &&Pool| !demand.wants_accelerators() || taken(pool) > 0;
+    let left = |pool: &Pool| (state.free_units(pool) - taken(pool)).saturating_mul(inventory.unit_milli(pool)) / 10;
+    let hundredths = inventory.pools.iter().filter(touched).map(left).fold(0, i64::saturating_add);
     u16::try_from(hundredths.max(0)).unwrap_or(u16::MAX)
 }
 

@@ -97,7 +97,6 @@ proptest! {
     #[test]
     fn packing_keeps_the_order(a in any_rank(), b in any_rank()) {
         prop_assert_eq!(a.cmp(&b), a.packed().cmp(&b.packed()));
-        prop_assert!(a.packed() < 1 << 58);
     }
 
     #[test]
@@ -116,14 +115,11 @@ proptest! {
 
 /// Ranks whose fields are within the ranges that [`rank`] gives them.
 fn any_rank() -> impl Strategy<Value = Rank> {
-    (0..3u8, 0..1001u16, 0..3u8, 0..3u8, -1_000_000..1_000_000i32, 0..(1u16 << 14)).prop_map(
-        |(unwelcome, unmet_preference, form, link, cost, left)| Rank {
-            unwelcome,
-            unmet_preference,
-            form,
-            link,
-            cost,
-            left,
-        },
-    )
+    let first = (0..3u8, 0..1001u16, 0..3u8, 0..3u8, 0..3u8);
+    let last = (-1_000_000..1_000_000i32, 0..(1u16 << 11), 0..3u8, 0..8u8, 0..16u8);
+    (first, last).prop_map(|(first, last)| {
+        let (unwelcome, unmet_preference, misfit, form, link) = first;
+        let (cost, left, zone_distance, on_node, in_rack) = last;
+        Rank { unwelcome, unmet_preference, misfit, form, link, cost, left, zone_distance, on_node, in_rack }
+    })
 }

@@ -97,10 +97,23 @@ impl Policy {
         }
     }
 
+    /// All names.
+    pub fn known() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// The policy at work on an empty cluster.
     pub fn placer<'w>(self, world: &'w World, ties: TieBreak) -> Box<dyn Placer + 'w> {
-        let scorer: Box<dyn Scorer> = match self {
-            Self::Testudo => return Box::new(TestudoPlacer::new(world, ties)),
+        match self.scorer(world) {
+            Some(scorer) => Box::new(FlatPlacer::new(world, scorer, ties)),
+            None => Box::new(TestudoPlacer::new(world)),
+        }
+    }
+
+    /// How it scores; the engine of this program has an order of its own.
+    fn scorer(self, world: &World) -> Option<Box<dyn Scorer>> {
+        Some(match self {
+            Self::Testudo => return None,
             Self::Random => Box::new(order::Random),
             Self::FirstFit => Box::new(order::FirstFit),
             Self::BestFit => Box::new(best_fit::BestFit),
@@ -110,8 +123,7 @@ impl Policy {
             Self::GpuClustering => Box::new(gpu_clustering::GpuClustering),
             Self::GpuPacking => Box::new(gpu_packing::GpuPacking),
             Self::Fgd => Box::new(fgd::Fgd::new(world)),
-        };
-        Box::new(FlatPlacer::new(world, scorer, ties))
+        })
     }
 }
 
@@ -123,14 +135,10 @@ impl fmt::Display for Policy {
 
 /// A name that no policy has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("there is no policy {name:?} for nodes and pods; there are {}", known())]
+#[error("there is no policy {name:?} for nodes and pods; there are {}", Policy::known())]
 pub struct UnknownPolicy {
     /// What was asked for.
     pub name: String,
-}
-
-fn known() -> String {
-    Policy::ALL.map(Policy::name).join(", ")
 }
 
 impl FromStr for Policy {

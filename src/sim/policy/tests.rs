@@ -1,4 +1,7 @@
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert, prop_assert_eq, proptest};
+
 use super::super::occupancy::{Free, Occupancy, Place, Seat, class};
+use super::super::placer::{Arrival, Ties};
 use super::super::testing::{node, node_with, placements, pod, pod_with, world};
 use super::super::world::{GpuAsk, World};
 use super::*;
@@ -151,7 +154,7 @@ fn what_does_not_fit_is_not_placed() {
         pod("no-cpu-left", 2000, 0),
     ];
     let world = world(&nodes, &pods);
-    for policy in Policy::ALL.into_iter().filter(|policy| *policy != Policy::Testudo) {
+    for policy in Policy::ALL {
         let placed: Vec<bool> = placements(&world, policy).iter().map(Option::is_some).collect();
         assert_eq!(placed, [true, true, false, true, false], "{policy}");
     }
@@ -221,4 +224,66 @@ fn names_are_found_again() {
     }
     let error = "fdg".parse::<Policy>().unwrap_err().to_string();
     assert!(error.contains("\"fdg\"") && error.contains("fgd") && error.contains("gpu-packing"), "{error}");
+}
+
+/// The best place, found by looking at every node.
+fn best(occupancy: &Occupancy<'_>, scorer: &dyn Scorer, kind: usize, ties: &TieBreak) -> Option<usize> {
+    let nodes = 0..occupancy.nodes().len();
+    let scores: Vec<(usize, i64)> = nodes
+        .filter(|node| occupancy.place(kind, *node).fits())
+        .map(|node| (node, scorer.score(&occupancy.place(kind, node))))
+        .collect();
+    let highest = scores.iter().map(|(_, score)| *score).max()?;
+    let equals: Vec<usize> = scores.iter().filter(|(_, score)| *score == highest).map(|(node, _)| *node).collect();
+    ties.choose(&equals, &mut Rng::new(0))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// What is remembered between two pods is as good as looking again, and nothing is ever given twice.
+    #[test]
+    fn remembering_changes_nothing(
+        nodes in prop::collection::vec((1i64..64, 0i64..5), 1..8),
+        pods in prop::collection::vec((1i64..16, prop::sample::select(vec![0, 100, 300, 500, 700, 1000, 2000])), 2..8),
+        steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 1..60),
+        seed in any::<u64>(),
+    ) {
+        let mut nodes: Vec<_> = nodes.iter().enumerate().map(|(at, (cpu, gpus))| node(&format!("n{at}"), cpu * 1000, *gpus)).collect();
+        nodes.push(node("last", 8000, 1));
+        let mut pods: Vec<_> = pods.iter().enumerate().map(|(at, (cpu, gpu))| pod(&format!("p{at}"), cpu * 1000, *gpu)).collect();
+        pods.push(pod("last", 1000, 1000));
+        let world = world(&nodes, &pods);
+        for policy in Policy::ALL {
+            // What is random cannot be looked up again.
+            let Some(scorer) = policy.scorer(&world).filter(|scorer| !scorer.is_random()) else { continue };
+            let ties = TieBreak::new(Ties::Fixed, world.machines.len(), &mut Rng::new(seed));
+            let mut placer = policy.placer(&world, ties.clone());
+            let mut occupancy = Occupancy::idle(&world);
+            let mut running: Vec<(Arrival, Seat)> = vec![];
+            for (id, (comes, which)) in steps.iter().enumerate() {
+                if *comes || running.is_empty() {
+                    let arrival = Arrival { id, pod: which.index(world.pods.len()) };
+                    let kind = world.kind_of[arrival.pod];
+                    let expected = best(&occupancy, &*scorer, kind, &ties);
+                    prop_assert_eq!(placer.place(arrival, &mut Rng::new(0)), expected, "{}", policy);
+                    if let Some(node) = expected {
+                        let gpus = scorer.gpus(&occupancy.place(kind, node), &mut Rng::new(0));
+                        let seat = Seat { node, kind, gpus };
+                        occupancy.take(&seat);
+                        running.push((arrival, seat));
+                    }
+                } else {
+                    let (arrival, seat) = running.swap_remove(which.index(running.len()));
+                    placer.remove(arrival);
+                    occupancy.give_back(&seat);
+                }
+                for free in occupancy.nodes() {
+                    prop_assert!(free.cpu >= 0 && free.memory >= 0);
+                    prop_assert!(free.gpus.iter().all(|milli| (0..=1000).contains(milli)), "{:?}", free.gpus);
+                    prop_assert!(free.counts.iter().all(|count| *count >= 0));
+                }
+            }
+        }
+    }
 }

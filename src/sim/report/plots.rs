@@ -82,7 +82,7 @@ fn over(mode: &str, courses: &mut [Course]) -> &'static str {
     const UNITS: [(f64, &str); 3] = [(86_400.0, "time, days"), (3600.0, "time, hours"), (60.0, "time, minutes")];
     match mode {
         "inflation" => "arrived load, % of all accelerators",
-        "churn" => "time, mean durations of a pod",
+        "churn" => "time, in mean durations",
         "replay" => {
             let last = courses.iter().flat_map(|course| &course.samples).map(|sample| sample.at).fold(0.0, f64::max);
             let unit = UNITS.into_iter().find(|(seconds, _)| last > 3.0 * seconds);

@@ -70,6 +70,14 @@ fn columns(report: &Report) -> Vec<Column> {
         better: Some(Better::Higher),
         cells: cells(&|measures| measures.allocated_at(load)),
     });
+    let profiles = first.mean.accepted_percent_by_profile.iter().map(|(profile, _)| Column {
+        heading: format!("{profile}\naccepted %"),
+        better: Some(Better::Higher),
+        cells: cells(&|measures| {
+            let found = measures.accepted_percent_by_profile.iter().find(|(known, _)| known == profile);
+            found.map(|(_, accepted)| *accepted)
+        }),
+    });
     // One policy may measure what another does not.
     let mut names: Vec<&str> = vec![];
     for (name, _) in report.policies.iter().flat_map(|policy| &policy.mean.values) {
@@ -82,7 +90,7 @@ fn columns(report: &Report) -> Vec<Column> {
         better: better(name),
         cells: cells(&|measures| measures.get(name)),
     });
-    loads.chain(values).collect()
+    loads.chain(values).chain(profiles).collect()
 }
 
 /// What the best of a column have, as it is shown; none where nobody is better than anybody.

@@ -18,6 +18,7 @@ fn run(seed: u64, allocated: f64, fragmentation: Option<f64>) -> Outcome {
         values: std::iter::once((key::REJECTED_BY_FRAGMENTATION, 100.0 - allocated))
             .chain(fragmentation.map(|value| (key::FRAGMENTATION, value)))
             .collect(),
+        ..Measures::default()
     };
     Outcome { seed, measures, series: [50.0, 90.0, 100.0].map(point).to_vec() }
 }

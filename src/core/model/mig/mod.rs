@@ -7,7 +7,9 @@
 mod geometry;
 mod kind;
 mod layout;
+mod table;
 
 pub use geometry::{Engines, GeometryError, MigGeometry, MigProfile, Occupancy, Placement, ProfileId};
 pub use kind::{KindError, ProfileKind, Variant};
 pub use layout::{Layout, LayoutError};
+pub use table::{LayoutId, LayoutTable, Step};

@@ -3,24 +3,28 @@
 //! It is a function of the pods in the state and of a prior, so that a restart changes nothing, and nobody can steer it
 //! by flooding: no namespace weighs more than all others together. Weights are coarse, so that it changes rarely.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::classes::AcceleratorUnit;
-use crate::cluster::Tally;
+use super::fleet::{AcceleratorUnit, Fleet};
+use crate::cluster::{ShapeCounts, Tally};
 use crate::model::accelerator::Unit;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
 use crate::model::shape::Shape;
 
 /// Most shapes in a mix: those with the largest share of the demanded devices are kept.
-pub const MAX_SHAPES: usize = 64;
+pub const MAX_SHAPES: usize = 1024;
+
+/// Most different conditions on nodes in a mix.
+pub const MAX_CONDITIONS: usize = 64;
 
 /// How many pods a namespace may have before its weight is compared with that of the others.
-const FREE_PODS: u64 = 64;
+const FREE_PODS: u64 = 1024;
 
-/// Weights are counted in sixteenths of pods.
-const PARTS: u64 = 16;
+/// Weights are counted in parts of pods, so that those of large namespaces can be scaled down.
+const PARTS: u64 = 1 << 16;
 
 /// A typical demand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub struct MixEntry {
     pub shape: Arc<Shape>,
     /// How many there are to expect, relative to the others.
     pub weight: u64,
+    /// The position of its conditions among those of the mix.
+    pub(super) conditions: usize,
 }
 
 /// Typical demands, those that ask for the largest share of devices first.
@@ -36,55 +42,97 @@ pub struct MixEntry {
 pub struct Mix {
     /// Its entries.
     pub entries: Vec<MixEntry>,
+    /// The different conditions that they have.
+    pub(super) conditions: Vec<Demand>,
+}
+
+/// What a fleet leads to expect before any pod was seen, by its accelerators.
+#[derive(Debug, Clone, Default)]
+pub struct Prior(Vec<(Arc<Shape>, u64)>);
+
+impl Prior {
+    /// What to expect of a fleet.
+    pub fn of(fleet: &Fleet) -> Self {
+        let of_resource = |(resource, unit): (&ResourceName, &AcceleratorUnit)| {
+            let weighted =
+                |(units, weight): &(i64, u64)| (Arc::new(prior_shape(resource, unit, *units)), *weight * PARTS / 2);
+            prior(&unit.unit).iter().map(weighted).collect::<Vec<_>>()
+        };
+        Self(fleet.units.iter().flat_map(of_resource).collect())
+    }
 }
 
 impl Mix {
-    /// The mix of the pods counted by `tally`, beside a prior for each accelerator that the fleet has.
-    pub fn of(tally: &Tally, fleet: &BTreeMap<ResourceName, AcceleratorUnit>) -> Self {
-        let mut weights: BTreeMap<Arc<Shape>, u64> = BTreeMap::new();
-        for (resource, unit) in fleet {
-            for (units, weight) in prior(&unit.unit) {
-                weights.insert(Arc::new(prior_shape(resource, unit, units)), weight);
-            }
-        }
-        let pods = |counts: &crate::cluster::ShapeCounts| counts.values().map(|count| u64::from(*count)).sum::<u64>();
+    /// The mix of the pods counted by `tally`, beside what their fleet leads to expect.
+    pub fn of(tally: &Tally, fleet: &Fleet, prior: &Prior) -> Self {
+        let pods = |counts: &ShapeCounts| counts.values().map(|count| u64::from(*count)).sum::<u64>();
         let all: u64 = tally.namespaces().map(|(_, counts)| pods(counts)).sum();
+        let mut weights = prior.0.clone();
         for (_, counts) in tally.namespaces() {
             let own = pods(counts);
             let cap = own.min((all - own).max(FREE_PODS));
-            for (shape, count) in counts {
-                *weights.entry(Arc::clone(shape)).or_default() += u64::from(*count) * PARTS * cap / own;
-            }
+            let weighted =
+                |(shape, count): (&Arc<Shape>, &u32)| (Arc::clone(shape), u64::from(*count) * PARTS * cap / own);
+            weights.extend(counts.iter().map(weighted));
         }
-        let mut entries: Vec<MixEntry> = weights
-            .into_iter()
-            .map(|(shape, weight)| MixEntry { shape, weight: coarse(weight) })
-            .filter(|entry| entry.weight > 0)
-            .collect();
-        let devices = |entry: &MixEntry| {
-            let unit = fleet.get(&entry.shape.accelerator).map_or(0, |unit| unit.milli);
-            i128::from(entry.weight) * i128::from(entry.shape.units) * i128::from(unit)
+        weights.sort_by(|(a, _), (b, _)| a.cmp(b));
+        weights.dedup_by(|(shape, weight), (kept, sum)| {
+            let same = shape == kept;
+            if same {
+                *sum += *weight;
+            }
+            same
+        });
+        let milli = |shape: &Shape| {
+            let unit = fleet.units.get(&shape.accelerator).map_or(0, |unit| unit.milli);
+            i128::from(unit) * i128::from(shape.units)
         };
-        entries.sort_by(|a, b| devices(b).cmp(&devices(a)).then_with(|| a.shape.cmp(&b.shape)));
+        let mut entries: Vec<(i128, MixEntry)> = weights
+            .into_iter()
+            .map(|(shape, weight)| MixEntry { shape, weight: coarse(weight), conditions: 0 })
+            .filter(|entry| entry.weight > 0)
+            .map(|entry| (i128::from(entry.weight) * milli(&entry.shape), entry))
+            .collect();
+        // Stable: equals stay in the order of their shapes.
+        entries.sort_by_key(|(milli, _)| Reverse(*milli));
         entries.truncate(MAX_SHAPES);
-        Self { entries }
+        Self::with_conditions(entries.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    /// Numbers the conditions. Of entries with more different ones than can be told apart, the last are left out.
+    fn with_conditions(mut entries: Vec<MixEntry>) -> Self {
+        let mut numbers: BTreeMap<Demand, usize> = BTreeMap::new();
+        entries.retain_mut(|entry| {
+            let next = numbers.len();
+            match numbers.get(&entry.shape.conditions) {
+                Some(number) => entry.conditions = *number,
+                None if next < MAX_CONDITIONS => {
+                    numbers.insert(entry.shape.conditions.clone(), next);
+                    entry.conditions = next;
+                }
+                None => return false,
+            }
+            true
+        });
+        let mut numbered: Vec<(usize, Demand)> = numbers.into_iter().map(|(demand, number)| (number, demand)).collect();
+        numbered.sort_unstable_by_key(|(number, _)| *number);
+        Self { entries, conditions: numbered.into_iter().map(|(_, conditions)| conditions).collect() }
     }
 }
 
 /// Rounds down to a power of two or one and a half times that.
 fn coarse(weight: u64) -> u64 {
-    let low_bits = (u64::BITS - weight.leading_zeros()).saturating_sub(2);
+    let low_bits = (u64::BITS - weight.leading_zeros()).saturating_sub(1);
     weight >> low_bits << low_bits
 }
 
-/// What to expect before any pod was seen: units with their weights, sixteen pods in all.
-fn prior(unit: &Unit) -> Vec<(i64, u64)> {
-    let parts = |sixteenths: &[(i64, u64)]| sixteenths.to_vec();
+/// What to expect before any pod was seen: units, with their weights in halves of pods, sixteen pods in all.
+fn prior(unit: &Unit) -> &'static [(i64, u64)] {
     match unit {
-        Unit::Device => parts(&[(1, 128), (2, 64), (4, 32), (8, 32)]),
-        Unit::Thousandth => parts(&[(250, 32), (500, 64), (1000, 128), (2000, 16), (4000, 8), (8000, 8)]),
-        Unit::Core => parts(&[(2, 128), (8, 64), (32, 32), (128, 32)]),
-        Unit::Slice(_) | Unit::Replica { .. } => parts(&[(1, 256)]),
+        Unit::Device => &[(1, 16), (2, 8), (4, 4), (8, 4)],
+        Unit::Thousandth => &[(250, 4), (500, 8), (1000, 16), (2000, 2), (4000, 1), (8000, 1)],
+        Unit::Core => &[(2, 16), (8, 8), (32, 4), (128, 4)],
+        Unit::Slice(_) | Unit::Replica { .. } => &[(1, 32)],
     }
 }
 

@@ -7,15 +7,16 @@
 //! next, and that CPUs run out before GPUs do.
 
 mod classes;
+mod fleet;
 mod mix;
 mod pressure;
 mod room;
 mod streams;
 
-pub use classes::{AcceleratorUnit, accelerators};
-pub use mix::{MAX_SHAPES, Mix, MixEntry};
+pub use fleet::Fleet;
+pub use mix::{MAX_SHAPES, Mix, MixEntry, Prior};
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -25,7 +26,7 @@ use crate::model::gpu_share;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
 use classes::{Class, Classes};
-use room::{Bite, FlatRoom};
+use room::{Bite, FlatRoom, What};
 use streams::Typical;
 
 /// Costs are counted in so many parts of a thousandth of a device.
@@ -48,7 +49,13 @@ pub struct Scorer {
     values: Mutex<Values>,
 }
 
-type Values = IndexMap<(u16, FlatRoom), i64, FxBuildHasher>;
+/// What rooms are worth, as far as it has been asked.
+#[derive(Debug, Default)]
+struct Values {
+    of_room: IndexMap<(u16, FlatRoom), i64, FxBuildHasher>,
+    /// What is free in each slot, and its worth, with the stamp of the state that it is of.
+    of_slot: Vec<Option<(u64, FlatRoom, i64)>>,
+}
 
 /// What the worth of rooms of one class is computed from.
 #[derive(Debug)]
@@ -65,11 +72,12 @@ struct Table {
 
 impl Scorer {
     /// A scorer for a fleet and a mix.
-    pub fn new(mix: &Mix, slots: &[Option<Arc<NodeState>>]) -> Self {
-        let classes = Classes::of(slots, mix);
+    pub fn new(mix: &Mix, fleet: &Fleet) -> Self {
+        let classes = Classes::of(fleet, mix);
         let prices = pressure::prices(mix, &classes.classes);
         let tables = classes.classes.iter().zip(prices).map(|(class, price)| Table::new(mix, class, price)).collect();
-        Self { classes, tables, values: Mutex::default() }
+        let values = Values { of_slot: vec![None; classes.of_slot.len()], ..Values::default() };
+        Self { classes, tables, values: Mutex::new(values) }
     }
 
     /// Opens the memory of what rooms are worth, to ask what places cost.
@@ -96,26 +104,42 @@ impl Costs<'_> {
     fn known(&mut self, demand: &Demand, slot: Slot, state: &NodeState) -> Option<i32> {
         let class = (*self.scorer.classes.of_slot.get(slot.index())?)?;
         let bite = bite(demand, &self.scorer.classes.classes[usize::from(class)])?;
-        let before = FlatRoom::of(state);
+        let (before, worth) = self.before(class, slot, state);
         if !before.fits(&bite) {
             return None;
         }
         let mut after = before;
         after.take(&bite);
-        let lost = self.value(class, before) - self.value(class, after);
+        let lost = worth - self.value(class, after);
         let cost = lost * COST_PARTS / (PRICE * streams::STREAMS as i64);
         Some(cost.clamp(i32::MIN.into(), i32::MAX.into()) as i32)
     }
 
+    /// What is free on a node, and what it is worth.
+    fn before(&mut self, class: u16, slot: Slot, state: &NodeState) -> (FlatRoom, i64) {
+        if let Some((stamp, room, value)) = self.values.of_slot[slot.index()]
+            && state.stamp() == Some(stamp)
+        {
+            return (room, value);
+        }
+        let room = FlatRoom::of(state);
+        let value = self.value(class, room);
+        if let Some(stamp) = state.stamp() {
+            self.values.of_slot[slot.index()] = Some((stamp, room, value));
+        }
+        (room, value)
+    }
+
     fn value(&mut self, class: u16, room: FlatRoom) -> i64 {
-        if let Some(value) = self.values.get(&(class, room)) {
+        let values = &mut self.values.of_room;
+        if let Some(value) = values.get(&(class, room)) {
             return *value;
         }
-        if self.values.len() >= MAX_REMEMBERED {
-            self.values.clear();
+        if values.len() >= MAX_REMEMBERED {
+            values.clear();
         }
         let value = self.scorer.tables[usize::from(class)].value(room);
-        self.values.insert((class, room), value);
+        values.insert((class, room), value);
         value
     }
 }
@@ -172,11 +196,14 @@ impl Table {
 
 /// What a pod takes from a node of a class.
 fn bite(demand: &Demand, class: &Class) -> Option<Bite> {
-    let (pool, units) = demand.accelerators().find_map(|(resource, _, units)| Some((class.pool(resource)?, units)))?;
-    Some(Bite {
-        cpu: demand.requests.get(ResourceName::CPU),
-        memory: demand.requests.get(ResourceName::MEMORY),
-        what: streams::what(units, pool, class)?,
-        milli: units * class.pools[pool].1,
-    })
+    let (what, milli) = match demand.accelerators().next() {
+        // CPUs and memory alone, of which devices need some.
+        None => (What::Nothing, 0),
+        Some((resource, _, units)) => {
+            let pool = class.pool(resource)?;
+            (streams::what(units, pool, class)?, units.saturating_mul(class.pools[pool].1))
+        }
+    };
+    let (cpu, memory) = (demand.requests.get(ResourceName::CPU), demand.requests.get(ResourceName::MEMORY));
+    Some(Bite { cpu, memory, what, milli })
 }

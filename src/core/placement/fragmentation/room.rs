@@ -39,6 +39,8 @@ pub(super) struct Bite {
 /// Which accelerators a pod takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
+    /// None.
+    Nothing,
     /// Thousandths of one shareable GPU.
     Part(u16),
     /// So many whole shareable GPUs.
@@ -81,6 +83,7 @@ impl FlatRoom {
         bite.cpu <= self.cpu
             && bite.memory <= self.memory
             && match bite.what {
+                What::Nothing => true,
                 What::Part(thousandths) => self.shared[MAX_GPUS - 1] >= thousandths,
                 What::Whole(gpus) => self.whole() >= gpus,
                 What::Units { pool, count } => self.units[usize::from(pool)] >= count,
@@ -92,6 +95,7 @@ impl FlatRoom {
         self.cpu -= bite.cpu;
         self.memory -= bite.memory;
         match bite.what {
+            What::Nothing => {}
             What::Part(thousandths) => {
                 // Sorted: the first that has enough has least. What is left moves down to its place.
                 let mut at = self.shared.partition_point(|free| *free < thousandths);

@@ -9,14 +9,13 @@ use crate::model::gpu_share::{self, ShareRequest};
 pub(super) const STREAMS: usize = 8;
 
 /// The longest stream.
-const STEPS: usize = 64;
+const STEPS: usize = 96;
+
+/// A stream has at most so many pods for each device that a node has.
+const STEPS_PER_DEVICE: i64 = 4;
 
 /// A stream offers at most so many times what the node has.
 const HORIZON: i64 = 4;
-
-/// The golden ratio as a fraction of 2^64. Its multiples spread evenly whatever their number (Weyl's sequence), so that
-/// even a short stream has every sort of pod in about its share.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// What a typical pod takes of a class of nodes.
 #[derive(Debug, Clone, Copy)]
@@ -30,54 +29,76 @@ pub(super) struct Typical {
 
 /// For each entry of the mix what it takes of a class, if its nodes have the accelerator at all.
 pub(super) fn typical(mix: &Mix, class: &Class) -> Vec<Option<Typical>> {
-    let typical = |(at, MixEntry { shape, weight }): (usize, &MixEntry)| {
+    let typical = |entry: &MixEntry| {
+        let MixEntry { shape, weight, conditions } = entry;
         let pool = class.pool(&shape.accelerator)?;
         let what = what(shape.units, pool, class)?;
         let milli = shape.units.saturating_mul(class.pools[pool].1);
         let bite = Bite { cpu: shape.cpu_milli, memory: shape.memory, what, milli };
-        Some(Typical { bite, weight: *weight, fits: class.accepts(at) && class.empty.fits(&bite) })
+        Some(Typical { bite, weight: *weight, fits: class.accepted_with(*conditions) && class.empty.fits(&bite) })
     };
-    mix.entries.iter().enumerate().map(typical).collect()
+    mix.entries.iter().map(typical).collect()
 }
 
 /// The streams of a class: of the pods that ask for its accelerators, in their shares. Those that do not fit on an empty
 /// node pass by: they are part of the demand, but go elsewhere.
 pub(super) fn streams(typical: &[Typical], class: &Class) -> Vec<Vec<Bite>> {
-    let all: u64 = typical.iter().map(|typical| typical.weight).sum();
-    if all == 0 {
-        return vec![];
-    }
     let horizon = HORIZON * class.capacity();
-    let stream = |stream: usize| {
-        let mut bites = vec![];
+    let most = usize::try_from(STEPS_PER_DEVICE * class.capacity() / i64::from(gpu_share::WHOLE))
+        .unwrap_or(0)
+        .clamp(STEPS_PER_DEVICE as usize, STEPS);
+    let stream = |pods: Vec<&Typical>| {
         let mut offered = 0;
-        for step in 0..STEPS {
-            if offered >= horizon {
-                break;
-            }
-            let turn = (step * STREAMS + stream) as u64;
-            let next = at_fraction(typical, all, turn.wrapping_mul(GOLDEN));
-            offered += next.bite.milli;
-            if next.fits {
-                bites.push(next.bite);
-            }
-        }
-        bites
+        let within_horizon = |pod: &&Typical| {
+            let within = offered < horizon;
+            offered += pod.bite.milli;
+            within
+        };
+        pods.into_iter().take_while(within_horizon).filter(|pod| pod.fits).take(most).map(|pod| pod.bite).collect()
     };
-    (0..STREAMS).map(stream).collect()
+    deal(typical).into_iter().map(stream).collect()
 }
 
-/// The pod that covers this fraction, of 2^64, of the weights.
-fn at_fraction(typical: &[Typical], all: u64, fraction: u64) -> &Typical {
-    let mut rest = ((u128::from(fraction) * u128::from(all)) >> 64) as u64;
-    let covering = typical.iter().find(|typical| match rest.checked_sub(typical.weight) {
-        Some(left) => {
-            rest = left;
-            false
+/// How many sorts of pods the streams are of: those that ask for most.
+const SORTS: usize = 64;
+
+/// Deals pods in their shares to the streams, each in an order of its own.
+fn deal(typical: &[Typical]) -> Vec<Vec<&Typical>> {
+    let typical = &typical[..typical.len().min(SORTS)];
+    let all: u64 = typical.iter().map(|pod| pod.weight).sum();
+    let mut by_weight: Vec<&Typical> = typical.iter().collect();
+    by_weight.sort_by_key(|pod| std::cmp::Reverse(pod.weight));
+    let mut streams = vec![vec![]; STREAMS];
+    let draws = (STREAMS * STEPS) as u64;
+    let (mut at, mut covered) = (0, by_weight.first().map_or(0, |pod| pod.weight));
+    for draw in 0..draws {
+        while at + 1 < by_weight.len() && 2 * draws * covered < (2 * draw + 1) * all {
+            at += 1;
+            covered += by_weight[at].weight;
         }
-        None => true,
-    });
-    covering.expect("a fraction is less than all")
+        streams[draw as usize % STREAMS].extend(by_weight.get(at));
+    }
+    let mut mixer = Mixer(1);
+    for stream in &mut streams {
+        for last in (1..stream.len()).rev() {
+            stream.swap(last, mixer.below(last + 1));
+        }
+    }
+    streams
+}
+
+/// A fixed sequence of numbers without a pattern (SplitMix64): the same for everyone, so that equal mixes give equal
+/// streams.
+struct Mixer(u64);
+
+impl Mixer {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((u128::from(mixed ^ (mixed >> 31)) * bound as u128) >> 64) as usize
+    }
 }
 
 /// What so many units of a pool are.
