@@ -1,6 +1,7 @@
 //! `testudo simulate`.
 
 mod args;
+mod files;
 mod mig;
 mod policies;
 mod show;
@@ -25,6 +26,7 @@ use args::{ModeName, Output};
 /// Simulates, and says how it went.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let report = simulate(&args)?;
+    files::write(&args, &report)?;
     match args.output {
         Output::Json => show::json(&if args.series { report } else { report.without_series() })?,
         Output::Table => show::tables(&report)?,
@@ -35,6 +37,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 fn simulate(args: &Args) -> anyhow::Result<Report> {
     if let Some(gpus) = args.gpus {
         let experiment = mig::experiment(args, gpus)?;
+        files::ready(args)?;
         let bar = progress(experiment.runs());
         let report = experiment.run(|| bar.inc(1));
         bar.finish_and_clear();
@@ -53,6 +56,7 @@ fn simulate(args: &Args) -> anyhow::Result<Report> {
             "this churn makes {arrivals:.0} pods arrive in each run, more than {MAX_ARRIVALS:.0}: lower --load or --horizon"
         );
     }
+    files::ready(args)?;
     let bar = progress(experiment.runs());
     let report = experiment.run(&world, || bar.inc(1));
     bar.finish_and_clear();

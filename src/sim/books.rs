@@ -1,7 +1,9 @@
 //! Who came, who was placed and what that takes: kept beside a policy, the same for all.
 
-use super::placer::Arrival;
-use super::result::{Measures, Point, key, percent};
+use std::collections::BTreeMap;
+
+use super::placer::{Arrival, Placer};
+use super::result::{Measures, Point, SET_SIZES, key, percent};
 use super::world::{Kind, World};
 
 /// Accounts of one run. Counts can be struck, to leave out a warm-up.
@@ -12,6 +14,8 @@ pub struct Books<'w> {
     held: Vec<i64>,
     /// Of all nodes together.
     allocated: i64,
+    /// GPUs of each node that nobody holds; none where shares are asked for, as their GPUs are the policy's choice.
+    free_gpus: Option<Vec<usize>>,
     counts: Counts,
 }
 
@@ -28,7 +32,9 @@ struct Counts {
 impl<'w> Books<'w> {
     /// Nobody has come yet.
     pub fn new(world: &'w World) -> Self {
-        Self { world, held: vec![0; world.machines.len()], allocated: 0, counts: Counts::default() }
+        let shares = world.kinds.iter().any(|kind| kind.gpu.is_share());
+        let free_gpus = (!shares).then(|| world.machines.iter().map(|machine| machine.gpus).collect());
+        Self { world, held: vec![0; world.machines.len()], allocated: 0, free_gpus, counts: Counts::default() }
     }
 
     /// A pod arrived, and was placed or not.
@@ -46,18 +52,25 @@ impl<'w> Books<'w> {
 
     /// A pod that had arrived before was placed.
     pub fn placed(&mut self, arrival: Arrival, node: usize) {
-        let asked = self.world.kind(arrival.pod).gpu_milli;
+        let kind = self.world.kind(arrival.pod);
+        let asked = kind.gpu_milli;
         self.counts.placed += 1;
         self.counts.gpu_given += asked;
         self.held[node] += asked;
         self.allocated += asked;
+        if let Some(free) = &mut self.free_gpus {
+            free[node] -= kind.gpu_on(&self.world.machines[node]).count;
+        }
     }
 
     /// A pod has gone from its node.
     pub fn left(&mut self, arrival: Arrival, node: usize) {
-        let asked = self.world.kind(arrival.pod).gpu_milli;
-        self.held[node] -= asked;
-        self.allocated -= asked;
+        let kind = self.world.kind(arrival.pod);
+        self.held[node] -= kind.gpu_milli;
+        self.allocated -= kind.gpu_milli;
+        if let Some(free) = &mut self.free_gpus {
+            free[node] += kind.gpu_on(&self.world.machines[node]).count;
+        }
     }
 
     /// What was counted so far does not count; what is held stays.
@@ -93,15 +106,24 @@ impl<'w> Books<'w> {
     }
 
     /// This moment.
-    pub fn point(&self, at: f64, fragmentation: Option<f64>, waiting: usize) -> Point {
+    pub fn point(&self, at: f64, placer: &dyn Placer, waiting: usize) -> Point {
         Point {
             at,
             allocated_percent: self.allocated_percent(),
-            fragmentation_percent: fragmentation.map(|milli| self.share(milli)),
+            fragmentation_percent: placer.fragmentation().map(|milli| self.share(milli)),
             rejected_by_fragmentation_percent: self.rejected_percent(),
             waiting,
+            free_sets: self.free_sets(placer),
             ..Point::default()
         }
+    }
+
+    /// How many sets of wholly free GPUs there are, by their size.
+    fn free_sets(&self, placer: &dyn Placer) -> BTreeMap<usize, usize> {
+        let Some(free) = placer.free_gpus().or_else(|| self.free_gpus.clone()) else { return BTreeMap::new() };
+        let largest = self.world.machines.iter().map(|machine| machine.gpus).max().unwrap_or(0);
+        let sizes = SET_SIZES.into_iter().filter(|size| *size <= largest);
+        sizes.map(|size| (size, free.iter().map(|gpus| gpus / size).sum())).collect()
     }
 
     fn rejected_percent(&self) -> f64 {
@@ -118,3 +140,7 @@ impl<'w> Books<'w> {
         nodes.filter(|(_, admitted)| **admitted).map(|((machine, held), _)| machine.gpu_milli - held).sum()
     }
 }
+
+#[cfg(test)]
+#[path = "books_tests.rs"]
+mod tests;

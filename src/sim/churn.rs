@@ -109,7 +109,7 @@ impl Clock {
         }
         while self.series.len() < POINTS && to >= self.step * (self.series.len() as u64 + 1) {
             let at = (self.step * (self.series.len() as u64 + 1)) as f64 / TICKS;
-            self.series.push(books.point(at, placer.fragmentation(), 0));
+            self.series.push(books.point(at, placer, 0));
         }
         self.now = to;
     }

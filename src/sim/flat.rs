@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::occupancy::{Occupancy, Seat};
+use super::openb::WHOLE_GPU;
 use super::placer::{Arrival, Placer, TieBreak};
 use super::policy::{Scorer, TypicalPods};
 use super::rng::Rng;
@@ -113,5 +114,9 @@ impl Placer for FlatPlacer<'_> {
 
     fn fragmentation(&self) -> Option<f64> {
         Some(self.typical.fragmentation(self.occupancy.nodes()))
+    }
+
+    fn free_gpus(&self) -> Option<Vec<usize>> {
+        Some(self.occupancy.nodes().iter().map(|free| free.gpus_with(WHOLE_GPU)).collect())
     }
 }

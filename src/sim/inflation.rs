@@ -54,16 +54,15 @@ pub fn run(world: &World, placer: &mut dyn Placer, load: f64, seed: u64) -> Outc
         }
         if next >= step * (series.len() + 1) as f64 && series.len() + 1 < POINTS {
             let at = 100.0 * books.asked() as f64 / capacity;
-            series.push(books.point(at, placer.fragmentation(), 0));
+            series.push(books.point(at, placer, 0));
         }
         let arrival = Arrival { id, pod };
         let node = placer.place(arrival, &mut ties);
         books.arrived(arrival, node);
     }
     allocated.extend(loads.map(|at| (at.to_string(), books.allocated_percent())));
-    let fragmentation = placer.fragmentation();
-    series.push(books.point(100.0 * books.asked() as f64 / capacity, fragmentation, 0));
-    Outcome { seed, measures: books.measures(allocated, fragmentation), series }
+    series.push(books.point(100.0 * books.asked() as f64 / capacity, placer, 0));
+    Outcome { seed, measures: books.measures(allocated, placer.fragmentation()), series }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod openb;
 pub mod placer;
 pub mod policy;
 pub mod replay;
+pub mod report;
 pub mod result;
 pub mod rng;
 pub mod student;

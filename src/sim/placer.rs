@@ -26,6 +26,11 @@ pub trait Placer {
     fn fragmentation(&self) -> Option<f64> {
         None
     }
+
+    /// How many GPUs of each node are wholly free; none where the policy does not say which share of a GPU is where.
+    fn free_gpus(&self) -> Option<Vec<usize>> {
+        None
+    }
 }
 
 /// How equal scores are decided.

@@ -128,7 +128,7 @@ impl Run<'_, '_> {
         }
         while self.series.len() < POINTS && to - self.first >= self.step * (self.series.len() as u64 + 1) {
             let at = (self.step * (self.series.len() as u64 + 1)) as f64;
-            self.series.push(self.books.point(at, self.placer.fragmentation(), self.waiting.len()));
+            self.series.push(self.books.point(at, &*self.placer, self.waiting.len()));
         }
         self.now = to;
     }

@@ -104,7 +104,7 @@ pub(super) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-/// One moment of a run.
+/// One moment of a run. Whatever is measured here beside `at` is plotted in reports, maps with a plot for each key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Point {
     /// The load that has arrived, in percent (inflation), or the time.
@@ -121,7 +121,13 @@ pub struct Point {
     /// How much is free, but of no use to a pod with this MIG profile.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub fragmentation_by_profile: BTreeMap<String, f64>,
+    /// How many sets of so many wholly free GPUs there are, each on one node; see [`SET_SIZES`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub free_sets: BTreeMap<usize, usize>,
 }
+
+/// In which sizes free sets of GPUs are counted, as far as there are such nodes.
+pub const SET_SIZES: [usize; 4] = [1, 2, 4, 8];
 
 /// How many points a series has at most.
 pub const POINTS: usize = 200;

@@ -1,6 +1,7 @@
 //! `testudo simulate` as scripts call it.
 
 mod bad_input;
+mod html;
 mod mig;
 mod published;
 mod reports;
@@ -15,6 +16,11 @@ fn extract(file: &str) -> PathBuf {
 
 /// Runs the program with arguments divided by spaces; `NODES` and `PODS` stand for the extract.
 fn simulate(arguments: &str) -> Output {
+    simulate_with(arguments, &[])
+}
+
+/// The same with more arguments, taken as they are.
+fn simulate_with(arguments: &str, more: &[&str]) -> Output {
     let (nodes, pods) = (extract("nodes.csv"), extract("pods.csv"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_testudo"));
     command.arg("simulate").args(arguments.split_whitespace().map(|argument| match argument {
@@ -22,6 +28,7 @@ fn simulate(arguments: &str) -> Output {
         "PODS" => pods.display().to_string(),
         other => other.to_owned(),
     }));
+    command.args(more);
     command.output().expect("the program runs")
 }
 

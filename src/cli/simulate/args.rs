@@ -67,6 +67,12 @@ pub struct Args {
     /// With -o json: also the course of each run, in at most 200 points.
     #[arg(long)]
     pub series: bool,
+    /// Beside the output: a report with tables and plots, as one HTML file that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Beside the output: each plot of that report as a picture of its own, in this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub svg: Option<PathBuf>,
 }
 
 impl Args {
@@ -99,6 +105,9 @@ Examples:
 
   # A saved cluster: nodes and pods in one file.
   testudo simulate --nodes cluster.yaml --mode churn --policy testudo,most-allocated
+
+  # The same, with a report to look at: tables, and plots of how it went.
+  testudo simulate --nodes cluster.yaml --mode churn --policy testudo,most-allocated --html report.html
 
   # A generated fleet.
   testudo simulate --fleet 60 --policy testudo,spread

@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Write};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 
 use super::versus;
-use crate::sim::result::{Measures, Report, key};
+use crate::sim::report::words::{allocated_heading, heading};
+use crate::sim::result::{Measures, Report};
 
 /// For scripts.
 pub fn json(report: &Report) -> anyhow::Result<()> {
@@ -28,10 +29,7 @@ pub fn tables(report: &Report) -> anyhow::Result<()> {
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
-    let loads = first.mean.allocated_percent.iter().map(|(load, _)| match load.parse::<u32>() {
-        Ok(load) => format!("allocated\n@{load} %"),
-        Err(_) => format!("allocated\n{load} %"),
-    });
+    let loads = first.mean.allocated_percent.iter().map(|(load, _)| allocated_heading(load));
     let names = first.mean.values.iter().map(|(name, _)| heading(name));
     table.load_style(STYLE).set_header(std::iter::once("policy".to_owned()).chain(loads).chain(names));
     for policy in &report.policies {
@@ -51,23 +49,6 @@ fn cells(mean: &Measures, sd: &Measures, several: bool) -> Vec<Cell> {
     let both = all(mean).into_iter().zip(all(sd));
     let text = |(mean, sd)| if several { format!("{mean:.1} ± {sd:.1}") } else { format!("{mean:.1}") };
     both.map(|values| Cell::new(text(values)).set_alignment(CellAlignment::Right)).collect()
-}
-
-fn heading(name: &str) -> String {
-    match name {
-        key::ACCEPTED_SLICES => "slices\naccepted %",
-        key::REJECTED_BY_FRAGMENTATION => "refused by\nfragmentation %",
-        key::ACCEPTED => "pods\naccepted %",
-        key::ACCEPTED_GPU => "GPUs\naccepted %",
-        key::FRAGMENTATION => "free but\nuseless %",
-        key::PEAK => "peak\nallocated %",
-        key::WAITED => "pods that\nwaited %",
-        key::MEAN_WAIT => "mean\nwait s",
-        key::LONGEST_WAIT => "longest\nwait s",
-        key::NEVER_PLACED => "never\nplaced %",
-        other => other,
-    }
-    .to_owned()
 }
 
 /// How all tables are drawn.

@@ -1,0 +1,115 @@
+//! What measures are called where people read them.
+
+use super::super::result::key;
+
+/// The heading of a column; a line break divides it well.
+pub fn heading(name: &str) -> String {
+    match name {
+        key::ACCEPTED_SLICES => "slices\naccepted %",
+        key::REJECTED_BY_FRAGMENTATION => "refused by\nfragmentation %",
+        key::ACCEPTED => "pods\naccepted %",
+        key::ACCEPTED_GPU => "GPUs\naccepted %",
+        key::FRAGMENTATION => "free but\nuseless %",
+        key::PEAK => "peak\nallocated %",
+        key::WAITED => "pods that\nwaited %",
+        key::MEAN_WAIT => "mean\nwait s",
+        key::LONGEST_WAIT => "longest\nwait s",
+        key::NEVER_PLACED => "never\nplaced %",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// The heading of a column with the allocation at a load, or in the mean.
+pub fn allocated_heading(load: &str) -> String {
+    match load.parse::<u32>() {
+        Ok(load) => format!("allocated\n@{load} %"),
+        Err(_) => format!("allocated\n{load} %"),
+    }
+}
+
+/// Which end of a measure is the good one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// The more, the better.
+    Higher,
+    /// The less, the better.
+    Lower,
+}
+
+/// Which end is good; none of a measure that nothing is known about.
+pub fn better(name: &str) -> Option<Better> {
+    match name {
+        key::ACCEPTED_SLICES | key::ACCEPTED | key::ACCEPTED_GPU | key::PEAK => Some(Better::Higher),
+        key::REJECTED_BY_FRAGMENTATION
+        | key::FRAGMENTATION
+        | key::WAITED
+        | key::MEAN_WAIT
+        | key::LONGEST_WAIT
+        | key::NEVER_PLACED => Some(Better::Lower),
+        _ => None,
+    }
+}
+
+/// What a quantity over time is called in a plot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caption {
+    /// The title of the plot.
+    pub title: String,
+    /// What the vertical axis counts.
+    pub unit: String,
+    /// What it means.
+    pub note: String,
+}
+
+/// The quantities of a course that have words of their own, in the order of their plots. Others come after them.
+pub const KNOWN: [&str; 6] = [
+    "allocated_percent",
+    "fragmentation_percent",
+    "rejected_by_fragmentation_percent",
+    "fragmentation_by_profile",
+    "free_sets",
+    "waiting",
+];
+
+/// Words for a field of a point, or for one `part` of it.
+pub fn caption(field: &str, part: Option<&str>) -> Caption {
+    let said = |title: &str, unit: &str, note: &str| Caption {
+        title: title.to_owned(),
+        unit: unit.to_owned(),
+        note: note.to_owned(),
+    };
+    match (field, part) {
+        ("allocated_percent", None) => {
+            said("Allocated", "% of all accelerators", "How much of the accelerators pods hold.")
+        }
+        ("fragmentation_percent", None) => said(
+            "Free, but useless",
+            "% of all accelerators",
+            "Fragmentation: what is free, but of no use to the typical next pod.",
+        ),
+        ("rejected_by_fragmentation_percent", None) => said(
+            "Refused, though enough was free",
+            "% of what has come so far",
+            "What was refused though in total enough was free on the nodes that accept it.",
+        ),
+        ("fragmentation_by_profile", Some(profile)) => said(
+            &format!("Free, but useless to {profile}"),
+            "% of all accelerators",
+            &format!("What is free, but of no use to a pod with the MIG profile {profile}."),
+        ),
+        ("free_sets", Some("1")) => said("Free GPUs", "GPUs", "GPUs of which nothing is allocated."),
+        ("free_sets", Some(size)) => said(
+            &format!("Sets of {size} free GPUs"),
+            "sets",
+            &format!("How many pods with {size} GPUs would find them together on one node."),
+        ),
+        ("waiting", None) => said("Waiting pods", "pods", "Pods that have come and found no place yet."),
+        (field, part) => {
+            let unit = if field.ends_with("_percent") { "%" } else { "" };
+            let words = field.trim_end_matches("_percent").replace('_', " ");
+            let title = part.map_or_else(|| words.clone(), |part| format!("{words}: {part}"));
+            said(&title, unit, "")
+        }
+    }
+}
