@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
 use crate::model::node::NodeName;
 use crate::model::place::Place;
 
@@ -115,7 +118,8 @@ pub struct Domains {
     domains: Vec<Domain>,
     /// Ids that are free to be used again.
     vacant: BTreeSet<DomainId>,
-    paths: BTreeMap<NodeName, Path>,
+    /// Looked up, never iterated.
+    paths: IndexMap<NodeName, Path, FxBuildHasher>,
 }
 
 impl Default for Domains {
@@ -123,7 +127,7 @@ impl Default for Domains {
         Self {
             domains: vec![Domain::new(Level::Fleet, "".into(), None)],
             vacant: BTreeSet::new(),
-            paths: BTreeMap::new(),
+            paths: IndexMap::default(),
         }
     }
 }
@@ -151,7 +155,7 @@ impl Domains {
 
     /// Takes a node out, with the domains that are empty without it. Says whether it was there.
     pub fn remove(&mut self, node: &NodeName) -> bool {
-        let Some(path) = self.paths.remove(node) else { return false };
+        let Some(path) = self.paths.swap_remove(node) else { return false };
         for &id in path.clique.iter().chain(path.network.iter().rev()) {
             let domain = &mut self.domains[id.index()];
             domain.nodes.remove(node);

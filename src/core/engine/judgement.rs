@@ -1,5 +1,6 @@
 //! What a snapshot says of one pod.
 
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -28,8 +29,8 @@ pub struct Judgement<'a> {
     table: Arc<VerdictTable>,
     /// The node on which the pod itself is assumed to be, and the verdict on it but for that.
     own: Option<(NodeName, Verdict)>,
-    /// Where the pod's service is, if it belongs to one.
-    peers: Option<Peers>,
+    /// Where the pod's service is, if it belongs to one; found out when it is first asked.
+    peers: OnceCell<Option<Peers>>,
 }
 
 impl<'a> Judgement<'a> {
@@ -38,9 +39,8 @@ impl<'a> Judgement<'a> {
         pod: &Pod,
         table: Arc<VerdictTable>,
         own: Option<(NodeName, Verdict)>,
-        peers: Option<Peers>,
     ) -> Self {
-        Self { snapshot, pod: pod.clone(), table, own, peers }
+        Self { snapshot, pod: pod.clone(), table, own, peers: OnceCell::new() }
     }
 
     /// The verdict on a node, but for who else is around there, see [`Judgement::refined`]. A node that the state does not
@@ -60,7 +60,7 @@ impl<'a> Judgement<'a> {
     /// The rank with who else is around on the node. That is what decides last, so it is asked for equals only: it costs
     /// more than all the rest.
     pub fn refined(&self, rank: Rank, node: &NodeName) -> Rank {
-        match &self.peers {
+        match self.peers.get_or_init(|| self.snapshot.peers(&self.pod, self.own.as_ref().map(|(node, _)| node))) {
             Some(peers) => rank.among(peers.around(self.snapshot.domains(), node)),
             None => rank,
         }

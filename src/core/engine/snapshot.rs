@@ -139,13 +139,16 @@ impl Snapshot {
     ///
     /// A pod whose binding is under way, or was left in doubt, does not stand in its own way.
     pub fn judge(&self, pod: &Pod) -> Judgement<'_> {
-        let itself = self.unconfirmed.get(&pod.uid);
-        let own = itself.and_then(|node| {
+        let own = self.unconfirmed.get(&pod.uid).and_then(|node| {
             let state = self.node(node.as_str())?.without([&pod.uid]);
             Some((node.clone(), self.verdict(&pod.demand, &state)))
         });
-        let peers = Replica::of(pod).map(|replica| Peers::of(&replica, itself, &self.services, &self.domains));
-        Judgement::new(self, pod, self.verdicts.table(self, &pod.demand), own, peers)
+        Judgement::new(self, pod, self.verdicts.table(self, &pod.demand), own)
+    }
+
+    /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
+    pub(super) fn peers(&self, pod: &Pod, itself: Option<&NodeName>) -> Option<Peers> {
+        Replica::of(pod).map(|replica| Peers::of(&replica, itself, &self.services, &self.domains))
     }
 
     /// Would the pod fit on a node if these pods went, and does it need that they go? What only kube-scheduler can see
