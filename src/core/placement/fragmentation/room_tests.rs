@@ -58,11 +58,12 @@ impl Naive {
 }
 
 fn rooms() -> impl Strategy<Value = Naive> {
-    let free = prop_oneof![Just(WHOLE), Just(0), 0..=WHOLE];
+    let free = prop_oneof![4 => Just(WHOLE), 1 => Just(0), 8 => 0..=WHOLE];
+    let gpus = prop_oneof![Just(MAX_GPUS), 0..=MAX_GPUS];
     (
         0..40_000i64,
         0..40_000i64,
-        proptest::collection::vec(free, 0..=MAX_GPUS),
+        gpus.prop_flat_map(move |gpus| proptest::collection::vec(free.clone(), gpus)),
         proptest::collection::vec(0..20u16, MAX_POOLS),
     )
         .prop_map(|(cpu, memory, gpus, units)| Naive { cpu, memory, gpus, units })
