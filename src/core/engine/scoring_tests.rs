@@ -172,14 +172,18 @@ fn cpus_that_free_gpus_need_are_left_to_them() {
 #[test]
 fn neuron_nodes_are_filled_before_others_are_opened() {
     let trn1 = |name: &str| {
-        let trainium = node(name).instance("trn1.32xlarge");
+        let trainium = node(name).instance("trn1.32xlarge").has("cpu", 128_000);
         trainium.has("aws.amazon.com/neuron", 16).has("aws.amazon.com/neuroncore", 32)
     };
-    for (resource, asked) in [("aws.amazon.com/neuron", 1), ("aws.amazon.com/neuroncore", 2)] {
-        for (other, used) in [("aws.amazon.com/neuron", 2), ("aws.amazon.com/neuroncore", 4)] {
-            let used = pod("used").asks(other, used).on("b-used");
-            let mut engine = engine([trn1("a-idle"), trn1("b-used")], [used]);
-            assert_eq!(order(&mut engine, pod("p").asks(resource, asked)), ["b-used", "a-idle"], "{resource} {other}");
+    let names = [("aws.amazon.com/neuron", 1), ("aws.amazon.com/neuroncore", 2)];
+    for (holding, each) in names {
+        // Not where it would break into room for 8, 4 or 2.
+        for used in [1, 2, 4, 7, 15] {
+            let holder = pod("used").asks(holding, used * each).asks("cpu", 8000 * used).on("b-used");
+            let mut engine = engine([trn1("a-idle"), trn1("b-used")], [holder]);
+            let [by_device, by_core] = names.map(|(name, each)| order(&mut engine, pod("p").asks(name, each)));
+            assert_eq!(by_device, ["b-used", "a-idle"], "beside {used} held as {holding}");
+            assert_eq!(by_core, by_device, "beside {used} held as {holding}");
         }
     }
 }

@@ -141,3 +141,16 @@ fn more_units_than_can_be_counted_are_very_many() {
     let state = NodeState::idle(node("n").has("nvidia.com/gpu", 70_000).build());
     assert_eq!(FlatRoom::of(&state).units[0], u16::MAX);
 }
+
+#[test]
+fn neuron_hardware_under_several_names_is_counted_once() {
+    let names = [("aws.amazon.com/neuron", 1), ("aws.amazon.com/neurondevice", 1), ("aws.amazon.com/neuroncore", 2)];
+    for (held, each) in names {
+        let mut cluster = Cluster::default();
+        let trainium = node("n").instance("trn1.32xlarge");
+        cluster.set_node(names.iter().fold(trainium, |node, (name, each)| node.has(name, 16 * each)).build());
+        cluster.set_pod(pod("p").asks(held, 3 * each).on("n").build());
+        let room = FlatRoom::of(cluster.node("n").unwrap());
+        assert_eq!(room.free_units(), 26, "{held}");
+    }
+}
