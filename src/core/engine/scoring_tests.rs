@@ -160,16 +160,30 @@ fn a_pod_without_gpus_goes_where_none_are_or_where_they_suffer_least() {
 }
 
 #[test]
+fn cpus_that_free_gpus_need_are_left_to_them() {
+    let half = |node: &str, cpu| on(node, 4).asks("cpu", cpu);
+    let nodes = || [l40s("a-scarce"), l40s("b-plenty")];
+    let mut engine = engine(nodes(), [half("a-scarce", 60_000), half("b-plenty", 8_000)]);
+    assert_eq!(order(&mut engine, pod("p").asks("cpu", 16_000)), ["b-plenty", "a-scarce"], "no GPU");
+    assert_eq!(order(&mut engine, pod("p").gpus(1).asks("cpu", 24_000)), ["b-plenty", "a-scarce"], "one GPU");
+    assert_eq!(order(&mut engine, pod("p").gpus(1).asks("cpu", 1000)), ["a-scarce", "b-plenty"], "few CPUs");
+}
+
+#[test]
 fn neuron_nodes_are_filled_before_others_are_opened() {
     let trn1 = |name: &str| {
-        let trainium = node(name).instance("trn1.32xlarge");
+        let trainium = node(name).instance("trn1.32xlarge").has("cpu", 128_000);
         trainium.has("aws.amazon.com/neuron", 16).has("aws.amazon.com/neuroncore", 32)
     };
-    for (resource, asked) in [("aws.amazon.com/neuron", 1), ("aws.amazon.com/neuroncore", 2)] {
-        for (other, used) in [("aws.amazon.com/neuron", 2), ("aws.amazon.com/neuroncore", 4)] {
-            let used = pod("used").asks(other, used).on("b-used");
-            let mut engine = engine([trn1("a-idle"), trn1("b-used")], [used]);
-            assert_eq!(order(&mut engine, pod("p").asks(resource, asked)), ["b-used", "a-idle"], "{resource} {other}");
+    let names = [("aws.amazon.com/neuron", 1), ("aws.amazon.com/neuroncore", 2)];
+    for (holding, each) in names {
+        // Not where it would break into room for 8, 4 or 2.
+        for used in [1, 2, 4, 7, 15] {
+            let holder = pod("used").asks(holding, used * each).asks("cpu", 8000 * used).on("b-used");
+            let mut engine = engine([trn1("a-idle"), trn1("b-used")], [holder]);
+            let [by_device, by_core] = names.map(|(name, each)| order(&mut engine, pod("p").asks(name, each)));
+            assert_eq!(by_device, ["b-used", "a-idle"], "beside {used} held as {holding}");
+            assert_eq!(by_core, by_device, "beside {used} held as {holding}");
         }
     }
 }
@@ -192,7 +206,9 @@ fn numbered(at: usize, (gpus, place, namespace): (i64, usize, usize)) -> Pod {
 fn numbered_node(at: usize) -> NodeBuilder {
     let name = format!("n{at}");
     match at {
-        0 | 1 => l40s(&name),
+        // Of one kind, though only one of them has the CPUs that eight GPUs are expected to need.
+        0 => l40s(&name).has("cpu", 65_000),
+        1 => l40s(&name).has("cpu", 63_900),
         2 => p4d(&name),
         3 => node(&name).product("NVIDIA-L40S").has(MILLI, 4000),
         _ => l4(&name),

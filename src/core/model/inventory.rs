@@ -100,6 +100,20 @@ impl Inventory {
         !self.pools.is_empty()
     }
 
+    /// The pool by which the units of the pool at this position are counted, and how many of it one of them is. Neuron
+    /// hardware stands on a node under several names, of which the finest counts; all others count for themselves.
+    pub fn counted_by(&self, at: usize) -> (usize, i64) {
+        let is_neuron = |pool: &Pool| {
+            AcceleratorResource::parse(pool.resource.as_str()).is_some_and(|resource| resource.is_neuron())
+        };
+        let pool = &self.pools[at];
+        let names = self.pools.iter().enumerate().filter(|(_, other)| is_neuron(other));
+        match names.min_by_key(|(_, other)| std::cmp::Reverse(other.capacity)) {
+            Some((finest, other)) if is_neuron(pool) => (finest, (other.capacity / pool.capacity.max(1)).max(1)),
+            _ => (at, 1),
+        }
+    }
+
     /// Are there accelerators that the device plugin holds back, because they failed their health check?
     pub fn is_degraded(&self) -> bool {
         self.pools.iter().any(|pool| pool.allocatable < pool.capacity)

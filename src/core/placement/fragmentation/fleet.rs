@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::room::{FlatRoom, MAX_POOLS};
+use super::room::{FlatRoom, MAX_POOLS, What};
 use crate::cluster::NodeState;
 use crate::model::accelerator::Unit;
+use crate::model::gpu_share::ShareRequest;
 use crate::model::inventory::Inventory;
 use crate::model::node::Node;
 use crate::model::pod::Demand;
@@ -43,8 +44,10 @@ pub(super) struct Kind {
     pub empty: FlatRoom,
     /// Its accelerator resources, with the thousandths of a device in a unit.
     pub pools: Vec<(ResourceName, i64)>,
+    /// By which pool each of them is counted, see [`Inventory::counted_by`].
+    counted_by: Vec<(usize, i64)>,
     /// Is the pool of this index one of thousandths?
-    pub shared_pool: Option<usize>,
+    shared_pool: Option<usize>,
     /// What one of its devices is worth, see [`device_worth`].
     pub device_worth: i64,
 }
@@ -55,9 +58,20 @@ impl Kind {
         self.empty.free_milli(&self.pools)
     }
 
-    /// The position of an accelerator's pool.
-    pub fn pool(&self, resource: &ResourceName) -> Option<usize> {
-        self.pools.iter().position(|(own, _)| own == resource)
+    /// What so many units of an accelerator take of a node, with the thousandths of devices that they are; none if it
+    /// does not have the accelerator or cannot have so many units.
+    pub fn what(&self, resource: &ResourceName, units: i64) -> Option<(What, i64)> {
+        let pool = self.pools.iter().position(|(own, _)| own == resource)?;
+        if self.shared_pool == Some(pool) {
+            let what = match ShareRequest::of(units)? {
+                ShareRequest::Part(thousandths) => What::Part(thousandths),
+                ShareRequest::Whole(gpus) => What::Whole(gpus),
+            };
+            return Some((what, units));
+        }
+        let (pool, times) = self.counted_by[pool];
+        let count = u16::try_from(units.checked_mul(times)?).ok()?;
+        Some((What::Units { pool: u8::try_from(pool).ok()?, count }, i64::from(count) * self.pools.get(pool)?.1))
     }
 }
 
@@ -146,6 +160,7 @@ impl Kind {
         Self {
             empty: FlatRoom::of(&NodeState::idle(node.clone())),
             pools: pools().map(|pool| (pool.resource.clone(), inventory.unit_milli(pool))).collect(),
+            counted_by: (0..pools().len()).map(|at| inventory.counted_by(at)).collect(),
             shared_pool: pools().position(|pool| pool.unit == Unit::Thousandth),
             device_worth: device_worth(inventory),
         }

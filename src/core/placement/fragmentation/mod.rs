@@ -199,10 +199,7 @@ fn bite(demand: &Demand, class: &Class) -> Option<Bite> {
     let (what, milli) = match demand.accelerators().next() {
         // CPUs and memory alone, of which devices need some.
         None => (What::Nothing, 0),
-        Some((resource, _, units)) => {
-            let pool = class.pool(resource)?;
-            (streams::what(units, pool, class)?, units.saturating_mul(class.pools[pool].1))
-        }
+        Some((resource, _, units)) => class.what(resource, units)?,
     };
     let asked = |name: &str| demand.requests.get(name).max(0);
     let (cpu, memory) = (asked(ResourceName::CPU), asked(ResourceName::MEMORY));

@@ -4,7 +4,6 @@
 use crate::cluster::NodeState;
 use crate::model::accelerator::Unit;
 use crate::model::gpu_share;
-use crate::model::inventory::Pool;
 use crate::model::resources::ResourceName;
 
 /// Most shareable GPUs of a node that are looked at: those of which most is free.
@@ -66,12 +65,11 @@ impl FlatRoom {
         for (flat, free) in units.iter_mut().zip(&room.units) {
             *flat = u16::try_from((*free).max(0)).unwrap_or(u16::MAX);
         }
-        if !state.shared_gpus().free().is_empty()
-            && let Some(node) = state.node()
-        {
-            // Their thousandths are counted GPU by GPU.
-            let thousandths = |pool: &Pool| pool.unit == Unit::Thousandth;
-            if let Some(at) = node.inventory.pools.iter().take(MAX_POOLS).position(thousandths) {
+        let inventory = state.node().map(|node| &node.inventory);
+        for (at, pool) in inventory.iter().flat_map(|inventory| &inventory.pools).take(MAX_POOLS).enumerate() {
+            // Thousandths are counted GPU by GPU, where there are any.
+            let by_gpu = pool.unit == Unit::Thousandth && !state.shared_gpus().free().is_empty();
+            if by_gpu || inventory.is_some_and(|inventory| inventory.counted_by(at).0 != at) {
                 units[at] = 0;
             }
         }

@@ -58,11 +58,12 @@ impl Naive {
 }
 
 fn rooms() -> impl Strategy<Value = Naive> {
-    let free = prop_oneof![Just(WHOLE), Just(0), 0..=WHOLE];
+    let free = prop_oneof![4 => Just(WHOLE), 1 => Just(0), 8 => 0..=WHOLE];
+    let gpus = prop_oneof![Just(MAX_GPUS), 0..=MAX_GPUS];
     (
         0..40_000i64,
         0..40_000i64,
-        proptest::collection::vec(free, 0..=MAX_GPUS),
+        gpus.prop_flat_map(move |gpus| proptest::collection::vec(free.clone(), gpus)),
         proptest::collection::vec(0..20u16, MAX_POOLS),
     )
         .prop_map(|(cpu, memory, gpus, units)| Naive { cpu, memory, gpus, units })
@@ -139,4 +140,17 @@ fn of_more_gpus_than_are_looked_at_the_emptiest_count() {
 fn more_units_than_can_be_counted_are_very_many() {
     let state = NodeState::idle(node("n").has("nvidia.com/gpu", 70_000).build());
     assert_eq!(FlatRoom::of(&state).units[0], u16::MAX);
+}
+
+#[test]
+fn neuron_hardware_under_several_names_is_counted_once() {
+    let names = [("aws.amazon.com/neuron", 1), ("aws.amazon.com/neurondevice", 1), ("aws.amazon.com/neuroncore", 2)];
+    for (held, each) in names {
+        let mut cluster = Cluster::default();
+        let trainium = node("n").instance("trn1.32xlarge");
+        cluster.set_node(names.iter().fold(trainium, |node, (name, each)| node.has(name, 16 * each)).build());
+        cluster.set_pod(pod("p").asks(held, 3 * each).on("n").build());
+        let room = FlatRoom::of(cluster.node("n").unwrap());
+        assert_eq!(room.free_units(), 26, "{held}");
+    }
 }

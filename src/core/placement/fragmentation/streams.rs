@@ -2,8 +2,7 @@
 
 use super::classes::Class;
 use super::mix::{Mix, MixEntry};
-use super::room::{Bite, What};
-use crate::model::gpu_share::{self, ShareRequest};
+use super::room::Bite;
 
 /// How many streams a class of nodes is filled with.
 pub(super) const STREAMS: usize = 8;
@@ -31,9 +30,7 @@ pub(super) struct Typical {
 pub(super) fn typical(mix: &Mix, class: &Class) -> Vec<Option<Typical>> {
     let typical = |entry: &MixEntry| {
         let MixEntry { shape, weight, conditions } = entry;
-        let pool = class.pool(&shape.accelerator)?;
-        let what = what(shape.units, pool, class)?;
-        let milli = shape.units.saturating_mul(class.pools[pool].1);
+        let (what, milli) = class.what(&shape.accelerator, shape.units)?;
         let bite = Bite { cpu: shape.cpu_milli, memory: shape.memory, what, milli };
         Some(Typical { bite, weight: *weight, fits: class.accepted_with(*conditions) && class.empty.fits(&bite) })
     };
@@ -97,17 +94,6 @@ impl Mixer {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((u128::from(mixed ^ (mixed >> 31)) * bound as u128) >> 64) as usize
     }
-}
-
-/// What so many units of a pool are.
-pub(super) fn what(units: i64, pool: usize, class: &Class) -> Option<What> {
-    if class.shared_pool == Some(pool) {
-        return Some(match ShareRequest::of(units)? {
-            ShareRequest::Part(thousandths) => What::Part(thousandths),
-            ShareRequest::Whole(gpus) => What::Whole(gpus.min(gpu_share::MAX_SHARED_GPUS as u8)),
-        });
-    }
-    Some(What::Units { pool: u8::try_from(pool).ok()?, count: u16::try_from(units).ok()? })
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use super::super::room::What;
 use super::*;
 use crate::cluster::Cluster;
 use crate::placement::fragmentation::classes::Classes;
