@@ -2,8 +2,8 @@
 //!
 //! The decisions are taken in [`testudo_core`]; this crate holds the adapters around it: the extender protocol
 //! ([`extender`]), Kubernetes objects, watches and bindings ([`k8s`]), the engine's home in a process ([`host`]), the
-//! configuration file ([`config`]), simulated clusters ([`sim`]), the demo on one ([`demo`]) and the command line
-//! ([`cli`]).
+//! configuration file ([`config`]), simulated clusters ([`sim`]), the demo on one ([`demo`]), what plays kube-scheduler
+//! there ([`kube_scheduler`]) and the command line ([`cli`]).
 
 pub mod cli;
 pub mod config;
@@ -11,4 +11,5 @@ pub mod demo;
 pub mod extender;
 pub mod host;
 pub mod k8s;
+pub mod kube_scheduler;
 pub mod sim;

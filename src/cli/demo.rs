@@ -20,12 +20,12 @@ use super::Outcome;
 use super::serve::stop_signal;
 use super::telemetry::{self, LogArgs, LogFormat};
 use crate::config::Mode;
-use crate::demo::client::OfferForm;
 use crate::demo::run::{Event, EventKind, Plan, Simulation, short};
 use crate::demo::summary::{Calls, Pool, Summary, Waiting};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions};
 use crate::host::{Bindings, Host};
+use crate::kube_scheduler::client::OfferForm;
 use crate::sim::{fleet, workload};
 
 /// Flags of `testudo demo`.

@@ -1,10 +1,8 @@
 //! The demo: a driver that does to the extender over HTTP what kube-scheduler does, on a simulated fleet and workload.
 //!
 //! [`run::Simulation`] plays the API server's part (it tells the host what a watch would tell it) and lets pods come and
-//! go; [`scheduler`] plays kube-scheduler's. Only the durations depend on anything but the seed.
+//! go; [`kube_scheduler`](crate::kube_scheduler) plays kube-scheduler's. Only the durations depend on anything but the seed.
 
-pub mod client;
 pub mod run;
-pub mod scheduler;
 pub mod summary;
 mod why;

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use testudo_core::model::resources::ResourceName;
 
-use super::client::{Client, OfferForm};
-use super::scheduler::{Outcome, Scheduler};
 use super::summary::{Summary, Waiting};
 use super::why;
 use crate::host::Host;
-use crate::k8s::object::{Node, Pod};
+use crate::k8s::manifests::Manifests;
+use crate::k8s::object::Pod;
 use crate::k8s::pod;
 use crate::k8s::watch::ClusterEvent;
+use crate::kube_scheduler::client::{Client, OfferForm};
+use crate::kube_scheduler::scheduler::{Outcome, Scheduler};
 use crate::sim::fleet::fleet;
 use crate::sim::rng::Rng;
 use crate::sim::workload::workload;
@@ -73,9 +74,11 @@ pub enum EventKind {
 pub struct Simulation {
     host: Arc<Host>,
     scheduler: Scheduler,
+    ties: Rng,
     arriving: std::vec::IntoIter<Pod>,
     waiting: Vec<(Pod, String)>,
-    running: Vec<(Pod, String)>,
+    /// Who runs, and on which of the nodes.
+    running: Vec<(Pod, usize)>,
     arrived: usize,
     placed: usize,
     rng: Rng,
@@ -93,10 +96,10 @@ impl Simulation {
         let mut rng = Rng::new(plan.seed);
         let nodes = fleet(plan.nodes);
         let pods = workload(plan.pods, &mut rng);
-        show(&host, &nodes);
-        let scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes, Rng::new(rng.number()));
-        let (waiting, running) = (vec![], vec![]);
-        Ok(Self { host, scheduler, arriving: pods.into_iter(), waiting, running, arrived: 0, placed: 0, rng })
+        host.take_manifests(Manifests { nodes: nodes.clone(), ..Manifests::default() });
+        let scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes);
+        let (ties, arriving) = (rng.branch(), pods.into_iter());
+        Ok(Self { host, scheduler, ties, arriving, waiting: vec![], running: vec![], arrived: 0, placed: 0, rng })
     }
 
     /// How many pods are still to come.
@@ -144,16 +147,18 @@ impl Simulation {
         before: Option<String>,
     ) -> anyhow::Result<(Option<Event>, Option<(Pod, String)>)> {
         let event = |kind| Some(Event { pod: pod.metadata.name.clone(), asks: asks(&pod), kind });
-        let choice = match self.scheduler.schedule(&pod).await? {
+        let ties = &mut self.ties;
+        let choice = match self.scheduler.schedule(&pod, |equals| equals[ties.below(equals.len())]).await? {
             Outcome::Chosen(choice) => choice,
             Outcome::Unschedulable(message) => {
                 let news = if before.is_none() { event(EventKind::Waits { message: message.clone() }) } else { None };
                 return Ok((news, Some((pod, message))));
             }
         };
-        let why = why::explain(&self.host.snapshot(), &pod::decode(&pod).0, &choice);
-        self.scheduler.bind(&pod, &choice.node).await?;
-        let event = event(EventKind::Placed { node: choice.node.clone(), why, waited: before.is_some() });
+        let why = why::explain(&self.host.snapshot(), &pod::decode(&pod).0, &self.scheduler, &choice);
+        self.scheduler.bind(&pod, choice.node).await?;
+        let node = self.scheduler.name(choice.node).to_owned();
+        let event = event(EventKind::Placed { node, why, waited: before.is_some() });
         self.placed += 1;
         self.running.push((pod, choice.node));
         Ok((event, None))
@@ -172,9 +177,9 @@ impl Simulation {
         }
         let at = *candidates.get(self.rng.below(candidates.len().max(1)))?;
         let (pod, node) = self.running.remove(at);
-        self.scheduler.forget(&pod, &node);
+        self.scheduler.forget(&pod, node);
         self.host.take([ClusterEvent::PodDeleted(pod.metadata.uid.clone())]);
-        let kind = EventKind::Finished { node };
+        let kind = EventKind::Finished { node: self.scheduler.name(node).to_owned() };
         Some(Event { asks: asks(&pod), pod: pod.metadata.name, kind })
     }
 
@@ -188,16 +193,6 @@ impl Simulation {
         }
         Ok(events)
     }
-}
-
-/// What the watch of an API server with these nodes and no pods shows.
-fn show(host: &Host, nodes: &[Node]) {
-    let applied = nodes.iter().map(|node| ClusterEvent::NodeApplied(Box::new(node.clone())));
-    let listed = [
-        ClusterEvent::NodesSynced(nodes.iter().map(|node| node.metadata.name.clone()).collect()),
-        ClusterEvent::PodsSynced(BTreeSet::new()),
-    ];
-    host.take(applied.chain(listed));
 }
 
 /// The extended resources that a pod asks for.

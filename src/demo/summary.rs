@@ -8,7 +8,7 @@ use testudo_core::engine::Snapshot;
 use testudo_core::model::resources::{ResourceName, Resources};
 use testudo_core::model::taint::TaintPurpose;
 
-use super::client::Latencies;
+use crate::kube_scheduler::client::Latencies;
 
 /// What has come of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

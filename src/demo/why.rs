@@ -6,15 +6,20 @@ use testudo_core::engine::{Offered, Snapshot, Stance};
 use testudo_core::model::pod::Pod;
 use testudo_core::placement::{Criterion, Rank, deciding};
 
-use super::scheduler::Choice;
+use crate::kube_scheduler::scheduler::{Choice, Scheduler};
 
 /// Says why, from the state in which the choice was made.
-pub fn explain(snapshot: &Snapshot, pod: &Pod, choice: &Choice) -> String {
-    let others = choice.feasible.len() - 1;
+pub fn explain(snapshot: &Snapshot, pod: &Pod, scheduler: &Scheduler, choice: &Choice) -> String {
+    let chosen = scheduler.name(choice.node);
+    let elsewhere = choice.feasible.iter().filter(|node| **node != choice.node);
+    let elsewhere: Vec<&str> = elsewhere.map(|node| scheduler.name(*node)).collect();
+    let others = elsewhere.len();
     let merit = match snapshot.stance(pod) {
         _ if others == 0 => "the only node that fits".to_owned(),
-        Stance::Placed => merit(snapshot, pod, choice),
-        Stance::Unconcerned if spares_accelerators(snapshot, choice) => "GPU nodes are left to GPU pods".to_owned(),
+        Stance::Placed => merit(snapshot, pod, chosen, &elsewhere),
+        Stance::Unconcerned if spares_accelerators(snapshot, chosen, &elsewhere) => {
+            "GPU nodes are left to GPU pods".to_owned()
+        }
         Stance::Unconcerned | Stance::Excluded => "kube-scheduler's own choice".to_owned(),
     };
     let fit =
@@ -24,11 +29,11 @@ pub fn explain(snapshot: &Snapshot, pod: &Pod, choice: &Choice) -> String {
 }
 
 /// What put the node before the next best that is not its equal.
-fn merit(snapshot: &Snapshot, pod: &Pod, choice: &Choice) -> String {
+fn merit(snapshot: &Snapshot, pod: &Pod, chosen: &str, elsewhere: &[&str]) -> String {
     let judgement = snapshot.judge(pod);
-    let rank_of = |name: &String| judgement.of(Offered::Named(name)).rank();
-    let Some(best) = rank_of(&choice.node) else { return "not seen by testudo".to_owned() };
-    let others: Vec<Rank> = choice.feasible.iter().filter(|name| **name != choice.node).filter_map(rank_of).collect();
+    let rank_of = |name: &str| judgement.of(Offered::Named(name)).rank();
+    let Some(best) = rank_of(chosen) else { return "not seen by testudo".to_owned() };
+    let others: Vec<Rank> = elsewhere.iter().filter_map(|name| rank_of(name)).collect();
     let equals = others.iter().filter(|other| **other == best).count();
     let next = others.iter().filter(|other| **other > best).min();
     match next.map(|next| deciding(&best, next)) {
@@ -44,8 +49,8 @@ fn devices(pod: &Pod) -> String {
     format!("{count} devices")
 }
 
-fn spares_accelerators(snapshot: &Snapshot, choice: &Choice) -> bool {
-    !snapshot.has_accelerators(&choice.node) && choice.feasible.iter().any(|name| snapshot.has_accelerators(name))
+fn spares_accelerators(snapshot: &Snapshot, chosen: &str, elsewhere: &[&str]) -> bool {
+    !snapshot.has_accelerators(chosen) && elsewhere.iter().any(|name| snapshot.has_accelerators(name))
 }
 
 /// The refusals, most frequent first.

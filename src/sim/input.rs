@@ -36,6 +36,8 @@ impl Default for Limits {
 pub struct Arriving {
     /// The pod; it has no node yet.
     pub pod: Pod,
+    /// The same as it was read.
+    pub object: Box<object::Pod>,
     /// When it was created, in seconds, where that is known.
     pub created: Option<u64>,
     /// When it was deleted, in seconds, where that is known.
@@ -47,6 +49,8 @@ pub struct Arriving {
 pub struct Input {
     /// The nodes, in the order of the files.
     pub nodes: Vec<Node>,
+    /// The same as they were read.
+    pub node_objects: Vec<object::Node>,
     /// The pods, in the order of the files.
     pub pods: Vec<Arriving>,
 }
@@ -96,10 +100,10 @@ impl Input {
         let mut reader =
             Reader { limits: &limits, input: Self::default(), found: BTreeMap::new(), models: BTreeSet::new() };
         for node in nodes {
-            reader.node("generated", node)?;
+            reader.node("generated", node.clone())?;
         }
         for pod in pods {
-            reader.pod("generated", pod)?;
+            reader.pod("generated", pod.clone())?;
         }
         Ok(reader.input)
     }
@@ -121,7 +125,7 @@ impl Reader<'_> {
         if nodes.is_empty() {
             return Err(InputError::Object { file, what: "holds no node; give one with --nodes".into() });
         }
-        nodes.iter().try_for_each(|node| self.node(&file, node))
+        nodes.into_iter().try_for_each(|node| self.node(&file, node))
     }
 
     fn pods(&mut self, path: &Path) -> Result<(), InputError> {
@@ -134,7 +138,7 @@ impl Reader<'_> {
                     let what = format!("gpu_spec of {name}: no node has {unknown:?}; they have {}", known.join(", "));
                     return Err(CsvError { file, line, what }.into());
                 }
-                self.pod(&file, &row.pod)?;
+                self.pod(&file, row.pod)?;
             }
             return Ok(());
         }
@@ -142,7 +146,7 @@ impl Reader<'_> {
         if pods.is_empty() {
             return Err(InputError::Object { file, what: "holds no pod; give one with --pods".into() });
         }
-        pods.iter().try_for_each(|pod| self.pod(&file, pod))
+        pods.into_iter().try_for_each(|pod| self.pod(&file, pod))
     }
 
     fn manifests(&self, path: &Path) -> Result<Manifests, InputError> {
@@ -150,19 +154,20 @@ impl Reader<'_> {
         Ok(manifests::read(&[path.to_owned()], &limits)?)
     }
 
-    fn node(&mut self, file: &str, object: &object::Node) -> Result<(), InputError> {
-        let (parts, problems) = node::decode(object);
+    fn node(&mut self, file: &str, object: object::Node) -> Result<(), InputError> {
+        let (parts, problems) = node::decode(&object);
         usable(file, &problems)?;
         self.register(file, format!("Node {}", parts.name))?;
         self.models.extend(parts.labels.get(GPU_MODEL).map(str::to_owned));
         // What the catalogue does not know still works, by counts: that is for `explain` to tell.
         let (node, _) = Node::new(parts, &Catalogue::builtin());
         self.input.nodes.push(node);
+        self.input.node_objects.push(object);
         Ok(())
     }
 
-    fn pod(&mut self, file: &str, object: &object::Pod) -> Result<(), InputError> {
-        let (mut pod, problems) = pod::decode(object);
+    fn pod(&mut self, file: &str, object: object::Pod) -> Result<(), InputError> {
+        let (mut pod, problems) = pod::decode(&object);
         usable(file, &problems)?;
         self.register(file, format!("Pod {}", pod.key))?;
         pod.stage = Stage::Pending;
@@ -175,7 +180,7 @@ impl Reader<'_> {
         };
         let created = time("creationTimestamp", &object.metadata.creation_timestamp)?;
         let deleted = time("deletionTimestamp", &object.metadata.deletion_timestamp)?;
-        self.input.pods.push(Arriving { pod, created, deleted });
+        self.input.pods.push(Arriving { pod, object: Box::new(object), created, deleted });
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 pub mod books;
 pub mod churn;
 pub mod experiment;
+pub mod extender;
 pub mod flat;
 pub mod fleet;
 pub mod inflation;

@@ -61,6 +61,18 @@ fn free(machine: &Machine, state: &NodeState) -> Free {
     free
 }
 
+/// How much of the free GPUs the typical next pod could not use, where the engine says what holds on each node.
+pub(super) fn fragmentation<'s>(
+    typical: &TypicalPods,
+    world: &World,
+    state: impl Fn(&str) -> Option<&'s NodeState>,
+) -> f64 {
+    let seen =
+        |machine: &Machine| state(&machine.name).map_or_else(|| Free::idle(machine), |state| free(machine, state));
+    let free: Vec<Free> = world.machines.iter().map(seen).collect();
+    typical.fragmentation(&free)
+}
+
 fn uid(arrival: Arrival) -> PodUid {
     PodUid::from(format!("simulated-{}", arrival.id).as_str())
 }
@@ -81,11 +93,7 @@ impl Placer for TestudoPlacer<'_> {
     }
 
     fn fragmentation(&self) -> Option<f64> {
-        let states = self.world.machines.iter().map(|machine| (machine, self.engine.cluster().node(&machine.name)));
-        let free: Vec<Free> = states
-            .map(|(machine, state)| state.map_or_else(|| Free::idle(machine), |state| free(machine, state)))
-            .collect();
-        Some(self.typical.fragmentation(&free))
+        Some(fragmentation(&self.typical, self.world, |name| self.engine.cluster().node(name).map(|state| &**state)))
     }
 }
 

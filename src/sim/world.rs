@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::input::{Arriving, Input};
 use super::openb::{GPU_MILLI, WHOLE_GPU};
+use crate::k8s::object;
 
 /// What a node has when nobody uses it.
 #[derive(Debug, Clone)]
@@ -100,6 +101,8 @@ impl Kind {
 pub struct World {
     /// The nodes as the engine knows them.
     pub nodes: Vec<Node>,
+    /// The same as they were read.
+    pub node_objects: Vec<object::Node>,
     /// The same, flat.
     pub machines: Vec<Machine>,
     /// The pods of the workload.
@@ -157,7 +160,7 @@ impl World {
     /// # Errors
     /// When there is nothing to simulate with them.
     pub fn new(input: Input) -> Result<Self, WorldError> {
-        let Input { nodes, pods } = input;
+        let Input { nodes, node_objects, pods } = input;
         if nodes.is_empty() {
             return Err(WorldError::NoNodes);
         }
@@ -204,7 +207,7 @@ impl World {
         if kinds.iter().all(|kind| kind.gpu_milli == 0) {
             return Err(WorldError::NoGpuPods);
         }
-        Ok(Self { nodes, machines, pods, kind_of, kinds, resources: names.0, gpu_milli })
+        Ok(Self { nodes, node_objects, machines, pods, kind_of, kinds, resources: names.0, gpu_milli })
     }
 
     /// The kind of a pod of the workload.

@@ -1,6 +1,7 @@
 //! `testudo simulate` as scripts call it.
 
 mod bad_input;
+mod extender;
 mod html;
 mod mig;
 mod published;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use super::{allocated, report};
 
-const LOADS: [&str; 6] = ["95", "100", "105", "110", "120", "130"];
+/// The loads at which allocations were published.
+pub const LOADS: [&str; 6] = ["95", "100", "105", "110", "120", "130"];
 
 /// What we call the published policies.
 const NAMES: [(&str, &str); 6] = [
@@ -20,7 +21,8 @@ const NAMES: [(&str, &str); 6] = [
     ("06-FGD", "fgd"),
 ];
 
-fn trace() -> Option<PathBuf> {
+/// The folder of the trace.
+pub fn trace() -> Option<PathBuf> {
     let folder = std::env::var_os("TESTUDO_OPENB")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/openb"), PathBuf::from);
     if folder.join("published.csv").exists() {
@@ -31,7 +33,7 @@ fn trace() -> Option<PathBuf> {
 }
 
 /// Published allocations by workload and policy.
-fn published(folder: &std::path::Path) -> BTreeMap<(String, String), Vec<f64>> {
+pub fn published(folder: &std::path::Path) -> BTreeMap<(String, String), Vec<f64>> {
     let mut reader = csv::Reader::from_path(folder.join("published.csv")).expect("published.csv");
     let header = reader.headers().expect("a header").clone();
     let column = |name: &str| header.iter().position(|known| known == name).expect(name);
@@ -44,7 +46,8 @@ fn published(folder: &std::path::Path) -> BTreeMap<(String, String), Vec<f64>> {
     reader.into_records().map(|row| read(row.expect("a row"))).collect()
 }
 
-fn arguments(folder: &std::path::Path, workload: &str, policies: &str, rest: &str) -> String {
+/// The experiment of the paper.
+pub fn arguments(folder: &std::path::Path, workload: &str, policies: &str, rest: &str) -> String {
     let nodes = folder.join("openb_node_list_gpu_node.csv");
     let pods = folder.join(format!("{workload}.csv"));
     format!("--nodes {} --pods {} --load 1.3 --policy {policies} {rest}", nodes.display(), pods.display())

@@ -27,7 +27,7 @@ fn ranked(engine: &mut Engine, asked: &Pod) -> Vec<(u64, String)> {
     let judgement = snapshot.judge(asked);
     let of = |name: &str| judgement.of(Offered::Named(name)).rank();
     let places = snapshot.nodes().into_iter().map(|state| state.name().to_string());
-    let mut ranked: Vec<(u64, String)> = places.filter_map(|name| Some((of(&name)?, name))).collect();
+    let mut ranked: Vec<(u64, String)> = places.filter_map(|name| Some((of(&name)?.packed(), name))).collect();
     ranked.sort();
     ranked
 }

@@ -16,6 +16,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::extender::ExtenderPlacer;
 use super::flat::FlatPlacer;
 use super::occupancy::Place;
 use super::placer::{Placer, TieBreak};
@@ -46,6 +47,8 @@ pub trait Scorer {
 pub enum Policy {
     /// The engine of this program.
     Testudo,
+    /// The same over HTTP, asked by what plays kube-scheduler.
+    TestudoExtender,
     /// Any node that fits, any of its GPUs.
     Random,
     /// The first node that fits.
@@ -68,8 +71,9 @@ pub enum Policy {
 
 impl Policy {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Testudo,
+        Self::TestudoExtender,
         Self::Random,
         Self::FirstFit,
         Self::BestFit,
@@ -85,6 +89,7 @@ impl Policy {
     pub fn name(self) -> &'static str {
         match self {
             Self::Testudo => "testudo",
+            Self::TestudoExtender => "testudo-extender",
             Self::Random => "random",
             Self::FirstFit => "first-fit",
             Self::BestFit => "best-fit",
@@ -103,17 +108,23 @@ impl Policy {
     }
 
     /// The policy at work on an empty cluster.
+    ///
+    /// # Panics
+    /// When one needs a server and the system gives it no threads or no port.
     pub fn placer<'w>(self, world: &'w World, ties: TieBreak) -> Box<dyn Placer + 'w> {
-        match self.scorer(world) {
-            Some(scorer) => Box::new(FlatPlacer::new(world, scorer, ties)),
-            None => Box::new(TestudoPlacer::new(world)),
+        match (self, self.scorer(world)) {
+            (_, Some(scorer)) => Box::new(FlatPlacer::new(world, scorer, ties)),
+            (Self::TestudoExtender, None) => Box::new(
+                ExtenderPlacer::new(world, ties).unwrap_or_else(|error| panic!("{self} cannot be served: {error:#}")),
+            ),
+            (_, None) => Box::new(TestudoPlacer::new(world)),
         }
     }
 
     /// How it scores; the engine of this program has an order of its own.
     fn scorer(self, world: &World) -> Option<Box<dyn Scorer>> {
         Some(match self {
-            Self::Testudo => return None,
+            Self::Testudo | Self::TestudoExtender => return None,
             Self::Random => Box::new(order::Random),
             Self::FirstFit => Box::new(order::FirstFit),
             Self::BestFit => Box::new(best_fit::BestFit),

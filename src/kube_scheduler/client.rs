@@ -1,11 +1,13 @@
 //! The extender's HTTP client, as kube-scheduler has one: same keys, same forms, same checks of the answers.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use serde::de::DeserializeOwned;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::k8s::object::{Metadata, Node, Pod};
@@ -34,10 +36,10 @@ pub struct Client {
 /// What filter says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filtered {
-    /// Where the pod may go.
-    pub nodes: Vec<String>,
-    /// Why not elsewhere.
-    pub refused: BTreeMap<String, String>,
+    /// Where the pod may go, by position in the offer.
+    pub nodes: Vec<usize>,
+    /// Why not elsewhere, and on how many nodes.
+    pub refused: BTreeMap<String, usize>,
 }
 
 impl Client {
@@ -59,31 +61,44 @@ impl Client {
     ///
     /// # Errors
     /// As kube-scheduler: on any status but 200, an answer that is none, one with an error, a node that was not offered.
-    pub async fn filter(&mut self, pod: &Pod, nodes: &[&Node]) -> anyhow::Result<Filtered> {
-        let args = Args::of(pod, nodes, self.form);
-        let result: FilterResult = self.post("filter", &args).await?;
+    pub async fn filter(&mut self, pod: &Pod, offer: &[&Node]) -> anyhow::Result<Filtered> {
+        let answer = self.post("filter", &Args::of(pod, offer, self.form)).await?;
+        let result: FilterResult<'_> = read("filter", &answer)?;
         ensure!(result.error.is_empty(), "{}", result.error);
-        let fit = match (self.form, result.node_names, result.nodes) {
+        let names = match (self.form, result.node_names, result.nodes) {
             (OfferForm::Names, Some(names), _) => names,
             (OfferForm::Nodes, _, Some(list)) => list.items.into_iter().map(|item| item.metadata.name).collect(),
             _ => bail!("filter answered in another form than it was asked in"),
         };
-        if let Some(stranger) = fit.iter().find(|name| nodes.iter().all(|node| node.metadata.name != **name)) {
-            bail!("extender claims a filtered node {stranger:?} which is not found in the input node list");
+        let positions = positions(offer);
+        let position = |Text(name): &Text<'_>| {
+            positions.get(name.as_ref()).copied().with_context(|| {
+                format!("extender claims a filtered node {name:?} which is not found in the input node list")
+            })
+        };
+        let nodes = names.iter().map(position).collect::<anyhow::Result<_>>()?;
+        let mut refused = result.failed_nodes.unwrap_or_default().0;
+        for (reason, nodes) in result.failed_and_unresolvable_nodes.unwrap_or_default().0 {
+            *refused.entry(reason).or_default() += nodes;
         }
-        let refused = result.failed_nodes.unwrap_or_default();
-        let unresolvable = result.failed_and_unresolvable_nodes.unwrap_or_default();
-        Ok(Filtered { nodes: fit, refused: refused.into_iter().chain(unresolvable).collect() })
+        Ok(Filtered { nodes, refused })
     }
 
-    /// How good are these places?
+    /// How good are these places? In the order of the offer; who is not spoken of has 0.
     ///
     /// # Errors
     /// As [`Self::filter`].
-    pub async fn prioritize(&mut self, pod: &Pod, nodes: &[&Node]) -> anyhow::Result<BTreeMap<String, i64>> {
-        let args = Args::of(pod, nodes, self.form);
-        let scores: Vec<HostPriority> = self.post("prioritize", &args).await?;
-        Ok(scores.into_iter().map(|priority| (priority.host, priority.score)).collect())
+    pub async fn prioritize(&mut self, pod: &Pod, offer: &[&Node]) -> anyhow::Result<Vec<i64>> {
+        let answer = self.post("prioritize", &Args::of(pod, offer, self.form)).await?;
+        let priorities: Vec<HostPriority<'_>> = read("prioritize", &answer)?;
+        let positions = positions(offer);
+        let mut scores = vec![0; offer.len()];
+        for HostPriority { host: Text(host), score } in priorities {
+            if let Some(at) = positions.get(host.as_ref()) {
+                scores[*at] = score;
+            }
+        }
+        Ok(scores)
     }
 
     /// Binds the pod to the node.
@@ -93,16 +108,13 @@ impl Client {
     pub async fn bind(&mut self, pod: &Pod, node: &str) -> anyhow::Result<()> {
         let Metadata { name, namespace, uid, .. } = &pod.metadata;
         let args = BindingArgs { pod_name: name, pod_namespace: namespace, pod_uid: uid, node };
-        let result: BindingResult = self.post("bind", &args).await?;
+        let answer = self.post("bind", &args).await?;
+        let result: BindingResult = read("bind", &answer)?;
         ensure!(result.error.is_empty(), "{}", result.error);
         Ok(())
     }
 
-    async fn post<A: Serialize + Sync, R: DeserializeOwned>(
-        &mut self,
-        verb: &'static str,
-        args: &A,
-    ) -> anyhow::Result<R> {
+    async fn post(&mut self, verb: &'static str, args: &(impl Serialize + Sync)) -> anyhow::Result<Vec<u8>> {
         let body = serde_json::to_vec(args)?;
         let request =
             self.http.post(format!("{}/{verb}", self.url)).header("Content-Type", "application/json").body(body);
@@ -112,8 +124,17 @@ impl Client {
         let answer = response.bytes().await.with_context(|| format!("the answer of {verb} broke off"))?;
         self.latencies.entry(verb).or_default().push(start.elapsed());
         ensure!(status == reqwest::StatusCode::OK, "{verb}: {status}: {}", String::from_utf8_lossy(&answer));
-        serde_json::from_slice(&answer).with_context(|| format!("the answer of {verb} cannot be read"))
+        Ok(answer.into())
     }
+}
+
+fn read<'a, R: Deserialize<'a>>(verb: &str, answer: &'a [u8]) -> anyhow::Result<R> {
+    serde_json::from_slice(answer).with_context(|| format!("the answer of {verb} cannot be read"))
+}
+
+/// Where each node stands in the offer.
+fn positions<'a>(offer: &[&'a Node]) -> HashMap<&'a str, usize> {
+    offer.iter().enumerate().map(|(at, node)| (node.metadata.name.as_str(), at)).collect()
 }
 
 /// As in the configuration that we ship.
@@ -143,25 +164,67 @@ struct NodeList<T> {
     items: Vec<T>,
 }
 
+/// A string that is borrowed from the answer unless it has escapes in it: answers name thousands of nodes.
 #[derive(Deserialize)]
-struct Named {
-    metadata: Metadata,
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    metadata: NamedMetadata<'a>,
+}
+
+#[derive(Deserialize)]
+struct NamedMetadata<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct FilterResult {
-    nodes: Option<NodeList<Named>>,
-    node_names: Option<Vec<String>>,
-    failed_nodes: Option<BTreeMap<String, String>>,
-    failed_and_unresolvable_nodes: Option<BTreeMap<String, String>>,
+struct FilterResult<'a> {
+    #[serde(borrow)]
+    nodes: Option<NodeList<Named<'a>>>,
+    #[serde(borrow)]
+    node_names: Option<Vec<Text<'a>>>,
+    failed_nodes: Option<Reasons>,
+    failed_and_unresolvable_nodes: Option<Reasons>,
     error: String,
 }
 
+/// What a map from nodes to reasons says: how often each reason is given.
+#[derive(Default)]
+struct Reasons(BTreeMap<String, usize>);
+
+impl<'de> Deserialize<'de> for Reasons {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Count;
+        impl<'de> Visitor<'de> for Count {
+            type Value = Reasons;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a reason for each node")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reasons, A::Error> {
+                let mut reasons = Reasons::default();
+                while let Some((IgnoredAny, Text(reason))) = map.next_entry()? {
+                    match reasons.0.get_mut(reason.as_ref()) {
+                        Some(count) => *count += 1,
+                        None => drop(reasons.0.insert(reason.into_owned(), 1)),
+                    }
+                }
+                Ok(reasons)
+            }
+        }
+        deserializer.deserialize_map(Count)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct HostPriority {
-    host: String,
+struct HostPriority<'a> {
+    #[serde(borrow)]
+    host: Text<'a>,
     score: i64,
 }
 
@@ -201,5 +264,21 @@ mod tests {
         let binding = BindingArgs { pod_name: "p", pod_namespace: "d", pod_uid: "u", node: "n" };
         let binding = serde_json::to_value(binding).unwrap();
         assert_eq!(binding, json!({"PodName": "p", "PodNamespace": "d", "PodUID": "u", "Node": "n"}));
+    }
+
+    #[test]
+    fn reasons_are_counted() {
+        let answer = json!({
+            "NodeNames": ["a"],
+            "FailedNodes": {"b": "is full", "c": "is \"full\"", "d": "is full"},
+            "FailedAndUnresolvableNodes": null,
+            "Error": "",
+        });
+        let answer = answer.to_string();
+        let result: FilterResult<'_> = read("filter", answer.as_bytes()).unwrap();
+        let counts = BTreeMap::from([("is \"full\"".to_owned(), 1), ("is full".to_owned(), 2)]);
+        assert_eq!(result.failed_nodes.map(|reasons| reasons.0), Some(counts));
+        assert!(result.failed_and_unresolvable_nodes.is_none() && result.nodes.is_none());
+        assert!(read::<FilterResult<'_>>("filter", b"[]").is_err());
     }
 }
