@@ -163,9 +163,9 @@ fn a_pod_without_gpus_goes_where_none_are_or_where_they_suffer_least() {
 fn cpus_that_free_gpus_need_are_left_to_them() {
     let half = |node: &str, cpu| on(node, 4).asks("cpu", cpu);
     let nodes = || [l40s("a-scarce"), l40s("b-plenty")];
-    let mut engine = engine(nodes(), [half("a-scarce", 60_000), half("b-plenty", 8_000)]);
+    let mut engine = engine(nodes(), [half("a-scarce", 76_000), half("b-plenty", 8_000)]);
     assert_eq!(order(&mut engine, pod("p").asks("cpu", 16_000)), ["b-plenty", "a-scarce"], "no GPU");
-    assert_eq!(order(&mut engine, pod("p").gpus(1).asks("cpu", 24_000)), ["b-plenty", "a-scarce"], "one GPU");
+    assert_eq!(order(&mut engine, pod("p").gpus(1).asks("cpu", 16_000)), ["b-plenty", "a-scarce"], "one GPU");
     assert_eq!(order(&mut engine, pod("p").gpus(1).asks("cpu", 1000)), ["a-scarce", "b-plenty"], "few CPUs");
 }
 
@@ -257,5 +257,21 @@ proptest! {
             let asked = || numbered(999, (gpus, 9, 0));
             prop_assert_eq!(ranked(&mut direct, &asked()), ranked(&mut winding, &asked()));
         }
+    }
+}
+
+#[test]
+fn nodes_of_two_gpus_are_filled_before_another_is_opened() {
+    let pair = |name: &str| node(name).has(GPU, 2);
+    let mut engine = engine([pair("a-idle"), pair("b-used")], [pod("other").gpus(1).asks("cpu", 8000).on("b-used")]);
+    assert_eq!(order(&mut engine, pod("p").gpus(1).asks("cpu", 8000)), ["b-used", "a-idle"]);
+}
+
+#[test]
+fn nodes_of_sixteen_devices_are_filled_before_another_is_opened() {
+    let large = |name: &str| node(name).has(GPU, 16);
+    for used in [2, 4, 8, 12] {
+        let mut engine = engine([large("a-idle"), large("b-used")], [pod("other").gpus(used).on("b-used")]);
+        assert_eq!(order(&mut engine, pod("p").gpus(1)), ["b-used", "a-idle"], "{used} used");
     }
 }

@@ -130,21 +130,21 @@ fn coarse(weight: u64) -> u64 {
 /// What to expect before any pod was seen: units, with their weights in halves of pods, sixteen pods in all.
 fn prior(unit: &Unit) -> &'static [(i64, u64)] {
     match unit {
-        Unit::Device => &[(1, 16), (2, 8), (4, 4), (8, 4)],
+        Unit::Device => &[(1, 16), (2, 8), (4, 4), (8, 3), (16, 1)],
         Unit::Thousandth => &[(250, 4), (500, 8), (1000, 16), (2000, 2), (4000, 1), (8000, 1)],
         Unit::Core => &[(2, 16), (8, 8), (32, 4), (128, 4)],
         Unit::Slice(_) | Unit::Replica { .. } => &[(1, 32)],
     }
 }
 
-/// A pod of the prior: eight CPUs and 32 GiB for each device that it asks for.
+/// A pod of the prior: three CPUs and twelve GiB for each device that it asks for, which the smallest nodes have.
 fn prior_shape(resource: &ResourceName, unit: &AcceleratorUnit, units: i64) -> Shape {
     let milli = units * unit.milli;
     Shape {
         accelerator: resource.clone(),
         units,
-        cpu_milli: 8 * milli,
-        memory: (32 << 30) / 1000 * milli,
+        cpu_milli: 3 * milli,
+        memory: (12 << 30) / 1000 * milli,
         conditions: Demand::default(),
     }
 }

@@ -40,13 +40,15 @@ pub(super) fn typical(mix: &Mix, class: &Class) -> Vec<Option<Typical>> {
 /// The streams of a class: of the pods that ask for its accelerators, in their shares. Those that do not fit on an empty
 /// node pass by: they are part of the demand, but go elsewhere.
 pub(super) fn streams(typical: &[Typical], class: &Class) -> Vec<Vec<Bite>> {
-    let horizon = HORIZON * class.capacity();
+    let capacity = class.capacity();
+    let horizon = HORIZON * capacity;
     let most = (STEPS_PER_UNIT * class.empty.free_units()).clamp(STEPS_PER_UNIT, STEPS);
     let stream = |pods: Vec<&Typical>| {
         let mut offered = 0;
         let within_horizon = |pod: &&Typical| {
             let within = offered < horizon;
-            offered += pod.bite.milli;
+            // A pod for a larger node passes by as one that would take all of this one.
+            offered += pod.bite.milli.min(capacity);
             within
         };
         pods.into_iter().take_while(within_horizon).filter(|pod| pod.fits).take(most).map(|pod| pod.bite).collect()
