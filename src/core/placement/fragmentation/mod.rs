@@ -38,6 +38,9 @@ const PRICE: i64 = 256;
 /// The worth of a pod that needs several devices and still fits, in hundredths of its share of the demanded devices.
 const PREMIUM_PERCENT: i64 = 30;
 
+/// What a place costs of which nothing is known: dearer than those of which something is.
+pub const UNKNOWN_COST: i32 = 1 << 25;
+
 /// How many values of rooms are remembered; past that they are forgotten all at once.
 const MAX_REMEMBERED: usize = 1 << 18;
 
@@ -95,10 +98,12 @@ pub struct Costs<'a> {
 
 impl Costs<'_> {
     /// What it costs the pods to come when a pod is placed on the node in this slot: the expected use of the node that
-    /// is lost, in sixteenths of thousandths of a device with 32 GiB; larger devices count for more. 0 where nothing is
-    /// known: the pod does not fit, the slot was empty when the scorer was made, or its node has no accelerators.
+    /// is lost, in sixteenths of thousandths of a device with 32 GiB that is not scarce; larger and scarcer ones count for
+    /// more. [`UNKNOWN_COST`] where it cannot be said: beyond a limit, or when the pod does not fit. Nodes without
+    /// accelerators cost a pod without them nothing.
     pub fn of(&mut self, demand: &Demand, slot: Slot, state: &NodeState) -> i32 {
-        self.known(demand, slot, state).unwrap_or(0)
+        let unknown = if demand.wants_accelerators() { UNKNOWN_COST } else { 0 };
+        self.known(demand, slot, state).unwrap_or(unknown)
     }
 
     fn known(&mut self, demand: &Demand, slot: Slot, state: &NodeState) -> Option<i32> {
