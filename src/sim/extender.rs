@@ -14,10 +14,12 @@ use testudo_core::engine::Policy;
 use testudo_core::model::catalogue::Catalogue;
 use tokio::runtime::{Builder, Runtime};
 
+use super::occupancy::Free;
+use super::openb::WHOLE_GPU;
 use super::placer::{Arrival, Placer, TieBreak};
 use super::policy::TypicalPods;
 use super::rng::Rng;
-use super::testudo::fragmentation;
+use super::testudo::free_of;
 use super::world::World;
 use crate::config::Mode;
 use crate::extender::metrics::Metrics;
@@ -113,8 +115,18 @@ impl Placer for ExtenderPlacer<'_> {
     }
 
     fn fragmentation(&self) -> Option<f64> {
+        Some(self.typical.fragmentation(&self.free()))
+    }
+
+    fn free_gpus(&self) -> Option<Vec<usize>> {
+        Some(self.free().iter().map(|free| free.gpus_with(WHOLE_GPU)).collect())
+    }
+}
+
+impl ExtenderPlacer<'_> {
+    fn free(&self) -> Vec<Free> {
         let snapshot = self.host.snapshot();
-        Some(fragmentation(&self.typical, self.world, |name| snapshot.node(name).map(Arc::as_ref)))
+        free_of(self.world, |name| snapshot.node(name).map(Arc::as_ref))
     }
 }
 

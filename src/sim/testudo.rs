@@ -61,16 +61,17 @@ fn free(machine: &Machine, state: &NodeState) -> Free {
     free
 }
 
-/// How much of the free GPUs the typical next pod could not use, where the engine says what holds on each node.
-pub(super) fn fragmentation<'s>(
-    typical: &TypicalPods,
-    world: &World,
-    state: impl Fn(&str) -> Option<&'s NodeState>,
-) -> f64 {
+impl TestudoPlacer<'_> {
+    fn free(&self) -> Vec<Free> {
+        free_of(self.world, |name| self.engine.cluster().node(name).map(|state| &**state))
+    }
+}
+
+/// What is free on each machine, where the engine says what holds on each node.
+pub(super) fn free_of<'s>(world: &World, state: impl Fn(&str) -> Option<&'s NodeState>) -> Vec<Free> {
     let seen =
         |machine: &Machine| state(&machine.name).map_or_else(|| Free::idle(machine), |state| free(machine, state));
-    let free: Vec<Free> = world.machines.iter().map(seen).collect();
-    typical.fragmentation(&free)
+    world.machines.iter().map(seen).collect()
 }
 
 fn uid(arrival: Arrival) -> PodUid {
@@ -93,7 +94,11 @@ impl Placer for TestudoPlacer<'_> {
     }
 
     fn fragmentation(&self) -> Option<f64> {
-        Some(fragmentation(&self.typical, self.world, |name| self.engine.cluster().node(name).map(|state| &**state)))
+        Some(self.typical.fragmentation(&self.free()))
+    }
+
+    fn free_gpus(&self) -> Option<Vec<usize>> {
+        Some(self.free().iter().map(|free| free.gpus_with(WHOLE_GPU)).collect())
     }
 }
 
