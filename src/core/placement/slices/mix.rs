@@ -30,8 +30,13 @@ impl SliceMix {
         }
         let total: u64 = counts.iter().sum();
         let parts = u64::from(PARTS);
-        // At most PARTS.
-        SliceMix(counts.iter().map(|count| ((count * parts + total / 2) / total) as u8).collect())
+        let weight = |count: &u64| {
+            // What runs at all has a weight: room that is kept for it is cheap, and without it none would run again.
+            let least = u64::from(*count > u64::from(PRIOR));
+            // At most PARTS.
+            ((count * parts + total / 2) / total).max(least) as u8
+        };
+        SliceMix(counts.iter().map(weight).collect())
     }
 
     /// The same mix with fewer different weights. What comes at all still does.
@@ -60,6 +65,7 @@ mod tests {
         let mix = |running: [u32; 7]| SliceMix::of_running(&shapes, &running).weights().to_vec();
         assert_eq!(mix([0; 7]), [4; 6]);
         assert_eq!(mix([1_000, 0, 0, 0, 0, 0, 0]), [24, 0, 0, 0, 0, 0]);
+        assert_eq!(mix([1_000, 0, 0, 1, 0, 0, 0]), [24, 0, 1, 0, 0, 0]);
         assert_eq!(mix([500, 500, 0, 0, 0, 0, 1_000]), [12, 0, 0, 0, 0, 12]);
         assert_eq!(mix([100, 0, 105, 98, 102, 97, 96]), [4; 6]);
         assert_eq!(mix([u32::MAX; 7]), [7, 3, 3, 3, 3, 3]);

@@ -26,11 +26,11 @@ pub struct SliceRule {
 }
 
 impl SliceRule {
-    /// The rules that are tried. The first is kept where none does better.
+    /// The rules that are tried. The first is kept where none does better: it errs least where little is known.
     pub const ALL: [SliceRule; 3] = [
-        SliceRule { outlook: 1, waste: 0, packing: 1 },
-        SliceRule { outlook: 1, waste: 1, packing: 3 },
         SliceRule { outlook: 0, waste: 1, packing: 3 },
+        SliceRule { outlook: 1, waste: 1, packing: 3 },
+        SliceRule { outlook: 1, waste: 0, packing: 1 },
     ];
 
     /// The rule under which a fleet takes most of a mix at full load, in one and the same rehearsal for all. Takes tens of

@@ -22,9 +22,9 @@ impl Product {
         self.table.geometry()
     }
 
-    /// Values by the first rule when so many instances of each kind run.
+    /// Values by the rule that looks furthest ahead when so many instances of each kind run.
     fn values(&self, running: &[(&str, u32)]) -> SliceValues {
-        SliceValues::new(&self.shapes, &self.mix(running), SliceRule::ALL[0])
+        SliceValues::new(&self.shapes, &self.mix(running), SliceRule::ALL[2])
     }
 
     fn mix(&self, running: &[(&str, u32)]) -> SliceMix {
