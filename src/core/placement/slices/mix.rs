@@ -6,6 +6,9 @@ use super::shapes::SliceShapes;
 /// and values are computed anew only when the mix has really changed.
 const PARTS: u32 = 24;
 
+/// How many times coarser the weights are for the choice of a rule, which costs more than values do.
+const COARSER: u8 = 2;
+
 /// Instances of each shape that are assumed to run besides those that do: what an empty fleet expects.
 const PRIOR: u32 = 2;
 
@@ -27,11 +30,21 @@ impl SliceMix {
         }
         let total: u64 = counts.iter().sum();
         let parts = u64::from(PARTS);
-        // At most PARTS.
-        SliceMix(counts.iter().map(|count| ((count * parts + total / 2) / total).max(1) as u8).collect())
+        let weight = |count: &u64| {
+            // What runs at all has a weight: room that is kept for it is cheap, and without it none would run again.
+            let least = u64::from(*count > u64::from(PRIOR));
+            // At most PARTS.
+            ((count * parts + total / 2) / total).max(least) as u8
+        };
+        SliceMix(counts.iter().map(weight).collect())
     }
 
-    /// The weight of each shape, at least 1.
+    /// The same mix with fewer different weights. What comes at all still does.
+    pub fn coarser(&self) -> SliceMix {
+        SliceMix(self.0.iter().map(|weight| weight.div_ceil(COARSER)).collect())
+    }
+
+    /// The weight of each shape; not all are 0.
     pub fn weights(&self) -> &[u8] {
         &self.0
     }
@@ -51,9 +64,13 @@ mod tests {
         // 1g, 1g+me, 1g+2mem, 2g, 3g, 4g, 7g; the first two are one shape.
         let mix = |running: [u32; 7]| SliceMix::of_running(&shapes, &running).weights().to_vec();
         assert_eq!(mix([0; 7]), [4; 6]);
-        assert_eq!(mix([1_000, 0, 0, 0, 0, 0, 0]), [24, 1, 1, 1, 1, 1]);
-        assert_eq!(mix([500, 500, 0, 0, 0, 0, 1_000]), [12, 1, 1, 1, 1, 12]);
+        assert_eq!(mix([1_000, 0, 0, 0, 0, 0, 0]), [24, 0, 0, 0, 0, 0]);
+        assert_eq!(mix([1_000, 0, 0, 1, 0, 0, 0]), [24, 0, 1, 0, 0, 0]);
+        assert_eq!(mix([500, 500, 0, 0, 0, 0, 1_000]), [12, 0, 0, 0, 0, 12]);
         assert_eq!(mix([100, 0, 105, 98, 102, 97, 96]), [4; 6]);
         assert_eq!(mix([u32::MAX; 7]), [7, 3, 3, 3, 3, 3]);
+        let coarse = |running: [u32; 7]| SliceMix::of_running(&shapes, &running).coarser().weights().to_vec();
+        assert_eq!(coarse([0; 7]), [2; 6]);
+        assert_eq!(coarse([900, 0, 0, 0, 0, 0, 50]), [12, 0, 0, 0, 0, 1]);
     }
 }

@@ -5,15 +5,25 @@
 //! arrivals of the expected mix are offered to it at a price, compared with an empty one. The cost of a placement is the
 //! value that the GPU loses. It is a look-up; the values are computed when the mix changes.
 //!
-//! [`SliceShapes`] is made once per product, [`SliceMix`] follows from what runs, [`SliceValues`] from both. All are
-//! functions of their arguments: the same cluster gives the same values after a restart.
+//! No single way to value layouts is best for every mix: a look ahead errs where some shapes hardly ever come, and filling
+//! the fullest GPU is then as good as anything. So a few rules are rehearsed on the mix, and the best one is taken.
+//!
+//! [`SliceShapes`] is made once per product, [`SliceMix`] follows from what runs, [`SliceRule`] and [`SliceValues`] from
+//! both, and [`SliceBook`] remembers them. All are functions of their arguments: the same cluster gives the same values
+//! after a restart.
 
+mod book;
 mod mean_field;
 mod mix;
+mod rehearsal;
 mod shapes;
 mod steps;
+mod stream;
+mod symmetry;
+mod unusable;
 mod values;
 
+pub use book::SliceBook;
 pub use mix::SliceMix;
 pub use shapes::SliceShapes;
-pub use values::SliceValues;
+pub use values::{SliceRule, SliceValues};

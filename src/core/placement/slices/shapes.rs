@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::mean_field::Solution;
 use super::steps::Steps;
+use super::symmetry::Classes;
+use super::unusable::unusable;
 use crate::model::mig::{Engines, LayoutId, LayoutTable, MigGeometry, MigProfile};
 
 /// Rounds for the even mix, from a guess.
@@ -11,11 +13,17 @@ const ROUNDS_EVEN: usize = 300;
 
 /// The layouts of a product in terms of shapes: `1g` and `1g+me` take the same slices at the same starts, so a GPU is
 /// worth the same with either. What only engines forbid is not in the values; layouts themselves still obey it. This
-/// takes the 7-slice GPUs from 2,319 layouts to 723, RTX PRO 6000 from 717 to 26.
+/// takes the 7-slice GPUs from 2,319 layouts to 723, RTX PRO 6000 from 717 to 26; fewer still are not alike.
 #[derive(Clone, Debug)]
 pub struct SliceShapes {
-    /// Steps between layouts of instances that are shapes, without limits but slices.
+    /// Layouts of instances that are shapes, without limits but slices.
+    reduced: LayoutTable,
+    /// Which of these are alike.
+    classes: Classes,
+    /// Steps between the classes.
     steps: Steps,
+    /// By class, then shape: part of a GPU that is free and that no instance of the shape could use.
+    unusable: Vec<Vec<f64>>,
     /// The values for an even mix, from which those for others are sought.
     even: Solution,
     /// The shape of each profile, by position among the reduced profiles.
@@ -59,10 +67,12 @@ impl SliceShapes {
                 None => LayoutId::EMPTY,
             });
         }
-        let steps = Steps::new(&reduced);
+        let classes = Classes::new(&reduced);
+        let steps = Steps::new(&reduced, &classes);
+        let unusable = classes.first.iter().map(|&id| unusable(&reduced, id)).collect();
         let count = reduced.geometry().profiles().len();
         let even = Solution::guess(&steps).refined(&steps, &vec![1; count], ROUNDS_EVEN);
-        Some(SliceShapes { steps, even, shape_of, image })
+        Some(SliceShapes { reduced, classes, steps, unusable, even, shape_of, image })
     }
 
     /// Number of shapes.
@@ -76,7 +86,22 @@ impl SliceShapes {
         &self.shape_of
     }
 
-    /// Steps between layouts of shapes.
+    /// Layouts of shapes.
+    pub(super) fn reduced(&self) -> &LayoutTable {
+        &self.reduced
+    }
+
+    /// The class of each layout of shapes.
+    pub(super) fn classes(&self) -> &[usize] {
+        &self.classes.of
+    }
+
+    /// By class, then shape: part of a GPU that is free and that no instance of the shape could use.
+    pub(super) fn unusable(&self) -> &[Vec<f64>] {
+        &self.unusable
+    }
+
+    /// Steps between classes of layouts of shapes.
     pub(super) fn steps(&self) -> &Steps {
         &self.steps
     }
@@ -104,14 +129,15 @@ mod tests {
             let shapes = SliceShapes::new(&table).unwrap_or_else(|| panic!("{}: no shapes", geometry.name()));
             for id in table.ids() {
                 let taken = f64::from(table.occupancy(id).taken()) / f64::from(geometry.memory_slices());
-                assert_eq!(shapes.steps.taken_part(shapes.image[id.index()].index()), taken);
+                let class = shapes.classes.of[shapes.image[id.index()].index()];
+                assert_eq!(shapes.steps.taken_part(class), taken);
             }
             let wanted = match geometry.memory_slices() {
-                8 => (6, 723),
-                4 => (3, 26),
-                _ => (3, 26),
+                8 => (6, 723, 144),
+                _ => (3, 26, 11),
             };
-            assert_eq!((shapes.len(), shapes.steps.len()), wanted, "{}", geometry.name());
+            let found = (shapes.len(), shapes.reduced.len(), shapes.steps.len());
+            assert_eq!(found, wanted, "{}", geometry.name());
         }
     }
 }
