@@ -275,3 +275,13 @@ fn nodes_of_sixteen_devices_are_filled_before_another_is_opened() {
         assert_eq!(order(&mut engine, pod("p").gpus(1)), ["b-used", "a-idle"], "{used} used");
     }
 }
+
+#[test]
+fn slices_of_used_nodes_go_before_those_of_idle_ones() {
+    const SLICE: &str = "nvidia.com/mig-1g.5gb";
+    let sliced = |name: &str, count| node(name).product("NVIDIA-A100-SXM4-40GB").has(SLICE, count);
+    let held = |on: &str, count| pod(&format!("on-{on}")).asks(SLICE, count).on(on);
+    let mut engine = engine([sliced("a", 7), sliced("b", 28), sliced("c", 14)], [held("b", 8), held("c", 2)]);
+    let best = order(&mut engine, pod("p").asks(SLICE, 3));
+    assert_eq!(best, ["c", "b", "a"], "the fullest of the used ones; a could be cut anew");
+}

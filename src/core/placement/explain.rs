@@ -21,6 +21,8 @@ pub enum Criterion {
     Healthy,
     /// Less of what is free becomes useless to the pods to come, or dearer devices stay free.
     LeastCost,
+    /// Part of the node is in use already.
+    PartUsed,
     /// Less is left over.
     FewestLeft,
     /// Nearer to the zones where the service is.
@@ -39,7 +41,9 @@ pub fn deciding(best: &Rank, other: &Rank) -> Criterion {
         (best.misfit != other.misfit, Criterion::Capacity),
         (best.form != other.form, Criterion::Form),
         (best.link != other.link, if other.link == 1 { Criterion::Healthy } else { Criterion::Linked }),
+        (best.recuttable != other.recuttable, Criterion::PartUsed),
         (best.cost != other.cost, Criterion::LeastCost),
+        (best.opens != other.opens, Criterion::PartUsed),
         (best.left != other.left, Criterion::FewestLeft),
         (best.zone_distance != other.zone_distance, Criterion::SameZone),
         ((best.on_node, best.in_rack) != (other.on_node, other.in_rack), Criterion::Spread),
@@ -57,6 +61,7 @@ impl fmt::Display for Criterion {
             Self::Linked => "its devices are linked",
             Self::Healthy => "none of its devices failed",
             Self::LeastCost => "keeps most usable for others",
+            Self::PartUsed => "part-used before idle",
             Self::FewestLeft => "fewest left over",
             Self::SameZone => "in a zone where its service is",
             Self::Spread => "away from its other replicas",
@@ -80,7 +85,9 @@ mod tests {
             (Rank { form: 1, ..best }, Criterion::Form),
             (Rank { link: 2, ..best }, Criterion::Linked),
             (Rank { link: 1, ..best }, Criterion::Healthy),
+            (Rank { recuttable: 1, ..best }, Criterion::PartUsed),
             (Rank { cost: 1, ..best }, Criterion::LeastCost),
+            (Rank { opens: 1, ..best }, Criterion::PartUsed),
             (Rank { left: 1, ..best }, Criterion::FewestLeft),
             (Rank { zone_distance: 1, ..best }, Criterion::SameZone),
             (Rank { on_node: 1, ..best }, Criterion::Spread),

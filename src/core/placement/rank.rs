@@ -27,8 +27,12 @@ pub struct Rank {
     /// For several devices: 0 connected by NVLink or NeuronLink on a healthy node, 1 on one with failed devices, 2 not
     /// connected.
     pub link: u8,
+    /// 1 for a slice or a replica on an idle node: as long as that is idle, its devices could be cut otherwise.
+    pub recuttable: u8,
     /// What the place costs the pods to come, see [`Costs::of`](super::fragmentation::Costs::of).
     pub cost: i32,
+    /// 1 for opening an idle node, which could be removed.
+    pub opens: u8,
     /// What is left over of the accelerators asked for (of all, when none is), in hundredths of devices: fewer is better packed.
     pub left: u16,
     /// How far the node is from the zones where the pod's service is, see [`Surroundings`].
@@ -40,7 +44,7 @@ pub struct Rank {
 }
 
 /// Widths of the fields in the packed form, in their order.
-const WIDTHS: [u32; 10] = [2, 10, 2, 2, 2, 26, 11, 2, 3, 4];
+const WIDTHS: [u32; 12] = [2, 10, 2, 2, 2, 1, 26, 1, 10, 2, 3, 3];
 
 /// Costs are packed as their distance from the least that there can be.
 const LEAST_COST: i64 = -(1 << 24);
@@ -48,13 +52,15 @@ const LEAST_COST: i64 = -(1 << 24);
 impl Rank {
     /// The same order as an integer. What is beyond the width of its field counts as the most that it can hold.
     pub fn packed(self) -> u64 {
-        let fields: [u64; 10] = [
+        let fields: [u64; 12] = [
             self.unwelcome.into(),
             self.unmet_preference.into(),
             self.misfit.into(),
             self.form.into(),
             self.link.into(),
+            self.recuttable.into(),
             (i64::from(self.cost) - LEAST_COST).max(0) as u64,
+            self.opens.into(),
             self.left.into(),
             self.zone_distance.into(),
             self.on_node.into(),
@@ -88,10 +94,13 @@ pub fn rank(demand: &Demand, state: &NodeState, cost: i32) -> Rank {
             ..general
         };
     }
+    let idle = !state.room().accelerators_in_use;
     Rank {
         form: form(demand, inventory),
         link: link(demand, state, inventory),
+        recuttable: u8::from(idle && takes_cut_devices(demand, inventory)),
         cost,
+        opens: u8::from(idle),
         left: left(demand, state, inventory),
         ..general
     }
@@ -123,6 +132,14 @@ fn form(demand: &Demand, inventory: &Inventory) -> u8 {
         _ => 0,
     };
     demand.accelerators().map(|(name, resource, _)| of((name.as_str(), resource))).max().unwrap_or(0)
+}
+
+fn takes_cut_devices(demand: &Demand, inventory: &Inventory) -> bool {
+    let cut = |(name, _, _): (&ResourceName, _, _)| {
+        let pool = inventory.pool(name.as_str());
+        pool.is_some_and(|pool| matches!(pool.unit, Unit::Slice(_) | Unit::Replica { .. }))
+    };
+    demand.accelerators().any(cut)
 }
 
 fn link(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u8 {

@@ -116,10 +116,23 @@ proptest! {
 /// Ranks whose fields are within the ranges that [`rank`] gives them.
 fn any_rank() -> impl Strategy<Value = Rank> {
     let first = (0..3u8, 0..1001u16, 0..3u8, 0..3u8, 0..3u8);
-    let last = (-1_000_000..1_000_000i32, 0..(1u16 << 11), 0..3u8, 0..8u8, 0..16u8);
+    let last = (0..2u8, -1_000_000..1_000_000i32, 0..2u8, 0..(1u16 << 10), 0..3u8, 0..8u8, 0..8u8);
     (first, last).prop_map(|(first, last)| {
         let (unwelcome, unmet_preference, misfit, form, link) = first;
-        let (cost, left, zone_distance, on_node, in_rack) = last;
-        Rank { unwelcome, unmet_preference, misfit, form, link, cost, left, zone_distance, on_node, in_rack }
+        let (recuttable, cost, opens, left, zone_distance, on_node, in_rack) = last;
+        Rank {
+            unwelcome,
+            unmet_preference,
+            misfit,
+            form,
+            link,
+            recuttable,
+            cost,
+            opens,
+            left,
+            zone_distance,
+            on_node,
+            in_rack,
+        }
     })
 }
