@@ -1,24 +1,21 @@
 //! Rules that place instances as they come: ours, and two to compare it with.
 
-use std::collections::BTreeMap;
-
 use testudo_core::model::mig::{LayoutId, LayoutTable, ProfileId, Step};
-use testudo_core::placement::slices::{SliceMix, SliceShapes, SliceValues};
+use testudo_core::placement::slices::{SliceBook, SliceShapes};
 
 use super::instance::{Instance, Seat};
 
 /// What one product needs, made once.
 pub struct Product {
     pub table: LayoutTable,
-    shapes: SliceShapes,
-    values: BTreeMap<SliceMix, SliceValues>,
+    book: SliceBook,
 }
 
 impl Product {
     /// A product of the catalogue.
     pub fn new(table: LayoutTable) -> Product {
-        let shapes = SliceShapes::new(&table).expect("few enough layouts");
-        Product { table, shapes, values: BTreeMap::new() }
+        let book = SliceBook::new(SliceShapes::new(&table).expect("few enough layouts"));
+        Product { table, book }
     }
 
     /// Our rule: where the GPU loses least value, of equals on the fullest; the mix is learned from what runs.
@@ -26,9 +23,7 @@ impl Product {
         let mut running = vec![0; self.table.geometry().profiles().len()];
         let mut fleet = Fleet::new(instance);
         let place = |id: &_| {
-            let mix = SliceMix::of_running(&self.shapes, &running);
-            let fresh = || SliceValues::new(&self.shapes, &mix);
-            let values = self.values.entry(mix.clone()).or_insert_with(fresh);
+            let values = self.book.values(&running);
             let free = |from| self.table.free(from);
             let seat = fleet.place(&self.table, *id, |from, step| (values.cost(from, step.to), free(from)));
             running[id.index()] += u32::from(seat.is_some());
