@@ -84,8 +84,7 @@ impl NodeState {
 
     /// How many units of a pool can still be given to pods.
     pub fn free_units(&self, pool: &Pool) -> i64 {
-        let pools = self.node.iter().flat_map(|node| &node.inventory.pools);
-        pools.zip(&self.room.units).find(|(own, _)| own.resource == pool.resource).map_or(0, |(_, units)| *units)
+        self.free(&pool.resource)
     }
 
     /// How much of any resource can still be given to pods.

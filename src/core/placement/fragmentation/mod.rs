@@ -30,7 +30,7 @@ use room::{Bite, FlatRoom, What};
 use streams::Typical;
 
 /// Costs are counted in so many parts of a thousandth of a device.
-pub const COST_PARTS: i64 = 16;
+const COST_PARTS: i64 = 16;
 
 /// The worth of a thousandth of a device with 32 GiB, in parts, where its class is no more in demand than others.
 const PRICE: i64 = 256;
