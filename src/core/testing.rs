@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::catalogue::Catalogue;
+use crate::model::gang::{Dialect, GangKey, Membership, Terms};
 use crate::model::node::{Node, NodeParts};
 use crate::model::pod::{Demand, Pod, PodKey, Stage};
 use crate::model::resources::Resources;
@@ -70,6 +71,7 @@ pub(crate) struct PodBuilder {
     labels: Labels,
     demand: Demand,
     stage: Stage,
+    membership: Option<Membership>,
 }
 
 /// A pending pod in the namespace `default` that asks for one CPU.
@@ -81,6 +83,7 @@ pub(crate) fn pod(name: &str) -> PodBuilder {
         labels: Labels::default(),
         demand: Demand { requests, ..Demand::default() },
         stage: Stage::Pending,
+        membership: None,
     }
 }
 
@@ -129,19 +132,21 @@ impl PodBuilder {
         self
     }
 
+    pub(crate) fn member_of(mut self, gang: &str, role: &str, index: u32, terms: Terms) -> Self {
+        let key = GangKey { namespace: self.namespace.clone(), name: gang.into(), dialect: Dialect::Testudo };
+        let (role, index) = (role.into(), Some(index));
+        self.membership = Some(Membership { gang: key, role, index, staged: false, terms, relations: vec![] });
+        self
+    }
+
     pub(crate) fn demand(self) -> Demand {
         self.demand
     }
 
     pub(crate) fn build(self) -> Pod {
-        Pod {
-            key: PodKey { namespace: self.namespace, name: self.name.clone() },
-            uid: format!("uid-{}", self.name).as_str().into(),
-            labels: self.labels,
-            priority: 0,
-            stage: self.stage,
-            demand: Arc::new(self.demand),
-            gpus: None,
-        }
+        let key = PodKey { namespace: self.namespace, name: self.name.clone() };
+        let uid = format!("uid-{}", self.name).as_str().into();
+        let membership = self.membership.map(Arc::new);
+        Pod { labels: self.labels, stage: self.stage, membership, ..Pod::new(key, uid, self.demand) }
     }
 }

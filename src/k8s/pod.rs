@@ -7,7 +7,7 @@ use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::gpu_share::{INDEX_ANNOTATION, parse_indices};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{
-    ContainerPhase, ContainerRequests, Demand, Pod, PodKey, PodUid, Stage, effective_requests,
+    ContainerPhase, ContainerRequests, Demand, Pod, PodKey, PodUid, Stage, Steering, effective_requests,
 };
 use testudo_core::model::resources::{ResourceName, Resources};
 
@@ -50,6 +50,11 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         stage,
         demand: Arc::new(demand),
         gpus: gpus(&pod.metadata, &mut report),
+        created_s: 0,
+        scheduler: scheduler_name(pod).into(),
+        leaving: pod.metadata.deletion_timestamp.is_some(),
+        membership: None,
+        steering: Steering::default(),
     };
     (value, report.into_problems())
 }

@@ -1,7 +1,5 @@
 //! The engine at work on a fleet of nodes with shareable GPUs, asked as the extender asks it.
 
-use std::sync::Arc;
-
 use testudo_core::engine::{Change, Engine, Offered, Policy, Verdict};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::fabric::DeviceSet;
@@ -53,15 +51,8 @@ pub fn node(name: &str, labels: &[(&str, &str)], has: Amounts, catalogue: &Catal
 pub fn pod(name: &str, asks: Amounts, model: Option<&str>) -> Pod {
     let selector: Labels = model.into_iter().map(|model| (MODEL, model)).collect();
     let affinity = NodeAffinity { selector, ..NodeAffinity::default() };
-    Pod {
-        key: PodKey { namespace: "test".into(), name: name.into() },
-        uid: name.into(),
-        labels: Labels::default(),
-        priority: 0,
-        stage: Stage::Pending,
-        demand: Arc::new(Demand { requests: asks.resources(1), affinity, tolerations: vec![] }),
-        gpus: None,
-    }
+    let demand = Demand { requests: asks.resources(1), affinity, tolerations: vec![] };
+    Pod::new(PodKey { namespace: "test".into(), name: name.into() }, name.into(), demand)
 }
 
 /// Where a pod went: which node, and which of its GPUs.

@@ -3,6 +3,7 @@
 pub mod accelerator;
 pub mod catalogue;
 pub mod fabric;
+pub mod gang;
 pub mod gpu_share;
 pub mod inventory;
 pub mod mig;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::accelerator::AcceleratorResource;
 use super::fabric::DeviceSet;
+use super::gang::Membership;
 use super::gpu_share::{self, ShareRequest};
 use super::node::NodeName;
 use super::resources::{ResourceName, Resources};
@@ -113,6 +114,72 @@ pub struct Pod {
     pub demand: Arc<Demand>,
     /// Which shareable GPUs it was given, once that is known.
     pub gpus: Option<DeviceSet>,
+    /// When it was made, in seconds since 1970; 0 where that is not said.
+    pub created_s: i64,
+    /// `spec.schedulerName`; empty where that is not said.
+    pub scheduler: Arc<str>,
+    /// It is being deleted.
+    pub leaving: bool,
+    /// The gang that it is a member of.
+    pub membership: Option<Arc<Membership>>,
+    /// What keeps it from being scheduled, and where it is to go.
+    pub steering: Steering,
+}
+
+impl Pod {
+    /// A pending pod of which nothing else is known.
+    pub fn new(key: PodKey, uid: PodUid, demand: Demand) -> Self {
+        Self {
+            key,
+            uid,
+            labels: Labels::default(),
+            priority: 0,
+            stage: Stage::Pending,
+            demand: Arc::new(demand),
+            gpus: None,
+            created_s: 0,
+            scheduler: "".into(),
+            leaving: false,
+            membership: None,
+            steering: Steering::default(),
+        }
+    }
+}
+
+/// What keeps a pod from being scheduled, and where it is to go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Steering {
+    /// `spec.schedulingGates`.
+    pub gate: Gate,
+    /// `status.nominatedNodeName`.
+    pub nominated: Option<NodeName>,
+    /// Why it was not scheduled, as its condition `PodScheduled` says.
+    pub unscheduled: Option<Arc<str>>,
+    /// The plan that it was last made a part of.
+    pub promise: Option<Promise>,
+}
+
+/// Whose scheduling gates a pod has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Gate {
+    /// None.
+    #[default]
+    Open,
+    /// Ours only: it goes when the pod has a place.
+    Ours,
+    /// Also others: the pod is not ready to be placed.
+    Foreign,
+}
+
+/// What a plan has written on a pod, to be found again after a crash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Promise {
+    /// Which plan.
+    pub plan: Arc<str>,
+    /// Where the pod is to go.
+    pub node: NodeName,
+    /// When the promise ends, in seconds since 1970.
+    pub until_s: i64,
 }
 
 /// The requests of one container, and when it runs.

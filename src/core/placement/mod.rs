@@ -3,6 +3,7 @@
 mod explain;
 mod feasibility;
 pub mod fragmentation;
+pub mod gang;
 mod locality;
 mod rank;
 mod reason;

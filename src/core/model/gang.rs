@@ -1,0 +1,216 @@
+//! Gangs: pods that start together or not at all.
+//!
+//! A gang has roles (leader and workers, head, prefill and decode) of members. Members can form sets, whose GPUs must share
+//! one NVLink fabric: the ranks of one tensor-parallel group. What is said of a gang stands partly on its pods, partly on
+//! an object of its own; both are [`Terms`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// In which API a gang is written. Where a pod belongs to several, the first counts: from what was said to us, through
+/// objects made to describe gangs, to controllers whose pods happen to be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialect {
+    /// `testudo.dev/pod-group` on pods.
+    Testudo,
+    /// `scheduling.k8s.io` PodGroup and Workload.
+    Native,
+    /// `scheduling.x-k8s.io` PodGroup of scheduler-plugins.
+    Coscheduling,
+    /// `scheduling.volcano.sh` PodGroup.
+    Volcano,
+    /// `scheduling.run.ai` PodGroup of KAI.
+    Kai,
+    /// `gang.scheduling.koordinator.sh` on pods.
+    Koordinator,
+    /// `scheduler.grove.io` PodGang.
+    Grove,
+    /// A group of a LeaderWorkerSet.
+    LeaderWorkerSet,
+    /// A JobSet.
+    JobSet,
+    /// A RayCluster.
+    KubeRay,
+    /// `kueue.x-k8s.io/pod-group-name` on pods.
+    Kueue,
+}
+
+impl Dialect {
+    /// What its groups are called.
+    pub fn group_kind(self) -> &'static str {
+        match self {
+            Self::Testudo => "testudo.dev/pod-group",
+            Self::Native => "PodGroup (scheduling.k8s.io)",
+            Self::Coscheduling => "PodGroup (scheduling.x-k8s.io)",
+            Self::Volcano => "PodGroup (scheduling.volcano.sh)",
+            Self::Kai => "PodGroup (scheduling.run.ai)",
+            Self::Koordinator => "gang.scheduling.koordinator.sh/name",
+            Self::Grove => "PodGang (scheduler.grove.io)",
+            Self::LeaderWorkerSet => "LeaderWorkerSet group",
+            Self::JobSet => "JobSet",
+            Self::KubeRay => "RayCluster",
+            Self::Kueue => "kueue.x-k8s.io/pod-group-name",
+        }
+    }
+}
+
+/// Which gang: people call it by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GangKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name: that of the group object, where it has one.
+    pub name: String,
+    /// In which API it is written.
+    pub dialect: Dialect,
+}
+
+impl fmt::Display for GangKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The name of a role; empty where all members are alike.
+pub type Role = Arc<str>;
+
+/// A pod as a member of its gang.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The gang.
+    pub gang: GangKey,
+    /// Its role.
+    pub role: Role,
+    /// Its number in the role, where it has one. Members of one set have successive numbers, and one that takes the place
+    /// of another has the same.
+    pub index: Option<u32>,
+    /// Its controller may make others only after this one is ready.
+    pub staged: bool,
+    /// What the pod says of its gang.
+    pub terms: Terms,
+    /// How members must stand to each other, from the pod's affinity and topology spread.
+    pub relations: Vec<Relation>,
+}
+
+/// What is said of a gang. What is not said is `None` or empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// How many members must be able to start at once. 0 and 1: each starts for itself.
+    pub min_member: Option<u32>,
+    /// How many members there will be; fewer may exist yet.
+    pub total: Option<u32>,
+    /// What is said of single roles.
+    pub roles: BTreeMap<Role, RoleTerms>,
+    /// How many GPUs form one tensor-parallel set, connected by NVLink.
+    pub tensor_parallel: Option<u32>,
+    /// Of how many sets one pipeline consists. They talk to each other over the network.
+    pub pipeline_parallel: Option<u32>,
+    /// Other sets of members that must stand together.
+    pub slices: Option<Slices>,
+    /// Where the whole gang may or should stand.
+    pub topology: Vec<TopologyRule>,
+    /// For how long places are held for members that do not exist yet, in milliseconds.
+    pub hold_timeout_ms: Option<u64>,
+}
+
+/// What is said of one role.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoleTerms {
+    /// How many members of it must be able to start at once.
+    pub min_member: Option<u32>,
+    /// How many there will be.
+    pub total: Option<u32>,
+    /// Where all members of the role may or should stand.
+    pub topology: Vec<TopologyRule>,
+    /// Sets of its members that must stand together.
+    pub slices: Option<Slices>,
+    /// What members that do not exist yet will ask for.
+    pub template: Option<Arc<super::pod::Demand>>,
+}
+
+/// Sets of so many members, by their numbers, each within one domain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slices {
+    /// Members of one set.
+    pub members: u32,
+    /// What they must share.
+    pub within: TopologyLevel,
+}
+
+/// Is it a condition or a wish?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Strictness {
+    /// The gang waits until it can be so.
+    Required,
+    /// It is so where possible.
+    Preferred,
+}
+
+/// Members must or should share a domain of this level.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopologyRule {
+    /// Is it a condition or a wish?
+    pub strictness: Strictness,
+    /// What they share.
+    pub level: TopologyLevel,
+}
+
+/// A kind of domain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TopologyLevel {
+    /// Devices connected by NVLink or NeuronLink: inside a node, or in a clique of several.
+    DeviceFabric,
+    /// One node.
+    Node,
+    /// One NVLink domain of several nodes, by any of the labels that name it.
+    Clique,
+    /// All nodes with the same value of this label.
+    Label(Arc<str>),
+}
+
+impl fmt::Display for TopologyLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DeviceFabric => f.write_str("NVLink fabric"),
+            Self::Node => f.write_str("node"),
+            Self::Clique => f.write_str("clique"),
+            Self::Label(key) => match &**key {
+                "topology.kubernetes.io/zone" => f.write_str("zone"),
+                "topology.kubernetes.io/region" => f.write_str("region"),
+                key => write!(f, "domain of {key}"),
+            },
+        }
+    }
+}
+
+/// How members must stand to each other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Relation {
+    /// No two in one domain of this label.
+    Apart(Arc<str>),
+    /// All in one domain of this label.
+    Together(Arc<str>),
+    /// The domains of this label differ by so many members at most.
+    Spread {
+        /// The label.
+        key: Arc<str>,
+        /// By how many.
+        max_skew: u32,
+    },
+}
+
+/// A group object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Whose it is.
+    pub key: GangKey,
+    /// Its unique id.
+    pub uid: Arc<str>,
+    /// When it was made, in seconds since 1970.
+    pub created_s: i64,
+    /// Its priority, where it has one of its own.
+    pub priority: Option<i32>,
+    /// What it says.
+    pub terms: Terms,
+}
