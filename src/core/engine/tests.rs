@@ -211,6 +211,7 @@ fn engine_copy(engine: &Engine) -> Engine {
         policy: Arc::clone(&engine.policy),
         verdicts: Arc::default(),
         mix: MixKeeper::default(),
+        gangs: GangKeeper::default(),
     }
 }
 

@@ -114,6 +114,48 @@ pub struct Terms {
     pub hold_timeout_ms: Option<u64>,
 }
 
+impl Terms {
+    /// Takes over what is not said yet.
+    pub fn fill(&mut self, other: &Self) {
+        self.min_member = self.min_member.or(other.min_member);
+        self.total = self.total.or(other.total);
+        self.tensor_parallel = self.tensor_parallel.or(other.tensor_parallel);
+        self.pipeline_parallel = self.pipeline_parallel.or(other.pipeline_parallel);
+        self.hold_timeout_ms = self.hold_timeout_ms.or(other.hold_timeout_ms);
+        if self.slices.is_none() {
+            self.slices.clone_from(&other.slices);
+        }
+        if self.topology.is_empty() {
+            self.topology.clone_from(&other.topology);
+        }
+        for (role, terms) in &other.roles {
+            self.roles.entry(Arc::clone(role)).or_default().fill(terms);
+        }
+    }
+
+    /// How many members must be able to start at once, as far as that is said.
+    pub fn required(&self) -> Option<u32> {
+        let by_role = self.roles.values().filter_map(|role| role.min_member).reduce(u32::saturating_add);
+        self.min_member.or(by_role).or(self.total)
+    }
+}
+
+impl RoleTerms {
+    fn fill(&mut self, other: &Self) {
+        self.min_member = self.min_member.or(other.min_member);
+        self.total = self.total.or(other.total);
+        if self.slices.is_none() {
+            self.slices.clone_from(&other.slices);
+        }
+        if self.topology.is_empty() {
+            self.topology.clone_from(&other.topology);
+        }
+        if self.template.is_none() {
+            self.template.clone_from(&other.template);
+        }
+    }
+}
+
 /// What is said of one role.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoleTerms {

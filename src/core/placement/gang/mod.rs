@@ -62,3 +62,47 @@ pub struct Field<'a> {
     /// For each block and slot how good a place for one member the node is as it is now, if it is one at all.
     pub ranks: &'a [Vec<Option<Rank>>],
 }
+
+/// STUB until the planner is merged.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Budget;
+/// STUB
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct No;
+impl std::fmt::Display for No {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("does not fit")
+    }
+}
+/// STUB
+#[derive(Debug)]
+pub struct Places(Vec<NodeName>);
+impl Places {
+    /// STUB
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
+        self.0.iter()
+    }
+}
+/// STUB
+pub fn plan(formation: &Formation, field: Field<'_>, _: Budget) -> Result<Places, No> {
+    let mut free: Vec<Option<std::collections::BTreeMap<String, i64>>> =
+        field.slots.iter().map(|s| s.as_ref().map(|_| Default::default())).collect();
+    let mut out = vec![];
+    for member in formation.parts.iter().flat_map(|p| &p.sets).flat_map(|s| &s.members) {
+        let block = &formation.blocks[*member];
+        let at = (0..field.slots.len()).find(|at| {
+            let Some(state) = &field.slots[*at] else { return false };
+            if field.ranks[*member][*at].is_none() {
+                return false;
+            }
+            let used = free[*at].as_ref().unwrap();
+            block.demand.requests.iter().all(|(r, n)| state.free(r) - used.get(r.as_str()).copied().unwrap_or(0) >= n)
+        });
+        let at = at.ok_or(No)?;
+        for (r, n) in block.demand.requests.iter() {
+            *free[at].as_mut().unwrap().entry(r.as_str().into()).or_default() += n;
+        }
+        out.push(field.slots[at].as_ref().unwrap().name().clone());
+    }
+    Ok(Places(out))
+}
