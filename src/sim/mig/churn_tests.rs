@@ -56,7 +56,7 @@ fn the_reference_is_reproduced_within_a_point() {
 
 #[test]
 fn every_policy_sees_the_same_arrivals() {
-    let churn = Churn { gpus: 10, horizon: 20.0, ..churn("A100-40GB", MIXES[0]) };
+    let churn = Churn { gpus: 4, horizon: 14.0, ..churn("A100-40GB", MIXES[0]) };
     let offered = |policy| churn.run(policy, 7).profiles.iter().map(|p| p.offered).collect::<Vec<_>>();
     for policy in PolicyKind::ALL {
         assert_eq!(offered(policy), offered(PolicyKind::Pool), "{policy}");
