@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use testudo_core::engine::{Exclusion, Policy};
 use testudo_core::model::selector::{Operator, Requirement};
+use testudo_core::placement::{CapacityPolicy, ZonePolicy};
 use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
@@ -41,6 +42,9 @@ pub struct Configuration {
     /// Pods that pass untouched.
     #[serde(default)]
     pub exclude: Vec<ExcludeSection>,
+    /// Which places suit which pods.
+    #[serde(default)]
+    pub placement: PlacementSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -108,6 +112,37 @@ pub struct ExcludeSection {
     pub namespaces: BTreeSet<String>,
     /// A selector of labels, as in the Kubernetes API.
     pub pod_selector: LabelSelector,
+}
+
+/// Which places suit which pods.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PlacementSection {
+    /// Which priorities prefer which kind of capacity.
+    pub capacity: CapacitySection,
+    /// In which zones the replicas of a service belong, among places that are equally good for the fleet.
+    pub zones: Zones,
+}
+
+/// Which priorities prefer which kind of capacity. Those between the two have no preference.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CapacitySection {
+    /// Pods of this priority and below prefer spot, -1 by default.
+    pub spot_up_to: i32,
+    /// Pods of this priority and above prefer reserved and on-demand capacity, 1 by default.
+    pub steady_from: i32,
+}
+
+/// In which zones the replicas of a service belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zones {
+    /// In those where the service is.
+    #[default]
+    Together,
+    /// In as many as there are, evenly.
+    Spread,
 }
 
 /// A selector of labels, as in the Kubernetes API.
@@ -185,6 +220,7 @@ impl Default for Configuration {
             extender: ExtenderSection::default(),
             metrics: MetricsSection::default(),
             exclude: vec![],
+            placement: PlacementSection::default(),
             catalogue_file: None,
         }
     }
@@ -200,6 +236,13 @@ impl Default for ExtenderSection {
             request_timeout: Duration::from_secs(1),
             bind_timeout: Duration::from_secs(25),
         }
+    }
+}
+
+impl Default for CapacitySection {
+    fn default() -> Self {
+        let CapacityPolicy { spot_up_to, steady_from } = CapacityPolicy::default();
+        Self { spot_up_to, steady_from }
     }
 }
 
@@ -250,6 +293,12 @@ impl Configuration {
                         leave metrics.bindAddress out to serve both on one listener"
                 .into());
         }
+        let capacity = &self.placement.capacity;
+        if capacity.spot_up_to >= capacity.steady_from {
+            return Err("placement.capacity.spotUpTo must be below placement.capacity.steadyFrom: \
+                        no priority can prefer both"
+                .into());
+        }
         for (at, exclude) in self.exclude.iter().enumerate() {
             exclude.validate().map_err(|message| format!("exclude[{at}]: {message}"))?;
         }
@@ -258,7 +307,15 @@ impl Configuration {
 
     /// The part that the engine decides by.
     pub fn policy(&self) -> Policy {
-        Policy { exclusions: self.exclude.iter().map(ExcludeSection::exclusion).collect(), ..Policy::default() }
+        let CapacitySection { spot_up_to, steady_from } = self.placement.capacity;
+        Policy {
+            exclusions: self.exclude.iter().map(ExcludeSection::exclusion).collect(),
+            capacity: CapacityPolicy { spot_up_to, steady_from },
+            zones: match self.placement.zones {
+                Zones::Together => ZonePolicy::Together,
+                Zones::Spread => ZonePolicy::Spread,
+            },
+        }
     }
 }
 
