@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::pod::Pod;
 use crate::model::selector::Requirement;
-use crate::placement::CapacityPolicy;
+use crate::placement::{CapacityPolicy, ZonePolicy};
 
 /// Pods that are none of our business. All conditions that are given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +29,8 @@ pub struct Policy {
     pub exclusions: Vec<Exclusion>,
     /// Which kind of capacity suits which priority.
     pub capacity: CapacityPolicy,
+    /// In which zones the replicas of a service belong.
+    pub zones: ZonePolicy,
     /// How gangs are planned.
     pub gangs: GangPolicy,
 }

@@ -185,7 +185,8 @@ impl Snapshot {
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
     pub(super) fn peers(&self, pod: &Pod, itself: Option<&NodeName>) -> Option<Peers> {
-        Replica::of(pod).map(|replica| Peers::of(&replica, itself, &self.services, &self.domains))
+        let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, self.policy.zones);
+        Replica::of(pod).map(of)
     }
 
     /// Would the pod fit on a node if these pods went, and does it need that they go? What only kube-scheduler can see
