@@ -249,6 +249,7 @@ impl Default for Configuration {
             metrics: MetricsSection::default(),
             exclude: vec![],
             placement: PlacementSection::default(),
+            gangs: GangsSection::default(),
             catalogue_file: None,
         }
     }

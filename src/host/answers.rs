@@ -20,8 +20,13 @@ impl Extender for Host {
         let pod = self.question(object)?;
         self.recent.lock().remember(Arc::clone(&pod));
         let snapshot = self.snapshot();
-        if snapshot.stance(&pod) != Stance::Placed {
-            return Ok(vec![NodeVerdict::Fits; offer.len()]);
+        match snapshot.stance(&pod) {
+            Stance::Placed => {}
+            // What is kept for a gang is kept against everybody.
+            Stance::Unconcerned if self.mode == Mode::Enforce && offer.names().any(|n| snapshot.is_promised(n)) => {
+                return Ok(self.beside_promises(&snapshot, &pod, offer));
+            }
+            Stance::Unconcerned | Stance::Excluded => return Ok(vec![NodeVerdict::Fits; offer.len()]),
         }
         let mut tally = Tally::default();
         let verdicts: Vec<NodeVerdict> =
@@ -78,6 +83,13 @@ impl Extender for Host {
     }
 
     fn ready(&self) -> Result<(), String> {
+        self.extender_ready()
+    }
+}
+
+impl Host {
+    /// Have nodes and pods been listed?
+    pub(super) fn extender_ready(&self) -> Result<(), String> {
         let listed = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Acquire);
         match (listed(&self.nodes_listed), listed(&self.pods_listed)) {
             (true, true) => Ok(()),
@@ -97,6 +109,17 @@ impl Host {
             Some(problem) => Err(Refusal::Error(problem.to_string())),
             None => Ok(Arc::new(pod)),
         }
+    }
+
+    /// The verdicts for a pod that goes wherever kube-scheduler lets it: only where places are kept is it our business.
+    fn beside_promises(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Vec<NodeVerdict> {
+        let judgement = snapshot.judge(pod);
+        let mut tally = Tally::default();
+        let verdict = |(at, name): (usize, &str)| match snapshot.is_promised(name) {
+            true => tally.note(self.verdict(snapshot, &judgement, offer, at)),
+            false => NodeVerdict::Fits,
+        };
+        offer.names().enumerate().map(verdict).collect()
     }
 
     /// The verdicts on the nodes of an offer, in its order.

@@ -6,13 +6,14 @@
 mod answers;
 mod binding;
 mod fleet_metrics;
+mod gangs;
 mod metrics;
 mod problems;
 mod recent;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ use testudo_core::engine::{Change, Engine, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid};
+use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use crate::config::Mode;
@@ -44,7 +46,29 @@ pub struct Host {
     metrics: Metrics,
     nodes_listed: AtomicBool,
     pods_listed: AtomicBool,
-    started: Instant,
+    /// There may be something to plan.
+    gang_work: Notify,
+    /// Tells those who wait at the barrier to look again.
+    gang_versions: watch::Sender<u64>,
+    clock: Clock,
+}
+
+/// The engine's clock: milliseconds since 1970 when the process began, and from then on as time passes, whatever is done to
+/// the system's clock.
+struct Clock {
+    began_ms: u64,
+    began: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began_ms: u64::try_from(since_1970.as_millis()).unwrap_or(0), began: Instant::now() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.began_ms.saturating_add(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 impl Host {
@@ -56,7 +80,9 @@ impl Host {
         bindings: Bindings,
         registry: &mut Registry,
     ) -> Self {
+        let clock = Clock::start();
         let mut engine = Engine::new(policy);
+        engine.set_epoch(clock.now_ms() / 1000);
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -70,7 +96,9 @@ impl Host {
             metrics: Metrics::register(registry),
             nodes_listed: AtomicBool::new(false),
             pods_listed: AtomicBool::new(false),
-            started: Instant::now(),
+            gang_work: Notify::new(),
+            gang_versions: watch::Sender::new(0),
+            clock,
         }
     }
 
@@ -185,6 +213,10 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
+        if self.mode == Mode::Enforce {
+            engine.keep_gangs(now_ms);
+            self.gang_work.notify_one();
+        }
         self.publish(&mut engine);
     }
 
@@ -194,11 +226,12 @@ impl Host {
         if engine.has_moved_on(&self.snapshot.load()) {
             self.snapshot.store(Arc::new(engine.snapshot()));
         }
+        let version = engine.gang_version();
+        self.gang_versions.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
-    /// The engine's clock.
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.clock.now_ms()
     }
 }
 

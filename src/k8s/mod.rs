@@ -11,5 +11,6 @@ pub mod node;
 pub mod object;
 pub mod pod;
 pub mod problem;
+pub mod steer;
 pub mod watch;
 mod watched;
