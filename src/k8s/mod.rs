@@ -4,6 +4,7 @@ mod affinity;
 mod amounts;
 pub mod bind;
 pub mod client;
+pub mod gang;
 pub mod manifests;
 #[cfg(test)]
 pub(crate) mod mock;
@@ -12,5 +13,6 @@ pub mod object;
 pub mod pod;
 pub mod problem;
 pub mod steer;
+pub mod steering;
 pub mod watch;
 mod watched;

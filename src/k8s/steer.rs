@@ -10,9 +10,9 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use testudo_core::model::pod::{Gate, Pod, Promise};
 
-use super::gang::promise::{self, ANNOTATION};
-use super::gang::GATE;
+use super::gang::promise::{self, PLAN_ANNOTATION};
 use super::object;
+use super::steering::SCHEDULING_GATE;
 use super::watched::Watched;
 
 /// Writes on pods where they are to go.
@@ -46,14 +46,14 @@ impl Steerer {
     /// Points the scheduler to the pod's place. `attempt` tells one writing from the next.
     pub async fn steer(&self, pod: &Pod, promise: &Promise, attempt: u32) -> Result<(), SteerError> {
         let patch = json!({
-            "metadata": {"uid": pod.uid.as_str(), "annotations": {ANNOTATION: promise::encode(promise, attempt)}},
+            "metadata": {"uid": pod.uid.as_str(), "annotations": {PLAN_ANNOTATION: promise::encode(promise, attempt)}},
             "status": {"nominatedNodeName": promise.node.as_str()},
         });
         self.patch_status(pod, patch).await?;
         if pod.steering.gate == Gate::Ours {
             let patch = json!({
                 "metadata": {"uid": pod.uid.as_str()},
-                "spec": {"schedulingGates": [{"$patch": "delete", "name": GATE}]},
+                "spec": {"schedulingGates": [{"$patch": "delete", "name": SCHEDULING_GATE}]},
             });
             let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
             result.map_err(|error| failure(pod, error))?;
@@ -64,7 +64,7 @@ impl Steerer {
     /// The pod has no place any more.
     pub async fn withdraw(&self, pod: &Pod) -> Result<(), SteerError> {
         let patch = json!({
-            "metadata": {"uid": pod.uid.as_str(), "annotations": {ANNOTATION: null}},
+            "metadata": {"uid": pod.uid.as_str(), "annotations": {PLAN_ANNOTATION: null}},
             "status": {"nominatedNodeName": null},
         });
         self.patch_status(pod, patch).await

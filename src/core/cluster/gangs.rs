@@ -33,6 +33,18 @@ impl Gangs {
         self.by_key.iter()
     }
 
+    /// The objects that describe a gang, the nearest first.
+    pub fn descriptions(&self, key: &GangKey, gang: &GangState) -> Vec<Arc<Group>> {
+        let also = gang.members.values().filter_map(|pod| pod.membership.as_ref()).flat_map(|m| &m.also);
+        let mut keys: Vec<GangKey> = key.described_by().collect();
+        for key in also.flat_map(GangKey::described_by) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys.iter().filter_map(|key| self.get(key)?.group.clone()).collect()
+    }
+
     pub(super) fn take_changed(&mut self) -> BTreeSet<GangKey> {
         std::mem::take(&mut self.changed)
     }
@@ -41,13 +53,27 @@ impl Gangs {
         let key = group.key.clone();
         if self.get(&key).is_none_or(|gang| gang.group.as_deref() != Some(&group)) {
             self.change(&key, |gang| gang.group = Some(Arc::new(group)));
+            self.change_described(&key);
         }
     }
 
     pub(super) fn remove_group(&mut self, key: &GangKey) {
         if self.by_key.contains_key(key) {
             self.change(key, |gang| gang.group = None);
+            self.change_described(key);
         }
+    }
+
+    /// The object of this key describes other gangs, too.
+    fn change_described(&mut self, object: &GangKey) {
+        let is_described = |(key, gang): &(&GangKey, &GangState)| {
+            let first = gang.members.values().find_map(|pod| pod.membership.as_ref());
+            let also = first.into_iter().flat_map(|membership| &membership.also);
+            key.namespace == object.namespace
+                && std::iter::once(*key).chain(also).any(|key| key.described_by().any(|key| key == *object))
+        };
+        let described: Vec<GangKey> = self.by_key.iter().filter(is_described).map(|(key, _)| key.clone()).collect();
+        self.changed.extend(described);
     }
 
     /// Forgets all group objects of a dialect but these.

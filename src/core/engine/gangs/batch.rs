@@ -1,8 +1,10 @@
 //! Members that were given places in one step, and are bound in one step.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::roster::Seat;
 use crate::model::gang::Role;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
@@ -14,7 +16,9 @@ pub(super) struct Place {
     pub node: NodeName,
     /// The role of the member.
     pub role: Role,
-    /// Its number in the role.
+    /// The part of the role.
+    pub part: Option<u32>,
+    /// Its number in the role, or in the part.
     pub index: Option<u32>,
     /// The member; none while it is yet to be made.
     pub pod: Option<Arc<Pod>>,
@@ -57,14 +61,14 @@ impl Batch {
     }
 
     /// The place that is kept for a member like this one, which has just been made: of its role and number, or else of its
-    /// role, or else any.
-    pub fn place_for(&self, role: &Role, index: Option<u32>) -> Option<PodUid> {
-        let phantoms = || self.places.iter().filter(|(_, place)| place.pod.is_none());
-        let same_number = |place: &Place| index.is_some() && place.index == index;
-        let exactly = phantoms().find(|(_, place)| place.role == *role && same_number(place));
-        let of_number = || phantoms().find(|(_, place)| same_number(place));
-        let of_role = || phantoms().find(|(_, place)| place.role == *role);
-        let found = exactly.or_else(of_number).or_else(of_role).or_else(|| phantoms().next());
-        found.map(|(uid, _)| uid.clone())
+    /// role, or else any; not one of those that are `taken`.
+    pub fn place_for(&self, seat: &Seat, taken: &BTreeSet<PodUid>) -> Option<PodUid> {
+        let vacant = self.places.iter().filter(|(uid, place)| place.pod.is_none() && !taken.contains(uid));
+        let likeness = |place: &Place| {
+            let same_number = seat.index.is_some() && (place.part, place.index) == (seat.part, seat.index);
+            (same_number, place.role == seat.role)
+        };
+        let best = vacant.max_by_key(|(uid, place)| (likeness(place), Reverse((*uid).clone())));
+        best.map(|(uid, _)| uid.clone())
     }
 }

@@ -38,34 +38,57 @@ struct Group {
 }
 
 fn sets(roster: &Roster, fabric_of: impl Fn(&NodeName) -> String) -> Result<Vec<Group>, Shortage> {
-    let seats = &roster.seats;
-    let alone = |at| Group { seats: vec![at], within: None };
-    let Some(tensor_parallel) = roster.terms.tensor_parallel.filter(|gpus| *gpus > 1) else {
-        return Ok(slices(roster));
-    };
-    let of_each: Vec<i64> = seats.iter().map(|seat| devices(&seat.demand)).collect();
-    let (with_devices, without): (Vec<usize>, Vec<usize>) = (0..seats.len()).partition(|at| of_each[*at] > 0);
+    let is_tensor_parallel = |seat: &Seat| roster.terms.tensor_parallel_of(&seat.role).is_some_and(|gpus| gpus > 1);
+    let has_sets = |at: &usize| is_tensor_parallel(&roster.seats[*at]) && devices(&roster.seats[*at].demand) > 0;
+    let (in_sets, others): (Vec<usize>, Vec<usize>) = (0..roster.seats.len()).partition(has_sets);
+    let mut groups = vec![];
+    for run in runs(roster, in_sets) {
+        groups.extend(tensor_parallel_sets(roster, run, &fabric_of)?);
+    }
+    groups.extend(slices(roster, others));
+    Ok(groups)
+}
+
+/// Seats that may form sets with each other: all where they are numbered through, else those of one role and part.
+fn runs(roster: &Roster, seats: Vec<usize>) -> Vec<Vec<usize>> {
+    if roster.is_numbered() {
+        return vec![seats];
+    }
+    let mut runs: BTreeMap<(&Role, Option<u32>), Vec<usize>> = BTreeMap::new();
+    for at in seats {
+        let seat = &roster.seats[at];
+        runs.entry((&seat.role, seat.part)).or_default().push(at);
+    }
+    runs.into_values().collect()
+}
+
+/// Sets of so many GPUs, member by member. A member with more GPUs than that has several sets to itself.
+fn tensor_parallel_sets(
+    roster: &Roster,
+    run: Vec<usize>,
+    fabric_of: impl Fn(&NodeName) -> String,
+) -> Result<Vec<Group>, Shortage> {
+    let of_seat = |at: usize| roster.terms.tensor_parallel_of(&roster.seats[at].role).unwrap_or(1);
+    let Some(tensor_parallel) = run.first().map(|at| of_seat(*at)) else { return Ok(vec![]) };
     let uneven = |found| Shortage::UnevenSet { tensor_parallel, found };
     let mut groups = vec![];
     let mut open: Vec<usize> = vec![];
     let mut found = 0;
-    for at in by_location(roster, with_devices, i64::from(tensor_parallel), fabric_of) {
-        found += of_each[at];
+    for at in by_location(roster, run, i64::from(tensor_parallel), fabric_of) {
+        found += devices(&roster.seats[at].demand);
         open.push(at);
-        let full = found >= i64::from(tensor_parallel);
-        if full && open.len() > 1 && found != i64::from(tensor_parallel) {
+        let is_full = found >= i64::from(tensor_parallel);
+        let is_even =
+            if open.len() > 1 { found == i64::from(tensor_parallel) } else { found % i64::from(tensor_parallel) == 0 };
+        if is_full && !is_even {
             return Err(uneven(found));
         }
-        if full {
+        if is_full {
             groups.push(Group { seats: std::mem::take(&mut open), within: Some(TopologyLevel::DeviceFabric) });
             found = 0;
         }
     }
-    if !open.is_empty() {
-        return Err(uneven(found));
-    }
-    groups.extend(without.into_iter().map(alone));
-    Ok(groups)
+    if open.is_empty() { Ok(groups) } else { Err(uneven(found)) }
 }
 
 /// The order in which members form sets. Numbered ones keep theirs. Others form them with whom they share an NVLink domain
@@ -104,22 +127,23 @@ fn by_location(
 }
 
 /// Sets that are said in members instead of GPUs; a member of none stands for itself.
-fn slices(roster: &Roster) -> Vec<Group> {
+fn slices(roster: &Roster, seats: Vec<usize>) -> Vec<Group> {
     let said = |role: &Role| -> Option<&Slices> {
         roster.terms.roles.get(role).and_then(|terms| terms.slices.as_ref()).or(roster.terms.slices.as_ref())
     };
     let mut groups: Vec<Group> = vec![];
-    let mut open: BTreeMap<&Role, usize> = BTreeMap::new();
-    for (at, seat) in roster.seats.iter().enumerate() {
+    let mut open: BTreeMap<(&Role, Option<u32>), usize> = BTreeMap::new();
+    for at in seats {
+        let seat = &roster.seats[at];
         let slices = said(&seat.role).filter(|slices| slices.members > 1);
-        let begun = open.get(&seat.role).copied();
+        let begun = open.get(&(&seat.role, seat.part)).copied();
         match (slices, begun) {
             (Some(slices), Some(group)) if groups[group].seats.len() < slices.members as usize => {
                 groups[group].seats.push(at);
             }
             (slices, _) => {
                 if slices.is_some() {
-                    open.insert(&seat.role, groups.len());
+                    open.insert((&seat.role, seat.part), groups.len());
                 }
                 groups.push(Group { seats: vec![at], within: slices.map(|slices| slices.within.clone()) });
             }
@@ -159,23 +183,25 @@ impl Builder<'_> {
         }
     }
 
-    /// A pipeline is a part, and so is a role that has rules of its own.
+    /// A pipeline is a part, and so is a role of which something is said that is not said of all.
     fn add_parts(&mut self, sets: Vec<Group>) {
         let terms = &self.roster.terms;
-        let ruled = |group: &Group| {
-            let role = &self.roster.seats[*group.seats.first()?].role;
-            terms.roles.get(role).filter(|role| !role.topology.is_empty()).map(|_| Arc::clone(role))
+        let stands_out = |role: &Role| {
+            let said = terms.roles.get(role);
+            said.is_some_and(|said| !said.topology.is_empty() || said.pipeline_parallel.is_some())
         };
         let mut by_role: BTreeMap<Option<Role>, Vec<Group>> = BTreeMap::new();
         for group in sets {
-            by_role.entry(ruled(&group)).or_default().push(group);
+            let role = group.seats.first().map(|at| Arc::clone(&self.roster.seats[*at].role));
+            by_role.entry(role.filter(stands_out)).or_default().push(group);
         }
-        let of_pipeline = terms.pipeline_parallel.map_or(usize::MAX, |sets| sets.max(1) as usize);
-        for (role, mut groups) in by_role {
-            let rules = role.as_ref().and_then(|role| terms.roles.get(role)).map(|role| role.topology.clone());
+        for (role, groups) in by_role {
+            let said = role.as_ref().and_then(|role| terms.roles.get(role));
+            let topology = said.map(|said| said.topology.clone()).unwrap_or_default();
+            let of_role = role.as_ref().map_or(terms.pipeline_parallel, |role| terms.pipeline_parallel_of(role));
+            let size = of_role.map_or(usize::MAX, |sets| sets.max(1) as usize);
             // Members without devices (a head, a router) belong to no pipeline in particular.
-            let (sets, others): (Vec<Group>, Vec<Group>) = groups.drain(..).partition(|group| group.within.is_some());
-            let size = if role.is_some() { usize::MAX } else { of_pipeline };
+            let (sets, others): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(|group| group.within.is_some());
             let mut pipelines: Vec<Vec<Group>> = vec![];
             for group in sets {
                 match pipelines.last_mut() {
@@ -188,7 +214,7 @@ impl Builder<'_> {
                 None => pipelines.push(others),
             }
             for pipeline in pipelines {
-                self.add_part(pipeline, rules.clone().unwrap_or_default());
+                self.add_part(pipeline, topology.clone());
             }
         }
     }

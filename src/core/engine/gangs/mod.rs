@@ -138,7 +138,9 @@ impl GangKeeper {
 
     /// Looks at a gang whose members, or whose object, have changed.
     fn review(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let roster = cluster.gangs().get(key).map(|gang| roster::roster(gang, |pod| policy.is_ours(pod)));
+        let gangs = cluster.gangs();
+        let roster =
+            gangs.get(key).map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), |pod| policy.is_ours(pod)));
         match roster {
             None => self.forget(key, cluster),
             Some(Ok(None)) => {
@@ -236,7 +238,7 @@ impl GangKeeper {
             let taken: &BTreeSet<PodUid> =
                 &admitted.iter().map(|(_, uid, _): &(usize, PodUid, Arc<Pod>)| uid.clone()).collect();
             let found = kept.batches.iter().enumerate().find_map(|(at, batch)| {
-                let uid = batch.place_for(&seat.role, seat.index).filter(|uid| !taken.contains(uid))?;
+                let uid = batch.place_for(seat, taken)?;
                 Some((at, uid))
             });
             if let Some((at, uid)) = found {

@@ -156,6 +156,7 @@ impl Place {
         Self {
             node,
             role: Arc::clone(&seat.role),
+            part: seat.part,
             index: seat.index,
             message_before: seat.pod.as_ref().and_then(|pod| pod.steering.unscheduled.clone()),
             pod: seat.pod.clone(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cluster::GangState;
-use crate::model::gang::{Role, Terms};
+use crate::model::gang::{Group, Role, RoleTerms, Terms};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Gate, Pod, Stage};
 
@@ -14,7 +14,9 @@ use crate::model::pod::{Demand, Gate, Pod, Stage};
 pub struct Seat {
     /// The role.
     pub role: Role,
-    /// The number in the role.
+    /// The part of the role that its controller numbers by itself.
+    pub part: Option<u32>,
+    /// The number in the role, or in the part.
     pub index: Option<u32>,
     /// What it asks for.
     pub demand: Arc<Demand>,
@@ -33,7 +35,8 @@ impl Seat {
             Stage::Finished => return None,
         };
         let (role, demand) = (Arc::clone(&membership.role), Arc::clone(&pod.demand));
-        Some(Self { role, index: membership.index, demand, pod: Some(Arc::clone(pod)), node })
+        let (part, index) = (membership.part, membership.index);
+        Some(Self { role, part, index, demand, pod: Some(Arc::clone(pod)), node })
     }
 
     fn name(&self) -> &str {
@@ -106,10 +109,14 @@ impl fmt::Display for Shortage {
 
 /// Who of a gang is to start together? `None` where each member starts for itself, or nobody is left. `is_ours` says which
 /// pods are placed by us.
-pub fn roster(gang: &GangState, is_ours: impl Fn(&Pod) -> bool) -> Result<Option<Roster>, Shortage> {
+pub fn roster(
+    gang: &GangState,
+    groups: &[Arc<Group>],
+    is_ours: impl Fn(&Pod) -> bool,
+) -> Result<Option<Roster>, Shortage> {
     let mut members: Vec<&Arc<Pod>> = gang.members.values().filter(|pod| is_ours(pod)).collect();
     members.sort_by(|a, b| (&a.key, &a.uid).cmp(&(&b.key, &b.uid)));
-    let terms = terms(gang, &members);
+    let terms = terms(groups, &members);
     let has_started = members.iter().any(|pod| pod.stage != Stage::Pending);
     let alive: Vec<&Arc<Pod>> =
         members.into_iter().filter(|pod| !pod.leaving && pod.stage != Stage::Finished).collect();
@@ -125,7 +132,7 @@ pub fn roster(gang: &GangState, is_ours: impl Fn(&Pod) -> bool) -> Result<Option
     let gated = alive.len() - candidates.len();
     arrange(&mut candidates);
     let staged = alive.iter().any(|pod| pod.membership.as_ref().is_some_and(|membership| membership.staged));
-    let priority = gang.group.as_ref().and_then(|group| group.priority);
+    let priority = groups.iter().find_map(|group| group.priority);
     let created = gang.group.as_ref().map(|group| group.created_s);
     let mut roster = Roster {
         priority: priority.unwrap_or_else(|| alive.iter().map(|pod| pod.priority).max().unwrap_or(0)),
@@ -148,11 +155,14 @@ pub fn roster(gang: &GangState, is_ours: impl Fn(&Pod) -> bool) -> Result<Option
     Ok(Some(roster))
 }
 
-/// What is said of a gang: by its object, then by its members in the order of their names.
-fn terms(gang: &GangState, members: &[&Arc<Pod>]) -> Terms {
-    let mut terms = gang.group.as_ref().map(|group| group.terms.clone()).unwrap_or_default();
+/// What is said of a gang: by its members in the order of their names, then by the objects that describe it.
+fn terms(groups: &[Arc<Group>], members: &[&Arc<Pod>]) -> Terms {
+    let mut terms = Terms::default();
     for membership in members.iter().filter_map(|pod| pod.membership.as_ref()) {
         terms.fill(&membership.terms);
+    }
+    for group in groups {
+        terms.fill(&group.terms);
     }
     terms
 }
@@ -173,24 +183,38 @@ pub fn devices(demand: &Demand) -> i64 {
     demand.accelerators().map(|(_, _, count)| count).fold(0, i64::saturating_add)
 }
 
-/// Puts seats into the order in which they form sets: by number where each has one of its own, else role by role.
+/// Puts seats into the order in which they form sets: by number where each has one of its own, else role by role and part
+/// by part.
 fn arrange(seats: &mut [Seat]) {
-    let numbers: BTreeSet<Option<u32>> = seats.iter().map(|seat| seat.index).collect();
-    let numbered = numbers.len() == seats.len() && !numbers.contains(&None);
+    let numbered = are_numbered(seats);
     seats.sort_by_cached_key(|seat| {
-        let role = (!numbered).then(|| Arc::clone(&seat.role));
+        let role = (!numbered).then(|| (Arc::clone(&seat.role), seat.part));
         (role, seat.index.unwrap_or(u32::MAX), seat.name().to_owned())
     });
 }
+
+/// Has each seat a number of its own, whatever its role?
+fn are_numbered(seats: &[Seat]) -> bool {
+    let numbers: BTreeSet<Option<u32>> = seats.iter().map(|seat| seat.index).collect();
+    numbers.len() == seats.len() && !numbers.contains(&None) && seats.iter().all(|seat| seat.part.is_none())
+}
+
+/// No gang has more members.
+const MAX_SEATS: u32 = 10_000;
 
 /// Role (none for all), how many exist, and how many are needed.
 type Missing = (Option<Role>, u32, u32);
 
 impl Roster {
+    /// Has each member a number of its own, whatever its role?
+    pub fn is_numbered(&self) -> bool {
+        are_numbered(&self.seats)
+    }
+
     /// The same with the next member or set of members beyond those that must start at once, if there is one.
     pub fn with_next_extra(&self) -> Option<Self> {
         let first = self.extras.first()?;
-        let set = self.terms.tensor_parallel.map_or(1, i64::from);
+        let set = self.terms.tensor_parallel_of(&first.role).map_or(1, i64::from);
         let members = set.checked_div(devices(&first.demand)).unwrap_or(1).max(1) as usize;
         let (next, extras) = self.extras.split_at_checked(members)?;
         let seats = self.seats.iter().chain(next).cloned().collect();
@@ -242,20 +266,35 @@ impl Roster {
     /// Adds those that are yet to be made. Where it is not said what they will ask for, they are taken to be like the
     /// last of their role, or like the last of all.
     fn add_phantoms(&mut self, missing: &[Missing]) {
-        let mut numbers: BTreeSet<u32> = self.seats.iter().filter_map(|seat| seat.index).collect();
         let is_numbered = self.seats.iter().all(|seat| seat.index.is_some());
         for (role, exist, required) in missing {
             let role = role.clone().unwrap_or_else(|| self.missing_role());
             let like = self.seats.iter().rev().find(|seat| seat.role == role).or(self.seats.last());
-            let template = self.terms.roles.get(&role).and_then(|terms| terms.template.clone());
-            let Some(demand) = template.or_else(|| like.map(|seat| Arc::clone(&seat.demand))) else { continue };
+            let said = self.terms.roles.get(&role).cloned().unwrap_or_default();
+            let Some(demand) = said.template.clone().or_else(|| like.map(|seat| Arc::clone(&seat.demand))) else {
+                continue;
+            };
             for _ in *exist..*required {
-                let index = is_numbered.then(|| (0..).find(|number| !numbers.contains(number)).unwrap_or(u32::MAX));
-                numbers.extend(index);
+                let (part, index) = if is_numbered { self.first_vacant(&role, &said) } else { (None, None) };
                 let (role, demand) = (Arc::clone(&role), Arc::clone(&demand));
-                self.seats.push(Seat { role, index, demand, pod: None, node: None });
+                self.seats.push(Seat { role, part, index, demand, pod: None, node: None });
             }
         }
+    }
+
+    /// The first part and number of a role that nobody has.
+    fn first_vacant(&self, role: &Role, said: &RoleTerms) -> (Option<u32>, Option<u32>) {
+        let taken: BTreeSet<(Option<u32>, Option<u32>)> =
+            self.seats.iter().filter(|seat| seat.role == *role).map(|seat| (seat.part, seat.index)).collect();
+        let place = |number: u32| match said.part_size.filter(|size| *size > 0) {
+            Some(size) => (Some(number / size), Some(said.first + number % size)),
+            None => (None, Some(said.first + number)),
+        };
+        // Where no role says where it begins, all count on from each other.
+        let shared = |(_, index): &(Option<u32>, Option<u32>)| self.seats.iter().any(|seat| seat.index == *index);
+        let counts_on = are_numbered(&self.seats) && said.part_size.is_none();
+        let vacant = |place: &(Option<u32>, Option<u32>)| !taken.contains(place) && !(counts_on && shared(place));
+        (0..=MAX_SEATS).map(place).find(vacant).unwrap_or((None, None))
     }
 
     /// The role that those will have of whom only the number is known: the one with the largest gap between what there
