@@ -42,7 +42,8 @@ impl PlanTask {
         let ranks: Vec<Vec<Option<Rank>>> =
             formation.blocks.iter().map(|block| self.snapshot.ranks(&block.demand, priority, &self.avoid)).collect();
         let field = Field { slots: self.snapshot.slots(), domains: self.snapshot.domains(), ranks: &ranks };
-        let outcome = gang::plan(formation, field, Budget::default()).map(|places| places.nodes().cloned().collect());
+        let places = gang::plan(formation, field, Budget::default());
+        let outcome = places.map(|places| places.parts().iter().flatten().flatten().cloned().collect());
         Solved { task: self, outcome }
     }
 }

@@ -1,5 +1,17 @@
 //! All members of a gang placed at once, or a reason why that cannot be.
 
+mod asks;
+mod domain;
+mod greedy;
+mod no;
+mod proof;
+mod relations;
+mod room;
+mod terrain;
+mod trial;
+
+pub use no::{Amount, No, SetName};
+
 use std::sync::Arc;
 
 use crate::cluster::{Domains, NodeState};
@@ -7,6 +19,12 @@ use crate::model::gang::{Relation, Role, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
 use crate::model::pod::Demand;
 use crate::placement::Rank;
+use asks::Asks;
+use domain::Map;
+use relations::Relations;
+use room::Rooms;
+use terrain::Terrain;
+use trial::Trial;
 
 /// Members of one role that ask for the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,46 +81,88 @@ pub struct Field<'a> {
     pub ranks: &'a [Vec<Option<Rank>>],
 }
 
-/// STUB until the planner is merged.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Budget;
-/// STUB
+/// How long may be searched where counts do not decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Budget {
+    /// So many steps: places looked at for one member.
+    pub steps: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { steps: 1 << 20 }
+    }
+}
+
+/// Where the members go: all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct No;
-impl std::fmt::Display for No {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("does not fit")
-    }
+pub struct Places {
+    parts: Vec<Vec<Vec<NodeName>>>,
+    /// How many places were looked at to find it.
+    pub steps: u64,
 }
-/// STUB
-#[derive(Debug)]
-pub struct Places(Vec<NodeName>);
+
 impl Places {
-    /// STUB
-    pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
-        self.0.iter()
+    /// The nodes of the members of a set, in the order of [`Set::members`]; the set by the index of its part, and its own in
+    /// that.
+    pub fn of(&self, part: usize, set: usize) -> &[NodeName] {
+        &self.parts[part][set]
+    }
+
+    /// By part, by set, by member.
+    pub fn parts(&self) -> &[Vec<Vec<NodeName>>] {
+        &self.parts
     }
 }
-/// STUB
-pub fn plan(formation: &Formation, field: Field<'_>, _: Budget) -> Result<Places, No> {
-    let mut free: Vec<Option<std::collections::BTreeMap<String, i64>>> =
-        field.slots.iter().map(|s| s.as_ref().map(|_| Default::default())).collect();
-    let mut out = vec![];
-    for member in formation.parts.iter().flat_map(|p| &p.sets).flat_map(|s| &s.members) {
-        let block = &formation.blocks[*member];
-        let at = (0..field.slots.len()).find(|at| {
-            let Some(state) = &field.slots[*at] else { return false };
-            if field.ranks[*member][*at].is_none() {
-                return false;
-            }
-            let used = free[*at].as_ref().unwrap();
-            block.demand.requests.iter().all(|(r, n)| state.free(r) - used.get(r.as_str()).copied().unwrap_or(0) >= n)
-        });
-        let at = at.ok_or(No)?;
-        for (r, n) in block.demand.requests.iter() {
-            *free[at].as_mut().unwrap().entry(r.as_str().into()).or_default() += n;
+
+/// Finds a place for every member of a formation, all at once, on what is free now.
+///
+/// The members of a set are indexes into the formation's blocks, and a block has a row of ranks in the field.
+///
+/// # Errors
+/// Why there is none, or that the budget did not suffice to find out.
+pub fn plan(formation: &Formation, field: Field<'_>, budget: Budget) -> Result<Places, No> {
+    let map = Map::new(Terrain::of(formation, field));
+    let terrain = &map.terrain;
+    let asks = Asks::of(formation, &map)?;
+    let demands: Vec<_> = formation.blocks.iter().map(|block| block.demand.as_ref()).collect();
+    let rooms = Rooms::of(&demands, terrain);
+    let relations = Relations::of(&formation.blocks, &asks.joining, terrain, field);
+    let mut failed = None;
+    for reading in relations.readings() {
+        let mut trial = Trial::new(rooms.clone(), terrain, &reading, &asks.joining, |_| true);
+        match proof::failed_bound(formation, &asks, &map, &trial) {
+            Some(no) => failed = failed.or(Some(no)),
+            None if greedy::place(&asks, terrain, &mut trial) => return Ok(places(formation, &asks, terrain, &trial)),
+            None => {}
         }
-        out.push(field.slots[at].as_ref().unwrap().name().clone());
     }
-    Ok(Places(out))
+    let _ = budget;
+    if let Some(no) = failed {
+        return Err(no);
+    }
+    Err(match greedy::is_exact(&asks, relations.are_of_single_nodes()) {
+        true => No::NoCombination,
+        false => No::GaveUp { steps: 0 },
+    })
 }
+
+fn places(formation: &Formation, asks: &Asks, terrain: &Terrain<'_>, trial: &Trial<'_>) -> Places {
+    let nowhere = |set: &Set| vec![None; set.members.len()];
+    let mut parts: Vec<Vec<Vec<Option<NodeName>>>> =
+        formation.parts.iter().map(|part| part.sets.iter().map(nowhere).collect()).collect();
+    for taken in trial.taken() {
+        let (part, set) = asks.place_of(taken.set);
+        let blocks = &formation.parts[part].sets[set].members;
+        let members = blocks.iter().zip(&mut parts[part][set]);
+        if let Some((_, free)) = { members }.find(|(block, node)| **block == taken.block && node.is_none()) {
+            *free = Some(terrain.state(taken.node).name().clone());
+        }
+    }
+    let all = |set: Vec<Option<NodeName>>| set.into_iter().flatten().collect();
+    let parts = parts.into_iter().map(|part| part.into_iter().map(all).collect()).collect();
+    Places { parts, steps: trial.steps() }
+}
+
+#[cfg(test)]
+mod tests;
