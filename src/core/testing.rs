@@ -135,7 +135,16 @@ impl PodBuilder {
     pub(crate) fn member_of(mut self, gang: &str, role: &str, index: u32, terms: Terms) -> Self {
         let key = GangKey { namespace: self.namespace.clone(), name: gang.into(), dialect: Dialect::Testudo };
         let (role, index) = (role.into(), Some(index));
-        self.membership = Some(Membership { gang: key, role, index, staged: false, terms, relations: vec![] });
+        self.membership = Some(Membership {
+            gang: key,
+            also: vec![],
+            role,
+            part: None,
+            index,
+            staged: false,
+            terms,
+            relations: vec![],
+        });
         self
     }
 

@@ -4,6 +4,7 @@ mod affinity;
 mod amounts;
 pub mod bind;
 pub mod client;
+pub mod gang;
 pub mod manifests;
 #[cfg(test)]
 pub(crate) mod mock;
@@ -11,5 +12,6 @@ pub mod node;
 pub mod object;
 pub mod pod;
 pub mod problem;
+pub mod steering;
 pub mod watch;
 mod watched;

@@ -7,14 +7,14 @@ use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::gpu_share::{INDEX_ANNOTATION, parse_indices};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{
-    ContainerPhase, ContainerRequests, Demand, Pod, PodKey, PodUid, Stage, Steering, effective_requests,
+    ContainerPhase, ContainerRequests, Demand, Pod, PodKey, PodUid, Stage, effective_requests,
 };
 use testudo_core::model::resources::{ResourceName, Resources};
 
-use super::affinity;
 use super::amounts::amounts;
-use super::object;
+use super::gang::{self, promise};
 use super::problem::{Decoded, Report};
+use super::{affinity, object, steering};
 
 /// The scheduler of pods that name none.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
@@ -26,14 +26,15 @@ pub fn scheduler_name(pod: &object::Pod) -> &str {
 
 /// Reads a pod.
 ///
-/// A request that cannot be read counts as 0. For a pod that has no node yet that is a blocking problem: its demand fits
-/// on no node.
+/// A request that cannot be read counts as 0, and what makes no sense of a gang is not heard. For a pod that has no node
+/// yet both are blocking problems: its demand fits on no node.
 pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
     let mut report = Report::on("Pod", &pod.metadata);
     if pod.metadata.uid.is_empty() {
         report.block("metadata.uid", "is missing");
     }
     let stage = stage(pod);
+    let membership = gang::membership(pod, stage == Stage::Pending, &mut report);
     let mut demand = Demand {
         requests: requests(&pod.spec, &stage, &mut report),
         affinity: affinity::node_affinity(&pod.spec, &mut report),
@@ -50,11 +51,11 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         stage,
         demand: Arc::new(demand),
         gpus: gpus(&pod.metadata, &mut report),
-        created_s: 0,
+        created_s: pod.metadata.creation_timestamp.as_deref().and_then(promise::seconds).unwrap_or(0),
         scheduler: scheduler_name(pod).into(),
         leaving: pod.metadata.deletion_timestamp.is_some(),
-        membership: None,
-        steering: Steering::default(),
+        membership: membership.map(Arc::new),
+        steering: steering::decode(pod, &mut report),
     };
     (value, report.into_problems())
 }

@@ -81,6 +81,40 @@ mod tests {
 
     use super::super::{node, object, pod};
 
+    const GANG_WORDS: &[&str] = &[
+        "testudo.dev/pod-group",
+        "testudo.dev/min-member",
+        "testudo.dev/tensor-parallel-size",
+        "testudo.dev/topology",
+        "testudo.dev/hold-timeout",
+        "testudo.dev/role",
+        "testudo.dev/index",
+        "testudo.dev/plan",
+        "scheduling.x-k8s.io/pod-group",
+        "scheduling.k8s.io/group-name",
+        "scheduling.volcano.sh/group-min-member",
+        "pod-group-name",
+        "gang.scheduling.koordinator.sh/name",
+        "gang.scheduling.koordinator.sh/min-available",
+        "gang.scheduling.koordinator.sh/groups",
+        "gang.scheduling.koordinator.sh/waiting-time",
+        "grove.io/podgang",
+        "leaderworkerset.sigs.k8s.io/name",
+        "leaderworkerset.sigs.k8s.io/group-index",
+        "leaderworkerset.sigs.k8s.io/worker-index",
+        "leaderworkerset.sigs.k8s.io/size",
+        "leaderworkerset.sigs.k8s.io/subgroup-size",
+        "leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology",
+        "jobset.sigs.k8s.io/jobset-name",
+        "jobset.sigs.k8s.io/replicatedjob-name",
+        "ray.io/cluster",
+        "ray.io/node-type",
+        "kueue.x-k8s.io/pod-group-name",
+        "kueue.x-k8s.io/pod-group-total-count",
+        "kueue.x-k8s.io/podset-slice-required-topology",
+        "kueue.x-k8s.io/podset-slice-size",
+    ];
+
     /// Texts that mean something somewhere, and some that mean nothing.
     fn text() -> impl Strategy<Value = String> {
         prop_oneof![
@@ -147,6 +181,19 @@ mod tests {
             "phase",
             "nodeName",
             "priority",
+            "annotations",
+            "ownerReferences",
+            "creationTimestamp",
+            "podAffinity",
+            "podAntiAffinity",
+            "labelSelector",
+            "topologySpreadConstraints",
+            "schedulingGates",
+            "schedulingGroup",
+            "podGroupName",
+            "workloadRef",
+            "podGroup",
+            "conditions",
         ])
         .prop_map(str::to_owned)
     }
@@ -184,20 +231,43 @@ mod tests {
         prop::collection::vec(container, 0..4)
     }
 
+    /// Labels or annotations by which gangs are told, with anything for values.
+    fn gang_words() -> impl Strategy<Value = Value> {
+        let value = prop_oneof![
+            text(),
+            (0..12_000u32).prop_map(|number| number.to_string()),
+            prop::sample::select(vec!["a", "a/b", "required=node,preferred=x/y", "[\"team/a\",\"/\"]", "10m", "é"])
+                .prop_map(str::to_owned),
+        ];
+        let words = prop::sample::subsequence(GANG_WORDS, 0..8);
+        words.prop_flat_map(move |words| {
+            let count = words.len();
+            prop::collection::vec(value.clone(), count).prop_map(move |values| {
+                json!(words.iter().copied().zip(values).collect::<std::collections::BTreeMap<_, _>>())
+            })
+        })
+    }
+
     /// Objects of the right shape with anything for texts, which the slim types accept.
     fn well_shaped_pod() -> impl Strategy<Value = Value> {
         let terms = prop::collection::vec((requirement(), requirement()), 0..3).prop_map(|terms| {
             let term = |(a, b)| json!({"matchExpressions": [a], "matchFields": [b]});
             terms.into_iter().map(term).collect::<Vec<_>>()
         });
-        (containers(), containers(), amounts(), terms, requirement(), text()).prop_map(
-            |(init, main, pod_level, terms, toleration, node)| {
+        let metadata = (gang_words(), gang_words()).prop_map(
+            |(labels, annotations)| json!({"uid": "u", "namespace": "team", "labels": labels, "annotations": annotations}),
+        );
+        (containers(), containers(), amounts(), terms, requirement(), text(), metadata).prop_map(
+            |(init, main, pod_level, terms, toleration, node, metadata)| {
                 let toleration = json!({"key": toleration["key"], "operator": toleration["operator"]});
                 let required = json!({"nodeSelectorTerms": terms});
                 let affinity = json!({"requiredDuringSchedulingIgnoredDuringExecution": required});
-                json!({"metadata": {"uid": "u"}, "spec": {
+                let selector = json!({"matchExpressions": [toleration]});
+                let among = json!({"requiredDuringSchedulingIgnoredDuringExecution":
+                    [{"labelSelector": selector, "topologyKey": node}]});
+                json!({"metadata": metadata, "spec": {
                     "initContainers": init, "containers": main, "resources": {"requests": pod_level},
-                    "affinity": {"nodeAffinity": affinity}, "tolerations": [toleration], "nodeName": node,
+                    "affinity": {"nodeAffinity": affinity, "podAffinity": among}, "tolerations": [toleration], "nodeName": node,
                 }})
             },
         )

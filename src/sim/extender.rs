@@ -81,7 +81,7 @@ impl<'w> ExtenderPlacer<'w> {
         pod.metadata.name = format!("{}-{}", pod.metadata.name, arrival.id);
         pod.metadata.deletion_timestamp = None;
         pod.spec.node_name = None;
-        pod.status = PodStatus { phase: Some("Pending".into()), nominated_node_name: None };
+        pod.status = PodStatus { phase: Some("Pending".into()), ..PodStatus::default() };
         pod
     }
 }

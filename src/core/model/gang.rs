@@ -66,6 +66,17 @@ pub struct GangKey {
     pub dialect: Dialect,
 }
 
+impl GangKey {
+    /// Keys under which an object may describe this gang, the nearest first: its own, and where one object stands for
+    /// many gangs, the start of its name. `lws/3` is a group of the LeaderWorkerSet `lws`, `job/workers/a` a replica of
+    /// what the Workload `job` says of `job/workers`. Names of objects have no slash.
+    pub fn described_by(&self) -> impl Iterator<Item = GangKey> {
+        let ends = self.name.rmatch_indices('/').map(|(at, _)| at);
+        let names = std::iter::once(self.name.len()).chain(ends).map(|end| self.name[..end].to_owned());
+        names.map(|name| GangKey { name, ..self.clone() })
+    }
+}
+
 impl fmt::Display for GangKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
@@ -80,10 +91,16 @@ pub type Role = Arc<str>;
 pub struct Membership {
     /// The gang.
     pub gang: GangKey,
+    /// What else it belongs to that is no contradiction, in order of precedence: the LeaderWorkerSet for whose group a
+    /// PodGroup was made. Objects of these say what the pods will look like that do not exist yet.
+    pub also: Vec<GangKey>,
     /// Its role.
     pub role: Role,
-    /// Its number in the role, where it has one. Members of one set have successive numbers, and one that takes the place
-    /// of another has the same.
+    /// The part of its role that its controller numbers by itself: a job of a JobSet, a replica of several hosts of
+    /// KubeRay. `index` counts inside the part, and sets do not cross parts.
+    pub part: Option<u32>,
+    /// Its number in the role (or part), where it has one. Members of one set have successive numbers, and one that takes
+    /// the place of another has the same. Roles that count on from each other ([`RoleTerms::first`]) can share sets.
     pub index: Option<u32>,
     /// Its controller may make others only after this one is ready.
     pub staged: bool,
@@ -121,6 +138,14 @@ pub struct RoleTerms {
     pub min_member: Option<u32>,
     /// How many there will be.
     pub total: Option<u32>,
+    /// The number of its first member: the workers of a LeaderWorkerSet start at 1, for the leader is 0.
+    pub first: u32,
+    /// Of how many members each of its parts consists, where it has parts.
+    pub part_size: Option<u32>,
+    /// How many GPUs form one tensor-parallel set of this role, where roles differ in it.
+    pub tensor_parallel: Option<u32>,
+    /// Of how many such sets one pipeline of this role consists.
+    pub pipeline_parallel: Option<u32>,
     /// Where all members of the role may or should stand.
     pub topology: Vec<TopologyRule>,
     /// Sets of its members that must stand together.

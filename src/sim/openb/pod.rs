@@ -145,5 +145,6 @@ fn one_of(models: &BTreeSet<String>) -> Affinity {
     let requirement = Requirement { key: GPU_MODEL.into(), operator: "In".into(), values: models };
     let term = NodeSelectorTerm { match_expressions: vec![requirement], ..NodeSelectorTerm::default() };
     let required = Some(NodeSelector { node_selector_terms: vec![term] });
-    Affinity { node_affinity: Some(NodeAffinity { required, ..NodeAffinity::default() }) }
+    let node_affinity = Some(NodeAffinity { required, ..NodeAffinity::default() });
+    Affinity { node_affinity, ..Affinity::default() }
 }
