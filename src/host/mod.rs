@@ -18,7 +18,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::{Change, Engine, Policy, Snapshot};
+use testudo_core::engine::{Change, Engine, GangView, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid};
@@ -111,6 +111,12 @@ impl Host {
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         let engine = self.engine.lock();
         engine.cluster().pods().find(|pod| pod.key.namespace == namespace && pod.key.name == name).cloned()
+    }
+
+    /// The gangs of this name: each dialect has its own.
+    pub fn gangs_named(&self, namespace: &str, name: &str) -> Vec<GangView> {
+        let engine = self.engine.lock();
+        engine.gangs().filter(|gang| gang.key.namespace == namespace && gang.key.name == name).collect()
     }
 
     /// What could not be understood about a node.

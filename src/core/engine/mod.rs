@@ -9,7 +9,7 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use gangs::{Arrival, News, NewsKind, Order, PlanTask, Solved};
+pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Solved};
 pub use judgement::{Judgement, Offered};
 pub use policy::{Exclusion, GangPolicy, Policy, Stance};
 pub use snapshot::Snapshot;
@@ -247,6 +247,11 @@ impl Engine {
     /// What of gangs has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         self.gangs.take_news()
+    }
+
+    /// The gangs whose members start together, by key.
+    pub fn gangs(&self) -> impl Iterator<Item = GangView> {
+        self.gangs.views()
     }
 
     /// A pod is at bind: may it be bound?
