@@ -154,6 +154,13 @@ impl Host {
             ClusterEvent::PodsSynced(uids) => {
                 Change::PodsListed(uids.iter().map(|uid| PodUid::from(uid.as_str())).collect())
             }
+            ClusterEvent::GroupApplied(_) | ClusterEvent::GroupDeleted(_) | ClusterEvent::GroupsSynced(_) => {
+                return None;
+            }
+            ClusterEvent::GroupProblems { object, problems } => {
+                self.report(object, problems.iter().map(ToString::to_string).collect());
+                return None;
+            }
             ClusterEvent::Unreadable(problem) => {
                 self.report(problem.object.clone(), vec![problem.to_string()]);
                 return None;
