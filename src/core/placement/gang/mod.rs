@@ -7,6 +7,8 @@ mod no;
 mod proof;
 mod relations;
 mod room;
+mod search;
+mod symmetry;
 mod terrain;
 mod trial;
 
@@ -21,7 +23,7 @@ use crate::model::pod::Demand;
 use crate::placement::Rank;
 use asks::Asks;
 use domain::Map;
-use relations::Relations;
+use relations::{Reading, Relations};
 use room::Rooms;
 use terrain::Terrain;
 use trial::Trial;
@@ -128,23 +130,58 @@ pub fn plan(formation: &Formation, field: Field<'_>, budget: Budget) -> Result<P
     let demands: Vec<_> = formation.blocks.iter().map(|block| block.demand.as_ref()).collect();
     let rooms = Rooms::of(&demands, terrain);
     let relations = Relations::of(&formation.blocks, &asks.joining, terrain, field);
-    let mut failed = None;
-    for reading in relations.readings() {
-        let mut trial = Trial::new(rooms.clone(), terrain, &reading, &asks.joining, |_| true);
-        match proof::failed_bound(formation, &asks, &map, &trial) {
-            Some(no) => failed = failed.or(Some(no)),
-            None if greedy::place(&asks, terrain, &mut trial) => return Ok(places(formation, &asks, terrain, &trial)),
-            None => {}
-        }
-    }
-    let _ = budget;
-    if let Some(no) = failed {
+    let in_order = rooms.depends_on_order();
+    let on = |reading: &Reading, nodes: Option<&[usize]>| {
+        let within = |at: usize| nodes.is_none_or(|nodes| nodes.binary_search(&at).is_ok());
+        Trial::new(rooms.clone(), terrain, reading, &asks.joining, within)
+    };
+    if let Some(no) = proof::failed_bound(formation, &asks, &map, &on(relations.fixed(), None)) {
         return Err(no);
     }
-    Err(match greedy::is_exact(&asks, relations.are_of_single_nodes()) {
-        true => No::NoCombination,
-        false => No::GaveUp { steps: 0 },
-    })
+    let mut promising = vec![];
+    for reading in relations.readings() {
+        let mut trial = on(&reading, None);
+        if proof::failed_bound(formation, &asks, &map, &trial).is_some() {
+            continue;
+        }
+        if !in_order && greedy::place(&asks, terrain, &mut trial) {
+            return Ok(places(formation, &asks, terrain, &trial));
+        }
+        promising.push(reading);
+    }
+    if let Some(block) = relations.open_block().filter(|_| promising.is_empty()) {
+        return Err(No::Relations { role: formation.blocks[block].role.clone() });
+    }
+    if !in_order && greedy::is_exact(&asks, relations.are_of_single_nodes()) {
+        return Err(No::NoCombination);
+    }
+    let mut steps = 0;
+    let domains = (0..asks.gang.grouping.len()).filter(|domain| asks.gang.possible[*domain]);
+    let all: Vec<usize> = (0..asks.sets.len()).collect();
+    for (reading, domain) in promising.iter().flat_map(|reading| domains.clone().map(move |domain| (reading, domain))) {
+        let nodes = asks.gang.grouping.members(domain);
+        let mut trial = on(reading, Some(nodes));
+        trial.step(steps);
+        if greedy::size_if_sufficient(&asks, &trial, &all, nodes).is_none() {
+            continue;
+        }
+        let members = |set: usize| members_of(formation, &asks, set, in_order);
+        match search::search(&asks, terrain, &mut trial, members, in_order, budget.steps) {
+            search::Outcome::Found => return Ok(places(formation, &asks, terrain, &trial)),
+            search::Outcome::Exhausted => steps = trial.steps(),
+            search::Outcome::Spent => return Err(No::GaveUp { steps: budget.steps }),
+        }
+    }
+    Err(No::NoCombination)
+}
+
+/// The blocks of the members of a set: in the order of the formation, or those that ask for most first.
+fn members_of(formation: &Formation, asks: &Asks, set: usize, in_order: bool) -> Vec<usize> {
+    let (part, at) = asks.place_of(set);
+    if in_order {
+        return formation.parts[part].sets[at].members.clone();
+    }
+    asks.kind(set).runs.iter().flat_map(|(block, count)| std::iter::repeat_n(*block, *count as usize)).collect()
 }
 
 fn places(formation: &Formation, asks: &Asks, terrain: &Terrain<'_>, trial: &Trial<'_>) -> Places {
@@ -164,5 +201,7 @@ fn places(formation: &Formation, asks: &Asks, terrain: &Terrain<'_>, trial: &Tri
     Places { parts, steps: trial.steps() }
 }
 
+#[cfg(test)]
+mod brute_force_tests;
 #[cfg(test)]
 mod tests;

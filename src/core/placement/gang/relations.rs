@@ -76,11 +76,16 @@ impl Cap {
         (0..self.count.len()).filter(|group| self.must[*group]).map(|group| lacking(&group)).sum()
     }
 
-    /// Which domain of it a node is in; the same number for all nodes of one.
-    pub fn group(&self, at: usize) -> Option<usize> {
-        self.grouping.group(at)
+    pub fn grouping(&self) -> &Rc<Grouping> {
+        &self.grouping
     }
 
+    /// Does a domain count for how even the spread is?
+    pub fn must(&self, group: usize) -> bool {
+        self.must[group]
+    }
+
+    /// How many stand in the domain of a node; none where it is in none.
     pub fn count(&self, at: usize) -> Option<u32> {
         self.grouping.group(at).map(|group| self.count[group])
     }
@@ -151,14 +156,19 @@ impl Relations {
         })
     }
 
-    /// Can they be read in one way only?
-    pub fn are_fixed(&self) -> bool {
-        self.dials.is_empty()
-    }
-
-    /// Does anything but the number of members on a node matter?
+    /// Does nothing but the number of members on a node matter?
     pub fn are_of_single_nodes(&self) -> bool {
         self.dials.is_empty() && self.fixed.caps.iter().flatten().all(|cap| cap.per_node)
+    }
+
+    /// What holds however the rest is read.
+    pub fn fixed(&self) -> &Reading {
+        &self.fixed
+    }
+
+    /// The first block of which more is said than how many of it may share a domain.
+    pub fn open_block(&self) -> Option<usize> {
+        self.dials.iter().map(|dial| dial.block).min()
     }
 
     fn after(&self, at: &[usize]) -> Option<Vec<usize>> {
@@ -179,7 +189,8 @@ impl Relations {
             match &dial.positions[*position] {
                 Position::Together(allowed) => reading.allow(dial.block, allowed),
                 Position::Spread(cap) => {
-                    let labelled: Rc<[bool]> = (0..cap.grouping.nodes()).map(|at| cap.group(at).is_some()).collect();
+                    let labelled: Rc<[bool]> =
+                        (0..cap.grouping.nodes()).map(|at| cap.grouping.group(at).is_some()).collect();
                     reading.allow(dial.block, &labelled);
                     reading.caps[dial.block].push(cap.clone());
                 }

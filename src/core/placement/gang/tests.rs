@@ -1,7 +1,6 @@
 use super::*;
 use crate::cluster::Cluster;
 use crate::model::gang::Strictness;
-use crate::model::node::Node;
 use crate::placement::{check, rank};
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
 
