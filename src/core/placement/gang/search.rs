@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 
+use super::Budget;
 use super::asks::Asks;
 use super::domain::Grouping;
 use super::greedy::{places_for_sets, size_if_sufficient};
@@ -31,9 +32,9 @@ pub(super) fn search<'a>(
     asks: &Asks,
     terrain: &Terrain<'a>,
     trial: &mut Trial<'a>,
-    members: impl Fn(usize) -> Vec<usize>,
+    members: &[Vec<usize>],
     in_order: bool,
-    budget: u64,
+    budget: Budget,
 ) -> Outcome {
     let decisions = decisions(asks, members, in_order);
     let left = asks.joining.to_vec();
@@ -67,7 +68,7 @@ enum What {
 
 /// All decisions. Where it matters who comes first (`in_order`), members are placed as the formation names them; else those
 /// without a choice come first, then the largest.
-fn decisions(asks: &Asks, members: impl Fn(usize) -> Vec<usize>, in_order: bool) -> Vec<Decision> {
+fn decisions(asks: &Asks, members: &[Vec<usize>], in_order: bool) -> Vec<Decision> {
     let mut order: Vec<usize> = (0..asks.parts.len()).filter(|part| !asks.parts[*part].sets.is_empty()).collect();
     let is_free = |part: usize| asks.parts[part].bounds.required.is_empty();
     if !in_order {
@@ -95,7 +96,7 @@ fn decisions(asks: &Asks, members: impl Fn(usize) -> Vec<usize>, in_order: bool)
                     && asks.sets[other].pinned.is_none()
                     && asks.sets[set].pinned.is_none()
                     && (of == part || (is_free(of) && is_free(part)))
-                    && (!in_order || members(other) == members(set))
+                    && (!in_order || members[other] == members[set])
             };
             let twin = decisions.iter().rev().find_map(|decision| match decision.what {
                 What::Member { part, set: other, .. } if other != set && is_twin(other, part) => Some(other),
@@ -113,7 +114,7 @@ fn decisions(asks: &Asks, members: impl Fn(usize) -> Vec<usize>, in_order: bool)
                 decisions.push(Decision { what: What::Set { part, set }, after: set_after });
             }
             let start = decisions.len();
-            for block in members(set) {
+            for block in members[set].iter().copied() {
                 let same = decisions[start..]
                     .iter()
                     .rposition(|decision| matches!(decision.what, What::Member { block: known, .. } if known == block));
@@ -165,7 +166,7 @@ struct Search<'s, 'a> {
     /// By block how many members have no place yet.
     left: Vec<u32>,
     nodes: Vec<usize>,
-    budget: u64,
+    budget: Budget,
     spent: bool,
 }
 
@@ -195,7 +196,7 @@ impl<'s> Search<'s, '_> {
 
     fn spend(&mut self, places: usize) -> bool {
         self.trial.step(places as u64);
-        self.spent |= self.trial.steps() > self.budget;
+        self.spent |= self.trial.steps() > self.budget.steps;
         !self.spent
     }
 

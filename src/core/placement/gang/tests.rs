@@ -69,6 +69,13 @@ impl Scene {
         plan(&self.formation, field, budget)
     }
 
+    /// By search alone.
+    pub fn search(&self, budget: Budget) -> Result<Places, No> {
+        let ranks = self.ranks();
+        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
+        Question::of(&self.formation, field)?.by_search(budget)
+    }
+
     /// By set in order: the nodes, joined.
     pub fn told(&self) -> String {
         match self.plan() {
