@@ -5,7 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{self as core, Node, Pod, PodCondition, ServiceAccount};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::{self as core, Node, PersistentVolumeClaim, Pod, PodCondition, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
@@ -18,6 +19,9 @@ use crate::wait::{self, Look, PATIENCE};
 
 /// The node label that keeps scenarios apart: pods of a scenario select it.
 pub const SCENARIO_LABEL: &str = "e2e.testudo.dev/scenario";
+
+/// How many objects are created, or deleted, at a time.
+const AT_A_TIME: usize = 16;
 
 /// A namespace of one scenario.
 #[derive(Clone)]
@@ -101,13 +105,10 @@ impl Namespace {
 
     /// Creates nodes of this scenario and waits for all of them.
     pub async fn create_nodes(&self, nodes: impl IntoIterator<Item = NodeBuilder>) -> Result<()> {
-        let mut names = Vec::new();
-        for node in nodes {
-            names.push(node.name().to_owned());
-            self.create_node_unready(node).await?;
-        }
-        for name in names {
-            self.until_node_ready(&name).await?;
+        let nodes = stream::iter(nodes).map(|node| self.create_node_unready(node));
+        let created: Vec<Node> = nodes.buffered(AT_A_TIME).try_collect().await?;
+        for node in created {
+            self.until_node_ready(&node.name_any()).await?;
         }
         Ok(())
     }
@@ -148,6 +149,11 @@ impl Namespace {
             .with_context(|| format!("cannot create the pod {name}"))
     }
 
+    /// Creates many pods as fast as the API server takes them, nearly in their order.
+    pub async fn create_at_once(&self, pods: impl IntoIterator<Item = PodBuilder>) -> Result<()> {
+        stream::iter(pods).map(|pod| self.create(pod)).buffered(AT_A_TIME).try_for_each(async |_| Ok(())).await
+    }
+
     /// Creates several pods, in their order.
     pub async fn create_all(&self, pods: impl IntoIterator<Item = PodBuilder>) -> Result<()> {
         for pod in pods {
@@ -167,6 +173,14 @@ impl Namespace {
         Ok(())
     }
 
+    /// Takes a scheduling gate away.
+    pub async fn open_gate(&self, name: &str, gate: &str) -> Result<()> {
+        let patch = serde_json::json!({ "spec": { "schedulingGates": [{ "$patch": "delete", "name": gate }] } });
+        let params = PatchParams::default();
+        let patched = self.pods().patch(name, &params, &Patch::Strategic(patch)).await;
+        patched.map(drop).with_context(|| format!("cannot take the gate {gate} of {name} away"))
+    }
+
     /// Deletes a pod and waits until it is gone.
     pub async fn delete(&self, name: &str) -> Result<()> {
         let params = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
@@ -178,6 +192,15 @@ impl Namespace {
             })
         })
         .await
+    }
+
+    /// Deletes several pods and waits until all are gone.
+    pub async fn delete_all<N: AsRef<str>>(&self, names: &[N]) -> Result<()> {
+        stream::iter(names)
+            .map(|name| self.delete(name.as_ref()))
+            .buffered(AT_A_TIME)
+            .try_for_each(async |()| Ok(()))
+            .await
     }
 
     /// The pod as it is now.
@@ -208,9 +231,45 @@ impl Namespace {
         .await
     }
 
+    /// Waits until there is a pod of this name, which its controller makes.
+    pub async fn until_exists(&self, name: &str) -> Result<Pod> {
+        wait::until(&format!("a pod {}/{name}", self.name), self.patience, async || {
+            let pod = self.pods().get_opt(name).await.context("cannot read pods")?;
+            Ok(pod.map_or_else(|| Look::NotYet("there is none".to_owned()), Look::Done))
+        })
+        .await
+    }
+
+    /// Waits until a persistent volume claim is bound to its volume.
+    pub async fn until_claim_bound(&self, name: &str) -> Result<()> {
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &self.name);
+        wait::until(&format!("claim {}/{name} to be bound", self.name), self.patience, async || {
+            let claim = claims.get(name).await.with_context(|| format!("cannot read the claim {name}"))?;
+            let phase = claim.status.and_then(|status| status.phase).unwrap_or_default();
+            Ok(if phase == "Bound" { Look::Done(()) } else { Look::NotYet(phase) })
+        })
+        .await
+    }
+
     /// Waits until the pod has a node, and says which.
     pub async fn until_bound(&self, name: &str) -> Result<String> {
         self.until_pod(name, "a node", |pod| pod.spec.as_ref()?.node_name.clone()).await
+    }
+
+    /// Waits until the API server says that the pod waits for its scheduling gates.
+    pub async fn until_gated(&self, name: &str) -> Result<()> {
+        self.until_pod(name, "reason SchedulingGated", |pod| {
+            (pod_scheduled(pod)?.reason.as_deref() == Some("SchedulingGated")).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until kwok has all of these pods running.
+    pub async fn until_all_running<N: AsRef<str>>(&self, names: &[N]) -> Result<()> {
+        for name in names {
+            self.until_running(name.as_ref()).await?;
+        }
+        Ok(())
     }
 
     /// Waits until kwok has the pod running.

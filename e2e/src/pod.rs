@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSchedulingGate, PodSpec, ResourceRequirements, Toleration};
+use k8s_openapi::api::core::v1::{
+    Container, PersistentVolumeClaimVolumeSource, Pod, PodSchedulingGate, PodSpec, ResourceRequirements, Toleration,
+    Volume,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::core::ObjectMeta;
 
@@ -40,6 +43,12 @@ impl PodBuilder {
     /// Its name.
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Another name.
+    pub fn named(mut self, name: &str) -> Self {
+        self.metadata.name = Some(name.to_owned());
+        self
     }
 
     /// A request with a limit of the same size, which extended resources must have.
@@ -106,6 +115,13 @@ impl PodBuilder {
     pub fn anywhere(mut self) -> Self {
         self.anywhere = true;
         self
+    }
+
+    /// A volume that is a persistent volume claim of the same namespace.
+    pub fn claim(self, claim: &str) -> Self {
+        let source = PersistentVolumeClaimVolumeSource { claim_name: claim.to_owned(), ..Default::default() };
+        let volume = Volume { name: claim.to_owned(), persistent_volume_claim: Some(source), ..Volume::default() };
+        self.spec(|spec| spec.volumes.get_or_insert_default().push(volume))
     }
 
     /// Whatever else the specification needs.
