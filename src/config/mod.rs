@@ -161,6 +161,8 @@ pub struct GangsSection {
     /// otherwise with `testudo.dev/hold-timeout`.
     #[serde(deserialize_with = "units::duration")]
     pub hold_timeout: Duration,
+    /// The namespaces whose gangs may evict pods of lower priority; none by default.
+    pub preempting_namespaces: BTreeSet<String>,
 }
 
 impl Default for GangsSection {
@@ -169,6 +171,7 @@ impl Default for GangsSection {
             scheduler_names: BTreeSet::from(["testudo-scheduler".to_owned()]),
             bind_window: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(15 * 60),
+            preempting_namespaces: BTreeSet::new(),
         }
     }
 }
@@ -353,6 +356,7 @@ impl Configuration {
                 schedulers: self.gangs.scheduler_names.clone(),
                 bind_window_ms: milliseconds(self.gangs.bind_window),
                 hold_timeout_ms: milliseconds(self.gangs.hold_timeout),
+                preempting: self.gangs.preempting_namespaces.clone(),
                 ..GangPolicy::default()
             },
         }

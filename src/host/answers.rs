@@ -75,9 +75,14 @@ impl Extender for Host {
         if self.mode == Mode::Observe || snapshot.stance(&pod) != Stance::Placed {
             return Ok(candidates);
         }
+        // One member alone is of no use, and what its gang needs is evicted for the whole gang or not at all.
+        if snapshot.is_held_together(&pod) {
+            return Ok(BTreeMap::new());
+        }
         candidates.retain(|node, candidate| {
             let victims: Vec<PodUid> = candidate.victim_uids.iter().map(|uid| PodUid::from(uid.as_str())).collect();
-            snapshot.victims_help(&pod.demand, node, &victims)
+            !victims.iter().any(|victim| snapshot.breaks_a_gang(node, victim))
+                && snapshot.victims_help(&pod.demand, node, &victims)
         });
         Ok(candidates)
     }

@@ -133,9 +133,16 @@ async fn carry_out(steerer: &Steerer, order: Order) {
     let result = match &order {
         Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
         Order::Withdraw { pod } => steerer.withdraw(pod).await,
+        Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
+            let pod = &pod.key;
+            match allowed {
+                true => info!(%gang, %pod, "evicted: a gang of higher priority needs the room"),
+                false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
+            }
+        }),
     };
     // Not lost: what the pod shows is compared with what it should show, again and again.
     if let Err(error) = result {
-        debug!(%error, "a pod could not be pointed to its place");
+        debug!(%error, "a pod could not be written");
     }
 }

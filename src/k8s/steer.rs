@@ -5,7 +5,7 @@
 //! attempt, so that kube-scheduler looks at it again. Where our scheduling gate is on the pod it goes last: by then the
 //! scheduler knows the place.
 
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use testudo_core::model::pod::{Gate, Pod, Promise};
@@ -68,6 +68,22 @@ impl Steerer {
             "status": {"nominatedNodeName": null},
         });
         self.patch_status(pod, patch).await
+    }
+
+    /// Asks for the eviction of a pod. Says whether its disruption budget allows it now.
+    pub async fn evict(&self, pod: &Pod) -> Result<bool, SteerError> {
+        let body = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"namespace": pod.key.namespace, "name": pod.key.name},
+            "deleteOptions": {"preconditions": {"uid": pod.uid.as_str()}},
+        });
+        let pods = self.pods(pod);
+        match pods.create_subresource::<_, Value>("eviction", &pod.key.name, &PostParams::default(), &body).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 429 => Ok(false),
+            Err(error) => Err(failure(pod, error)),
+        }
     }
 
     async fn patch_status(&self, pod: &Pod, patch: Value) -> Result<(), SteerError> {

@@ -38,6 +38,8 @@ pub struct Holding {
     pub gpus: Option<DeviceSet>,
     /// What it is a replica of.
     pub replica: Option<Replica>,
+    /// The gang that it is a member of.
+    pub gang: Option<Arc<GangKey>>,
 }
 
 impl Holding {
@@ -49,6 +51,7 @@ impl Holding {
             demand: Arc::clone(&pod.demand),
             gpus: pod.gpus,
             replica: Replica::of(pod),
+            gang: pod.membership.as_ref().map(|membership| Arc::new(membership.gang.clone())),
         }
     }
 
@@ -61,6 +64,7 @@ impl Holding {
             demand: Arc::clone(demand),
             gpus: None,
             replica: None,
+            gang: Some(Arc::new(gang.clone())),
         }
     }
 }

@@ -128,6 +128,6 @@ impl<'a> Judgement<'a> {
 
     /// The rank with how the node's kind of capacity suits the pod's priority.
     fn suited(&self, rank: Rank, node: &Node) -> Rank {
-        Rank { misfit: self.snapshot.misfit(&self.pod, &node.place), ..rank }
+        Rank { misfit: self.snapshot.misfit(self.pod.priority, &node.place), ..rank }
     }
 }

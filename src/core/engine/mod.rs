@@ -228,7 +228,7 @@ impl Engine {
         loop {
             let gang = self.gangs.next(&self.cluster, now_ms)?;
             let snapshot = self.snapshot();
-            if let Some(task) = self.gangs.task(&gang, snapshot, now_ms) {
+            if let Some(task) = self.gangs.task(&gang, snapshot, &self.cluster, &self.policy, now_ms) {
                 return Some(task);
             }
         }

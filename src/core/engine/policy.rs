@@ -53,6 +53,10 @@ pub struct GangPolicy {
     pub steer_again_ms: u64,
     /// How often it is pointed to a place before that counts as refused.
     pub max_steers: u32,
+    /// The namespaces whose gangs may evict pods of lower priority.
+    pub preempting: BTreeSet<String>,
+    /// How long evicted pods may take to go before the plan is given up.
+    pub clearing_ms: u64,
 }
 
 impl Default for GangPolicy {
@@ -65,6 +69,8 @@ impl Default for GangPolicy {
             avoid_ms: 120_000,
             steer_again_ms: 3_000,
             max_steers: 4,
+            preempting: BTreeSet::new(),
+            clearing_ms: 5 * 60_000,
         }
     }
 }

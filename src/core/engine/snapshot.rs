@@ -131,8 +131,8 @@ impl Snapshot {
     }
 
     /// How little a kind of capacity suits a priority.
-    pub(super) fn misfit(&self, pod: &Pod, place: &Place) -> u8 {
-        self.policy.capacity.misfit(pod.priority, place.capacity_type)
+    pub(super) fn misfit(&self, priority: i32, place: &Place) -> u8 {
+        self.policy.capacity.misfit(priority, place.capacity_type)
     }
 
     /// What members of gangs are told.
@@ -146,7 +146,7 @@ impl Snapshot {
         let table = self.verdicts.table(self, demand);
         let rank = |(at, state): (usize, &Option<Arc<NodeState>>)| {
             let node = state.as_ref()?.node().filter(|node| !avoid.contains(node.name()))?;
-            let misfit = self.policy.capacity.misfit(priority, node.place.capacity_type);
+            let misfit = self.misfit(priority, &node.place);
             Some(Rank { misfit, ..table.rank(Slot::at(at))? })
         };
         self.slots.iter().enumerate().map(rank).collect()
@@ -187,6 +187,17 @@ impl Snapshot {
     pub(super) fn peers(&self, pod: &Pod, itself: Option<&NodeName>) -> Option<Peers> {
         let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, self.policy.zones);
         Replica::of(pod).map(of)
+    }
+
+    /// Must a pod on this node, which is to be evicted, start and run together with others?
+    pub fn breaks_a_gang(&self, node: &str, victim: &PodUid) -> bool {
+        let holding = self.node(node).and_then(|state| state.holders().get(victim));
+        holding.and_then(|holding| holding.gang.as_ref()).is_some_and(|gang| self.board.is_together(gang))
+    }
+
+    /// Must a pod wait for others?
+    pub fn is_held_together(&self, pod: &Pod) -> bool {
+        !matches!(self.fate(pod), Fate::Free)
     }
 
     /// Would the pod fit on a node if these pods went, and does it need that they go? What only kube-scheduler can see

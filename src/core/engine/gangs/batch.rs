@@ -45,8 +45,19 @@ pub(super) struct Batch {
     pub phantoms_until_ms: u64,
     /// The places, by the unique id of the pod, or by [`phantom_uid`].
     pub places: BTreeMap<PodUid, Place>,
+    /// Who has to go first, and until when they may take.
+    pub clearing: Option<Clearing>,
     /// All that exist were at bind together: from then on each is bound, and none is taken back.
     pub is_going: bool,
+}
+
+/// Pods that make way for a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Clearing {
+    /// Those that are still there, and when their eviction was last asked for.
+    pub victims: BTreeMap<PodUid, Option<u64>>,
+    /// When the batch is given up, in the engine's milliseconds.
+    pub until_ms: u64,
 }
 
 /// Under which id the place of a member that does not exist yet is kept. No pod has it: ids of pods have no colon.
@@ -55,6 +66,11 @@ pub(super) fn phantom_uid(batch: &str, seat: usize) -> PodUid {
 }
 
 impl Batch {
+    /// The pods that are still to make way.
+    pub fn victims(&self) -> impl Iterator<Item = &PodUid> {
+        self.clearing.iter().flat_map(|clearing| clearing.victims.keys())
+    }
+
     /// Are all members that exist at bind?
     pub fn is_complete(&self) -> bool {
         self.places.values().all(|place| place.pod.is_none() || place.has_arrived)

@@ -52,6 +52,11 @@ impl Board {
         }
     }
 
+    /// Do the members of a gang start together?
+    pub fn is_together(&self, gang: &GangKey) -> bool {
+        self.notices.get(gang).is_some_and(Option::is_some)
+    }
+
     /// Writes down what is so now, nothing for a gang of which each member starts for itself. Says whether that is new.
     pub(super) fn post(&mut self, gang: &GangKey, notice: Option<Notice>) -> bool {
         if self.notices.get(gang).is_some_and(|known| known.as_deref() == notice.as_ref()) {

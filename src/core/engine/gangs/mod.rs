@@ -10,6 +10,7 @@ mod batch;
 mod board;
 mod formation;
 mod planning;
+mod preemption;
 mod roster;
 mod steering;
 mod task;
@@ -264,7 +265,20 @@ impl GangKeeper {
         let Some(kept) = self.kept.get_mut(key) else { return };
         let mut failure: Option<(String, BTreeSet<NodeName>)> = None;
         let mut given_up = vec![];
+        let mut is_cleared = false;
         for batch in &mut kept.batches {
+            if let Some(clearing) = &mut batch.clearing {
+                clearing.victims.retain(|uid, _| cluster.holding(uid).is_some());
+                if clearing.victims.is_empty() {
+                    batch.clearing = None;
+                    is_cleared = true;
+                    batch.until_ms = now_ms + policy.gangs.bind_window_ms;
+                } else if now_ms >= clearing.until_ms {
+                    failure.get_or_insert(("those that had to make way are still there".into(), BTreeSet::new()));
+                } else {
+                    continue;
+                }
+            }
             let phantoms_due = now_ms >= batch.phantoms_until_ms;
             let overdue = now_ms >= batch.until_ms;
             let is_going = batch.is_going;
@@ -298,7 +312,7 @@ impl GangKeeper {
         }
         match failure {
             Some((text, avoid)) => self.fail(key, cluster, &text, avoid, policy, now_ms),
-            None if !given_up.is_empty() || kept_is_behind => self.post(key, now_ms),
+            None if !given_up.is_empty() || is_cleared || kept_is_behind => self.post(key, now_ms),
             None => {}
         }
     }
@@ -354,7 +368,8 @@ impl GangKeeper {
             kept.told = Some((text, now_ms));
         }
         let told = kept.told.as_ref().map_or("", |(told, _)| told);
-        let pods = kept.batches.iter().flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
+        let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none());
+        let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
@@ -464,6 +479,9 @@ impl Kept {
 
     /// Why members without a place are held.
     fn why_held(&self) -> (&'static str, Arc<str>) {
+        if self.batches.iter().any(|batch| batch.clearing.is_some()) {
+            return ("gang_clearing", "pods of lower priority are making way for it".into());
+        }
         match (&self.roster, &self.no) {
             (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),
             (Ok(_), Some((no, _))) => ("gang_waits", no.to_string().into()),

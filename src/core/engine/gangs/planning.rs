@@ -1,10 +1,11 @@
 //! Which gang is planned next, and what is done with a plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::batch::{Batch, Place, phantom_uid};
+use super::batch::{Batch, Clearing, Place, phantom_uid};
 use super::formation;
+use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
 use super::task::{PlanTask, Solved};
 use super::{GangKeeper, Kept, NewsKind};
@@ -27,15 +28,23 @@ impl GangKeeper {
     }
 
     /// The task of planning a gang; nothing where its members do not form sets, which is then its reason to wait.
-    pub fn task(&mut self, key: &GangKey, snapshot: Snapshot, now_ms: u64) -> Option<PlanTask> {
+    pub fn task(
+        &mut self,
+        key: &GangKey,
+        snapshot: Snapshot,
+        cluster: &Cluster,
+        policy: &Policy,
+        now_ms: u64,
+    ) -> Option<PlanTask> {
+        let roster = self.kept.get(key)?.roster_to_plan()?;
+        let yielders = self.yielders(&roster, key, cluster, policy);
         let kept = self.kept.get_mut(key)?;
-        let roster = kept.roster_to_plan()?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         match formation::question(&roster, fabric_of) {
             Ok(question) => {
                 let avoid =
                     kept.avoid.iter().filter(|(_, until)| **until > now_ms).map(|(node, _)| node.clone()).collect();
-                Some(PlanTask { gang: key.clone(), roster, question, avoid, snapshot: Arc::new(snapshot) })
+                Some(PlanTask { gang: key.clone(), roster, question, avoid, yielders, snapshot: Arc::new(snapshot) })
             }
             Err(shortage) => {
                 kept.roster = Err(shortage);
@@ -43,6 +52,27 @@ impl GangKeeper {
                 None
             }
         }
+    }
+
+    /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
+    fn yielders(&self, roster: &Roster, key: &GangKey, cluster: &Cluster, policy: &Policy) -> Yielders {
+        let is_below = |kept: &Kept| kept.roster.as_ref().is_ok_and(|other| other.priority < roster.priority);
+        let unbound = self.kept.iter().filter(|(_, kept)| is_below(kept));
+        let mut yielders: Yielders = unbound
+            .filter_map(|(gang, kept)| {
+                let places = kept.batches.iter().filter(|batch| !batch.is_going).flat_map(|batch| &batch.places);
+                let members: Vec<_> = places.map(|(uid, place)| (uid.clone(), place.node.clone())).collect();
+                let priority = kept.roster.as_ref().map_or(0, |roster| roster.priority);
+                (!members.is_empty()).then(|| (Yielder::Plan(gang.clone()), Held { priority, members }))
+            })
+            .collect();
+        let may_evict = policy.gangs.preempting.contains(&key.namespace) && roster.may_preempt();
+        let must_start = self.kept.get(key).is_some_and(Kept::lacks_places);
+        if may_evict && must_start {
+            let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+            yielders.extend(preemption::evictable(cluster, policy, roster.priority, is_together));
+        }
+        yielders
     }
 
     /// Takes in what came of a task. Places are held if all of them still fit; if the gang or a node has changed meanwhile,
@@ -63,27 +93,49 @@ impl GangKeeper {
                     self.tell(&key, NewsKind::Waiting, text);
                 }
             }
-            Ok(nodes) => {
+            Ok(Way { nodes, yielders }) => {
+                let victims = self.victims(&task.yielders, &yielders);
+                for plan in yielders.iter().filter_map(Yielder::plan) {
+                    let why = format!("gang {key} of higher priority needs the room");
+                    self.fail(plan, cluster, &why, BTreeSet::new(), policy, now_ms);
+                }
                 self.plans += 1;
                 let id: Arc<str> = format!("{}-{}", self.epoch, self.plans).into();
-                let seats: Vec<(usize, &Seat)> =
-                    task.question.seats.iter().map(|at| (*at, &task.roster.seats[*at])).collect();
-                if !self.hold(&key, id, seats.into_iter().zip(nodes), cluster, policy, now_ms) {
+                let seats = task.question.seats.iter().map(|at| (*at, &task.roster.seats[*at]));
+                let until_ms = now_ms + policy.gangs.clearing_ms;
+                let clearing = (!victims.is_empty()).then_some(Clearing { victims, until_ms });
+                if !self.hold(&key, id, seats.zip(nodes), clearing, cluster, policy, now_ms) {
                     return;
                 }
                 let members = task.question.seats.len();
-                self.tell(&key, NewsKind::Planned, format_args!("{members} members have a place"));
+                match yielders.iter().filter(|yielder| yielder.plan().is_none()).count() {
+                    0 => self.tell(&key, NewsKind::Planned, format_args!("{members} members have a place")),
+                    others => {
+                        let text =
+                            format!("{members} members have a place once {others} of lower priority are evicted");
+                        self.tell(&key, NewsKind::Planned, text);
+                    }
+                }
             }
         }
         self.post(&key, now_ms);
     }
 
+    /// The pods that have to be evicted, none of them asked yet.
+    fn victims(&self, all: &Yielders, chosen: &[Yielder]) -> BTreeMap<PodUid, Option<u64>> {
+        let running = chosen.iter().filter(|yielder| yielder.plan().is_none());
+        let members = running.filter_map(|yielder| all.get(yielder)).flat_map(|held| &held.members);
+        members.map(|(uid, _)| (uid.clone(), None)).collect()
+    }
+
     /// Holds places in one step, or none of them.
+    #[expect(clippy::too_many_arguments, reason = "what a batch is made of")]
     fn hold<'a>(
         &mut self,
         key: &GangKey,
         id: Arc<str>,
         places: impl Iterator<Item = ((usize, &'a Seat), NodeName)>,
+        clearing: Option<Clearing>,
         cluster: &mut Cluster,
         policy: &Policy,
         now_ms: u64,
@@ -93,12 +145,16 @@ impl GangKeeper {
         let mut batch = Batch {
             until_ms: now_ms + policy.gangs.bind_window_ms,
             phantoms_until_ms: now_ms + timeout.unwrap_or(policy.gangs.hold_timeout_ms),
-            places: std::collections::BTreeMap::new(),
+            places: BTreeMap::new(),
             is_going: kept.has_started() && !kept.lacks_places(),
+            clearing,
             id,
         };
         for ((at, seat), node) in places {
-            let fits = cluster.node(node.as_str()).is_some_and(|state| placement::check(&seat.demand, state).is_ok());
+            let fits = cluster.node(node.as_str()).is_some_and(|state| match batch.clearing {
+                None => placement::check(&seat.demand, state).is_ok(),
+                Some(_) => placement::check(&seat.demand, &state.without(batch.victims())).is_ok(),
+            });
             let uid = seat.pod.as_ref().map_or_else(|| phantom_uid(&batch.id, at), |pod| pod.uid.clone());
             if !fits || cluster.holding(&uid).is_some() {
                 batch.places.keys().for_each(|uid| cluster.release(uid));
@@ -132,7 +188,7 @@ impl GangKeeper {
         }
         let id = Arc::clone(&first.plan);
         let places = promised.iter().enumerate().map(|(at, (seat, promise))| ((at, seat), promise.node.clone()));
-        self.hold(key, id, places, cluster, policy, now_ms);
+        self.hold(key, id, places, None, cluster, policy, now_ms);
     }
 }
 

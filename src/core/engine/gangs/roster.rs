@@ -206,6 +206,14 @@ const MAX_SEATS: u32 = 10_000;
 type Missing = (Option<Role>, u32, u32);
 
 impl Roster {
+    /// Does every member that is to be placed allow that others are evicted for it (`spec.preemptionPolicy`)?
+    pub fn may_preempt(&self) -> bool {
+        self.seats
+            .iter()
+            .filter(|seat| seat.node.is_none())
+            .all(|seat| seat.pod.as_ref().is_none_or(|pod| pod.preempts))
+    }
+
     /// Has each member a number of its own, whatever its role?
     pub fn is_numbered(&self) -> bool {
         are_numbered(&self.seats)

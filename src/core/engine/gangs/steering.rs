@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::batch::{Batch, Place};
+use super::batch::{Batch, Clearing, Place};
 use super::{GangKeeper, Kept};
 use crate::cluster::Cluster;
 use crate::engine::Policy;
@@ -31,6 +31,13 @@ pub enum Order {
         /// The pod.
         pod: Arc<Pod>,
     },
+    /// Evict the pod, if its disruption budget allows it.
+    Evict {
+        /// The pod.
+        pod: Arc<Pod>,
+        /// For which gang.
+        gang: GangKey,
+    },
 }
 
 impl GangKeeper {
@@ -41,6 +48,10 @@ impl GangKeeper {
         let mut stuck: Vec<(GangKey, Arc<Pod>, NodeName)> = vec![];
         for (key, kept) in &mut self.kept {
             for batch in &mut kept.batches {
+                if let Some(clearing) = &mut batch.clearing {
+                    orders.extend(clearing.evictions(key, cluster, now_ms, policy.gangs.steer_again_ms));
+                    continue;
+                }
                 let (id, until_ms, is_going) = (Arc::clone(&batch.id), batch.until_ms, batch.is_going);
                 for place in batch.waiting() {
                     let Some(pod) = &place.pod else { continue };
@@ -72,6 +83,22 @@ impl Batch {
     /// The places of members that the scheduler has yet to bring to bind.
     fn waiting(&mut self) -> impl Iterator<Item = &mut Place> {
         self.places.values_mut().filter(|place| !place.has_arrived)
+    }
+}
+
+impl Clearing {
+    /// The evictions to ask for now: a disruption budget may refuse one for a while.
+    fn evictions(&mut self, gang: &GangKey, cluster: &Cluster, now_ms: u64, again_ms: u64) -> Vec<Order> {
+        let due =
+            self.victims.iter_mut().filter(|(_, asked_ms)| asked_ms.is_none_or(|asked| now_ms >= asked + again_ms));
+        let mut orders = vec![];
+        for (uid, asked_ms) in due {
+            if let Some(pod) = cluster.pod(uid).filter(|pod| !pod.leaving) {
+                *asked_ms = Some(now_ms);
+                orders.push(Order::Evict { pod: Arc::clone(pod), gang: gang.clone() });
+            }
+        }
+        orders
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::formation::Question;
+use super::preemption::{self, Way, Yielders};
 use super::roster::Roster;
 use crate::engine::snapshot::Snapshot;
 use crate::model::gang::GangKey;
@@ -18,6 +19,8 @@ pub struct PlanTask {
     pub(super) roster: Roster,
     pub(super) question: Question,
     pub(super) avoid: BTreeSet<NodeName>,
+    /// Who may have to make way.
+    pub(super) yielders: Yielders,
     pub(super) snapshot: Arc<Snapshot>,
 }
 
@@ -25,8 +28,8 @@ pub struct PlanTask {
 #[derive(Debug)]
 pub struct Solved {
     pub(super) task: PlanTask,
-    /// The node of each member to place, in the order of the question's seats; or why there is none.
-    pub(super) outcome: Result<Vec<NodeName>, No>,
+    /// Where the members go, and who makes way for them; or why they cannot go anywhere.
+    pub(super) outcome: Result<Way, No>,
 }
 
 impl PlanTask {
@@ -37,13 +40,21 @@ impl PlanTask {
 
     /// Looks for places. May take milliseconds.
     pub fn solve(self) -> Solved {
-        let formation = &self.question.formation;
-        let priority = self.roster.priority;
-        let ranks: Vec<Vec<Option<Rank>>> =
-            formation.blocks.iter().map(|block| self.snapshot.ranks(&block.demand, priority, &self.avoid)).collect();
+        let ranks = self.ranks();
         let field = Field { slots: self.snapshot.slots(), domains: self.snapshot.domains(), ranks: &ranks };
-        let places = gang::plan(formation, field, Budget::default());
-        let outcome = places.map(|places| places.parts().iter().flatten().flatten().cloned().collect());
+        let outcome = match gang::plan(&self.question.formation, field, Budget::default()) {
+            Ok(places) => {
+                let nodes = places.parts().iter().flatten().flatten().cloned().collect();
+                Ok(Way { nodes, yielders: vec![] })
+            }
+            Err(no) => preemption::make_way(&self).ok_or(no),
+        };
         Solved { task: self, outcome }
+    }
+
+    /// How good each node is for a member of each block, as things are.
+    pub(super) fn ranks(&self) -> Vec<Vec<Option<Rank>>> {
+        let blocks = self.question.formation.blocks.iter();
+        blocks.map(|block| self.snapshot.ranks(&block.demand, self.roster.priority, &self.avoid)).collect()
     }
 }
