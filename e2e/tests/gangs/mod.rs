@@ -6,6 +6,7 @@ mod crash;
 mod deadlock;
 mod gone;
 mod leader_worker_set;
+mod preempting;
 mod ray;
 mod refused;
 mod replaced;
@@ -31,6 +32,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
         clique::scenarios(stage),
         refused::scenarios(stage),
         replaced::scenarios(stage),
+        preempting::scenarios(stage),
         crash::scenarios(stage),
         gone::scenarios(stage),
     ]
