@@ -34,20 +34,15 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         report.block("metadata.uid", "is missing");
     }
     let stage = stage(pod);
+    // Before the demand: what makes no sense of a gang keeps the pod off every node.
     let membership = gang::membership(pod, stage == Stage::Pending, &mut report);
-    let mut demand = Demand {
-        requests: requests(&pod.spec, &stage, &mut report),
-        affinity: affinity::node_affinity(&pod.spec, &mut report),
-        tolerations: affinity::tolerations(&pod.spec.tolerations, &mut report),
-    };
-    if report.is_blocked() {
-        demand.requests.set(ResourceName::PODS.into(), i64::MAX);
-    }
+    let demand = demand(&pod.spec, &stage, &mut report);
     let value = Pod {
         key: PodKey { namespace: pod.metadata.namespace.clone(), name: pod.metadata.name.clone() },
         uid: PodUid::from(pod.metadata.uid.as_str()),
         labels: pod.metadata.labels.iter().collect(),
         priority: pod.spec.priority.unwrap_or(0),
+        preempts: pod.spec.preemption_policy.as_deref() != Some("Never"),
         stage,
         demand: Arc::new(demand),
         gpus: gpus(&pod.metadata, &mut report),
@@ -58,6 +53,19 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         steering: steering::decode(pod, &mut report),
     };
     (value, report.into_problems())
+}
+
+/// What a pod with this spec asks for. If there is a blocking problem, it fits on no node.
+pub(super) fn demand(spec: &object::PodSpec, stage: &Stage, report: &mut Report) -> Demand {
+    let mut demand = Demand {
+        requests: requests(spec, stage, report),
+        affinity: affinity::node_affinity(spec, report),
+        tolerations: affinity::tolerations(&spec.tolerations, report),
+    };
+    if report.is_blocked() {
+        demand.requests.set(ResourceName::PODS.into(), i64::MAX);
+    }
+    demand
 }
 
 /// The shareable GPUs that the pod was given when it was bound.

@@ -27,14 +27,21 @@ pub struct Problem {
 
 /// Collects the problems of one object.
 pub(super) struct Report<'a> {
-    kind: &'static str,
+    kind: &'a str,
     metadata: &'a Metadata,
+    /// What stands before each field: where in the object that is which is being read.
+    within: String,
     problems: Vec<Problem>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn on(kind: &'static str, metadata: &'a Metadata) -> Self {
-        Self { kind, metadata, problems: Vec::new() }
+    pub(super) fn on(kind: &'a str, metadata: &'a Metadata) -> Self {
+        Self { kind, metadata, within: String::new(), problems: Vec::new() }
+    }
+
+    /// The problems of a part of the object, such as `spec.template.`
+    pub(super) fn within(kind: &'a str, metadata: &'a Metadata, part: &str) -> Self {
+        Self { within: part.to_owned(), ..Self::on(kind, metadata) }
     }
 
     /// Something is ignored or replaced; the object works without it.
@@ -58,7 +65,7 @@ impl<'a> Report<'a> {
     fn push(&mut self, field: impl fmt::Display, what: impl fmt::Display, blocking: bool) {
         self.problems.push(Problem {
             object: describe(self.kind, self.metadata),
-            field: field.to_string(),
+            field: format!("{}{field}", self.within),
             what: what.to_string(),
             blocking,
         });

@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn group(name: &str) -> Group {
-        Group { key: key(name), uid: "u".into(), created_s: 0, priority: None, terms: Terms::default() }
+        Group { key: key(name), uid: "u".into(), created_s: 0, priority: None, terms: Terms::default(), fault: None }
     }
 
     #[test]

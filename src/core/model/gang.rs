@@ -190,7 +190,8 @@ impl RoleTerms {
 /// What is said of one role.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoleTerms {
-    /// How many members of it must be able to start at once.
+    /// How many members of it must be able to start at once. 0: they start each for itself, and the gang does not wait for
+    /// them.
     pub min_member: Option<u32>,
     /// How many there will be.
     pub total: Option<u32>,
@@ -294,4 +295,7 @@ pub struct Group {
     pub priority: Option<i32>,
     /// What it says.
     pub terms: Terms,
+    /// What it asks for that makes no sense or cannot be kept. Until that is mended no member is placed: it would be on a
+    /// guess.
+    pub fault: Option<Arc<str>>,
 }

@@ -7,6 +7,8 @@ const NODE_TYPE: &str = "ray.io/node-type";
 
 /// The pod's group: that of the head, or one of workers.
 pub(super) const GROUP: &str = "ray.io/group";
+/// How KubeRay calls the group of the head.
+pub(super) const HEAD_GROUP: &str = "headgroup";
 /// Which replica of the group.
 pub(super) const REPLICA_INDEX: &str = "ray.io/worker-group-replica-index";
 /// Which host of a replica of several.

@@ -8,7 +8,8 @@ use super::levels;
 use super::limits::{INDICES, MEMBERS};
 use super::reading::Reading;
 
-const NAME: &str = "leaderworkerset.sigs.k8s.io/name";
+/// Which set; also on PodGroups that are made for its groups.
+pub(super) const NAME: &str = "leaderworkerset.sigs.k8s.io/name";
 const SIZE: &str = "leaderworkerset.sigs.k8s.io/size";
 const SUBGROUP_SIZE: &str = "leaderworkerset.sigs.k8s.io/subgroup-size";
 /// Also on the LeaderWorkerSet itself.

@@ -18,6 +18,7 @@ mod levels;
 mod limits;
 mod native;
 mod number;
+pub mod objects;
 pub mod promise;
 mod reading;
 mod relations;

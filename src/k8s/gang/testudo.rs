@@ -12,7 +12,8 @@ const POD_GROUP: &str = "testudo.dev/pod-group";
 const MIN_MEMBER: &str = "testudo.dev/min-member";
 const TENSOR_PARALLEL_SIZE: &str = "testudo.dev/tensor-parallel-size";
 const PIPELINE_PARALLEL_SIZE: &str = "testudo.dev/pipeline-parallel-size";
-const TOPOLOGY: &str = "testudo.dev/topology";
+/// Where the gang may or should stand.
+pub(super) const TOPOLOGY: &str = "testudo.dev/topology";
 const HOLD_TIMEOUT: &str = "testudo.dev/hold-timeout";
 const ROLE: &str = "testudo.dev/role";
 const INDEX: &str = "testudo.dev/index";
@@ -69,12 +70,12 @@ impl Ours {
         match self.role {
             Some(role) if self.tensor_parallel.is_some() || self.pipeline_parallel.is_some() => {
                 let of_role = terms.roles.entry(role).or_default();
-                of_role.tensor_parallel = self.tensor_parallel;
-                of_role.pipeline_parallel = self.pipeline_parallel;
+                of_role.tensor_parallel = self.tensor_parallel.or(of_role.tensor_parallel);
+                of_role.pipeline_parallel = self.pipeline_parallel.or(of_role.pipeline_parallel);
             }
             _ => {
-                terms.tensor_parallel = self.tensor_parallel;
-                terms.pipeline_parallel = self.pipeline_parallel;
+                terms.tensor_parallel = self.tensor_parallel.or(terms.tensor_parallel);
+                terms.pipeline_parallel = self.pipeline_parallel.or(terms.pipeline_parallel);
             }
         }
     }

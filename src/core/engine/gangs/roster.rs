@@ -62,6 +62,8 @@ pub struct Roster {
 /// Why a gang cannot even be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shortage {
+    /// An object that describes it makes no sense, and what it meant is not guessed.
+    Fault(Arc<str>),
     /// Nobody says how many members it needs.
     UnknownSize,
     /// Too few of a role, or of all, exist.
@@ -87,6 +89,7 @@ pub enum Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Fault(what) => f.write_str(what),
             Self::UnknownSize => {
                 f.write_str("nothing says how many members it needs (group object, or testudo.dev/min-member)")
             }
@@ -122,6 +125,9 @@ pub fn roster(
         members.into_iter().filter(|pod| !pod.leaving && pod.stage != Stage::Finished).collect();
     if alive.is_empty() {
         return Ok(None);
+    }
+    if let Some(fault) = groups.iter().find_map(|group| group.fault.clone()) {
+        return Err(Shortage::Fault(fault));
     }
     let required = terms.required().or_else(|| by_parallelism(&terms, &alive)).ok_or(Shortage::UnknownSize)?;
     if required <= 1 && !has_several_roles(&terms) {
