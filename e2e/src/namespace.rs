@@ -1,6 +1,6 @@
 //! A scenario's place in the cluster: a namespace, nodes that only its pods go to, and waiting for what happens there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{self as core, Node, PersistentVolumeClaim, Pod, PodCondition, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::ObjectMeta;
-use kube::{Api, ResourceExt};
+use kube::core::{ObjectMeta, Request};
+use kube::{Api, Resource, ResourceExt};
 
 use crate::control_plane::ControlPlane;
 use crate::node::NodeBuilder;
@@ -107,10 +107,16 @@ impl Namespace {
     pub async fn create_nodes(&self, nodes: impl IntoIterator<Item = NodeBuilder>) -> Result<()> {
         let nodes = stream::iter(nodes).map(|node| self.create_node_unready(node));
         let created: Vec<Node> = nodes.buffered(AT_A_TIME).try_collect().await?;
-        for node in created {
-            self.until_node_ready(&node.name_any()).await?;
-        }
-        Ok(())
+        let names: BTreeSet<String> = created.iter().map(ResourceExt::name_any).collect();
+        let own = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name));
+        wait::until(&format!("{} nodes to be Ready", names.len()), self.patience, async || {
+            let nodes = self.nodes().list(&own).await.context("cannot list nodes")?.items;
+            let unready = |node: &Node| names.contains(&node.name_any()).then(|| why_unready(node))?;
+            let reasons: Vec<&str> = nodes.iter().filter_map(unready).collect();
+            let last = reasons.last().copied().unwrap_or_default();
+            Ok(if reasons.is_empty() { Look::Done(()) } else { Look::NotYet(format!("{} not: {last}", reasons.len())) })
+        })
+        .await
     }
 
     async fn create_node_unready(&self, node: NodeBuilder) -> Result<Node> {
@@ -125,16 +131,7 @@ impl Namespace {
     async fn until_node_ready(&self, name: &str) -> Result<Node> {
         wait::until(&format!("node {name} to be Ready"), self.patience, async || {
             let node = self.nodes().get(name).await.with_context(|| format!("cannot read node {name}"))?;
-            let status = node.status.as_ref();
-            let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-            let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
-            let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
-            let waiting = taints.into_iter().any(|taint| taint.key == "node.kubernetes.io/not-ready");
-            Ok(match (ready, waiting) {
-                (true, false) => Look::Done(node),
-                (false, _) => Look::NotYet("kwok has not made it Ready".to_owned()),
-                (true, true) => Look::NotYet("the node lifecycle controller has not removed its taint".to_owned()),
-            })
+            Ok(why_unready(&node).map_or_else(|| Look::Done(node.clone()), |why| Look::NotYet(why.to_owned())))
         })
         .await
     }
@@ -143,10 +140,11 @@ impl Namespace {
     pub async fn create(&self, pod: PodBuilder) -> Result<Pod> {
         let pod = if pod.anywhere { pod } else { pod.selector(SCENARIO_LABEL, &self.name) };
         let name = pod.name().to_owned();
-        self.pods()
-            .create(&PostParams::default(), &pod.build())
-            .await
-            .with_context(|| format!("cannot create the pod {name}"))
+        let what = || format!("cannot create the pod {name}");
+        let body = serde_json::to_vec(&pod.build_json()?).with_context(what)?;
+        let request = Request::new(Pod::url_path(&(), Some(&self.name)));
+        let request = request.create(&PostParams::default(), body).with_context(what)?;
+        self.client.request(request).await.with_context(what)
     }
 
     /// Creates many pods as fast as the API server takes them, nearly in their order.
@@ -367,14 +365,34 @@ impl Namespace {
     /// Removes the scenario's pods and nodes, for scenarios after which others want a smaller cluster.
     pub async fn clear(&self) -> Result<()> {
         let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-        self.pods().delete_collection(&now, &ListParams::default()).await.context("cannot delete the pods")?;
         let own = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name));
+        self.clear_pods().await?;
         self.nodes().delete_collection(&now, &own).await.context("cannot delete the nodes")?;
+        Ok(())
+    }
+
+    /// Removes the scenario's pods.
+    pub async fn clear_pods(&self) -> Result<()> {
+        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        self.pods().delete_collection(&now, &ListParams::default()).await.context("cannot delete the pods")?;
         wait::until(&format!("the pods of {} to be gone", self.name), self.patience, async || {
             let left = self.list().await?.len();
             Ok(if left == 0 { Look::Done(()) } else { Look::NotYet(format!("{left} pods")) })
         })
         .await
+    }
+}
+
+/// What keeps pods from a node that has just been made.
+fn why_unready(node: &Node) -> Option<&'static str> {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
+    let waiting = taints.into_iter().any(|taint| taint.key == "node.kubernetes.io/not-ready");
+    match (ready, waiting) {
+        (true, false) => None,
+        (false, _) => Some("kwok has not made it Ready"),
+        (true, true) => Some("the node lifecycle controller has not removed its taint"),
     }
 }
 

@@ -4,8 +4,10 @@ mod bare;
 mod clique;
 mod crash;
 mod deadlock;
+mod figure;
 mod gone;
 mod leader_worker_set;
+mod objects;
 mod preempting;
 mod ray;
 mod refused;
@@ -35,6 +37,8 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
         preempting::scenarios(stage),
         crash::scenarios(stage),
         gone::scenarios(stage),
+        objects::scenarios(stage),
+        figure::scenarios(stage),
     ]
     .into_iter()
     .flatten()
