@@ -96,12 +96,10 @@ impl Host {
     /// Have nodes and pods been listed?
     pub(super) fn extender_ready(&self) -> Result<(), String> {
         let listed = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Acquire);
-        match (listed(&self.nodes_listed), listed(&self.pods_listed)) {
-            (true, true) => Ok(()),
-            (false, true) => Err("nodes are not listed yet".into()),
-            (true, false) => Err("pods are not listed yet".into()),
-            (false, false) => Err("nodes and pods are not listed yet".into()),
-        }
+        let kinds =
+            [("nodes", &self.nodes_listed), ("pods", &self.pods_listed), ("groups of pods", &self.groups_listed)];
+        let missing: Vec<&str> = kinds.into_iter().filter(|(_, flag)| !listed(flag)).map(|(kind, _)| kind).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("{} are not listed yet", missing.join(" and "))) }
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::{Change, Engine, Policy, Snapshot};
+use testudo_core::engine::{Change, Engine, GangView, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid};
@@ -46,6 +46,7 @@ pub struct Host {
     metrics: Metrics,
     nodes_listed: AtomicBool,
     pods_listed: AtomicBool,
+    groups_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
     /// Tells those who wait at the barrier to look again.
@@ -96,6 +97,7 @@ impl Host {
             metrics: Metrics::register(registry),
             nodes_listed: AtomicBool::new(false),
             pods_listed: AtomicBool::new(false),
+            groups_listed: AtomicBool::new(false),
             gang_work: Notify::new(),
             gang_versions: watch::Sender::new(0),
             clock,
@@ -113,6 +115,12 @@ impl Host {
         engine.cluster().pods().find(|pod| pod.key.namespace == namespace && pod.key.name == name).cloned()
     }
 
+    /// The gangs of this name: each dialect has its own.
+    pub fn gangs_named(&self, namespace: &str, name: &str) -> Vec<GangView> {
+        let engine = self.engine.lock();
+        engine.gangs().filter(|gang| gang.key.namespace == namespace && gang.key.name == name).collect()
+    }
+
     /// What could not be understood about a node.
     pub fn node_problems(&self, name: &str) -> Vec<String> {
         self.problems.lock().of(&problems::node_key(name)).to_vec()
@@ -120,12 +128,13 @@ impl Host {
 
     /// Takes in what happened, in order, and publishes the state that results.
     pub fn take(&self, events: impl IntoIterator<Item = ClusterEvent>) {
-        let (mut nodes_listed, mut pods_listed) = (false, false);
+        let (mut nodes_listed, mut pods_listed, mut groups_listed) = (false, false, false);
         let changes: Vec<Change> = events
             .into_iter()
             .filter_map(|event| {
                 nodes_listed |= matches!(event, ClusterEvent::NodesSynced(_));
                 pods_listed |= matches!(event, ClusterEvent::PodsSynced(_));
+                groups_listed |= matches!(event, ClusterEvent::GroupsSynced(_));
                 self.change(event)
             })
             .collect();
@@ -133,15 +142,21 @@ impl Host {
         // Only now: who finds us ready must find the lists in the snapshot.
         self.nodes_listed.fetch_or(nodes_listed, Ordering::Release);
         self.pods_listed.fetch_or(pods_listed, Ordering::Release);
+        self.groups_listed.fetch_or(groups_listed, Ordering::Release);
     }
 
     /// Takes in files as the whole cluster.
     pub fn take_manifests(&self, manifests: Manifests) {
         let nodes_listed = ClusterEvent::NodesSynced(manifests.nodes.iter().map(|n| n.metadata.name.clone()).collect());
         let pods_listed = ClusterEvent::PodsSynced(manifests.pods.iter().map(|p| p.metadata.uid.clone()).collect());
+        let groups_listed =
+            ClusterEvent::GroupsSynced(manifests.groups.iter().map(|group| group.key.clone()).collect());
+        let problems = manifests.group_problems.into_iter().map(ClusterEvent::Unreadable);
+        let groups = manifests.groups.into_iter().map(|group| ClusterEvent::GroupApplied(Box::new(group)));
+        let groups = groups.chain(problems).chain([groups_listed]);
         let nodes = manifests.nodes.into_iter().map(|node| ClusterEvent::NodeApplied(Box::new(node)));
         let pods = manifests.pods.into_iter().map(|pod| ClusterEvent::PodApplied(Box::new(pod)));
-        self.take(nodes.chain(pods).chain([nodes_listed, pods_listed]));
+        self.take(groups.chain(nodes).chain(pods).chain([nodes_listed, pods_listed]));
     }
 
     /// Lets time pass: drops assumptions that nothing has confirmed.
@@ -181,6 +196,13 @@ impl Host {
             }
             ClusterEvent::PodsSynced(uids) => {
                 Change::PodsListed(uids.iter().map(|uid| PodUid::from(uid.as_str())).collect())
+            }
+            ClusterEvent::GroupApplied(group) => Change::GroupApplied(group),
+            ClusterEvent::GroupDeleted(gang) => Change::GroupDeleted(gang),
+            ClusterEvent::GroupsSynced(gangs) => Change::GroupsListed(gangs),
+            ClusterEvent::GroupProblems { object, problems } => {
+                self.report(object, problems.iter().map(ToString::to_string).collect());
+                return None;
             }
             ClusterEvent::Unreadable(problem) => {
                 self.report(problem.object.clone(), vec![problem.to_string()]);

@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 
 mod document;
 
+use testudo_core::model::gang::Group;
+
+use super::gang::objects;
 use super::object;
 use super::object::Metadata;
-use super::problem::describe;
+use super::problem::{Problem, describe};
 
 /// The namespace of pods that name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -25,6 +28,11 @@ pub struct Manifests {
     pub nodes: Vec<object::Node>,
     /// Pods, in the order of the files.
     pub pods: Vec<object::Pod>,
+    /// The gangs that group objects describe, in the order of the files. What a controller would make of an object is not
+    /// made: its pods are those that the files have.
+    pub groups: Vec<Group>,
+    /// What could not be understood about group objects.
+    pub group_problems: Vec<Problem>,
     /// How many objects of other kinds were passed over, by kind (`ConfigMap`, `Deployment.apps`).
     pub ignored: BTreeMap<String, usize>,
 }
@@ -170,6 +178,18 @@ impl Reader {
                 pod.status.phase.get_or_insert_with(|| if has_node { "Running" } else { "Pending" }.into());
                 self.register("Pod", &mut pod.metadata, place)?;
                 self.manifests.pods.push(*pod);
+            }
+            document::Object::Group(kind, mut group) => {
+                if group.metadata.namespace.is_empty() {
+                    group.metadata.namespace = DEFAULT_NAMESPACE.into();
+                }
+                // The kind alone does not tell: half the world calls it a PodGroup.
+                let name = format!("{}.{}", kind.name, kind.api_group);
+                self.register(&name, &mut group.metadata, place)?;
+                let decoded = objects::decode(kind, &group).map_err(|what| (describe(&name, &group.metadata), what));
+                let (groups, problems) = decoded?;
+                self.manifests.groups.extend(groups);
+                self.manifests.group_problems.extend(problems);
             }
             document::Object::Other(kind) => *self.manifests.ignored.entry(kind).or_insert(0) += 1,
         }

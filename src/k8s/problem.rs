@@ -86,6 +86,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    use super::super::gang::objects::{self, GroupObject, KINDS};
     use super::super::{node, object, pod};
 
     const GANG_WORDS: &[&str] = &[
@@ -280,11 +281,54 @@ mod tests {
         )
     }
 
+    /// Specs with the fields of all kinds and any numbers in them.
+    fn group_spec() -> impl Strategy<Value = Value> {
+        let number = || prop_oneof![any::<i64>(), -2..20i64, 9_990..10_010i64];
+        (number(), number(), number(), number(), text()).prop_map(|(a, b, c, d, text)| {
+            let template = json!({"metadata": {"annotations": {"testudo.dev/role": text}}});
+            json!({
+                "minMember": a, "minTaskMember": {"x": b}, "scheduleTimeoutSeconds": c,
+                "schedulingPolicy": {"gang": {"minCount": a}},
+                "podGroups": [{"name": "a", "policy": {"gang": {"minCount": b}}}, {"name": text}],
+                "subGroups": [{"name": "a", "minMember": c}, {"name": "b", "parent": text, "minMember": d}],
+                "podgroups": [{"name": "a", "minReplicas": a}, {"name": "b", "minReplicas": b}],
+                "leaderWorkerTemplate": {"size": a, "subGroupPolicy": {"subGroupSize": b}, "workerTemplate": template},
+                "replicatedJobs": [
+                    {"name": "a", "replicas": a, "template": {"spec": {"parallelism": b, "completions": c, "template": template}}},
+                    {"name": "b", "replicas": d},
+                ],
+                "headGroupSpec": {"template": template},
+                "workerGroupSpecs": [
+                    {"groupName": "a", "replicas": a, "minReplicas": b, "maxReplicas": c, "numOfHosts": d, "template": template},
+                ],
+            })
+        })
+    }
+
     proptest! {
         #[test]
         fn no_object_makes_decoding_panic(json in any_json()) {
             let _ = serde_json::from_value::<object::Node>(json.clone()).map(|object| node::decode(&object));
-            let _ = serde_json::from_value::<object::Pod>(json).map(|object| pod::decode(&object));
+            let _ = serde_json::from_value::<object::Pod>(json.clone()).map(|object| pod::decode(&object));
+            for kind in KINDS {
+                let _ = serde_json::from_value::<GroupObject>(json!({"spec": json})).map(|object| objects::decode(kind, &object));
+            }
+        }
+
+        #[test]
+        fn group_objects_of_any_size_are_bounded(spec in group_spec(), annotations in gang_words()) {
+            let object: GroupObject =
+                serde_json::from_value(json!({"metadata": {"name": "g", "annotations": annotations}, "spec": spec})).unwrap();
+            for kind in KINDS {
+                let Ok((groups, problems)) = objects::decode(kind, &object) else { continue };
+                let blocked = problems.iter().any(|problem| problem.blocking);
+                for group in groups {
+                    prop_assert_eq!(group.fault.is_some(), blocked);
+                    let roles = group.terms.roles.values();
+                    let sizes = roles.flat_map(|role| [role.min_member, role.total]).chain([group.terms.min_member, group.terms.total]);
+                    prop_assert!(sizes.flatten().all(|size| size <= 20_000));
+                }
+            }
         }
 
         #[test]

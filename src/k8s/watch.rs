@@ -1,4 +1,4 @@
-//! Watches of nodes and pods: what the API server says, as one stream of events.
+//! Watches of nodes, pods and group objects: what the API server says, as one stream of events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -8,8 +8,13 @@ use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
+use testudo_core::model::gang::{GangKey, Group};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
+
+mod discovery;
+mod groups;
+mod known_groups;
 
 use super::object;
 use super::problem::Problem;
@@ -18,8 +23,8 @@ use super::watched::{Kind, Watched};
 /// What happened in the cluster.
 ///
 /// Events of one kind come in order; an object may be applied again without having changed. After a gap, everything
-/// that exists is applied anew, then [`NodesSynced`](Self::NodesSynced) or [`PodsSynced`](Self::PodsSynced) says what
-/// exists: what is not named there is gone.
+/// that exists is applied anew, then [`NodesSynced`](Self::NodesSynced), [`PodsSynced`](Self::PodsSynced) or
+/// [`GroupsSynced`](Self::GroupsSynced) says what exists: what is not named there is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterEvent {
     /// A node was added or changed.
@@ -34,6 +39,20 @@ pub enum ClusterEvent {
     PodDeleted(String),
     /// All pods have been listed; these are their uids.
     PodsSynced(BTreeSet<String>),
+    /// A group object that describes this gang was added or changed.
+    GroupApplied(Box<Group>),
+    /// No group object describes this gang any more.
+    GroupDeleted(GangKey),
+    /// The group objects of all kinds that the cluster serves have been listed; these are the gangs that they describe.
+    /// Where none are served, or none may be listed, nothing is named.
+    GroupsSynced(BTreeSet<GangKey>),
+    /// What could not be understood about a group object, now; nothing, when all of it can be.
+    GroupProblems {
+        /// The object: `PodGroup team/train`.
+        object: String,
+        /// What is wrong with it.
+        problems: Vec<Problem>,
+    },
     /// An object exists that cannot be read at all. What was known of it before still stands. Said, and logged, once per
     /// object until what is wrong with it changes.
     Unreadable(Problem),
@@ -54,49 +73,67 @@ struct Pauses {
 
 const PAUSES: Pauses = Pauses { shortest: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
-/// Watches nodes and pods and sends what happens to `events`, waiting when that is full. Outlives API server restarts,
-/// expired watches and objects that cannot be read; ends when nobody receives any more.
+/// How long to wait until something is asked for again that we may do without and are not allowed to see.
+const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(600);
+
+/// Watches nodes, pods and group objects and sends what happens to `events`, waiting when that is full. Outlives API
+/// server restarts, expired watches and objects that cannot be read; ends when nobody receives any more.
 pub async fn watch_cluster(client: Client, events: mpsc::Sender<ClusterEvent>) {
-    let nodes = Watch::<object::Node>::new(Api::all(client.clone()), events.clone(), PAUSES);
-    let pods = Watch::<object::Pod>::new(Api::all(client), events, PAUSES);
-    futures::join!(nodes.run(), pods.run());
+    let nodes = Watch::<object::Node>::new(&client, (), events.clone(), PAUSES);
+    let pods = Watch::<object::Pod>::new(&client, (), events.clone(), PAUSES);
+    let groups = groups::watch_groups(client, events, PAUSES, groups::DISCOVERY_PERIOD);
+    futures::join!(nodes.run(), pods.run(), groups);
 }
 
 /// What events of a kind are called, and what names an object of it.
 trait Told: Kind {
+    type Event: Send + 'static;
     fn id(meta: &ObjectMeta) -> Option<&String>;
-    fn applied(self) -> ClusterEvent;
-    fn deleted(id: String) -> ClusterEvent;
-    fn synced(ids: BTreeSet<String>) -> ClusterEvent;
+    fn applied(self, served: &Self::Served) -> Self::Event;
+    fn deleted(id: String, served: &Self::Served) -> Self::Event;
+    fn synced(ids: BTreeSet<String>, served: &Self::Served) -> Self::Event;
+    fn unreadable(problem: Problem, served: &Self::Served) -> Self::Event;
+    /// We are not allowed to see the kind, and can go on without it.
+    fn refused(_served: &Self::Served) -> Option<Self::Event> {
+        None
+    }
 }
 
 impl Told for object::Node {
+    type Event = ClusterEvent;
     fn id(meta: &ObjectMeta) -> Option<&String> {
         meta.name.as_ref()
     }
-    fn applied(self) -> ClusterEvent {
+    fn applied(self, (): &()) -> ClusterEvent {
         ClusterEvent::NodeApplied(Box::new(self))
     }
-    fn deleted(id: String) -> ClusterEvent {
+    fn deleted(id: String, (): &()) -> ClusterEvent {
         ClusterEvent::NodeDeleted(id)
     }
-    fn synced(ids: BTreeSet<String>) -> ClusterEvent {
+    fn synced(ids: BTreeSet<String>, (): &()) -> ClusterEvent {
         ClusterEvent::NodesSynced(ids)
+    }
+    fn unreadable(problem: Problem, (): &()) -> ClusterEvent {
+        ClusterEvent::Unreadable(problem)
     }
 }
 
 impl Told for object::Pod {
+    type Event = ClusterEvent;
     fn id(meta: &ObjectMeta) -> Option<&String> {
         meta.uid.as_ref()
     }
-    fn applied(self) -> ClusterEvent {
+    fn applied(self, (): &()) -> ClusterEvent {
         ClusterEvent::PodApplied(Box::new(self))
     }
-    fn deleted(id: String) -> ClusterEvent {
+    fn deleted(id: String, (): &()) -> ClusterEvent {
         ClusterEvent::PodDeleted(id)
     }
-    fn synced(ids: BTreeSet<String>) -> ClusterEvent {
+    fn synced(ids: BTreeSet<String>, (): &()) -> ClusterEvent {
         ClusterEvent::PodsSynced(ids)
+    }
+    fn unreadable(problem: Problem, (): &()) -> ClusterEvent {
+        ClusterEvent::Unreadable(problem)
     }
 }
 
@@ -105,10 +142,13 @@ struct Closed;
 
 struct Watch<T: Told> {
     api: Api<Watched<T>>,
-    events: mpsc::Sender<ClusterEvent>,
+    served: T::Served,
+    events: mpsc::Sender<T::Event>,
     pauses: Pauses,
     /// Since the last good answer.
     failures: u32,
+    /// The last answer was that we are not allowed to see this.
+    refused: bool,
     /// Seen in the list that is being read.
     listed: BTreeSet<String>,
     /// What is wrong with objects that cannot be read, by id.
@@ -116,8 +156,17 @@ struct Watch<T: Told> {
 }
 
 impl<T: Told> Watch<T> {
-    fn new(api: Api<Watched<T>>, events: mpsc::Sender<ClusterEvent>, pauses: Pauses) -> Self {
-        Self { api, events, pauses, failures: 0, listed: BTreeSet::new(), unreadable: BTreeMap::new() }
+    fn new(client: &Client, served: T::Served, events: mpsc::Sender<T::Event>, pauses: Pauses) -> Self {
+        Self {
+            api: Api::all_with(client.clone(), &served),
+            served,
+            events,
+            pauses,
+            failures: 0,
+            refused: false,
+            listed: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
+        }
     }
 
     async fn run(mut self) {
@@ -140,7 +189,9 @@ impl<T: Told> Watch<T> {
                         }
                     }
                     Err(error) => {
-                        self.pause_after(&error).await;
+                        if let Err(closed) = self.pause_after(&error).await {
+                            return closed;
+                        }
                         if must_list_anew(&error) {
                             break;
                         }
@@ -152,8 +203,11 @@ impl<T: Told> Watch<T> {
 
     async fn tell(&mut self, event: Event<Watched<T>>) -> Result<(), Closed> {
         // `Init` comes before the API server was asked; everything else is an answer.
-        if !matches!(event, Event::Init) && std::mem::take(&mut self.failures) > 0 {
-            info!(kind = T::KIND, "watching again");
+        if !matches!(event, Event::Init) {
+            self.refused = false;
+            if std::mem::take(&mut self.failures) > 0 {
+                info!(kind = self.kind(), "watching again");
+            }
         }
         match event {
             Event::Init => self.listed.clear(),
@@ -164,13 +218,13 @@ impl<T: Told> Watch<T> {
             Event::InitDone => {
                 let ids = std::mem::take(&mut self.listed);
                 self.unreadable.retain(|id, _| ids.contains(id));
-                self.send(T::synced(ids)).await?;
+                self.send(T::synced(ids, &self.served)).await?;
             }
             Event::Apply(watched) => self.apply(watched).await?,
             Event::Delete(watched) => {
                 if let Some(id) = T::id(&watched.meta) {
                     self.unreadable.remove(id);
-                    self.send(T::deleted(id.clone())).await?;
+                    self.send(T::deleted(id.clone(), &self.served)).await?;
                 }
             }
         }
@@ -182,23 +236,35 @@ impl<T: Told> Watch<T> {
         match watched.object {
             Ok(object) => {
                 self.unreadable.remove(&id);
-                self.send(object.applied()).await
+                self.send(object.applied(&self.served)).await
             }
             Err(error) if self.unreadable.get(&id) == Some(&error) => Ok(()),
             Err(error) => {
-                let problem = unreadable(T::KIND, &watched.meta, &error);
+                let problem = unreadable(self.kind(), &watched.meta, &error);
                 warn!(%problem, "an object cannot be read and is left out");
                 self.unreadable.insert(id, error);
-                self.send(ClusterEvent::Unreadable(problem)).await
+                self.send(T::unreadable(problem, &self.served)).await
             }
         }
     }
 
-    async fn send(&self, event: ClusterEvent) -> Result<(), Closed> {
+    async fn send(&self, event: T::Event) -> Result<(), Closed> {
         self.events.send(event).await.map_err(|_| Closed)
     }
 
-    async fn pause_after(&mut self, error: &watcher::Error) {
+    fn kind(&self) -> &str {
+        T::kind(&self.served)
+    }
+
+    async fn pause_after(&mut self, error: &watcher::Error) -> Result<(), Closed> {
+        if let Some(event) = T::refused(&self.served).filter(|_| is_forbidden(error)) {
+            if !std::mem::replace(&mut self.refused, true) {
+                warn!(kind = self.kind(), %error, "we may not watch this, and go on without it");
+                self.send(event).await?;
+            }
+            tokio::time::sleep(PAUSE_WHEN_REFUSED).await;
+            return Ok(());
+        }
         // The API server is there again and says that we have missed something: no time to lose.
         if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
             self.failures = 0;
@@ -206,9 +272,17 @@ impl<T: Told> Watch<T> {
         let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         let pause = self.pauses.shortest.saturating_mul(factor).min(self.pauses.longest);
         self.failures = (self.failures + 1).min(31);
-        warn!(kind = T::KIND, %error, retry_in_ms = pause.as_millis(), "the watch failed");
+        warn!(kind = self.kind(), %error, retry_in_ms = pause.as_millis(), "the watch failed");
         tokio::time::sleep(pause).await;
+        Ok(())
     }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// kube lists anew when a watch reports that its place in the history is gone, but not when the API server refuses to

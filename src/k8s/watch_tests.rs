@@ -33,7 +33,7 @@ fn events(events: &[(&str, Value)]) -> (u16, String) {
 /// The first events, in short, and the requests made until then.
 async fn first_events(count: usize, server: ApiServer) -> (Vec<String>, Vec<String>) {
     let (sender, mut receiver) = mpsc::channel(1);
-    let watch = Watch::<object::Node>::new(Api::all(server.client), sender, SHORT);
+    let watch = Watch::<object::Node>::new(&server.client, (), sender, SHORT);
     let watch = tokio::spawn(watch.run());
     let mut seen = Vec::new();
     while seen.len() < count {
@@ -118,14 +118,14 @@ async fn pauses_grow_to_a_limit() {
     let (sender, _receiver) = mpsc::channel(1);
     let pauses = Pauses { shortest: Duration::from_millis(5), longest: Duration::from_millis(20) };
     let server = api_server(vec![], vec![]);
-    let mut watch = Watch::<object::Node>::new(Api::all(server.client), sender, pauses);
+    let mut watch = Watch::<object::Node>::new(&server.client, (), sender, pauses);
     let started = std::time::Instant::now();
     for _ in 0..4 {
-        watch.pause_after(&watcher::Error::NoResourceVersion).await;
+        assert!(watch.pause_after(&watcher::Error::NoResourceVersion).await.is_ok());
     }
     assert!(started.elapsed() >= Duration::from_millis(5 + 10 + 20 + 20));
     watch.failures = 31;
-    watch.pause_after(&watcher::Error::NoResourceVersion).await;
+    assert!(watch.pause_after(&watcher::Error::NoResourceVersion).await.is_ok());
     assert_eq!(watch.failures, 31);
     assert!(started.elapsed() < Duration::from_secs(10));
 }

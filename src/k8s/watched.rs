@@ -9,25 +9,69 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
+use super::gang::objects::{self, GroupObject};
 use super::object;
 
-/// A kind of slim object that the API server serves under `v1`.
+/// A kind of slim object that the API server serves.
 pub(super) trait Kind: DeserializeOwned + Clone + Debug + Send + Sync + 'static {
-    const KIND: &str;
-    const PLURAL: &str;
+    /// Cluster or namespace.
     type Scope;
+    /// What of it is known only once the API server was asked.
+    type Served: Clone + Send + Sync + 'static;
+    fn kind(served: &Self::Served) -> &str;
+    fn api_group(served: &Self::Served) -> &str;
+    fn version(served: &Self::Served) -> &str;
+    fn plural(served: &Self::Served) -> &str;
 }
 
-impl Kind for object::Node {
-    const KIND: &str = "Node";
-    const PLURAL: &str = "nodes";
-    type Scope = ClusterResourceScope;
+macro_rules! core_kind {
+    ($object:ty, $kind:literal, $plural:literal, $scope:ty) => {
+        impl Kind for $object {
+            type Scope = $scope;
+            type Served = ();
+            fn kind((): &()) -> &str {
+                $kind
+            }
+            fn api_group((): &()) -> &str {
+                ""
+            }
+            fn version((): &()) -> &str {
+                "v1"
+            }
+            fn plural((): &()) -> &str {
+                $plural
+            }
+        }
+    };
 }
 
-impl Kind for object::Pod {
-    const KIND: &str = "Pod";
-    const PLURAL: &str = "pods";
+core_kind!(object::Node, "Node", "nodes", ClusterResourceScope);
+core_kind!(object::Pod, "Pod", "pods", NamespaceResourceScope);
+
+/// A kind of group object in the version in which it is watched.
+#[derive(Debug, Clone)]
+pub(super) struct ServedGroups {
+    pub kind: &'static objects::Kind,
+    pub version: &'static str,
+    /// Which watch of it: what an earlier one still has to say is not heard any more.
+    pub watch: u64,
+}
+
+impl Kind for GroupObject {
     type Scope = NamespaceResourceScope;
+    type Served = ServedGroups;
+    fn kind(served: &ServedGroups) -> &str {
+        served.kind.name
+    }
+    fn api_group(served: &ServedGroups) -> &str {
+        served.kind.api_group
+    }
+    fn version(served: &ServedGroups) -> &str {
+        served.version
+    }
+    fn plural(served: &ServedGroups) -> &str {
+        served.kind.plural
+    }
 }
 
 /// An object, or why it could not be read. Reading one never fails, so no object can stop a list or a watch.
@@ -39,23 +83,23 @@ pub(super) struct Watched<T> {
 }
 
 impl<T: Kind> kube::Resource for Watched<T> {
-    type DynamicType = ();
+    type DynamicType = T::Served;
     type Scope = T::Scope;
 
-    fn kind(_: &()) -> Cow<'_, str> {
-        T::KIND.into()
+    fn kind(served: &T::Served) -> Cow<'_, str> {
+        T::kind(served).into()
     }
 
-    fn group(_: &()) -> Cow<'_, str> {
-        "".into()
+    fn group(served: &T::Served) -> Cow<'_, str> {
+        T::api_group(served).into()
     }
 
-    fn version(_: &()) -> Cow<'_, str> {
-        "v1".into()
+    fn version(served: &T::Served) -> Cow<'_, str> {
+        T::version(served).into()
     }
 
-    fn plural(_: &()) -> Cow<'_, str> {
-        T::PLURAL.into()
+    fn plural(served: &T::Served) -> Cow<'_, str> {
+        T::plural(served).into()
     }
 
     fn meta(&self) -> &ObjectMeta {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::gang::{Dialect, GangKey, Group};
+use crate::model::gang::{GangKey, Group};
 use crate::model::pod::{Pod, PodUid};
 
 /// A gang, as far as it has been seen: members, its group object, or both.
@@ -76,10 +76,10 @@ impl Gangs {
         self.changed.extend(described);
     }
 
-    /// Forgets all group objects of a dialect but these.
-    pub(super) fn retain_groups(&mut self, dialect: Dialect, listed: &BTreeSet<GangKey>) {
-        let of_dialect = self.by_key.iter().filter(|(key, gang)| key.dialect == dialect && gang.group.is_some());
-        let gone: Vec<GangKey> = of_dialect.map(|(key, _)| key.clone()).filter(|key| !listed.contains(key)).collect();
+    /// Forgets all group objects but these.
+    pub(super) fn retain_groups(&mut self, listed: &BTreeSet<GangKey>) {
+        let described = self.by_key.iter().filter(|(_, gang)| gang.group.is_some());
+        let gone: Vec<GangKey> = described.map(|(key, _)| key.clone()).filter(|key| !listed.contains(key)).collect();
         for key in gone {
             self.remove_group(&key);
         }
@@ -117,7 +117,7 @@ impl Gangs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::gang::Terms;
+    use crate::model::gang::{Dialect, Terms};
     use crate::testing::pod;
 
     fn key(name: &str) -> GangKey {
@@ -141,9 +141,9 @@ mod tests {
         gangs.replace(Some(&member("a")), Some(&member("b")));
         assert_eq!(gangs.take_changed(), [key("a"), key("b")].into());
         assert!(gangs.get(&key("a")).is_some_and(|gang| gang.members.is_empty()));
-        gangs.retain_groups(Dialect::Volcano, &BTreeSet::new());
-        assert!(gangs.get(&key("a")).is_some(), "of another dialect");
-        gangs.retain_groups(Dialect::Testudo, &BTreeSet::new());
+        gangs.retain_groups(&[key("a")].into());
+        assert!(gangs.get(&key("a")).is_some());
+        gangs.retain_groups(&BTreeSet::new());
         assert!(gangs.get(&key("a")).is_none());
         gangs.replace(Some(&member("b")), None);
         assert_eq!(gangs.iter().count(), 0);

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-use crate::model::gang::{Dialect, GangKey, Group};
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodUid, Stage};
 
@@ -158,9 +158,9 @@ impl Cluster {
         self.gangs.remove_group(key);
     }
 
-    /// Forgets all group objects of a dialect but these: a new list has arrived.
-    pub fn retain_groups(&mut self, dialect: Dialect, listed: &BTreeSet<GangKey>) {
-        self.gangs.retain_groups(dialect, listed);
+    /// Forgets all group objects but these: a new list has arrived.
+    pub fn retain_groups(&mut self, listed: &BTreeSet<GangKey>) {
+        self.gangs.retain_groups(listed);
     }
 
     /// Takes in a node, new or changed.

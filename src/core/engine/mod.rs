@@ -9,7 +9,7 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use gangs::{Arrival, News, NewsKind, Order, PlanTask, Solved};
+pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Solved};
 pub use judgement::{Judgement, Offered};
 pub use policy::{Exclusion, GangPolicy, Policy, Stance};
 pub use snapshot::Snapshot;
@@ -22,7 +22,7 @@ use thiserror::Error;
 
 use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
-use crate::model::gang::{Dialect, GangKey, Group};
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
@@ -49,8 +49,8 @@ pub enum Change {
     GroupApplied(Box<Group>),
     /// A group object is gone.
     GroupDeleted(GangKey),
-    /// A complete list of the group objects of a dialect has been applied; all others of it are gone.
-    GroupsListed(Dialect, BTreeSet<GangKey>),
+    /// A complete list of group objects has been applied; all others are gone.
+    GroupsListed(BTreeSet<GangKey>),
 }
 
 /// Why a placement cannot be assumed.
@@ -136,7 +136,7 @@ impl Engine {
             Change::PodsListed(uids) => self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS),
             Change::GroupApplied(group) => self.cluster.set_group(*group),
             Change::GroupDeleted(key) => self.cluster.remove_group(&key),
-            Change::GroupsListed(dialect, keys) => self.cluster.retain_groups(dialect, &keys),
+            Change::GroupsListed(keys) => self.cluster.retain_groups(&keys),
         }
     }
 
@@ -247,6 +247,11 @@ impl Engine {
     /// What of gangs has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         self.gangs.take_news()
+    }
+
+    /// The gangs whose members start together, by key.
+    pub fn gangs(&self) -> impl Iterator<Item = GangView> {
+        self.gangs.views()
     }
 
     /// A pod is at bind: may it be bound?

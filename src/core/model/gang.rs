@@ -197,7 +197,8 @@ pub struct RoleTerms {
     pub total: Option<u32>,
     /// The number of its first member: the workers of a LeaderWorkerSet start at 1, for the leader is 0.
     pub first: u32,
-    /// Of how many members each of its parts consists, where it has parts.
+    /// Of how many members each of its parts consists, where it has parts. With 1 the parts are the members, and count as
+    /// they do.
     pub part_size: Option<u32>,
     /// How many GPUs form one tensor-parallel set of this role, where roles differ in it.
     pub tensor_parallel: Option<u32>,

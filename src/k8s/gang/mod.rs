@@ -94,4 +94,6 @@ fn is_staged(pod: &object::Pod) -> bool {
 }
 
 #[cfg(test)]
+mod examples_tests;
+#[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::super::gang::objects::{GroupObject, KINDS, Kind};
 use super::super::object::{self, null_as_default};
 use super::super::problem::describe;
 use super::ManifestError;
@@ -13,6 +14,7 @@ use super::ManifestError;
 pub(super) enum Object {
     Node(Box<object::Node>),
     Pod(Box<object::Pod>),
+    Group(&'static Kind, Box<GroupObject>),
     /// Another kind, with its group.
     Other(String),
 }
@@ -115,6 +117,13 @@ impl Header {
     /// The kind, which items of a `PodList` leave to the list.
     fn kind<'a>(&'a self, of_items: &'a str) -> &'a str {
         if self.kind.is_empty() { of_items } else { &self.kind }
+    }
+
+    /// The kind of group object that it is.
+    fn group_kind(&self, of_items: &str) -> Option<&'static Kind> {
+        let (api_group, version) = self.api_version.split_once('/')?;
+        let is = |kind: &&Kind| kind.name == self.kind(of_items) && kind.api_group == api_group;
+        KINDS.iter().find(is).filter(|kind| kind.versions.contains(&version))
     }
 
     fn describe(&self, of_items: &str) -> String {
@@ -234,6 +243,9 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
             "" => return Err(serde::de::Error::custom("kind is missing")),
             "Node" if core => Object::Node(Box::new(Deserialize::deserialize(deserializer)?)),
             "Pod" if core => Object::Pod(Box::new(Deserialize::deserialize(deserializer)?)),
+            _ if let Some(kind) = header.group_kind(of_items) => {
+                Object::Group(kind, Box::new(Deserialize::deserialize(deserializer)?))
+            }
             kind => {
                 IgnoredAny::deserialize(deserializer)?;
                 let group = header.api_version.split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));

@@ -153,3 +153,37 @@ fn a_large_file_is_no_bomb() {
     let large = format!("kind: ConfigMap\nmetadata: {{name: c}}\ndata: [{}]\n", "x, ".repeat(300_000));
     assert_eq!(read(&[("f", &large)]).unwrap().ignored["ConfigMap"], 1);
 }
+
+#[test]
+fn group_objects_describe_gangs() {
+    let pod_group = |api: &str| {
+        format!("--- {{apiVersion: {api}, kind: PodGroup, metadata: {{name: g}}, spec: {{minMember: 2}}}}\n")
+    };
+    let all =
+        ["scheduling.x-k8s.io/v1alpha1", "scheduling.volcano.sh/v1beta1", "example.com/v1", "scheduling.volcano.sh/v9"];
+    let lws = "--- {apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, metadata: {name: l, namespace: t}, \
+               spec: {leaderWorkerTemplate: {size: 3, workerTemplate: {spec: {containers: [{name: a, resources: {limits: {nvidia.com/gpu: 8}}}]}}}}}\n";
+    let text: String = all.map(pod_group).into_iter().chain([lws.to_owned()]).collect();
+    let manifests = read(&[("f", &text)]).unwrap();
+    let said = |group: &Group| (group.key.to_string(), group.uid.to_string(), group.terms.min_member);
+    let expected = [
+        ("default/g".to_owned(), "manifest:podgroup.scheduling.x-k8s.io/default/g".to_owned(), Some(2)),
+        ("default/g".to_owned(), "manifest:podgroup.scheduling.volcano.sh/default/g".to_owned(), Some(2)),
+        ("t/l".to_owned(), "manifest:leaderworkerset.leaderworkerset.x-k8s.io/t/l".to_owned(), Some(3)),
+    ];
+    assert_eq!(manifests.groups.iter().map(said).collect::<Vec<_>>(), expected);
+    let worker = manifests.groups[2].terms.roles["worker"].template.clone().unwrap();
+    assert_eq!(worker.requests.get("nvidia.com/gpu"), 8);
+    let ignored: Vec<_> = manifests.ignored.keys().collect();
+    assert_eq!(
+        ignored,
+        ["PodGroup.example.com", "PodGroup.scheduling.volcano.sh"],
+        "kinds and versions that nobody knows"
+    );
+    assert!(manifests.pods.is_empty(), "no controller makes any here");
+    let wrong = "apiVersion: scheduling.x-k8s.io/v1alpha1\nkind: PodGroup\nmetadata: {name: g}\nspec: {minMember: two}";
+    let expected = "f: document 1, PodGroup.scheduling.x-k8s.io default/g: invalid type: string \"two\", expected i64";
+    assert_eq!(error(wrong), expected);
+    let odd = "apiVersion: scheduling.x-k8s.io/v1alpha1\nkind: PodGroup\nmetadata: {name: g}\nspec: {minMember: -1}";
+    assert_eq!(read(&[("f", odd)]).unwrap().group_problems.len(), 1);
+}

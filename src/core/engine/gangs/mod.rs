@@ -14,6 +14,7 @@ mod preemption;
 mod roster;
 mod steering;
 mod task;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -33,6 +34,7 @@ use board::{Notice, held};
 use roster::{Roster, Seat, Shortage};
 pub use steering::Order;
 pub use task::{PlanTask, Solved};
+pub use view::{GangStage, GangView, MemberView};
 
 /// Something about a gang that people want to hear of.
 #[derive(Debug, Clone, PartialEq, Eq)]

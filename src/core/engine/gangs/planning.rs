@@ -243,7 +243,7 @@ impl Kept {
         next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)
     }
 
-    fn with_places(&self, roster: &Roster) -> Roster {
+    pub(super) fn with_places(&self, roster: &Roster) -> Roster {
         let mut roster = roster.clone();
         let mut phantoms = self.places().filter(|(_, place)| place.pod.is_none());
         let mut given_up: BTreeSet<usize> = BTreeSet::new();

@@ -86,9 +86,15 @@ impl<'t> Greedy<'t, '_> {
                     (bounds.required.is_empty(), !bounds.is_pinned, Reverse(size), *part)
                 });
                 order.into_iter().all(|part| self.closest(Scope::Part(part), &asks.parts[part].bounds, nodes))
+                    && self.is_even()
             }
             Scope::Part(_) => self.sets(&self.wanted(scope), nodes),
         }
+    }
+
+    /// Has every domain of a spread as many as it must?
+    fn is_even(&self) -> bool {
+        (0..self.asks.joining.len()).flat_map(|block| self.trial.caps(block)).all(|cap| cap.missing() == 0)
     }
 
     /// Places the sets whose domain is given before all others: those have a choice.
@@ -139,7 +145,7 @@ impl<'t> Greedy<'t, '_> {
         let mut best: Option<(u128, Vec<(usize, usize, usize)>)> = None;
         let mut found = 0;
         for (_, nodes) in sufficient.iter().take(tries) {
-            self.trial.step(nodes.len());
+            self.trial.step(nodes.len() as u64);
             if self.attempt(scope, nodes) {
                 found += 1;
                 let taken = &self.trial.taken()[mark..];
@@ -241,7 +247,7 @@ impl<'t> Greedy<'t, '_> {
             fitting.sort_unstable();
             let mark = self.trial.mark();
             fitting.into_iter().any(|(_, at)| {
-                self.trial.step(domains[at].len());
+                self.trial.step(domains[at].len() as u64);
                 let placed = kind.runs.iter().all(|&(block, count)| {
                     let sorted = self.sorted(block, &domains[at]);
                     self.fill(block, &vec![*set; count as usize], &sorted)
@@ -256,7 +262,7 @@ impl<'t> Greedy<'t, '_> {
 
     /// The nodes with places for a block, the best first.
     fn sorted(&mut self, block: usize, nodes: &[usize]) -> Vec<usize> {
-        self.trial.step(nodes.len());
+        self.trial.step(nodes.len() as u64);
         let ranked = |at: &usize| Some((self.terrain.rank(block, *at).filter(|_| self.trial.fits(block, *at))?, *at));
         let mut sorted: Vec<(u64, usize)> = nodes.iter().filter_map(ranked).collect();
         sorted.sort_unstable();

@@ -5,8 +5,11 @@ mod domain;
 mod greedy;
 mod no;
 mod proof;
+mod question;
 mod relations;
 mod room;
+mod search;
+mod symmetry;
 mod terrain;
 mod trial;
 
@@ -19,12 +22,7 @@ use crate::model::gang::{Relation, Role, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
 use crate::model::pod::Demand;
 use crate::placement::Rank;
-use asks::Asks;
-use domain::Map;
-use relations::Relations;
-use room::Rooms;
-use terrain::Terrain;
-use trial::Trial;
+use question::Question;
 
 /// Members of one role that ask for the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,47 +120,17 @@ impl Places {
 /// # Errors
 /// Why there is none, or that the budget did not suffice to find out.
 pub fn plan(formation: &Formation, field: Field<'_>, budget: Budget) -> Result<Places, No> {
-    let map = Map::new(Terrain::of(formation, field));
-    let terrain = &map.terrain;
-    let asks = Asks::of(formation, &map)?;
-    let demands: Vec<_> = formation.blocks.iter().map(|block| block.demand.as_ref()).collect();
-    let rooms = Rooms::of(&demands, terrain);
-    let relations = Relations::of(&formation.blocks, &asks.joining, terrain, field);
-    let mut failed = None;
-    for reading in relations.readings() {
-        let mut trial = Trial::new(rooms.clone(), terrain, &reading, &asks.joining, |_| true);
-        match proof::failed_bound(formation, &asks, &map, &trial) {
-            Some(no) => failed = failed.or(Some(no)),
-            None if greedy::place(&asks, terrain, &mut trial) => return Ok(places(formation, &asks, terrain, &trial)),
-            None => {}
-        }
+    let question = Question::of(formation, field)?;
+    if let Some(places) = question.by_counts()? {
+        return Ok(places);
     }
-    let _ = budget;
-    if let Some(no) = failed {
-        return Err(no);
+    if question.is_decided_by_counts() {
+        return Err(No::NoCombination);
     }
-    Err(match greedy::is_exact(&asks, relations.are_of_single_nodes()) {
-        true => No::NoCombination,
-        false => No::GaveUp { steps: 0 },
-    })
+    question.by_search(budget)
 }
 
-fn places(formation: &Formation, asks: &Asks, terrain: &Terrain<'_>, trial: &Trial<'_>) -> Places {
-    let nowhere = |set: &Set| vec![None; set.members.len()];
-    let mut parts: Vec<Vec<Vec<Option<NodeName>>>> =
-        formation.parts.iter().map(|part| part.sets.iter().map(nowhere).collect()).collect();
-    for taken in trial.taken() {
-        let (part, set) = asks.place_of(taken.set);
-        let blocks = &formation.parts[part].sets[set].members;
-        let members = blocks.iter().zip(&mut parts[part][set]);
-        if let Some((_, free)) = { members }.find(|(block, node)| **block == taken.block && node.is_none()) {
-            *free = Some(terrain.state(taken.node).name().clone());
-        }
-    }
-    let all = |set: Vec<Option<NodeName>>| set.into_iter().flatten().collect();
-    let parts = parts.into_iter().map(|part| part.into_iter().map(all).collect()).collect();
-    Places { parts, steps: trial.steps() }
-}
-
+#[cfg(test)]
+mod brute_force_tests;
 #[cfg(test)]
 mod tests;

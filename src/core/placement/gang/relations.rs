@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::domain::{Grouping, is_hostname, raw_label};
+use super::room::Rooms;
 use super::terrain::Terrain;
 use super::{Block, Field};
 use crate::model::gang::Relation;
@@ -76,11 +77,16 @@ impl Cap {
         (0..self.count.len()).filter(|group| self.must[*group]).map(|group| lacking(&group)).sum()
     }
 
-    /// Which domain of it a node is in; the same number for all nodes of one.
-    pub fn group(&self, at: usize) -> Option<usize> {
-        self.grouping.group(at)
+    pub fn grouping(&self) -> &Rc<Grouping> {
+        &self.grouping
     }
 
+    /// Does a domain count for how even the spread is?
+    pub fn must(&self, group: usize) -> bool {
+        self.must[group]
+    }
+
+    /// How many stand in the domain of a node; none where it is in none.
     pub fn count(&self, at: usize) -> Option<u32> {
         self.grouping.group(at).map(|group| self.count[group])
     }
@@ -115,8 +121,8 @@ enum Position {
 
 impl Relations {
     /// Reads the relations; `joining` is how many members of each block are to be placed.
-    pub fn of(blocks: &[Block], joining: &[u32], terrain: &Terrain<'_>, field: Field<'_>) -> Self {
-        let reader = Reader { terrain, field };
+    pub fn of(blocks: &[Block], joining: &[u32], terrain: &Terrain<'_>, rooms: &Rooms<'_>, field: Field<'_>) -> Self {
+        let reader = Reader { terrain, rooms, field };
         let mut fixed = Reading { allowed: vec![None; blocks.len()], caps: vec![vec![]; blocks.len()] };
         let mut dials = vec![];
         for (at, block) in blocks.iter().enumerate().filter(|(at, _)| joining[*at] > 0) {
@@ -151,14 +157,19 @@ impl Relations {
         })
     }
 
-    /// Can they be read in one way only?
-    pub fn are_fixed(&self) -> bool {
-        self.dials.is_empty()
-    }
-
-    /// Does anything but the number of members on a node matter?
+    /// Does nothing but the number of members on a node matter?
     pub fn are_of_single_nodes(&self) -> bool {
         self.dials.is_empty() && self.fixed.caps.iter().flatten().all(|cap| cap.per_node)
+    }
+
+    /// What holds however the rest is read.
+    pub fn fixed(&self) -> &Reading {
+        &self.fixed
+    }
+
+    /// The first block of which more is said than how many of it may share a domain.
+    pub fn open_block(&self) -> Option<usize> {
+        self.dials.iter().map(|dial| dial.block).min()
     }
 
     fn after(&self, at: &[usize]) -> Option<Vec<usize>> {
@@ -179,7 +190,8 @@ impl Relations {
             match &dial.positions[*position] {
                 Position::Together(allowed) => reading.allow(dial.block, allowed),
                 Position::Spread(cap) => {
-                    let labelled: Rc<[bool]> = (0..cap.grouping.nodes()).map(|at| cap.group(at).is_some()).collect();
+                    let labelled: Rc<[bool]> =
+                        (0..cap.grouping.nodes()).map(|at| cap.grouping.group(at).is_some()).collect();
                     reading.allow(dial.block, &labelled);
                     reading.caps[dial.block].push(cap.clone());
                 }
@@ -201,6 +213,7 @@ impl Reading {
 
 struct Reader<'r, 'a> {
     terrain: &'r Terrain<'a>,
+    rooms: &'r Rooms<'a>,
     field: Field<'r>,
 }
 
@@ -252,16 +265,19 @@ impl Reader<'_, '_> {
     /// One choice for each domain that could take all, the smallest first.
     fn together(&self, at: usize, block: &Block, joining: u32, grouping: &Grouping) -> Vec<Position> {
         let placed: Vec<Option<usize>> = block.placed.iter().map(|name| self.terrain.find(name)).collect();
-        let mut groups: Vec<usize> = match placed.is_empty() {
+        let groups: Vec<usize> = match placed.is_empty() {
             true => (0..grouping.len()).collect(),
             false => grouping.common(&placed).into_iter().collect(),
         };
-        let takes = |group: usize| {
-            grouping.members(group).iter().filter(|node| self.terrain.rank(at, **node).is_some()).count()
+        let copies = |node: &usize| match self.terrain.rank(at, *node) {
+            Some(_) => u64::from(self.rooms.copies(at, *node, joining)),
+            None => 0,
         };
-        groups.retain(|group| joining == 0 || takes(*group) > 0);
-        groups.sort_by_key(|group| (takes(*group), *group));
+        let places = |group: &usize| grouping.members(*group).iter().map(copies).sum::<u64>();
+        let mut groups: Vec<(u64, usize)> = groups.into_iter().map(|group| (places(&group), group)).collect();
+        groups.retain(|(places, _)| *places >= u64::from(joining));
+        groups.sort_unstable();
         let allowed = |group: usize| (0..self.terrain.len()).map(|at| grouping.group(at) == Some(group)).collect();
-        groups.into_iter().map(|group| Position::Together(allowed(group))).collect()
+        groups.into_iter().map(|(_, group)| Position::Together(allowed(group))).collect()
     }
 }

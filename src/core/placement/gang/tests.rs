@@ -1,7 +1,6 @@
 use super::*;
 use crate::cluster::Cluster;
 use crate::model::gang::Strictness;
-use crate::model::node::Node;
 use crate::placement::{check, rank};
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
 
@@ -68,6 +67,13 @@ impl Scene {
         let ranks = self.ranks();
         let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
         plan(&self.formation, field, budget)
+    }
+
+    /// By search alone.
+    pub fn search(&self, budget: Budget) -> Result<Places, No> {
+        let ranks = self.ranks();
+        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
+        Question::of(&self.formation, field)?.by_search(budget)
     }
 
     /// By set in order: the nodes, joined.

@@ -92,6 +92,11 @@ impl<'a> Trial<'a> {
         self.copies(block, at) > 0 && self.caps[block].iter().all(|cap| cap.room(at) > 0)
     }
 
+    /// Is a node one of those that a block may use?
+    pub fn is_open(&self, block: usize, at: usize) -> bool {
+        self.open[block * self.nodes + at]
+    }
+
     pub fn caps(&self, block: usize) -> &[Cap] {
         &self.caps[block]
     }
@@ -134,8 +139,8 @@ impl<'a> Trial<'a> {
     }
 
     /// Counts work: one step for each place that was looked at.
-    pub fn step(&mut self, places: usize) {
-        self.steps += places as u64;
+    pub fn step(&mut self, places: u64) {
+        self.steps += places;
     }
 
     pub fn steps(&self) -> u64 {
