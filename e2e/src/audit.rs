@@ -30,6 +30,8 @@ pub struct BindingRequest {
     pub user: String,
     /// Which pod.
     pub pod: String,
+    /// Its unique id, empty if the request did not say.
+    pub uid: String,
     /// The status code of the answer; 201 has bound the pod.
     pub code: u64,
 }
@@ -55,6 +57,7 @@ impl ControlPlane {
         let request = |event: &Value| BindingRequest {
             user: text(&event["user"]["username"]),
             pod: text(&event["objectRef"]["name"]),
+            uid: text(&event["objectRef"]["uid"]),
             code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
         };
         Ok(bindings.map(request).collect())

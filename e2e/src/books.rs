@@ -38,21 +38,23 @@ impl ControlPlane {
 
 impl Namespace {
     /// Fails unless every pod of this scenario that has a node was bound exactly once, and by `user`; other users must
-    /// not even have tried.
+    /// not even have tried, and no pod that is gone was bound twice.
     pub async fn check_bindings(&self, cp: &ControlPlane, user: &str) -> Result<()> {
-        // By pod: how many requests have bound it, and how many ended in doubt: whoever asked was killed meanwhile.
+        // By unique id: how many requests have bound it, and how many ended in doubt: whoever asked was killed meanwhile.
         let mut bound: BTreeMap<String, (u32, u32)> = BTreeMap::new();
         for request in cp.bindings_in(self.name())? {
             if request.user != user {
                 bail!("{} has asked to bind pod {}; only {user} is to bind", request.user, request.pod);
             }
-            let (done, doubtful) = bound.entry(request.pod).or_default();
+            ensure!(!request.uid.is_empty(), "pod {} was bound without its unique id", request.pod);
+            let (done, doubtful) = bound.entry(request.uid).or_default();
             *done += u32::from(request.code == 201);
             *doubtful += u32::from(request.code >= 500);
+            ensure!(*done <= 1, "pod {} was bound twice", request.pod);
         }
         for pod in self.list().await? {
             let name = pod.name_any();
-            let (done, doubtful) = bound.get(&name).copied().unwrap_or_default();
+            let (done, doubtful) = bound.get(&pod.uid().unwrap_or_default()).copied().unwrap_or_default();
             let node = pod.spec.and_then(|spec| spec.node_name);
             let right = match node {
                 Some(_) => done == 1 || (done == 0 && doubtful > 0),

@@ -1,15 +1,16 @@
 //! A scenario's place in the cluster: a namespace, nodes that only its pods go to, and waiting for what happens there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{self as core, Node, Pod, PodCondition, ServiceAccount};
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::{self as core, Node, PersistentVolumeClaim, Pod, PodCondition, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::ObjectMeta;
-use kube::{Api, ResourceExt};
+use kube::core::{ObjectMeta, Request};
+use kube::{Api, Resource, ResourceExt};
 
 use crate::control_plane::ControlPlane;
 use crate::node::NodeBuilder;
@@ -18,6 +19,9 @@ use crate::wait::{self, Look, PATIENCE};
 
 /// The node label that keeps scenarios apart: pods of a scenario select it.
 pub const SCENARIO_LABEL: &str = "e2e.testudo.dev/scenario";
+
+/// How many objects are created, or deleted, at a time.
+const AT_A_TIME: usize = 16;
 
 /// A namespace of one scenario.
 #[derive(Clone)]
@@ -101,15 +105,18 @@ impl Namespace {
 
     /// Creates nodes of this scenario and waits for all of them.
     pub async fn create_nodes(&self, nodes: impl IntoIterator<Item = NodeBuilder>) -> Result<()> {
-        let mut names = Vec::new();
-        for node in nodes {
-            names.push(node.name().to_owned());
-            self.create_node_unready(node).await?;
-        }
-        for name in names {
-            self.until_node_ready(&name).await?;
-        }
-        Ok(())
+        let nodes = stream::iter(nodes).map(|node| self.create_node_unready(node));
+        let created: Vec<Node> = nodes.buffered(AT_A_TIME).try_collect().await?;
+        let names: BTreeSet<String> = created.iter().map(ResourceExt::name_any).collect();
+        let own = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name));
+        wait::until(&format!("{} nodes to be Ready", names.len()), self.patience, async || {
+            let nodes = self.nodes().list(&own).await.context("cannot list nodes")?.items;
+            let unready = |node: &Node| names.contains(&node.name_any()).then(|| why_unready(node))?;
+            let reasons: Vec<&str> = nodes.iter().filter_map(unready).collect();
+            let last = reasons.last().copied().unwrap_or_default();
+            Ok(if reasons.is_empty() { Look::Done(()) } else { Look::NotYet(format!("{} not: {last}", reasons.len())) })
+        })
+        .await
     }
 
     async fn create_node_unready(&self, node: NodeBuilder) -> Result<Node> {
@@ -124,16 +131,7 @@ impl Namespace {
     async fn until_node_ready(&self, name: &str) -> Result<Node> {
         wait::until(&format!("node {name} to be Ready"), self.patience, async || {
             let node = self.nodes().get(name).await.with_context(|| format!("cannot read node {name}"))?;
-            let status = node.status.as_ref();
-            let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-            let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
-            let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
-            let waiting = taints.into_iter().any(|taint| taint.key == "node.kubernetes.io/not-ready");
-            Ok(match (ready, waiting) {
-                (true, false) => Look::Done(node),
-                (false, _) => Look::NotYet("kwok has not made it Ready".to_owned()),
-                (true, true) => Look::NotYet("the node lifecycle controller has not removed its taint".to_owned()),
-            })
+            Ok(why_unready(&node).map_or_else(|| Look::Done(node.clone()), |why| Look::NotYet(why.to_owned())))
         })
         .await
     }
@@ -142,10 +140,16 @@ impl Namespace {
     pub async fn create(&self, pod: PodBuilder) -> Result<Pod> {
         let pod = if pod.anywhere { pod } else { pod.selector(SCENARIO_LABEL, &self.name) };
         let name = pod.name().to_owned();
-        self.pods()
-            .create(&PostParams::default(), &pod.build())
-            .await
-            .with_context(|| format!("cannot create the pod {name}"))
+        let what = || format!("cannot create the pod {name}");
+        let body = serde_json::to_vec(&pod.build_json()?).with_context(what)?;
+        let request = Request::new(Pod::url_path(&(), Some(&self.name)));
+        let request = request.create(&PostParams::default(), body).with_context(what)?;
+        self.client.request(request).await.with_context(what)
+    }
+
+    /// Creates many pods as fast as the API server takes them, nearly in their order.
+    pub async fn create_at_once(&self, pods: impl IntoIterator<Item = PodBuilder>) -> Result<()> {
+        stream::iter(pods).map(|pod| self.create(pod)).buffered(AT_A_TIME).try_for_each(async |_| Ok(())).await
     }
 
     /// Creates several pods, in their order.
@@ -167,6 +171,14 @@ impl Namespace {
         Ok(())
     }
 
+    /// Takes a scheduling gate away.
+    pub async fn open_gate(&self, name: &str, gate: &str) -> Result<()> {
+        let patch = serde_json::json!({ "spec": { "schedulingGates": [{ "$patch": "delete", "name": gate }] } });
+        let params = PatchParams::default();
+        let patched = self.pods().patch(name, &params, &Patch::Strategic(patch)).await;
+        patched.map(drop).with_context(|| format!("cannot take the gate {gate} of {name} away"))
+    }
+
     /// Deletes a pod and waits until it is gone.
     pub async fn delete(&self, name: &str) -> Result<()> {
         let params = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
@@ -178,6 +190,15 @@ impl Namespace {
             })
         })
         .await
+    }
+
+    /// Deletes several pods and waits until all are gone.
+    pub async fn delete_all<N: AsRef<str>>(&self, names: &[N]) -> Result<()> {
+        stream::iter(names)
+            .map(|name| self.delete(name.as_ref()))
+            .buffered(AT_A_TIME)
+            .try_for_each(async |()| Ok(()))
+            .await
     }
 
     /// The pod as it is now.
@@ -208,9 +229,45 @@ impl Namespace {
         .await
     }
 
+    /// Waits until there is a pod of this name, which its controller makes.
+    pub async fn until_exists(&self, name: &str) -> Result<Pod> {
+        wait::until(&format!("a pod {}/{name}", self.name), self.patience, async || {
+            let pod = self.pods().get_opt(name).await.context("cannot read pods")?;
+            Ok(pod.map_or_else(|| Look::NotYet("there is none".to_owned()), Look::Done))
+        })
+        .await
+    }
+
+    /// Waits until a persistent volume claim is bound to its volume.
+    pub async fn until_claim_bound(&self, name: &str) -> Result<()> {
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &self.name);
+        wait::until(&format!("claim {}/{name} to be bound", self.name), self.patience, async || {
+            let claim = claims.get(name).await.with_context(|| format!("cannot read the claim {name}"))?;
+            let phase = claim.status.and_then(|status| status.phase).unwrap_or_default();
+            Ok(if phase == "Bound" { Look::Done(()) } else { Look::NotYet(phase) })
+        })
+        .await
+    }
+
     /// Waits until the pod has a node, and says which.
     pub async fn until_bound(&self, name: &str) -> Result<String> {
         self.until_pod(name, "a node", |pod| pod.spec.as_ref()?.node_name.clone()).await
+    }
+
+    /// Waits until the API server says that the pod waits for its scheduling gates.
+    pub async fn until_gated(&self, name: &str) -> Result<()> {
+        self.until_pod(name, "reason SchedulingGated", |pod| {
+            (pod_scheduled(pod)?.reason.as_deref() == Some("SchedulingGated")).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until kwok has all of these pods running.
+    pub async fn until_all_running<N: AsRef<str>>(&self, names: &[N]) -> Result<()> {
+        for name in names {
+            self.until_running(name.as_ref()).await?;
+        }
+        Ok(())
     }
 
     /// Waits until kwok has the pod running.
@@ -308,14 +365,34 @@ impl Namespace {
     /// Removes the scenario's pods and nodes, for scenarios after which others want a smaller cluster.
     pub async fn clear(&self) -> Result<()> {
         let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-        self.pods().delete_collection(&now, &ListParams::default()).await.context("cannot delete the pods")?;
         let own = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name));
+        self.clear_pods().await?;
         self.nodes().delete_collection(&now, &own).await.context("cannot delete the nodes")?;
+        Ok(())
+    }
+
+    /// Removes the scenario's pods.
+    pub async fn clear_pods(&self) -> Result<()> {
+        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        self.pods().delete_collection(&now, &ListParams::default()).await.context("cannot delete the pods")?;
         wait::until(&format!("the pods of {} to be gone", self.name), self.patience, async || {
             let left = self.list().await?.len();
             Ok(if left == 0 { Look::Done(()) } else { Look::NotYet(format!("{left} pods")) })
         })
         .await
+    }
+}
+
+/// What keeps pods from a node that has just been made.
+fn why_unready(node: &Node) -> Option<&'static str> {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten();
+    let waiting = taints.into_iter().any(|taint| taint.key == "node.kubernetes.io/not-ready");
+    match (ready, waiting) {
+        (true, false) => None,
+        (false, _) => Some("kwok has not made it Ready"),
+        (true, true) => Some("the node lifecycle controller has not removed its taint"),
     }
 }
 

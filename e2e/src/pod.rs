@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSchedulingGate, PodSpec, ResourceRequirements, Toleration};
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::{
+    Container, PersistentVolumeClaimVolumeSource, Pod, PodSchedulingGate, PodSpec, ResourceRequirements, Toleration,
+    Volume,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::core::ObjectMeta;
+use serde_json::{Value, json};
 
 use crate::scheduler_config::SCHEDULER_NAME;
 
@@ -23,7 +28,7 @@ pub fn pod(name: &str) -> PodBuilder {
         ..PodSpec::default()
     };
     let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-    PodBuilder { metadata, spec, container, resources: BTreeMap::new(), anywhere: false }
+    PodBuilder { metadata, spec, container, resources: BTreeMap::new(), scheduling_group: None, anywhere: false }
 }
 
 /// A pod that is being described.
@@ -33,6 +38,7 @@ pub struct PodBuilder {
     spec: PodSpec,
     container: Container,
     resources: BTreeMap<String, Quantity>,
+    scheduling_group: Option<String>,
     pub(crate) anywhere: bool,
 }
 
@@ -40,6 +46,12 @@ impl PodBuilder {
     /// Its name.
     pub fn name(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Another name.
+    pub fn named(mut self, name: &str) -> Self {
+        self.metadata.name = Some(name.to_owned());
+        self
     }
 
     /// A request with a limit of the same size, which extended resources must have.
@@ -102,16 +114,39 @@ impl PodBuilder {
         self
     }
 
+    /// The PodGroup of Kubernetes' own API that it belongs to (`spec.schedulingGroup`, since 1.36).
+    pub fn scheduling_group(mut self, pod_group: &str) -> Self {
+        self.scheduling_group = Some(pod_group.to_owned());
+        self
+    }
+
     /// Not bound to the nodes of its scenario (see [`Namespace`](crate::Namespace)).
     pub fn anywhere(mut self) -> Self {
         self.anywhere = true;
         self
     }
 
+    /// A volume that is a persistent volume claim of the same namespace.
+    pub fn claim(self, claim: &str) -> Self {
+        let source = PersistentVolumeClaimVolumeSource { claim_name: claim.to_owned(), ..Default::default() };
+        let volume = Volume { name: claim.to_owned(), persistent_volume_claim: Some(source), ..Volume::default() };
+        self.spec(|spec| spec.volumes.get_or_insert_default().push(volume))
+    }
+
     /// Whatever else the specification needs.
     pub fn spec(mut self, change: impl FnOnce(&mut PodSpec)) -> Self {
         change(&mut self.spec);
         self
+    }
+
+    /// The object with what the generated types do not have yet.
+    pub(crate) fn build_json(mut self) -> Result<Value> {
+        let group = self.scheduling_group.take();
+        let mut pod = serde_json::to_value(self.build()).context("a pod that is no JSON")?;
+        if let Some(group) = group {
+            pod["spec"]["schedulingGroup"] = json!({ "podGroupName": group });
+        }
+        Ok(pod)
     }
 
     /// The object.

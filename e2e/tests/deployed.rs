@@ -50,7 +50,19 @@ impl Deployed {
 
     /// A testudo and a scheduler of this name for one scenario.
     pub async fn pair(&self, name: &str) -> Result<Pair> {
-        let options = self.testudo(&format!("testudo-{name}"))?.config(testudo_for(name)?);
+        self.pair_with(name, testudo_for(name)?).await
+    }
+
+    /// The same, where gangs of these namespaces may evict.
+    pub async fn preempting_pair(&self, name: &str, namespaces: &str) -> Result<Pair> {
+        let none = "preemptingNamespaces: []";
+        let config = testudo_for(name)?;
+        ensure!(config.contains(none), "deploy/testudo.yaml has no {none:?}");
+        self.pair_with(name, config.replace(none, &format!("preemptingNamespaces: [{namespaces}]"))).await
+    }
+
+    async fn pair_with(&self, name: &str, config: String) -> Result<Pair> {
+        let options = self.testudo(&format!("testudo-{name}"))?.config(config);
         let testudo = Testudo::start(&self.cp, options).await?;
         let scheduler = self.scheduler(Some(name), &testudo).await?;
         Ok(Pair { _scheduler: scheduler, testudo })

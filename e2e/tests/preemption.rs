@@ -19,7 +19,8 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     ]
 }
 
-const CLASSES: &str = "
+/// Three priority classes.
+pub const CLASSES: &str = "
 apiVersion: scheduling.k8s.io/v1
 kind: PriorityClass
 metadata: { name: e2e-lowest }

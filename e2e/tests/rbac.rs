@@ -8,9 +8,10 @@ use kube::ResourceExt;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use testudo_e2e::wait::{self, Look, PATIENCE};
-use testudo_e2e::{node, pod};
+use testudo_e2e::{Namespace, node, pod};
 
 use crate::deployed::{Deployed, shipped};
+use crate::preemption::CLASSES;
 use crate::stage::Stage;
 
 /// To be listed late: it looks at what all other scenarios have asked for, too.
@@ -36,17 +37,8 @@ const WHERE_SERVED: &[(&str, &str)] = &[
 ];
 
 async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
-    let testudo = &d.shared().await?.testudo;
     let ns = d.cp.namespace("rbac-used").await?;
-    ns.create_node(node("rbac-used-a").product("NVIDIA-L40S", 46068).gpus(2)).await?;
-    ns.create(pod("one").gpus(1)).await?;
-    let on = ns.until_bound("one").await?;
-    // kube-scheduler asks once more, as after an answer that was lost: testudo looks at the pod, and finds it there.
-    let uid = ns.get("one").await?.uid().context("a pod without uid")?;
-    let binding = json!({ "PodName": "one", "PodNamespace": "rbac-used", "PodUID": uid, "Node": on });
-    let answer = testudo.api().post("/v1/bind", binding.to_string()).await?.body;
-    let answer: Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
-    ensure!(answer["Error"].as_str().unwrap_or_default().is_empty(), "{answer}");
+    use_everything(&d, &ns).await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
 
     let given = given_to("testudo")?;
@@ -67,6 +59,30 @@ async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
         ensure!(denied.is_empty(), "{user} was denied {denied:?}");
     }
     ns.clear().await
+}
+
+/// Makes testudo do whatever it may do.
+async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
+    let scheduler = "rbac-scheduler";
+    let pair = d.preempting_pair(scheduler, ns.name()).await?;
+    d.cp.apply_yaml(CLASSES).await?;
+    ns.create_nodes(["rbac-used-a", "rbac-used-b"].map(|name| node(name).product("NVIDIA-L40S", 46068).gpus(2)))
+        .await?;
+    ns.create(pod("one").gpus(1).priority_class("e2e-low").scheduler(scheduler)).await?;
+    let on = ns.until_bound("one").await?;
+    // kube-scheduler asks once more, as after an answer that was lost: testudo looks at the pod, and finds it there.
+    let uid = ns.get("one").await?.uid().context("a pod without uid")?;
+    let binding = json!({ "PodName": "one", "PodNamespace": ns.name(), "PodUID": uid, "Node": on });
+    let answer = pair.testudo.api().post("/v1/bind", binding.to_string()).await?.body;
+    let answer: Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
+    ensure!(answer["Error"].as_str().unwrap_or_default().is_empty(), "{answer}");
+    // A gang that evicts the first, is pointed to its places, and whose gates are opened.
+    let gang = ["gang-0", "gang-1"];
+    for name in gang {
+        let member = pod(name).gpus(2).priority_class("e2e-high").scheduler(scheduler).gate("testudo.dev/gang");
+        ns.create(member.annotation("testudo.dev/pod-group", "gang").annotation("testudo.dev/min-member", "2")).await?;
+    }
+    ns.until_all_running(&gang).await
 }
 
 fn used_by(d: &Deployed, user: &str) -> Result<BTreeSet<Permission>> {
