@@ -44,6 +44,7 @@ test: tools ## Everything that a change must pass
 .PHONY: test-all
 test-all: test ## The same, the long simulations, and the end-to-end tests on every supported Kubernetes
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
+	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
 	$(call stage,end-to-end on 1.34,$(MAKE) e2e K8S=1.34)
 	$(call stage,end-to-end on 1.35,$(MAKE) e2e K8S=1.35)
 

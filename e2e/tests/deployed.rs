@@ -4,7 +4,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use testudo_e2e::manifests::workspace;
 use testudo_e2e::{Adaptation, ControlPlane, Kubeconfig, Scheduler, Testudo, TestudoOptions, Tls};
 use tokio::sync::OnceCell;
@@ -50,7 +50,8 @@ impl Deployed {
 
     /// A testudo and a scheduler of this name for one scenario.
     pub async fn pair(&self, name: &str) -> Result<Pair> {
-        let testudo = Testudo::start(&self.cp, self.testudo(&format!("testudo-{name}"))?).await?;
+        let options = self.testudo(&format!("testudo-{name}"))?.config(testudo_for(name)?);
+        let testudo = Testudo::start(&self.cp, options).await?;
         let scheduler = self.scheduler(Some(name), &testudo).await?;
         Ok(Pair { _scheduler: scheduler, testudo })
     }
@@ -81,6 +82,14 @@ pub fn adaptation(name: Option<&str>, testudo: &Testudo) -> Adaptation {
         tls: testudo.extender().tls,
         node_cache_capable: None,
     }
+}
+
+/// The shipped configuration of a testudo that a scheduler of this name calls.
+pub fn testudo_for(scheduler: &str) -> Result<String> {
+    let shipped = shipped("testudo.yaml")?;
+    let names = "schedulerNames: [testudo-scheduler]";
+    ensure!(shipped.contains(names), "deploy/testudo.yaml has no {names:?}");
+    Ok(shipped.replace(names, &format!("schedulerNames: [{scheduler}]")))
 }
 
 /// A file of `deploy/`.

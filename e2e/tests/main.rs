@@ -4,6 +4,7 @@ mod control_plane;
 mod cpu;
 mod deployed;
 mod forms;
+mod gangs;
 mod mig;
 mod observe;
 mod outage;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         scenarios.extend(tls::scenarios(stage));
         scenarios.extend(race::scenarios(stage));
         scenarios.extend(preemption::scenarios(stage));
+        scenarios.extend(gangs::scenarios(stage));
         scenarios.extend(observe::scenarios(stage));
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));

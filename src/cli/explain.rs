@@ -1,5 +1,6 @@
 //! `testudo explain`: where a pod fits and why not elsewhere, what a node is taken for, what counts as typical.
 
+mod gang;
 mod mix;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use testudo_core::placement::{self, Rank, Reason, deciding};
 
 use super::Outcome;
 use super::source::Source;
+use gang::GangExplanation;
 use mix::MixExplanation;
 
 /// Flags of `testudo explain`.
@@ -38,6 +40,17 @@ enum Subject {
         /// One row per node, instead of one per reason.
         #[arg(long)]
         all_nodes: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// How far a gang has come, why not further, and where its members are. Exit 1 when it waits.
+    Gang {
+        /// The gang, as NAME or NAMESPACE/NAME. The group of a LeaderWorkerSet is named NAME/INDEX: give its namespace with
+        /// --namespace.
+        name: String,
+        /// The namespace, when the name has none.
+        #[arg(short, long)]
+        namespace: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -82,6 +95,23 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             let explanation = PodExplanation::new(&host.snapshot(), &pod);
             common.output.write(&explanation, |out| explanation.table(out, all_nodes))?;
             Ok(if explanation.fits() { Outcome::Done } else { Outcome::No })
+        }
+        Subject::Gang { name, namespace, common } => {
+            let (namespace, name) = match (&namespace, name.split_once('/')) {
+                (Some(namespace), _) => (namespace.as_str(), name.as_str()),
+                (None, Some((namespace, name))) => (namespace, name),
+                (None, None) => ("default", name.as_str()),
+            };
+            let gangs = common.source.look()?.gangs_named(namespace, name);
+            if gangs.is_empty() {
+                bail!(
+                    "there is no gang {namespace}/{name} in {}: no pod names it, or its members start each for itself",
+                    common.source
+                );
+            }
+            let explanations: Vec<GangExplanation> = gangs.iter().map(GangExplanation::new).collect();
+            common.output.write(&explanations, |out| explanations.iter().try_for_each(|gang| gang.table(out)))?;
+            Ok(if explanations.iter().all(GangExplanation::has_places) { Outcome::Done } else { Outcome::No })
         }
         Subject::Mix { common } => {
             let explanation = MixExplanation::new(common.source.look()?.snapshot().mix());

@@ -20,6 +20,7 @@ use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
 use crate::host::{Bindings, Host};
 use crate::k8s::bind::Binder;
+use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
 
 /// Flags of `testudo serve`. What is given here wins over the configuration file.
@@ -109,6 +110,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
+    tokio::spawn(Arc::clone(&host).plan_gangs(client.clone().map(Steerer::new)));
     let metrics = Metrics::register(&mut registry);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
     tokio::select! {

@@ -84,6 +84,7 @@ impl Source {
                     .context("the cluster has not listed its nodes and pods in 60 s")?;
             }
         }
+        host.settle_gangs().await;
         Ok(host)
     }
 }

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use testudo_core::engine::{Exclusion, Policy};
+use testudo_core::engine::{Exclusion, GangPolicy, Policy};
 use testudo_core::model::selector::{Operator, Requirement};
+use testudo_core::placement::{CapacityPolicy, ZonePolicy};
 use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
@@ -41,6 +42,12 @@ pub struct Configuration {
     /// Pods that pass untouched.
     #[serde(default)]
     pub exclude: Vec<ExcludeSection>,
+    /// Which places suit which pods.
+    #[serde(default)]
+    pub placement: PlacementSection,
+    /// How gangs are planned.
+    #[serde(default)]
+    pub gangs: GangsSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -108,6 +115,65 @@ pub struct ExcludeSection {
     pub namespaces: BTreeSet<String>,
     /// A selector of labels, as in the Kubernetes API.
     pub pod_selector: LabelSelector,
+}
+
+/// Which places suit which pods.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PlacementSection {
+    /// Which priorities prefer which kind of capacity.
+    pub capacity: CapacitySection,
+    /// In which zones the replicas of a service belong, among places that are equally good for the fleet.
+    pub zones: Zones,
+}
+
+/// Which priorities prefer which kind of capacity. Those between the two have no preference.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CapacitySection {
+    /// Pods of this priority and below prefer spot, -1 by default.
+    pub spot_up_to: i32,
+    /// Pods of this priority and above prefer reserved and on-demand capacity, 1 by default.
+    pub steady_from: i32,
+}
+
+/// In which zones the replicas of a service belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zones {
+    /// In those where the service is.
+    #[default]
+    Together,
+    /// In as many as there are, evenly.
+    Spread,
+}
+
+/// How gangs are planned.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct GangsSection {
+    /// The schedulers that call testudo, `testudo-scheduler` by default. Gangs of other schedulers' pods are not planned.
+    pub scheduler_names: BTreeSet<String>,
+    /// How long the members of a plan have to come to bind before their places are given up, `1m` by default.
+    #[serde(deserialize_with = "units::duration")]
+    pub bind_window: Duration,
+    /// How long places are kept for members that their controller has not made yet, `15m` by default. A gang can say
+    /// otherwise with `testudo.dev/hold-timeout`.
+    #[serde(deserialize_with = "units::duration")]
+    pub hold_timeout: Duration,
+    /// The namespaces whose gangs may evict pods of lower priority; none by default.
+    pub preempting_namespaces: BTreeSet<String>,
+}
+
+impl Default for GangsSection {
+    fn default() -> Self {
+        Self {
+            scheduler_names: BTreeSet::from(["testudo-scheduler".to_owned()]),
+            bind_window: Duration::from_secs(60),
+            hold_timeout: Duration::from_secs(15 * 60),
+            preempting_namespaces: BTreeSet::new(),
+        }
+    }
 }
 
 /// A selector of labels, as in the Kubernetes API.
@@ -185,6 +251,8 @@ impl Default for Configuration {
             extender: ExtenderSection::default(),
             metrics: MetricsSection::default(),
             exclude: vec![],
+            placement: PlacementSection::default(),
+            gangs: GangsSection::default(),
             catalogue_file: None,
         }
     }
@@ -200,6 +268,13 @@ impl Default for ExtenderSection {
             request_timeout: Duration::from_secs(1),
             bind_timeout: Duration::from_secs(25),
         }
+    }
+}
+
+impl Default for CapacitySection {
+    fn default() -> Self {
+        let CapacityPolicy { spot_up_to, steady_from } = CapacityPolicy::default();
+        Self { spot_up_to, steady_from }
     }
 }
 
@@ -250,6 +325,17 @@ impl Configuration {
                         leave metrics.bindAddress out to serve both on one listener"
                 .into());
         }
+        let capacity = &self.placement.capacity;
+        if capacity.spot_up_to >= capacity.steady_from {
+            return Err("placement.capacity.spotUpTo must be below placement.capacity.steadyFrom: \
+                        no priority can prefer both"
+                .into());
+        }
+        if self.gangs.bind_window <= extender.bind_timeout {
+            return Err("gangs.bindWindow must be longer than extender.bindTimeout: \
+                        the first member waits at bind for the last"
+                .into());
+        }
         for (at, exclude) in self.exclude.iter().enumerate() {
             exclude.validate().map_err(|message| format!("exclude[{at}]: {message}"))?;
         }
@@ -258,8 +344,27 @@ impl Configuration {
 
     /// The part that the engine decides by.
     pub fn policy(&self) -> Policy {
-        Policy { exclusions: self.exclude.iter().map(ExcludeSection::exclusion).collect(), ..Policy::default() }
+        let CapacitySection { spot_up_to, steady_from } = self.placement.capacity;
+        Policy {
+            exclusions: self.exclude.iter().map(ExcludeSection::exclusion).collect(),
+            capacity: CapacityPolicy { spot_up_to, steady_from },
+            zones: match self.placement.zones {
+                Zones::Together => ZonePolicy::Together,
+                Zones::Spread => ZonePolicy::Spread,
+            },
+            gangs: GangPolicy {
+                schedulers: self.gangs.scheduler_names.clone(),
+                bind_window_ms: milliseconds(self.gangs.bind_window),
+                hold_timeout_ms: milliseconds(self.gangs.hold_timeout),
+                preempting: self.gangs.preempting_namespaces.clone(),
+                ..GangPolicy::default()
+            },
+        }
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl ExcludeSection {

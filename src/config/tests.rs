@@ -31,6 +31,14 @@ exclude:
   - podSelector:
       matchLabels: {team: batch}
       matchExpressions: [{key: tier, operator: NotIn, values: [gold]}]
+placement:
+  capacity: {spotUpTo: 0, steadyFrom: 1000}
+  zones: spread
+gangs:
+  schedulerNames: [gpu-scheduler]
+  bindWindow: 2m
+  holdTimeout: 1h
+  preemptingNamespaces: [inference]
 catalogueFile: /etc/testudo/catalogue.yaml
 ",
     )
@@ -42,6 +50,24 @@ catalogueFile: /etc/testudo/catalogue.yaml
     let policy = configuration.policy();
     assert_eq!(policy.exclusions.len(), 2);
     assert_eq!(policy.exclusions[1].labels.len(), 2);
+    assert_eq!(policy.capacity, CapacityPolicy { spot_up_to: 0, steady_from: 1000 });
+    assert_eq!(policy.zones, ZonePolicy::Spread);
+    let gangs = GangPolicy {
+        schedulers: ["gpu-scheduler".to_owned()].into(),
+        bind_window_ms: 120_000,
+        hold_timeout_ms: 3_600_000,
+        preempting: ["inference".to_owned()].into(),
+        ..GangPolicy::default()
+    };
+    assert_eq!(policy.gangs, gangs);
+}
+
+#[test]
+fn what_is_left_out_of_a_section_has_its_default() {
+    let policy = parse("placement: {capacity: {steadyFrom: 5}}\ngangs: {bindWindow: 90s}\n").unwrap().policy();
+    assert_eq!(policy.capacity, CapacityPolicy { spot_up_to: -1, steady_from: 5 });
+    let default = Configuration::default().policy();
+    assert_eq!(policy.gangs, GangPolicy { bind_window_ms: 90_000, ..default.gangs });
 }
 
 #[test]
@@ -54,6 +80,9 @@ fn mistakes_are_named_with_their_place() {
     let bare = error("extender:\n  requestTimeout: 5\n");
     assert!(bare.contains("no duration such as"), "{bare}");
     assert!(error("mode: perhaps\n").contains("perhaps"));
+    assert!(error("placement: {zones: apart}\n").contains("apart"));
+    assert!(error("placement: {capacity: {spotUpto: 0}}\n").contains("spotUpTo"));
+    assert!(error("placement: {capacity: {spotUpTo: 3000000000}}\n").contains("testudo.yaml:3:"));
     assert!(error("extender: {bindAddress: localhost}\n").contains("testudo.yaml:3:"));
 }
 
@@ -62,6 +91,8 @@ fn impossible_combinations_are_refused() {
     assert!(error("extender: {requestTimeout: 40s}\n").contains("one httpTimeout for both"));
     assert!(error("extender: {maxNodes: 0}\n").contains("must be above 0"));
     assert!(error("metrics: {bindAddress: 127.0.0.1:8888}\n").contains("are the same"));
+    assert!(error("placement: {capacity: {spotUpTo: 1}}\n").contains("must be below placement.capacity.steadyFrom"));
+    assert!(error("gangs: {bindWindow: 25s}\n").contains("must be longer than extender.bindTimeout"));
     assert!(error("exclude: [{}]\n").contains("exclude[0]: names neither"));
     let values = "exclude: [{podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}]\n";
     assert!(error(values).contains("podSelector on a: Exists takes no values"));
@@ -90,4 +121,5 @@ fn the_shipped_configuration_is_the_default_where_it_says_so() {
     let (bind_address, tls) = (shipped.extender.bind_address, shipped.extender.tls.clone());
     assert_eq!(shipped.extender, ExtenderSection { bind_address, tls, ..defaults });
     assert_eq!(shipped.mode, Mode::default());
+    assert_eq!(shipped.placement, PlacementSection::default());
 }

@@ -89,7 +89,7 @@ async fn the_fleet_fills_up_and_nothing_is_given_twice() {
             _ => assert!(inventory.has_accelerators(), "{pod} on {node}"),
         }
     }
-    assert!(eights >= 4, "{eights} sets of eight on linked devices");
+    assert!(eights >= 5, "{eights} sets of eight on linked devices");
 
     let is = |which: fn(&EventKind) -> bool| events.iter().filter(|event| which(&event.kind)).count();
     let placed = is(|kind| matches!(kind, EventKind::Placed { .. }));

@@ -20,8 +20,13 @@ impl Extender for Host {
         let pod = self.question(object)?;
         self.recent.lock().remember(Arc::clone(&pod));
         let snapshot = self.snapshot();
-        if snapshot.stance(&pod) != Stance::Placed {
-            return Ok(vec![NodeVerdict::Fits; offer.len()]);
+        match snapshot.stance(&pod) {
+            Stance::Placed => {}
+            // What is kept for a gang is kept against everybody.
+            Stance::Unconcerned if self.mode == Mode::Enforce && offer.names().any(|n| snapshot.is_promised(n)) => {
+                return Ok(self.beside_promises(&snapshot, &pod, offer));
+            }
+            Stance::Unconcerned | Stance::Excluded => return Ok(vec![NodeVerdict::Fits; offer.len()]),
         }
         let mut tally = Tally::default();
         let verdicts: Vec<NodeVerdict> =
@@ -70,21 +75,31 @@ impl Extender for Host {
         if self.mode == Mode::Observe || snapshot.stance(&pod) != Stance::Placed {
             return Ok(candidates);
         }
+        // One member alone is of no use, and what its gang needs is evicted for the whole gang or not at all.
+        if snapshot.is_held_together(&pod) {
+            return Ok(BTreeMap::new());
+        }
         candidates.retain(|node, candidate| {
             let victims: Vec<PodUid> = candidate.victim_uids.iter().map(|uid| PodUid::from(uid.as_str())).collect();
-            snapshot.victims_help(&pod.demand, node, &victims)
+            !victims.iter().any(|victim| snapshot.breaks_a_gang(node, victim))
+                && snapshot.victims_help(&pod.demand, node, &victims)
         });
         Ok(candidates)
     }
 
     fn ready(&self) -> Result<(), String> {
+        self.extender_ready()
+    }
+}
+
+impl Host {
+    /// Have nodes and pods been listed?
+    pub(super) fn extender_ready(&self) -> Result<(), String> {
         let listed = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Acquire);
-        match (listed(&self.nodes_listed), listed(&self.pods_listed)) {
-            (true, true) => Ok(()),
-            (false, true) => Err("nodes are not listed yet".into()),
-            (true, false) => Err("pods are not listed yet".into()),
-            (false, false) => Err("nodes and pods are not listed yet".into()),
-        }
+        let kinds =
+            [("nodes", &self.nodes_listed), ("pods", &self.pods_listed), ("groups of pods", &self.groups_listed)];
+        let missing: Vec<&str> = kinds.into_iter().filter(|(_, flag)| !listed(flag)).map(|(kind, _)| kind).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("{} are not listed yet", missing.join(" and "))) }
     }
 }
 
@@ -97,6 +112,17 @@ impl Host {
             Some(problem) => Err(Refusal::Error(problem.to_string())),
             None => Ok(Arc::new(pod)),
         }
+    }
+
+    /// The verdicts for a pod that goes wherever kube-scheduler lets it: only where places are kept is it our business.
+    fn beside_promises(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Vec<NodeVerdict> {
+        let judgement = snapshot.judge(pod);
+        let mut tally = Tally::default();
+        let verdict = |(at, name): (usize, &str)| match snapshot.is_promised(name) {
+            true => tally.note(self.verdict(snapshot, &judgement, offer, at)),
+            false => NodeVerdict::Fits,
+        };
+        offer.names().enumerate().map(verdict).collect()
     }
 
     /// The verdicts on the nodes of an offer, in its order.

@@ -28,7 +28,19 @@ pub enum Bindings {
     OwnCopy,
 }
 
+/// The share of the time for a binding that is left for writing it. Before that it may wait for other members of its gang.
+const WRITING: f64 = 0.4;
+
 impl Bindings {
+    /// Until when a binding that is asked for now may wait for others.
+    fn barrier_deadline(&self) -> Instant {
+        let timeout = match self {
+            Self::OwnCopy => Duration::from_secs(10),
+            Self::Cluster { timeout, .. } => timeout.mul_f64(1.0 - WRITING),
+        };
+        Instant::now() + timeout
+    }
+
     /// For how long a placement is assumed: twice as long as its binding may take, so that it is not given to another
     /// while that is still under way.
     fn assume_ttl_ms(&self) -> u64 {
@@ -48,6 +60,7 @@ impl Host {
         let key = PodKey { namespace: binding.pod_namespace.clone(), name: binding.pod_name.clone() };
         let node = NodeName::from(binding.node.as_str());
         let pod = self.pod_to_bind(&key, &PodUid::from(binding.pod_uid.as_str()))?;
+        self.pass_barrier(&pod, &node, self.bindings.barrier_deadline()).await?;
         let gpus = self.assume(&pod, &node)?;
         let outcome = match &self.bindings {
             Bindings::OwnCopy => {
@@ -63,7 +76,7 @@ impl Host {
                     node: binding.node,
                     gpus,
                 };
-                binder.bind(&request, Instant::now() + *timeout).await
+                binder.bind(&request, Instant::now() + timeout.mul_f64(WRITING)).await
             }
         };
         self.settle(&pod, &node, outcome)

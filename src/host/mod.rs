@@ -6,21 +6,23 @@
 mod answers;
 mod binding;
 mod fleet_metrics;
+mod gangs;
 mod metrics;
 mod problems;
 mod recent;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::{Change, Engine, Policy, Snapshot};
+use testudo_core::engine::{Change, Engine, GangView, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid};
+use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use crate::config::Mode;
@@ -44,7 +46,30 @@ pub struct Host {
     metrics: Metrics,
     nodes_listed: AtomicBool,
     pods_listed: AtomicBool,
-    started: Instant,
+    groups_listed: AtomicBool,
+    /// There may be something to plan.
+    gang_work: Notify,
+    /// Tells those who wait at the barrier to look again.
+    gang_versions: watch::Sender<u64>,
+    clock: Clock,
+}
+
+/// The engine's clock: milliseconds since 1970 when the process began, and from then on as time passes, whatever is done to
+/// the system's clock.
+struct Clock {
+    began_ms: u64,
+    began: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began_ms: u64::try_from(since_1970.as_millis()).unwrap_or(0), began: Instant::now() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.began_ms.saturating_add(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 impl Host {
@@ -56,7 +81,9 @@ impl Host {
         bindings: Bindings,
         registry: &mut Registry,
     ) -> Self {
+        let clock = Clock::start();
         let mut engine = Engine::new(policy);
+        engine.set_epoch(clock.now_ms() / 1000);
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -70,7 +97,10 @@ impl Host {
             metrics: Metrics::register(registry),
             nodes_listed: AtomicBool::new(false),
             pods_listed: AtomicBool::new(false),
-            started: Instant::now(),
+            groups_listed: AtomicBool::new(false),
+            gang_work: Notify::new(),
+            gang_versions: watch::Sender::new(0),
+            clock,
         }
     }
 
@@ -85,6 +115,12 @@ impl Host {
         engine.cluster().pods().find(|pod| pod.key.namespace == namespace && pod.key.name == name).cloned()
     }
 
+    /// The gangs of this name: each dialect has its own.
+    pub fn gangs_named(&self, namespace: &str, name: &str) -> Vec<GangView> {
+        let engine = self.engine.lock();
+        engine.gangs().filter(|gang| gang.key.namespace == namespace && gang.key.name == name).collect()
+    }
+
     /// What could not be understood about a node.
     pub fn node_problems(&self, name: &str) -> Vec<String> {
         self.problems.lock().of(&problems::node_key(name)).to_vec()
@@ -92,12 +128,13 @@ impl Host {
 
     /// Takes in what happened, in order, and publishes the state that results.
     pub fn take(&self, events: impl IntoIterator<Item = ClusterEvent>) {
-        let (mut nodes_listed, mut pods_listed) = (false, false);
+        let (mut nodes_listed, mut pods_listed, mut groups_listed) = (false, false, false);
         let changes: Vec<Change> = events
             .into_iter()
             .filter_map(|event| {
                 nodes_listed |= matches!(event, ClusterEvent::NodesSynced(_));
                 pods_listed |= matches!(event, ClusterEvent::PodsSynced(_));
+                groups_listed |= matches!(event, ClusterEvent::GroupsSynced(_));
                 self.change(event)
             })
             .collect();
@@ -105,15 +142,21 @@ impl Host {
         // Only now: who finds us ready must find the lists in the snapshot.
         self.nodes_listed.fetch_or(nodes_listed, Ordering::Release);
         self.pods_listed.fetch_or(pods_listed, Ordering::Release);
+        self.groups_listed.fetch_or(groups_listed, Ordering::Release);
     }
 
     /// Takes in files as the whole cluster.
     pub fn take_manifests(&self, manifests: Manifests) {
         let nodes_listed = ClusterEvent::NodesSynced(manifests.nodes.iter().map(|n| n.metadata.name.clone()).collect());
         let pods_listed = ClusterEvent::PodsSynced(manifests.pods.iter().map(|p| p.metadata.uid.clone()).collect());
+        let groups_listed =
+            ClusterEvent::GroupsSynced(manifests.groups.iter().map(|group| group.key.clone()).collect());
+        let problems = manifests.group_problems.into_iter().map(ClusterEvent::Unreadable);
+        let groups = manifests.groups.into_iter().map(|group| ClusterEvent::GroupApplied(Box::new(group)));
+        let groups = groups.chain(problems).chain([groups_listed]);
         let nodes = manifests.nodes.into_iter().map(|node| ClusterEvent::NodeApplied(Box::new(node)));
         let pods = manifests.pods.into_iter().map(|pod| ClusterEvent::PodApplied(Box::new(pod)));
-        self.take(nodes.chain(pods).chain([nodes_listed, pods_listed]));
+        self.take(groups.chain(nodes).chain(pods).chain([nodes_listed, pods_listed]));
     }
 
     /// Lets time pass: drops assumptions that nothing has confirmed.
@@ -154,9 +197,9 @@ impl Host {
             ClusterEvent::PodsSynced(uids) => {
                 Change::PodsListed(uids.iter().map(|uid| PodUid::from(uid.as_str())).collect())
             }
-            ClusterEvent::GroupApplied(_) | ClusterEvent::GroupDeleted(_) | ClusterEvent::GroupsSynced(_) => {
-                return None;
-            }
+            ClusterEvent::GroupApplied(group) => Change::GroupApplied(group),
+            ClusterEvent::GroupDeleted(gang) => Change::GroupDeleted(gang),
+            ClusterEvent::GroupsSynced(gangs) => Change::GroupsListed(gangs),
             ClusterEvent::GroupProblems { object, problems } => {
                 self.report(object, problems.iter().map(ToString::to_string).collect());
                 return None;
@@ -192,6 +235,10 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
+        if self.mode == Mode::Enforce {
+            engine.keep_gangs(now_ms);
+            self.gang_work.notify_one();
+        }
         self.publish(&mut engine);
     }
 
@@ -201,11 +248,12 @@ impl Host {
         if engine.has_moved_on(&self.snapshot.load()) {
             self.snapshot.store(Arc::new(engine.snapshot()));
         }
+        let version = engine.gang_version();
+        self.gang_versions.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
-    /// The engine's clock.
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.clock.now_ms()
     }
 }
 

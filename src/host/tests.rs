@@ -59,8 +59,8 @@ fn unresolvable(text: &str) -> NodeVerdict {
 #[test]
 fn nothing_is_answered_before_everything_is_listed() {
     let host = host_with(Mode::Enforce, Policy::default());
-    assert_eq!(host.ready(), Err("nodes and pods are not listed yet".into()));
-    host.take([ClusterEvent::PodsSynced(BTreeSet::new())]);
+    assert_eq!(host.ready(), Err("nodes and pods and groups of pods are not listed yet".into()));
+    host.take([ClusterEvent::PodsSynced(BTreeSet::new()), ClusterEvent::GroupsSynced(BTreeSet::new())]);
     let refused = host.filter(&read(pod("p", 1)), &names(&["a"]));
     assert_eq!(refused, Err(Refusal::Unavailable("nodes are not listed yet".into())));
     host.take([ClusterEvent::NodesSynced(BTreeSet::new())]);

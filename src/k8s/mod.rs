@@ -12,6 +12,7 @@ pub mod node;
 pub mod object;
 pub mod pod;
 pub mod problem;
+pub mod steer;
 pub mod steering;
 pub mod watch;
 mod watched;

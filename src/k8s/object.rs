@@ -114,6 +114,8 @@ pub struct PodSpec {
     pub scheduler_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preemption_policy: Option<String>,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: StringMap,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -42,6 +42,7 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         uid: PodUid::from(pod.metadata.uid.as_str()),
         labels: pod.metadata.labels.iter().collect(),
         priority: pod.spec.priority.unwrap_or(0),
+        preempts: pod.spec.preemption_policy.as_deref() != Some("Never"),
         stage,
         demand: Arc::new(demand),
         gpus: gpus(&pod.metadata, &mut report),

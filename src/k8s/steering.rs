@@ -78,8 +78,8 @@ mod tests {
         let promise = |plan: &str| Promise { plan: plan.into(), node: "n".into(), until_s: 0 };
         let condition =
             |status: &str, message: &str| json!({"type": "testudo.dev/Planned", "status": status, "message": message});
-        let of_condition = promise::encode(&promise("1-a"));
-        let annotated = json!({"annotations": {"testudo.dev/plan": promise::encode(&promise("2-a"))}});
+        let of_condition = promise::encode(&promise("1-a"), 0);
+        let annotated = json!({"annotations": {"testudo.dev/plan": promise::encode(&promise("2-a"), 1)}});
         let status = json!({"conditions": [condition("True", &of_condition)]});
         let (steering, _) = read(json!({"metadata": annotated, "status": status}));
         assert_eq!(steering.promise, Some(promise("2-a")));

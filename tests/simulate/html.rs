@@ -31,7 +31,7 @@ fn a_report_is_one_page_that_needs_nothing_else() {
     }
     // Allocated, the same close up, fragmentation, refused, and free sets of 1, 2, 4 and 8 GPUs.
     assert_eq!(page.matches("<svg ").count(), 8);
-    assert!(page.contains("Zero throughout: Waiting pods."));
+    assert!(page.contains("Zero throughout: Waiting."));
     let without_namespace = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
     for address in ["http://", "https://", "<script", "<link", "<img", "@import", "url("] {
         assert!(!without_namespace.contains(address), "{address}");

@@ -85,7 +85,7 @@ fn every_policy_has_its_row_by_the_name_it_was_asked_for() {
     }
     let table = written(&simulate(&format!("{call} --policy pool,hami")));
     assert!(table.contains("\n pool ") && table.contains("\n hami "), "{table}");
-    assert!(table.contains("accepted_slice_percent of each policy and the best other one, paired by seed:"), "{table}");
+    assert!(table.contains("slices accepted % of each policy and the best other one, paired by seed:"), "{table}");
     let alias = super::report(&format!("{call} --policy first-fit,hami"));
     for (name, alias_of) in [("dra-first-fit", "first-fit"), ("hami-like", "hami")] {
         assert_eq!(policy(&report, name)["seeds"], policy(&alias, alias_of)["seeds"]);

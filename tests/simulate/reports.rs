@@ -86,7 +86,7 @@ fn several_seeds_tell_who_is_ahead_and_how_certain_that_is() {
     assert_eq!(random["versus"]["difference"].as_f64().unwrap(), -difference);
     assert_eq!(random["versus"]["measure"], "allocated_percent.130");
     let table = written(&simulate(arguments));
-    assert!(table.contains("allocated_percent.130 of each policy and the best other one, paired by seed:"), "{table}");
+    assert!(table.contains("allocated @130 % of each policy and the best other one, paired by seed:"), "{table}");
     assert!(table.contains(&format!(" {difference:+.2} ")) && table.contains(" to "), "{table}");
 }
 

@@ -47,3 +47,20 @@ fn each_once<P: Ord>(policies: &[P]) -> anyhow::Result<()> {
     ensure!(distinct.len() == policies.len(), "--policy names a policy twice");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use super::*;
+    use crate::cli::simulate::args::Args;
+
+    #[test]
+    fn the_help_names_every_policy() {
+        let help = Args::augment_args(Command::new("simulate")).render_long_help().to_string();
+        let names = Policy::ALL.map(Policy::name).into_iter().chain(PolicyKind::ALL.iter().map(|kind| kind.name()));
+        for name in names {
+            assert!(help.contains(name), "{name}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::fabric::DeviceSet;
+use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodKey};
 use crate::model::service::Replica;
@@ -10,6 +11,8 @@ use crate::model::service::Replica;
 /// How sure it is that a pod holds what the ledger says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
+    /// A plan keeps the place for it, until it takes it away again.
+    Planned,
     /// We are about to bind it, or do not know whether the binding succeeded. Void after this time (milliseconds of the
     /// engine's clock), unless the pod is seen on its node before.
     Assumed {
@@ -35,6 +38,8 @@ pub struct Holding {
     pub gpus: Option<DeviceSet>,
     /// What it is a replica of.
     pub replica: Option<Replica>,
+    /// The gang that it is a member of.
+    pub gang: Option<Arc<GangKey>>,
 }
 
 impl Holding {
@@ -46,6 +51,20 @@ impl Holding {
             demand: Arc::clone(&pod.demand),
             gpus: pod.gpus,
             replica: Replica::of(pod),
+            gang: pod.membership.as_ref().map(|membership| Arc::new(membership.gang.clone())),
+        }
+    }
+
+    /// What is kept on `node` for a member of a gang that does not exist yet.
+    pub fn of_nobody(gang: &GangKey, demand: &Arc<Demand>, node: &NodeName) -> Self {
+        let name = format!("({}: a member yet to be made)", gang.name);
+        Self {
+            pod: PodKey { namespace: gang.namespace.clone(), name },
+            node: node.clone(),
+            demand: Arc::clone(demand),
+            gpus: None,
+            replica: None,
+            gang: Some(Arc::new(gang.clone())),
         }
     }
 }

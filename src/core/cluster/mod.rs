@@ -1,6 +1,7 @@
 //! The state: nodes, pods, and the ledger of what is promised to whom.
 
 mod domains;
+mod gangs;
 mod ledger;
 mod node_state;
 mod room;
@@ -9,6 +10,7 @@ mod shared_gpus;
 mod tally;
 
 pub use domains::{Domain, DomainId, Domains, Level};
+pub use gangs::{GangState, Gangs};
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
 pub use room::Room;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodUid, Stage};
 
@@ -58,7 +61,9 @@ pub struct Cluster {
     node_generation: u64,
     domains: Arc<Domains>,
     services: Arc<Services>,
+    gangs: Gangs,
     generation: u64,
+    freed: u64,
 }
 
 impl Cluster {
@@ -107,7 +112,7 @@ impl Cluster {
         self.ledger.get(uid)
     }
 
-    /// Pods that are only assumed to be on their node, with the node: few, and only for moments.
+    /// Pods that are only planned for or assumed to be on their node, with the node: few, and not for long.
     pub fn unconfirmed(&self) -> &Arc<BTreeMap<PodUid, NodeName>> {
         &self.unconfirmed
     }
@@ -127,6 +132,37 @@ impl Cluster {
         &self.services
     }
 
+    /// Which pods are members of which gang.
+    pub fn gangs(&self) -> &Gangs {
+        &self.gangs
+    }
+
+    /// The gangs that have changed since this was last asked.
+    pub fn take_changed_gangs(&mut self) -> BTreeSet<GangKey> {
+        self.gangs.take_changed()
+    }
+
+    /// The generation in which something last became free, or a node changed: what found no place before that may find one
+    /// now.
+    pub fn freed(&self) -> u64 {
+        self.freed
+    }
+
+    /// Takes in a group object, new or changed.
+    pub fn set_group(&mut self, group: Group) {
+        self.gangs.set_group(group);
+    }
+
+    /// Forgets a group object.
+    pub fn remove_group(&mut self, key: &GangKey) {
+        self.gangs.remove_group(key);
+    }
+
+    /// Forgets all group objects but these: a new list has arrived.
+    pub fn retain_groups(&mut self, listed: &BTreeSet<GangKey>) {
+        self.gangs.retain_groups(listed);
+    }
+
     /// Takes in a node, new or changed.
     pub fn set_node(&mut self, node: Node) {
         let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
@@ -137,6 +173,7 @@ impl Cluster {
                 Arc::make_mut(&mut self.domains).insert(&name, &node.place);
             }
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
+            self.freed = self.generation;
         }
     }
 
@@ -174,7 +211,10 @@ impl Cluster {
             }
         }
         self.tally.add(&pod);
-        if let Some(former) = self.pods.insert(uid, Arc::new(pod)) {
+        let pod = Arc::new(pod);
+        let former = self.pods.insert(uid, Arc::clone(&pod));
+        self.gangs.replace(former.as_deref(), Some(&pod));
+        if let Some(former) = former {
             self.tally.remove(&former);
         }
     }
@@ -198,6 +238,7 @@ impl Cluster {
     fn forget(&mut self, uid: &PodUid) {
         if let Some(pod) = self.pods.remove(uid) {
             self.tally.remove(&pod);
+            self.gangs.replace(Some(&pod), None);
         }
     }
 
@@ -210,7 +251,8 @@ impl Cluster {
             match self.ledger.get(uid).map(|entry| entry.standing) {
                 Some(Standing::Committed) => self.set_standing(uid, Standing::Assumed { until_ms: doubt_until_ms }),
                 Some(Standing::Observed) => self.release(uid),
-                Some(Standing::Assumed { .. }) | None => {}
+                // Who plans sees that the pod is gone; members that do not exist yet are in no list.
+                Some(Standing::Planned | Standing::Assumed { .. }) | None => {}
             }
         }
     }
@@ -235,7 +277,8 @@ impl Cluster {
     pub fn set_standing(&mut self, uid: &PodUid, standing: Standing) {
         let Some(entry) = self.ledger.get_mut(uid) else { return };
         entry.standing = standing;
-        match (matches!(standing, Standing::Assumed { .. }), self.unconfirmed.contains_key(uid)) {
+        let unconfirmed = matches!(standing, Standing::Planned | Standing::Assumed { .. });
+        match (unconfirmed, self.unconfirmed.contains_key(uid)) {
             (true, false) => {
                 Arc::make_mut(&mut self.unconfirmed).insert(uid.clone(), entry.holding.node.clone());
                 self.generation += 1;
@@ -256,6 +299,7 @@ impl Cluster {
                 Arc::make_mut(&mut self.services).remove(replica, &holding.node);
             }
             self.touch(&holding.node, |state| state.remove(uid));
+            self.freed = self.generation;
         }
     }
 

@@ -106,6 +106,15 @@ impl NodeState {
         self.shared.choose(demand.gpu_share()?, self.node.as_ref()?.inventory.fabric.as_deref())
     }
 
+    /// What would be free of each shareable GPU of this node if `gpus` were free now and one more pod got what it asks
+    /// for; none where that does not fit.
+    pub fn shared_gpus_without(&self, gpus: &SharedGpus, request: ShareRequest) -> Option<SharedGpus> {
+        let chosen = gpus.choose(request, self.node.as_ref()?.inventory.fabric.as_deref())?;
+        let mut rest = gpus.clone();
+        rest.take(request, chosen);
+        Some(rest)
+    }
+
     /// What is free of each shareable GPU; empty where there are none.
     pub fn shared_gpus(&self) -> &SharedGpus {
         &self.shared

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::gangs::Fate;
 use super::snapshot::Snapshot;
 use super::verdicts::{Verdict, VerdictTable};
 use crate::cluster::{NodeState, Slot};
@@ -31,6 +32,8 @@ pub struct Judgement<'a> {
     own: Option<(NodeName, Verdict)>,
     /// Where the pod's service is, if it belongs to one; found out when it is first asked.
     peers: OnceCell<Option<Peers>>,
+    /// Where its gang lets it go.
+    fate: Fate,
 }
 
 impl<'a> Judgement<'a> {
@@ -39,8 +42,9 @@ impl<'a> Judgement<'a> {
         pod: &Pod,
         table: Arc<VerdictTable>,
         own: Option<(NodeName, Verdict)>,
+        fate: Fate,
     ) -> Self {
-        Self { snapshot, pod: pod.clone(), table, own, peers: OnceCell::new() }
+        Self { snapshot, pod: pod.clone(), table, own, peers: OnceCell::new(), fate }
     }
 
     /// The verdict on a node, but for who else is around there, see [`Judgement::refined`]. A node that the state does not
@@ -50,6 +54,11 @@ impl<'a> Judgement<'a> {
             Offered::Named(name) => name,
             Offered::Described(node) => node.name().as_str(),
         };
+        match &self.fate {
+            Fate::Held(why) => return Verdict::No(Arc::clone(why)),
+            Fate::Planned(place, elsewhere) if place.as_str() != name => return Verdict::No(Arc::clone(elsewhere)),
+            Fate::Planned(..) | Fate::Free => {}
+        }
         match (self.snapshot.slot(name), node) {
             (Some(slot), _) => self.in_slot(slot),
             (None, Offered::Described(node)) => self.snapshot.verdict(&self.pod.demand, &NodeState::idle(node.clone())),
@@ -68,6 +77,14 @@ impl<'a> Judgement<'a> {
 
     /// The best of all nodes that the pod fits on, if there is one; of equals the first by name.
     pub fn best(&self) -> Option<&'a NodeName> {
+        match &self.fate {
+            Fate::Held(_) => return None,
+            Fate::Planned(place, _) => {
+                let state = self.snapshot.node(place.as_str())?;
+                return self.of(Offered::Named(place.as_str())).rank().map(|_| state.name());
+            }
+            Fate::Free => {}
+        }
         let nodes = self.snapshot.slots().iter().enumerate();
         let known = nodes.filter_map(|(slot, state)| Some((Slot::at(slot), state.as_ref()?.node()?)));
         let mut equals: Vec<(Rank, &NodeName)> = vec![];
@@ -111,6 +128,6 @@ impl<'a> Judgement<'a> {
 
     /// The rank with how the node's kind of capacity suits the pod's priority.
     fn suited(&self, rank: Rank, node: &Node) -> Rank {
-        Rank { misfit: self.snapshot.misfit(&self.pod, &node.place), ..rank }
+        Rank { misfit: self.snapshot.misfit(self.pod.priority, &node.place), ..rank }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
+mod gangs;
 mod judgement;
 mod policy;
 mod scoring;
 mod snapshot;
 mod verdicts;
 
+pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Solved};
 pub use judgement::{Judgement, Offered};
-pub use policy::{Exclusion, Policy, Stance};
+pub use policy::{Exclusion, GangPolicy, Policy, Stance};
 pub use snapshot::Snapshot;
 pub use verdicts::{Refusal, Verdict};
 
@@ -20,9 +22,11 @@ use thiserror::Error;
 
 use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
+use gangs::GangKeeper;
 use scoring::MixKeeper;
 use verdicts::VerdictCache;
 
@@ -41,6 +45,12 @@ pub enum Change {
     PodDeleted(PodUid),
     /// A complete list of pods has been applied; all others are gone.
     PodsListed(BTreeSet<PodUid>),
+    /// A group object appeared or changed.
+    GroupApplied(Box<Group>),
+    /// A group object is gone.
+    GroupDeleted(GangKey),
+    /// A complete list of group objects has been applied; all others are gone.
+    GroupsListed(BTreeSet<GangKey>),
 }
 
 /// Why a placement cannot be assumed.
@@ -95,6 +105,7 @@ pub struct Engine {
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
     mix: MixKeeper,
+    gangs: GangKeeper,
 }
 
 impl Engine {
@@ -105,6 +116,7 @@ impl Engine {
             policy: Arc::new(policy),
             verdicts: Arc::default(),
             mix: MixKeeper::default(),
+            gangs: GangKeeper::default(),
         }
     }
 
@@ -122,6 +134,9 @@ impl Engine {
             Change::PodApplied(pod) => self.cluster.set_pod(*pod),
             Change::PodDeleted(uid) => self.cluster.remove_pod(&uid),
             Change::PodsListed(uids) => self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS),
+            Change::GroupApplied(group) => self.cluster.set_group(*group),
+            Change::GroupDeleted(key) => self.cluster.remove_group(&key),
+            Change::GroupsListed(keys) => self.cluster.retain_groups(&keys),
         }
     }
 
@@ -136,6 +151,7 @@ impl Engine {
             })
             .collect();
         for (uid, _) in &expired {
+            self.gangs.lose(uid);
             self.cluster.release(uid);
         }
         expired.into_iter().map(|(_, expired)| expired).collect()
@@ -152,9 +168,13 @@ impl Engine {
         if *known == Stage::Finished {
             return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
         }
-        if let Some(Entry { holding, .. }) = self.cluster.holding(&pod.uid) {
+        if let Some(Entry { holding, standing }) = self.cluster.holding(&pod.uid).cloned() {
             return if holding.node == *node {
-                Ok(holding.gpus)
+                let gpus = holding.gpus;
+                if standing == Standing::Planned {
+                    self.cluster.set_standing(&pod.uid, Standing::Assumed { until_ms });
+                }
+                Ok(gpus)
             } else {
                 let held = holding.node.clone();
                 Err(AssumeError::Elsewhere { pod: pod.key.clone(), node: node.clone(), held })
@@ -182,11 +202,76 @@ impl Engine {
         }
     }
 
-    /// The binding of an assumed pod was refused: what it held is free again.
+    /// The binding of an assumed pod was refused: what it held is free again, unless its gang has a plan.
     pub fn roll_back(&mut self, uid: &PodUid) {
-        if !self.is_observed(uid) {
+        if self.is_observed(uid) {
+        } else if self.gangs.stays(uid) {
+            self.cluster.set_standing(uid, Standing::Planned);
+        } else {
             self.cluster.release(uid);
         }
+    }
+
+    /// Tells the plans of one leader from those of another. Call before the first plan.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        self.gangs.set_epoch(epoch);
+    }
+
+    /// Looks at the gangs that have changed, and lets time pass for the others. Call after changes, before what follows.
+    pub fn keep_gangs(&mut self, now_ms: u64) {
+        self.gangs.keep_up(&mut self.cluster, &self.policy, now_ms);
+    }
+
+    /// The gang that should be planned next, if one should. Solve it without holding up the engine, and give the result to
+    /// [`adopt`](Self::adopt).
+    pub fn next_plan(&mut self, now_ms: u64) -> Option<PlanTask> {
+        loop {
+            let gang = self.gangs.next(&self.cluster, now_ms)?;
+            let snapshot = self.snapshot();
+            if let Some(task) = self.gangs.task(&gang, snapshot, &self.cluster, &self.policy, now_ms) {
+                return Some(task);
+            }
+        }
+    }
+
+    /// Takes in what came of a plan. What it rests on is checked once more: it may have changed meanwhile.
+    pub fn adopt(&mut self, solved: Solved, now_ms: u64) {
+        self.gangs.adopt(solved, &mut self.cluster, &self.policy, now_ms);
+    }
+
+    /// What is to be written on pods now.
+    pub fn orders(&mut self, now_ms: u64) -> Vec<Order> {
+        self.gangs.orders(&mut self.cluster, &self.policy, now_ms)
+    }
+
+    /// What of gangs has been worth telling since this was last asked.
+    pub fn take_news(&mut self) -> Vec<News> {
+        self.gangs.take_news()
+    }
+
+    /// The gangs whose members start together, by key.
+    pub fn gangs(&self) -> impl Iterator<Item = GangView> {
+        self.gangs.views()
+    }
+
+    /// A pod is at bind: may it be bound?
+    pub fn arrive(&mut self, pod: &Pod, node: &NodeName, now_ms: u64) -> Arrival {
+        self.gangs.arrive(pod, node, &self.policy, now_ms)
+    }
+
+    /// May a pod that waits with the batch of this id be bound now?
+    pub fn may_pass(&mut self, uid: &PodUid, batch: &str) -> Arrival {
+        self.gangs.may_pass(uid, batch)
+    }
+
+    /// A pod that waits with the batch of this id waits no longer.
+    pub fn give_up(&mut self, uid: &PodUid, batch: &str, now_ms: u64) {
+        self.gangs.give_up(uid, batch, &mut self.cluster, &self.policy, now_ms);
+    }
+
+    /// Grows whenever a pod that waits should ask again.
+    pub fn gang_version(&self) -> u64 {
+        self.gangs.version()
     }
 
     fn is_observed(&self, uid: &PodUid) -> bool {
@@ -197,13 +282,16 @@ impl Engine {
     pub fn snapshot(&mut self) -> Snapshot {
         self.mix.keep_up(&self.cluster);
         let scoring = Arc::clone(self.mix.current());
-        Snapshot::new(&self.cluster, scoring, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+        let board = Arc::clone(self.gangs.board());
+        Snapshot::new(&self.cluster, scoring, board, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
     }
 
     /// Has anything changed since this snapshot was taken by which a decision could come out differently?
     pub fn has_moved_on(&mut self, since: &Snapshot) -> bool {
         self.mix.keep_up(&self.cluster);
-        since.generation() != self.cluster.generation() || since.mix_version() != self.mix.current().version
+        since.generation() != self.cluster.generation()
+            || since.mix_version() != self.mix.current().version
+            || !Arc::ptr_eq(since.board(), self.gangs.board())
     }
 }
 

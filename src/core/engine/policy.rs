@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::pod::Pod;
 use crate::model::selector::Requirement;
-use crate::placement::CapacityPolicy;
+use crate::placement::{CapacityPolicy, ZonePolicy};
 
 /// Pods that are none of our business. All conditions that are given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,12 +29,56 @@ pub struct Policy {
     pub exclusions: Vec<Exclusion>,
     /// Which kind of capacity suits which priority.
     pub capacity: CapacityPolicy,
+    /// In which zones the replicas of a service belong.
+    pub zones: ZonePolicy,
+    /// How gangs are planned.
+    pub gangs: GangPolicy,
+}
+
+/// How gangs are planned. All times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GangPolicy {
+    /// The schedulers that ask us. Pods of others are not planned for: nobody would bring them to their places. Empty for
+    /// all.
+    pub schedulers: BTreeSet<String>,
+    /// How long the members of a plan have to come to bind.
+    pub bind_window_ms: u64,
+    /// For how long places are kept for members that do not exist yet, where the gang does not say.
+    pub hold_timeout_ms: u64,
+    /// How long to wait after a plan has failed; doubled with each failure in a row, up to 64 times.
+    pub retry_ms: u64,
+    /// For how long a node that refused a member is not tried again by its gang.
+    pub avoid_ms: u64,
+    /// After what time the scheduler is pointed to a place once more; doubled each time.
+    pub steer_again_ms: u64,
+    /// How often it is pointed to a place before that counts as refused.
+    pub max_steers: u32,
+    /// The namespaces whose gangs may evict pods of lower priority.
+    pub preempting: BTreeSet<String>,
+    /// How long evicted pods may take to go before the plan is given up.
+    pub clearing_ms: u64,
+}
+
+impl Default for GangPolicy {
+    fn default() -> Self {
+        Self {
+            schedulers: BTreeSet::new(),
+            bind_window_ms: 60_000,
+            hold_timeout_ms: 15 * 60_000,
+            retry_ms: 1_000,
+            avoid_ms: 120_000,
+            steer_again_ms: 3_000,
+            max_steers: 4,
+            preempting: BTreeSet::new(),
+            clearing_ms: 5 * 60_000,
+        }
+    }
 }
 
 /// How a pod is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stance {
-    /// It asks for accelerators: filtered, ordered, checked again at bind.
+    /// It asks for accelerators, or belongs to a gang: filtered, ordered, checked again at bind.
     Placed,
     /// It asks for none: fits wherever kube-scheduler says, better where there are no accelerators.
     Unconcerned,
@@ -43,11 +87,17 @@ pub enum Stance {
 }
 
 impl Policy {
+    /// Are gangs planned that this pod is a member of?
+    pub fn is_ours(&self, pod: &Pod) -> bool {
+        let schedulers = &self.gangs.schedulers;
+        self.stance(pod) != Stance::Excluded && (schedulers.is_empty() || schedulers.contains(&*pod.scheduler))
+    }
+
     /// How is this pod treated?
     pub fn stance(&self, pod: &Pod) -> Stance {
         if self.exclusions.iter().any(|exclusion| exclusion.covers(pod)) {
             Stance::Excluded
-        } else if pod.demand.wants_accelerators() {
+        } else if pod.demand.wants_accelerators() || pod.membership.is_some() {
             Stance::Placed
         } else {
             Stance::Unconcerned

@@ -74,6 +74,17 @@ fn a_pod_that_fills_a_gap_leaves_none() {
 }
 
 #[test]
+fn pods_are_expected_on_tainted_nodes_too() {
+    // Who asks for GPUs tolerates what keeps the others away from them.
+    let ranks = |of: fn(NodeBuilder) -> NodeBuilder| {
+        let used = on("b-used", 2).tolerates(Some(GPU));
+        let asked = pod("p").gpus(2).tolerates(Some(GPU)).build();
+        ranked(&mut engine([l4("a-small"), p4d("b-used"), p4d("c-idle")].map(of), [used]), &asked)
+    };
+    assert_eq!(ranks(|node| node), ranks(|node| node.taint(GPU, Effect::NoSchedule)));
+}
+
+#[test]
 fn several_gpus_go_where_nvlink_is() {
     assert_eq!(order(&mut engine([l40s("a-pcie"), p4d("b-nvlink")], []), pod("p").gpus(8)), ["b-nvlink", "a-pcie"]);
     let ailing = p4d("a-ailing").has_working(GPU, 8, 7);

@@ -1,8 +1,9 @@
 //! An immutable view of the state, to decide on.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
+use super::gangs::{Board, Fate, not_ours};
 use super::judgement::Judgement;
 use super::policy::{Policy, Stance};
 use super::scoring::Scoring;
@@ -26,14 +27,18 @@ pub struct Snapshot {
     domains: Arc<Domains>,
     services: Arc<Services>,
     scoring: Arc<Scoring>,
+    board: Arc<Board>,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
+    /// The nodes of those who are unconfirmed, once somebody asks.
+    promised: OnceLock<BTreeSet<NodeName>>,
 }
 
 impl Snapshot {
     pub(super) fn new(
         cluster: &Cluster,
         scoring: Arc<Scoring>,
+        board: Arc<Board>,
         policy: Arc<Policy>,
         verdicts: Arc<VerdictCache>,
     ) -> Self {
@@ -46,8 +51,10 @@ impl Snapshot {
             domains: Arc::clone(cluster.domains()),
             services: Arc::clone(cluster.services()),
             scoring,
+            board,
             policy,
             verdicts,
+            promised: OnceLock::new(),
         }
     }
 
@@ -124,8 +131,25 @@ impl Snapshot {
     }
 
     /// How little a kind of capacity suits a priority.
-    pub(super) fn misfit(&self, pod: &Pod, place: &Place) -> u8 {
-        self.policy.capacity.misfit(pod.priority, place.capacity_type)
+    pub(super) fn misfit(&self, priority: i32, place: &Place) -> u8 {
+        self.policy.capacity.misfit(priority, place.capacity_type)
+    }
+
+    /// What members of gangs are told.
+    pub(super) fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// How good a place each node is for a pod with this demand and priority, by slot; nothing where it does not fit now, and
+    /// for nodes that are to be avoided.
+    pub(super) fn ranks(&self, demand: &Arc<Demand>, priority: i32, avoid: &BTreeSet<NodeName>) -> Vec<Option<Rank>> {
+        let table = self.verdicts.table(self, demand);
+        let rank = |(at, state): (usize, &Option<Arc<NodeState>>)| {
+            let node = state.as_ref()?.node().filter(|node| !avoid.contains(node.name()))?;
+            let misfit = self.misfit(priority, &node.place);
+            Some(Rank { misfit, ..table.rank(Slot::at(at))? })
+        };
+        self.slots.iter().enumerate().map(rank).collect()
     }
 
     /// The slot of the node of this name, once the node has been seen.
@@ -143,12 +167,37 @@ impl Snapshot {
             let state = self.node(node.as_str())?.without([&pod.uid]);
             Some((node.clone(), self.verdict(&pod.demand, &state)))
         });
-        Judgement::new(self, pod, self.verdicts.table(self, &pod.demand), own)
+        Judgement::new(self, pod, self.verdicts.table(self, &pod.demand), own, self.fate(pod))
+    }
+
+    /// Where may this pod go, as far as its gang is concerned?
+    fn fate(&self, pod: &Pod) -> Fate {
+        match &pod.membership {
+            Some(membership) if !self.policy.is_ours(pod) => Fate::Held(Arc::new(not_ours(membership, pod))),
+            _ => self.board.fate(pod),
+        }
+    }
+
+    /// Is a place on this node kept for somebody who is not there yet?
+    pub fn is_promised(&self, node: &str) -> bool {
+        self.promised.get_or_init(|| self.unconfirmed.values().cloned().collect()).contains(node)
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
     pub(super) fn peers(&self, pod: &Pod, itself: Option<&NodeName>) -> Option<Peers> {
-        Replica::of(pod).map(|replica| Peers::of(&replica, itself, &self.services, &self.domains))
+        let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, self.policy.zones);
+        Replica::of(pod).map(of)
+    }
+
+    /// Must a pod on this node, which is to be evicted, start and run together with others?
+    pub fn breaks_a_gang(&self, node: &str, victim: &PodUid) -> bool {
+        let holding = self.node(node).and_then(|state| state.holders().get(victim));
+        holding.and_then(|holding| holding.gang.as_ref()).is_some_and(|gang| self.board.is_together(gang))
+    }
+
+    /// Must a pod wait for others?
+    pub fn is_held_together(&self, pod: &Pod) -> bool {
+        !matches!(self.fate(pod), Fate::Free)
     }
 
     /// Would the pod fit on a node if these pods went, and does it need that they go? What only kube-scheduler can see

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::gpu_share;
 use crate::model::pod::PodUid;
 use crate::model::selector::Requirement;
+use crate::placement::{CapacityPolicy, ZonePolicy};
 use crate::testing::{PodBuilder, node, pod};
 use proptest::prelude::*;
 
@@ -211,6 +212,7 @@ fn engine_copy(engine: &Engine) -> Engine {
         policy: Arc::clone(&engine.policy),
         verdicts: Arc::default(),
         mix: MixKeeper::default(),
+        gangs: GangKeeper::default(),
     }
 }
 
@@ -231,8 +233,8 @@ fn an_assumption_names_the_gpus_that_it_is_given() {
 }
 
 /// An engine with equal nodes of these names, zones and capacity types.
-fn zoned(nodes: &[(&str, &str, &str)]) -> Engine {
-    let mut engine = Engine::new(Policy::default());
+fn zoned(policy: Policy, nodes: &[(&str, &str, &str)]) -> Engine {
+    let mut engine = Engine::new(policy);
     for (name, zone, capacity) in nodes {
         let node = node(name)
             .has("nvidia.com/gpu", 8)
@@ -250,7 +252,8 @@ fn best(engine: &mut Engine, pod: &Pod) -> String {
 #[test]
 fn of_equal_places_one_in_the_zone_of_the_service_and_away_from_its_replicas_is_taken() {
     let on_demand = |name, zone| (name, zone, "on-demand");
-    let mut engine = zoned(&[on_demand("n1", "a"), on_demand("n2", "b"), on_demand("n3", "b"), on_demand("n4", "b")]);
+    let nodes = [on_demand("n1", "a"), on_demand("n2", "b"), on_demand("n3", "b"), on_demand("n4", "b")];
+    let mut engine = zoned(Policy::default(), &nodes);
     let replica = |name: &str| pod(name).gpus(8).label("app", "vllm");
     assert_eq!(best(&mut engine, &replica("first").build()), "n1", "nothing speaks for any: the first by name");
     engine.apply(Change::PodApplied(Box::new(replica("first").on("n4").build())), NOW);
@@ -259,13 +262,20 @@ fn of_equal_places_one_in_the_zone_of_the_service_and_away_from_its_replicas_is_
     // Replicas without GPUs of their own: they are in nobody's way but that of the next replica.
     engine.apply(Change::PodApplied(Box::new(pod("router").label("app", "vllm").asks("cpu", 0).on("n2").build())), NOW);
     assert_eq!(best(&mut engine, &replica("third").build()), "n3");
+    let mut spreading = zoned(Policy { zones: ZonePolicy::Spread, ..Policy::default() }, &nodes);
+    spreading.apply(Change::PodApplied(Box::new(replica("first").on("n4").build())), NOW);
+    assert_eq!(best(&mut spreading, &replica("second").build()), "n1", "in another zone");
 }
 
 #[test]
 fn what_matters_keeps_off_spot_nodes_and_what_does_not_seeks_them() {
-    let mut engine = zoned(&[("n1", "a", "on-demand"), ("n2", "a", "spot"), ("n3", "a", "reserved")]);
+    let nodes = [("n1", "a", "on-demand"), ("n2", "a", "spot"), ("n3", "a", "reserved")];
+    let mut engine = zoned(Policy::default(), &nodes);
     let of_priority = |priority| Pod { priority, ..pod("p").gpus(1).build() };
     assert_eq!(best(&mut engine, &of_priority(1000)), "n3");
     assert_eq!(best(&mut engine, &of_priority(-1)), "n2");
     assert_eq!(best(&mut engine, &of_priority(0)), "n1", "no priority, no preference");
+    let capacity = CapacityPolicy { spot_up_to: 0, ..CapacityPolicy::default() };
+    let mut thrifty = zoned(Policy { capacity, ..Policy::default() }, &nodes);
+    assert_eq!(best(&mut thrifty, &of_priority(0)), "n2");
 }

@@ -131,6 +131,62 @@ pub struct Terms {
     pub hold_timeout_ms: Option<u64>,
 }
 
+impl Terms {
+    /// Takes over what is not said yet.
+    pub fn fill(&mut self, other: &Self) {
+        self.min_member = self.min_member.or(other.min_member);
+        self.total = self.total.or(other.total);
+        self.tensor_parallel = self.tensor_parallel.or(other.tensor_parallel);
+        self.pipeline_parallel = self.pipeline_parallel.or(other.pipeline_parallel);
+        self.hold_timeout_ms = self.hold_timeout_ms.or(other.hold_timeout_ms);
+        if self.slices.is_none() {
+            self.slices.clone_from(&other.slices);
+        }
+        if self.topology.is_empty() {
+            self.topology.clone_from(&other.topology);
+        }
+        for (role, terms) in &other.roles {
+            self.roles.entry(Arc::clone(role)).or_default().fill(terms);
+        }
+    }
+
+    /// How many GPUs form one tensor-parallel set of a role.
+    pub fn tensor_parallel_of(&self, role: &Role) -> Option<u32> {
+        self.roles.get(role).and_then(|role| role.tensor_parallel).or(self.tensor_parallel)
+    }
+
+    /// Of how many sets one pipeline of a role consists.
+    pub fn pipeline_parallel_of(&self, role: &Role) -> Option<u32> {
+        self.roles.get(role).and_then(|role| role.pipeline_parallel).or(self.pipeline_parallel)
+    }
+
+    /// How many members must be able to start at once, as far as that is said.
+    pub fn required(&self) -> Option<u32> {
+        let by_role = self.roles.values().filter_map(|role| role.min_member).reduce(u32::saturating_add);
+        self.min_member.or(by_role).or(self.total)
+    }
+}
+
+impl RoleTerms {
+    fn fill(&mut self, other: &Self) {
+        self.min_member = self.min_member.or(other.min_member);
+        self.total = self.total.or(other.total);
+        self.first = self.first.max(other.first);
+        self.part_size = self.part_size.or(other.part_size);
+        self.tensor_parallel = self.tensor_parallel.or(other.tensor_parallel);
+        self.pipeline_parallel = self.pipeline_parallel.or(other.pipeline_parallel);
+        if self.slices.is_none() {
+            self.slices.clone_from(&other.slices);
+        }
+        if self.topology.is_empty() {
+            self.topology.clone_from(&other.topology);
+        }
+        if self.template.is_none() {
+            self.template.clone_from(&other.template);
+        }
+    }
+}
+
 /// What is said of one role.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoleTerms {

@@ -108,6 +108,8 @@ pub struct Pod {
     pub labels: Labels,
     /// `spec.priority`, 0 where none is given.
     pub priority: i32,
+    /// Others may be evicted for it: `spec.preemptionPolicy` is not `Never`.
+    pub preempts: bool,
     /// How far it has come.
     pub stage: Stage,
     /// What it asks for.
@@ -134,6 +136,7 @@ impl Pod {
             uid,
             labels: Labels::default(),
             priority: 0,
+            preempts: true,
             stage: Stage::Pending,
             demand: Arc::new(demand),
             gpus: None,

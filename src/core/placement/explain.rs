@@ -25,8 +25,8 @@ pub enum Criterion {
     PartUsed,
     /// Less is left over.
     FewestLeft,
-    /// Nearer to the zones where the service is.
-    SameZone,
+    /// Nearer to the zones where the service is, or in one with fewer of its replicas: as the policy says.
+    Zone,
     /// Fewer replicas of the service on the node, or in the rack.
     Spread,
     /// The places are equally good: the first by name.
@@ -45,7 +45,7 @@ pub fn deciding(best: &Rank, other: &Rank) -> Criterion {
         (best.cost != other.cost, Criterion::LeastCost),
         (best.opens != other.opens, Criterion::PartUsed),
         (best.left != other.left, Criterion::FewestLeft),
-        (best.zone_distance != other.zone_distance, Criterion::SameZone),
+        (best.zone != other.zone, Criterion::Zone),
         ((best.on_node, best.in_rack) != (other.on_node, other.in_rack), Criterion::Spread),
     ];
     differs.into_iter().find(|(differs, _)| *differs).map_or(Criterion::Name, |(_, criterion)| criterion)
@@ -63,7 +63,7 @@ impl fmt::Display for Criterion {
             Self::LeastCost => "keeps most usable for others",
             Self::PartUsed => "part-used before idle",
             Self::FewestLeft => "fewest left over",
-            Self::SameZone => "in a zone where its service is",
+            Self::Zone => "the better zone for its service",
             Self::Spread => "away from its other replicas",
             Self::Name => "first by name",
         })
@@ -89,7 +89,7 @@ mod tests {
             (Rank { cost: 1, ..best }, Criterion::LeastCost),
             (Rank { opens: 1, ..best }, Criterion::PartUsed),
             (Rank { left: 1, ..best }, Criterion::FewestLeft),
-            (Rank { zone_distance: 1, ..best }, Criterion::SameZone),
+            (Rank { zone: 1, ..best }, Criterion::Zone),
             (Rank { on_node: 1, ..best }, Criterion::Spread),
             (Rank { in_rack: 1, ..best }, Criterion::Spread),
         ];

@@ -5,31 +5,39 @@
 //!
 //! 1. [`CapacityPolicy::misfit`] behind taints and the pod's own preferences, and before all that saves capacity: a spot
 //!    node under an urgent pod is paid for with its life.
-//! 2. `zone_distance`, then `on_node` and `in_rack`, behind what the place costs and what is left on it: replicas are
+//! 2. `zone`, then `on_node` and `in_rack`, behind what the place costs and what is left on it: replicas are
 //!    brought together and spread over places that are equally good for the fleet, and an idle node is not opened for the
 //!    sake of spreading. Who needs more than that says so with topology spread constraints or affinity, which
 //!    kube-scheduler itself enforces.
 //!
 //! Being near and being spread contradict each other. The default settles it by level: a service stays in the zones
 //! where it is (traffic inside a zone is free and fast), and inside these its replicas are spread over nodes, then over
-//! racks. Nobody is held in a zone that is full: these are preferences. Where a service should rather survive the loss
-//! of its zone, [`Surroundings::in_zone`] takes the place of [`Surroundings::zone_distance`].
+//! racks. Nobody is held in a zone that is full: these are preferences. Where services should rather survive the loss of a
+//! zone, [`ZonePolicy::Spread`] is for them.
 
 use crate::cluster::{DomainId, Domains, Level, Services};
 use crate::model::node::NodeName;
 use crate::model::place::CapacityType;
 use crate::model::service::Replica;
 
-/// Bound of [`Surroundings::zone_distance`].
-pub const MAX_ZONE_DISTANCE: u8 = 2;
-/// Bound of [`Surroundings::on_node`]: 15 or more.
-pub const MAX_ON_NODE: u8 = 15;
-/// Bound of [`Surroundings::in_rack`]: 63 or more.
-pub const MAX_IN_RACK: u8 = 63;
-/// Bound of [`Surroundings::in_zone`]: 255 or more.
-pub const MAX_IN_ZONE: u8 = 255;
+/// Bound of [`Surroundings::zone`].
+pub const MAX_ZONE: u8 = 3;
+/// Bound of [`Surroundings::on_node`]: 7 or more.
+pub const MAX_ON_NODE: u8 = 7;
+/// Bound of [`Surroundings::in_rack`]: 7 or more.
+pub const MAX_IN_RACK: u8 = 7;
 /// Bound of [`CapacityPolicy::misfit`].
 pub const MAX_MISFIT: u8 = 2;
+
+/// In which zones the replicas of a service belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ZonePolicy {
+    /// In those where it is: near.
+    #[default]
+    Together,
+    /// In as many as there are, evenly. The pods of one group (leader and workers) stay together all the same.
+    Spread,
+}
 
 /// Where the other pods of a pod's service are: worked out once for a pod, asked for every node.
 ///
@@ -45,12 +53,21 @@ pub struct Peers {
     apart: Vec<u32>,
     /// Pods of other replicas by node, in the order of the names.
     on_nodes: Vec<(NodeName, u32)>,
+    zones: ZonePolicy,
+    /// Pods of other replicas in the zone that has fewest, of those that have any; asked for spreading only.
+    fewest_in_zone: u32,
 }
 
 impl Peers {
     /// The peers of a replica. If the pod itself is already counted on a node (assumed there, and asked about again),
     /// `itself` names that node: nobody stands in its own way.
-    pub fn of(replica: &Replica, itself: Option<&NodeName>, services: &Services, domains: &Domains) -> Self {
+    pub fn of(
+        replica: &Replica,
+        itself: Option<&NodeName>,
+        services: &Services,
+        domains: &Domains,
+        zones: ZonePolicy,
+    ) -> Self {
         let Some(sites) = services.sites(&replica.service) else { return Self::default() };
         let mut peers = Self { apart: vec![0; domains.bound()], ..Self::default() };
         let mut all = vec![0; domains.bound()];
@@ -73,7 +90,16 @@ impl Peers {
                 _ => peers.on_nodes.push((node.clone(), pods)),
             }
         }
-        peers.near = if group[DomainId::FLEET.index()] > 0 { group } else { all };
+        if group[DomainId::FLEET.index()] > 0 {
+            peers.near = group;
+            return peers;
+        }
+        peers.near = all;
+        peers.zones = zones;
+        if zones == ZonePolicy::Spread {
+            let zones = domains.at(Level::Zone).into_iter().map(|id| peers.apart[id.index()]);
+            peers.fewest_in_zone = zones.filter(|pods| *pods > 0).min().unwrap_or(0);
+        }
         peers
     }
 
@@ -83,21 +109,27 @@ impl Peers {
         if self.near.get(DomainId::FLEET.index()).is_none_or(|pods| *pods == 0) {
             return around;
         }
-        around.zone_distance = MAX_ZONE_DISTANCE;
+        // A node that does not say where it is may be anywhere: it counts with the whole fleet.
+        let (mut distance, mut in_zone) = (ELSEWHERE, 0);
         for id in domains.path(node) {
             let (near, apart) = (self.near[id.index()] > 0, self.apart[id.index()]);
             let level = domains[id].level();
             match level {
-                Level::Region if near => around.zone_distance = 1,
-                Level::Zone if near => around.zone_distance = 0,
+                Level::Region if near => distance = 1,
+                Level::Zone if near => distance = 0,
                 _ => {}
             }
             if level <= Level::Zone {
-                around.in_zone = bounded(apart, MAX_IN_ZONE);
+                in_zone = apart;
             }
             // The path ends at the rack.
             around.in_rack = bounded(apart, MAX_IN_RACK);
         }
+        around.zone = match self.zones {
+            ZonePolicy::Together => distance,
+            ZonePolicy::Spread if in_zone == 0 => 0,
+            ZonePolicy::Spread => bounded(1 + in_zone.saturating_sub(self.fewest_in_zone), MAX_ZONE),
+        };
         // Most racks have none, and a look-up by name costs more than all of the above.
         if around.in_rack > 0 {
             let at = self.on_nodes.binary_search_by(|(name, _)| name.cmp(node));
@@ -110,18 +142,21 @@ impl Peers {
 /// How a node stands to the other pods of a service; each figure is a penalty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Surroundings {
-    /// 0 in a zone with pods of the service, or when there are none anywhere; 1 in a region with pods of it; 2
-    /// ([`MAX_ZONE_DISTANCE`]) elsewhere, or where a node does not say where it is. The same for all nodes of a fleet
-    /// without zones.
-    pub zone_distance: u8,
+    /// [`ZonePolicy::Together`]: 0 in a zone with pods of the service, or when there are none anywhere; 1 in a region with
+    /// pods of it; 2 elsewhere, or where a node does not say where it is. The same for all nodes of a fleet without zones.
+    ///
+    /// [`ZonePolicy::Spread`]: 0 in a zone without other replicas; else 1 more than it has more of their pods than the zone
+    /// with fewest, at most [`MAX_ZONE`]. So a zone that cannot take any, and stays empty, does not hide which of the
+    /// others has fewer.
+    pub zone: u8,
     /// Pods of other replicas on the node, at most [`MAX_ON_NODE`].
     pub on_node: u8,
     /// Pods of other replicas in the node's rack (see [`Domains::rack`]), at most [`MAX_IN_RACK`].
     pub in_rack: u8,
-    /// Pods of other replicas in the node's zone, or in what is closest to a zone where it has none, at most
-    /// [`MAX_IN_ZONE`].
-    pub in_zone: u8,
 }
+
+/// The distance of a zone outside of the regions where the service is.
+const ELSEWHERE: u8 = 2;
 
 fn bounded(count: u32, bound: u8) -> u8 {
     u8::try_from(count).unwrap_or(u8::MAX).min(bound)

@@ -35,26 +35,27 @@ fn member(name: &str, group: &str, on: &str) -> Pod {
     pod(name).label("leaderworkerset.sigs.k8s.io/name", "l").label(GROUP, group).on(on).build()
 }
 
-fn peers(cluster: &Cluster, pod: &Pod, itself: Option<&str>) -> Peers {
+fn peers_with(zones: ZonePolicy, cluster: &Cluster, pod: &Pod, itself: Option<&str>) -> Peers {
     let replica = Replica::of(pod).expect("a service");
-    Peers::of(&replica, itself.map(NodeName::from).as_ref(), cluster.services(), cluster.domains())
+    Peers::of(&replica, itself.map(NodeName::from).as_ref(), cluster.services(), cluster.domains(), zones)
 }
 
-/// Zone distance, replicas on the node, in its rack, in its zone.
-fn figures(cluster: &Cluster, peers: &Peers, node: &str) -> [u8; 4] {
-    let Surroundings { zone_distance, on_node, in_rack, in_zone } = peers.around(cluster.domains(), &node.into());
-    [zone_distance, on_node, in_rack, in_zone]
+fn peers(cluster: &Cluster, pod: &Pod, itself: Option<&str>) -> Peers {
+    peers_with(ZonePolicy::Together, cluster, pod, itself)
+}
+
+/// Zone, replicas on the node, in its rack.
+fn figures(cluster: &Cluster, peers: &Peers, node: &str) -> [u8; 3] {
+    let Surroundings { zone, on_node, in_rack } = peers.around(cluster.domains(), &node.into());
+    [zone, on_node, in_rack]
 }
 
 /// Where the next replicas go if nothing else counts: zone, node, rack, name.
-fn placed_in_turn(cluster: &mut Cluster, count: usize) -> Vec<String> {
+fn placed_in_turn(zones: ZonePolicy, cluster: &mut Cluster, count: usize) -> Vec<String> {
     let names: Vec<String> = cluster.names().keys().map(|name| name.as_str().to_owned()).collect();
     let place = |n: usize| {
-        let peers = peers(cluster, &replica("next", "nowhere"), None);
-        let best = names.iter().min_by_key(|name| {
-            let [zone, node, rack, _] = figures(cluster, &peers, name);
-            (zone, node, rack, (*name).clone())
-        });
+        let peers = peers_with(zones, cluster, &replica("next", "nowhere"), None);
+        let best = names.iter().min_by_key(|name| (figures(cluster, &peers, name), (*name).clone()));
         let best = best.expect("a node").clone();
         cluster.set_pod(replica(&format!("p{n}"), &best));
         best
@@ -66,7 +67,35 @@ fn placed_in_turn(cluster: &mut Cluster, count: usize) -> Vec<String> {
 fn replicas_stay_in_their_zone_and_spread_inside_it() {
     let mut cluster = fleet();
     cluster.set_pod(replica("first", "by1"));
-    assert_eq!(placed_in_turn(&mut cluster, 5), ["bx1", "bx2", "by2", "bx1", "by1"]);
+    assert_eq!(placed_in_turn(ZonePolicy::Together, &mut cluster, 5), ["bx1", "bx2", "by2", "bx1", "by1"]);
+}
+
+#[test]
+fn replicas_spread_over_zones_where_they_should() {
+    let mut cluster = fleet();
+    cluster.set_pod(replica("first", "by1"));
+    let placed = placed_in_turn(ZonePolicy::Spread, &mut cluster, 7);
+    assert_eq!(placed, ["ax1", "cx1", "ay1", "bx1", "cy1", "ax2", "bx2"]);
+}
+
+#[test]
+fn an_empty_zone_does_not_hide_which_of_the_others_has_fewer() {
+    let mut cluster = fleet();
+    for (pod, node) in [("1", "ax1"), ("2", "ax1"), ("3", "ax2"), ("4", "bx1"), ("5", "bx2")] {
+        cluster.set_pod(replica(pod, node));
+    }
+    let spread = peers_with(ZonePolicy::Spread, &cluster, &replica("new", "x"), None);
+    let zone = |node| figures(&cluster, &spread, node)[0];
+    assert_eq!([zone("ay1"), zone("by1"), zone("cx1"), zone("lost")], [2, 1, 0, MAX_ZONE]);
+}
+
+#[test]
+fn the_pods_of_a_group_are_not_spread_over_zones() {
+    let mut cluster = fleet();
+    cluster.set_pod(member("l-0", "0", "ax1"));
+    let of_group = |group: &str| peers_with(ZonePolicy::Spread, &cluster, &member("new", group, "x"), None);
+    let zones = |peers: &Peers| ["ax2", "bx1", "cx1"].map(|node| figures(&cluster, peers, node)[0]);
+    assert_eq!((zones(&of_group("0")), zones(&of_group("1"))), ([0, 1, 2], [1, 0, 0]));
 }
 
 #[test]
@@ -79,14 +108,14 @@ fn distance_and_counts_follow_the_domain_tree() {
     let asking = replica("new", "nowhere");
     let peers = peers(&cluster, &asking, None);
     for (node, wanted) in [
-        ("ax1", [0, 2, 3, 4]),
-        ("ax2", [0, 1, 3, 4]),
-        ("ay2", [0, 0, 1, 4]),
-        ("bx1", [1, 0, 0, 0]),
-        ("cx1", [2, 0, 0, 0]),
+        ("ax1", [0, 2, 3]),
+        ("ax2", [0, 1, 3]),
+        ("ay2", [0, 0, 1]),
+        ("bx1", [1, 0, 0]),
+        ("cx1", [2, 0, 0]),
         // What does not say where it is may be anywhere: it counts with the whole fleet.
-        ("lost", [2, 0, 4, 4]),
-        ("unheard-of", [2, 0, 0, 0]),
+        ("lost", [2, 0, 4]),
+        ("unheard-of", [2, 0, 0]),
     ] {
         assert_eq!(figures(&cluster, &peers, node), wanted, "{node}");
     }
@@ -101,10 +130,10 @@ fn the_first_replica_may_go_anywhere() {
     // Assumed on its node already, and asked about again: alone as before.
     let alone = peers(&cluster, &first, Some("ax1"));
     for node in ["ax1", "cy2", "lost"] {
-        assert_eq!(figures(&cluster, &nobody, node), [0; 4], "{node}");
-        assert_eq!(figures(&cluster, &alone, node), [0; 4], "{node}");
+        assert_eq!(figures(&cluster, &nobody, node), [0; 3], "{node}");
+        assert_eq!(figures(&cluster, &alone, node), [0; 3], "{node}");
     }
-    assert_eq!(figures(&cluster, &peers(&cluster, &replica("second", "x"), None), "ax1"), [0, 1, 1, 1]);
+    assert_eq!(figures(&cluster, &peers(&cluster, &replica("second", "x"), None), "ax1"), [0, 1, 1]);
 }
 
 #[test]
@@ -128,15 +157,15 @@ fn pods_of_one_group_stay_together_and_other_groups_apart() {
     cluster.set_pod(member("l-1", "1", "bx1"));
     let of_group = |group: &str| peers(&cluster, &member("new", group, "x"), None);
     // The own group is near, and in nobody's way; where the other one is does not count as near.
-    assert_eq!(figures(&cluster, &of_group("0"), "ax1"), [0, 0, 0, 0]);
-    assert_eq!(figures(&cluster, &of_group("0"), "bx1"), [1, 1, 1, 1]);
+    assert_eq!(figures(&cluster, &of_group("0"), "ax1"), [0, 0, 0]);
+    assert_eq!(figures(&cluster, &of_group("0"), "bx1"), [1, 1, 1]);
     // A new group is near to any, and apart from all.
-    assert_eq!(figures(&cluster, &of_group("2"), "ax1"), [0, 2, 2, 2]);
-    assert_eq!(figures(&cluster, &of_group("2"), "by2"), [0, 0, 0, 1]);
+    assert_eq!(figures(&cluster, &of_group("2"), "ax1"), [0, 2, 2]);
+    assert_eq!(figures(&cluster, &of_group("2"), "by2"), [0, 0, 0]);
     // Of a group's only pod, itself, nothing remains: then the service counts.
     let only = peers(&cluster, &member("l-1", "1", "bx1"), Some("bx1"));
-    assert_eq!(figures(&cluster, &only, "ax1"), [0, 2, 2, 2]);
-    assert_eq!(figures(&cluster, &only, "bx1"), [1, 0, 0, 0]);
+    assert_eq!(figures(&cluster, &only, "ax1"), [0, 2, 2]);
+    assert_eq!(figures(&cluster, &only, "bx1"), [1, 0, 0]);
 }
 
 #[test]
@@ -146,7 +175,7 @@ fn figures_have_bounds() {
         cluster.set_pod(replica(&format!("p{n}"), "ax1"));
     }
     let peers = peers(&cluster, &replica("new", "x"), None);
-    assert_eq!(figures(&cluster, &peers, "ax1"), [0, MAX_ON_NODE, MAX_IN_RACK, MAX_IN_ZONE]);
+    assert_eq!(figures(&cluster, &peers, "ax1"), [0, MAX_ON_NODE, MAX_IN_RACK]);
 }
 
 #[test]
@@ -193,12 +222,13 @@ proptest! {
         let apart: Vec<&NodeName> = apart.map(|(_, (at, _))| &names[*at]).collect();
         // The node that says nothing is in the same place as the whole fleet.
         let same = |shares: &dyn Fn(&NodeName) -> bool| {
-            apart.iter().filter(|other| here.zone.is_none() || shares(other)).count() as u8
+            apart.iter().filter(|other| here.zone.is_none() || shares(other)).count() as u32
         };
         let around = peers.around(cluster.domains(), name);
-        prop_assert_eq!(usize::from(around.on_node), apart.iter().filter(|other| **other == name).count());
-        prop_assert_eq!(around.in_rack, same(&|other| place(other).network_layers == here.network_layers));
-        prop_assert_eq!(around.in_zone, same(&|other| place(other).zone == here.zone));
+        let on_node = apart.iter().filter(|other| **other == name).count() as u32;
+        prop_assert_eq!(around.on_node, bounded(on_node, MAX_ON_NODE));
+        let in_rack = same(&|other| place(other).network_layers == here.network_layers);
+        prop_assert_eq!(around.in_rack, bounded(in_rack, MAX_IN_RACK));
 
         let own: Vec<&NodeName> = pods.iter().filter(|(_, of)| of.to_string() == group).map(|(at, _)| &names[*at]).collect();
         let all: Vec<&NodeName> = pods.iter().map(|(at, _)| &names[*at]).collect();
@@ -211,6 +241,6 @@ proptest! {
         } else {
             2
         };
-        prop_assert_eq!(around.zone_distance, wanted);
+        prop_assert_eq!(around.zone, wanted);
     }
 }

@@ -11,8 +11,6 @@ pub mod slices;
 
 pub use explain::{Criterion, deciding};
 pub use feasibility::check;
-pub use locality::{
-    CapacityPolicy, MAX_IN_RACK, MAX_IN_ZONE, MAX_MISFIT, MAX_ON_NODE, MAX_ZONE_DISTANCE, Peers, Surroundings,
-};
+pub use locality::{CapacityPolicy, Peers, Surroundings, ZonePolicy};
 pub use rank::{MAX_LEVEL, Rank, levels, rank};
 pub use reason::Reason;

@@ -10,7 +10,7 @@ use crate::model::node::Node;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
 use crate::model::taint::{Effect, Taint, TaintPurpose};
-use crate::placement::locality::Surroundings;
+use crate::placement::locality::{MAX_IN_RACK, MAX_MISFIT, MAX_ON_NODE, MAX_ZONE, Surroundings};
 
 /// How good a place is, criterion by criterion in the order of the fields; smaller is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -35,8 +35,8 @@ pub struct Rank {
     pub opens: u8,
     /// What is left over of the accelerators asked for (of all, when none is), in hundredths of devices: fewer is better packed.
     pub left: u16,
-    /// How far the node is from the zones where the pod's service is, see [`Surroundings`].
-    pub zone_distance: u8,
+    /// How little the node's zone suits the pod's service, see [`Surroundings`].
+    pub zone: u8,
     /// Other replicas of its service on the node.
     pub on_node: u8,
     /// Other replicas of its service in the rack.
@@ -44,7 +44,22 @@ pub struct Rank {
 }
 
 /// Widths of the fields in the packed form, in their order.
-const WIDTHS: [u32; 12] = [2, 10, 2, 2, 2, 1, 26, 1, 10, 2, 3, 3];
+const WIDTHS: [u32; 12] =
+    [2, 10, width(MAX_MISFIT), 2, 2, 1, 26, 1, 10, width(MAX_ZONE), width(MAX_ON_NODE), width(MAX_IN_RACK)];
+
+/// How many bits a figure with this bound takes.
+const fn width(bound: u8) -> u32 {
+    u8::BITS - bound.leading_zeros()
+}
+
+const _: () = {
+    let (mut at, mut sum) = (0, 0);
+    while at < WIDTHS.len() {
+        sum += WIDTHS[at];
+        at += 1;
+    }
+    assert!(sum <= u64::BITS, "all fields fit into one integer");
+};
 
 /// Costs are packed as their distance from the least that there can be.
 const LEAST_COST: i64 = -(1 << 24);
@@ -62,7 +77,7 @@ impl Rank {
             (i64::from(self.cost) - LEAST_COST).max(0) as u64,
             self.opens.into(),
             self.left.into(),
-            self.zone_distance.into(),
+            self.zone.into(),
             self.on_node.into(),
             self.in_rack.into(),
         ];
@@ -72,8 +87,8 @@ impl Rank {
 
 impl Rank {
     /// The rank with who else is around on the node.
-    pub fn among(self, Surroundings { zone_distance, on_node, in_rack, .. }: Surroundings) -> Self {
-        Self { zone_distance, on_node, in_rack, ..self }
+    pub fn among(self, Surroundings { zone, on_node, in_rack }: Surroundings) -> Self {
+        Self { zone, on_node, in_rack, ..self }
     }
 }
 

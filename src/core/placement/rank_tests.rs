@@ -115,24 +115,12 @@ proptest! {
 
 /// Ranks whose fields are within the ranges that [`rank`] gives them.
 fn any_rank() -> impl Strategy<Value = Rank> {
-    let first = (0..3u8, 0..1001u16, 0..3u8, 0..3u8, 0..3u8);
-    let last = (0..2u8, -1_000_000..1_000_000i32, 0..2u8, 0..(1u16 << 10), 0..3u8, 0..8u8, 0..8u8);
+    let first = (0..3u8, 0..1001u16, 0..=MAX_MISFIT, 0..3u8, 0..3u8);
+    let around = (0..=MAX_ZONE, 0..=MAX_ON_NODE, 0..=MAX_IN_RACK);
+    let last = (0..2u8, -1_000_000..1_000_000i32, 0..2u8, 0..(1u16 << 10), around);
     (first, last).prop_map(|(first, last)| {
         let (unwelcome, unmet_preference, misfit, form, link) = first;
-        let (recuttable, cost, opens, left, zone_distance, on_node, in_rack) = last;
-        Rank {
-            unwelcome,
-            unmet_preference,
-            misfit,
-            form,
-            link,
-            recuttable,
-            cost,
-            opens,
-            left,
-            zone_distance,
-            on_node,
-            in_rack,
-        }
+        let (recuttable, cost, opens, left, (zone, on_node, in_rack)) = last;
+        Rank { unwelcome, unmet_preference, misfit, form, link, recuttable, cost, opens, left, zone, on_node, in_rack }
     })
 }

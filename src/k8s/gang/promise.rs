@@ -1,6 +1,6 @@
 //! What a plan writes on a pod, so that it is found again after a crash.
 //!
-//! One text, `{"plan":"...","node":"...","until":"2026-01-02T03:04:05Z"}`: in an annotation where the pod's gate is
+//! One text, `{"plan":"...","node":"...","until":"2026-01-02T03:04:05Z","attempt":0}`: in an annotation where the pod's gate is
 //! removed in the same write, else in the message of a condition beside the nomination.
 
 use std::time::{Duration, SystemTime};
@@ -27,10 +27,13 @@ struct Text {
     plan: String,
     node: String,
     until: String,
+    /// Tells one writing from the next: the scheduler looks again at a pod that has changed.
+    #[serde(default)]
+    attempt: u32,
 }
 
 /// The text of a promise.
-pub fn encode(promise: &Promise) -> String {
+pub fn encode(promise: &Promise, attempt: u32) -> String {
     let seconds = Duration::from_secs(u64::try_from(promise.until_s).unwrap_or(0));
     // Beyond the year 9999 no time can be written.
     let until = SystemTime::UNIX_EPOCH + seconds.min(Duration::from_secs(253_402_300_799));
@@ -38,6 +41,7 @@ pub fn encode(promise: &Promise) -> String {
         plan: promise.plan.to_string(),
         node: promise.node.to_string(),
         until: humantime::format_rfc3339_seconds(until).to_string(),
+        attempt,
     };
     serde_json::to_string(&text).unwrap_or_default()
 }
@@ -45,7 +49,7 @@ pub fn encode(promise: &Promise) -> String {
 /// The promise in a text, or what is wrong with it.
 pub fn decode(text: &str) -> Result<Promise, String> {
     let wrong = |what: &str| format!("{what}: expected {{\"plan\":\"...\",\"node\":\"...\",\"until\":\"RFC 3339\"}}");
-    let Text { plan, node, until } = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
+    let Text { plan, node, until, .. } = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
     for (name, value) in [("plan", &plan), ("node", &node)] {
         if value.is_empty() || value.len() > MAX_NAME {
             return Err(wrong(&format!("{name} is empty or too long")));
@@ -82,8 +86,8 @@ mod tests {
     #[test]
     fn the_text_is_what_it_is() {
         let promise = Promise { plan: "7-llama".into(), node: "gpu-1".into(), until_s: 1_767_323_045 };
-        let text = r#"{"plan":"7-llama","node":"gpu-1","until":"2026-01-02T03:04:05Z"}"#;
-        assert_eq!(encode(&promise), text);
+        let text = r#"{"plan":"7-llama","node":"gpu-1","until":"2026-01-02T03:04:05Z","attempt":2}"#;
+        assert_eq!(encode(&promise, 2), text);
         assert_eq!(decode(text), Ok(promise));
     }
 
@@ -100,13 +104,13 @@ mod tests {
         #[test]
         fn every_promise_comes_back(plan in "[ -~]{1,40}", node in "[a-z0-9.-]{1,40}", until_s in 0..253_402_300_800i64) {
             let promise = Promise { plan: plan.as_str().into(), node: node.as_str().into(), until_s };
-            prop_assert_eq!(decode(&encode(&promise)), Ok(promise));
+            prop_assert_eq!(decode(&encode(&promise, 0)), Ok(promise));
         }
 
         #[test]
         fn no_text_makes_it_panic(text in ".{0,200}", until_s in any::<i64>()) {
             let _ = decode(&text);
-            encode(&Promise { plan: text.as_str().into(), node: "n".into(), until_s });
+            encode(&Promise { plan: text.as_str().into(), node: "n".into(), until_s }, 1);
         }
     }
 }

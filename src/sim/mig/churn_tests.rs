@@ -56,7 +56,7 @@ fn the_reference_is_reproduced_within_a_point() {
 
 #[test]
 fn every_policy_sees_the_same_arrivals() {
-    let churn = Churn { gpus: 10, horizon: 20.0, ..churn("A100-40GB", MIXES[0]) };
+    let churn = Churn { gpus: 4, horizon: 14.0, ..churn("A100-40GB", MIXES[0]) };
     let offered = |policy| churn.run(policy, 7).profiles.iter().map(|p| p.offered).collect::<Vec<_>>();
     for policy in PolicyKind::ALL {
         assert_eq!(offered(policy), offered(PolicyKind::Pool), "{policy}");
@@ -93,19 +93,15 @@ fn fragmentation_is_what_the_pool_would_have_taken() {
     assert_eq!(churn.run(PolicyKind::Pool, 1).rejected_by_fragmentation_percent(), 0.0);
 }
 
-/// Mixes on which the constants of the rule were chosen: those of the reference, three drawn by hand and lopsided ones.
-fn all_mixes() -> impl Iterator<Item = &'static str> {
-    MIXES.into_iter().chain([
-        "1g=.9,7g=.1",
-        "1g=.5,7g=.5",
-        "1g+2mem=.5,7g=.5",
-        "1g=.1,3g=.9",
-        "1g=.6,4g=.4",
-        "1g=.10,1g+2mem=.05,2g=.35,3g=.30,4g=.05,7g=.15",
-        "1g=.45,1g+2mem=.02,2g=.08,3g=.02,4g=.33,7g=.10",
-        "1g=.08,1g+2mem=.40,2g=.10,3g=.27,4g=.10,7g=.05",
-    ])
-}
+/// Beside those of the reference, mixes on which the constants of the rule were chosen.
+const DRAWN_BY_HAND: [&str; 3] = [
+    "1g=.10,1g+2mem=.05,2g=.35,3g=.30,4g=.05,7g=.15",
+    "1g=.45,1g+2mem=.02,2g=.08,3g=.02,4g=.33,7g=.10",
+    "1g=.08,1g+2mem=.40,2g=.10,3g=.27,4g=.10,7g=.05",
+];
+
+/// Mixes of two profiles, likewise.
+const LOPSIDED: [&str; 5] = ["1g=.9,7g=.1", "1g=.5,7g=.5", "1g+2mem=.5,7g=.5", "1g=.1,3g=.9", "1g=.6,4g=.4"];
 
 #[test]
 fn testudo_is_ahead_where_others_have_their_weak_mix() {
@@ -126,14 +122,22 @@ fn testudo_is_not_behind_where_two_profiles_come_of_which_one_is_the_whole_gpu()
 
 #[test]
 #[ignore = "minutes even in a release build"]
-fn testudo_is_not_behind_the_best_on_any_mix_and_load() {
+fn testudo_is_ahead_of_the_best_on_any_mix_and_load_and_level_where_it_is_lopsided() {
     let others = [PolicyKind::FirstFit, PolicyKind::BestFit, PolicyKind::Mfi, PolicyKind::Fgd, PolicyKind::Hami];
+    // On two profiles several rules are as good as can be. Testudo keeps room for what hardly comes, and is behind
+    // by 0.13 on 1g=.1,3g=.9 at 1.2 and 0.08 at 1.0, by 0.10 on 1g=.9,7g=.1 at 1.0, by 0.02 or less elsewhere.
+    let mixes = MIXES.into_iter().chain(DRAWN_BY_HAND).map(|mix| (mix, 0.0));
+    let mixes: Vec<(&str, f64)> = mixes.chain(LOPSIDED.map(|mix| (mix, 0.15))).collect();
+    let mut behind = Vec::new();
     for load in [0.85, 1.0, 1.2] {
-        for mix in all_mixes() {
+        for &(mix, margin) in &mixes {
             let churn = Churn { load, ..churn("A100-40GB", mix) };
             let best = others.map(|other| mean(&churn, other, 20)).into_iter().fold(0.0, f64::max);
             let testudo = mean(&churn, PolicyKind::Testudo, 20);
-            assert!(testudo > best - 0.3, "{mix} at {load}: {testudo:.2}, the best other {best:.2}");
+            if testudo < best - margin {
+                behind.push(format!("{mix} at {load}: {testudo:.2}, the best other {best:.2}"));
+            }
         }
     }
+    assert!(behind.is_empty(), "{behind:#?}");
 }

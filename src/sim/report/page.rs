@@ -32,6 +32,7 @@ pub fn page(report: &Report, command: &[OsString]) -> String {
                     h2 { "Means" }
                     p { (runs(report)) " The best of each column is marked." }
                     (table::means(report))
+                    (table::versus(report))
                     (courses(report, &plots))
                 }
                 footer { "Made by testudo " (env!("CARGO_PKG_VERSION")) "." }

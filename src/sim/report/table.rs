@@ -6,7 +6,7 @@ use super::super::result::{Measures, Report};
 use super::chart::short;
 use super::course::Sample;
 use super::plots::Plot;
-use super::words::{Better, allocated_heading, better, heading};
+use super::words::{self, Better, PAIRED, VERSUS, allocated_heading, better, heading};
 
 /// A column of the table of means.
 struct Column {
@@ -102,6 +102,30 @@ fn best(column: &Column) -> Option<String> {
         return None;
     }
     Some(shown(if column.better? == Better::Higher { most } else { least }))
+}
+
+/// A row for each policy that can be compared with the others; nothing where none can.
+pub fn versus(report: &Report) -> Markup {
+    let stands = || report.policies.iter().filter_map(|policy| Some((policy, policy.versus.as_ref()?)));
+    html! {
+        @if let Some((_, first)) = stands().next() {
+            p { (words::measure(&first.measure)) " " (PAIRED) "." }
+            div.wide role="region" tabindex="0" aria-label="Table of differences" {
+                table {
+                    thead { tr { @for heading in VERSUS { th scope="col" { (heading) } } } }
+                    tbody {
+                        @for (policy, stand) in stands() {
+                            tr {
+                                th scope="row" { (policy.name) }
+                                td { (stand.policy) }
+                                @for figure in words::stand(stand) { td { (figure) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// About how many rows the table of a plot has.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::super::result::{Measures, Outcome, Point, PolicyReport, Report, key};
+use super::super::versus::{Aim, compare};
 use super::page::page;
 use super::plots::Plots;
 
@@ -40,7 +41,7 @@ fn what_is_measured_is_plotted_and_what_is_zero_is_said() {
     let plots = Plots::of(&report());
     let ids: Vec<&str> = plots.plots.iter().map(|plot| plot.id.as_str()).collect();
     assert_eq!(ids, ["allocated", "allocated-close-up", "fragmentation", "free-sets-1", "free-sets-2"]);
-    assert_eq!(plots.all_zero, ["Refused, though enough was free", "Waiting pods"]);
+    assert_eq!(plots.all_zero, ["Refused, though enough was free", "Waiting"]);
     let of = |id: &str| plots.plots.iter().find(|plot| plot.id == id).expect(id);
     let fragmentation = &of("fragmentation").courses;
     assert_eq!(fragmentation.len(), 1, "only one policy measures it");
@@ -78,6 +79,18 @@ fn the_best_of_each_column_is_marked() {
     assert!(page.contains("<td class=\"best\"><strong>5.0</strong>"));
     assert_eq!(page.matches("<td class=\"best\">").count(), 2);
     assert!(page.contains("<td>91.0<span class=\"sd\"> ± 1.4</span></td>"));
+}
+
+#[test]
+fn who_is_ahead_is_told_with_how_sure_that_is() {
+    let mut report = report();
+    assert!(!page(&report, &[]).contains("paired by seed"), "nothing was compared");
+    compare(&mut report.policies, Aim::Allocated, |_| true);
+    let page = page(&report, &[]);
+    assert!(page.contains("allocated @100 % of each policy and the best other one, paired by seed"), "{page}");
+    // 3 and 5 points: the mean is 4, its standard error 1, and t is 12.71 for one degree of freedom.
+    let row = "<th scope=\"row\">fgd</th><td>&lt;b&gt;bold&lt;/b&gt;</td><td>+4.00</td><td>-8.71 to +16.71</td><td>0.156</td>";
+    assert!(page.contains(row), "{page}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What measures are called where people read them.
 
 use super::super::result::key;
+use super::super::versus::Versus;
 
 /// The heading of a column; a line break divides it well.
 pub fn heading(name: &str) -> String {
@@ -26,6 +27,25 @@ pub fn allocated_heading(load: &str) -> String {
         Ok(load) => format!("allocated\n@{load} %"),
         Err(_) => format!("allocated\n{load} %"),
     }
+}
+
+/// A measure by which policies are compared, in one line.
+pub fn measure(name: &str) -> String {
+    let heading = name.strip_prefix("allocated_percent.").map_or_else(|| heading(name), allocated_heading);
+    heading.replace('\n', " ")
+}
+
+/// How policies are compared, below the name of the measure.
+pub const PAIRED: &str = "of each policy and the best other one, paired by seed";
+
+/// What the comparison of a policy with the best other one consists of.
+pub const VERSUS: [&str; 5] = ["policy", "best other", "difference", "95 % interval", "p"];
+
+/// The difference, its interval and its p.
+pub fn stand(versus: &Versus) -> [String; 3] {
+    let [low, high] = versus.ci95;
+    let p = if versus.p < 0.001 { "< 0.001".to_owned() } else { format!("{:.3}", versus.p) };
+    [format!("{:+.2}", versus.difference), format!("{low:+.2} to {high:+.2}"), p]
 }
 
 /// Which end of a measure is the good one.
@@ -81,22 +101,22 @@ pub fn caption(field: &str, part: Option<&str>) -> Caption {
     };
     match (field, part) {
         ("allocated_percent", None) => {
-            said("Allocated", "% of all accelerators", "How much of the accelerators pods hold.")
+            said("Allocated", "% of all accelerators", "How much of the accelerators is held.")
         }
         ("fragmentation_percent", None) => said(
             "Free, but useless",
             "% of all accelerators",
-            "Fragmentation: what is free, but of no use to the typical next pod.",
+            "Fragmentation: what is free, but of no use to what typically comes next.",
         ),
         ("rejected_by_fragmentation_percent", None) => said(
             "Refused, though enough was free",
             "% of what has come so far",
-            "What was refused though in total enough was free on the nodes that accept it.",
+            "What was refused though in total enough was free where it is accepted.",
         ),
         ("fragmentation_by_profile", Some(profile)) => said(
             &format!("Free, but useless to {profile}"),
             "% of all accelerators",
-            &format!("What is free, but of no use to a pod with the MIG profile {profile}."),
+            &format!("What is free, but of no use to an instance of the MIG profile {profile}."),
         ),
         ("free_sets", Some("1")) => said("Free GPUs", "GPUs", "GPUs of which nothing is allocated."),
         ("free_sets", Some(size)) => said(
@@ -104,7 +124,7 @@ pub fn caption(field: &str, part: Option<&str>) -> Caption {
             "sets",
             &format!("How many pods with {size} GPUs would find them together on one node."),
         ),
-        ("waiting", None) => said("Waiting pods", "pods", "Pods that have come and found no place yet."),
+        ("waiting", None) => said("Waiting", "pods", "Pods that have come and found no place yet."),
         (field, part) => {
             let unit = if field.ends_with("_percent") { "%" } else { "" };
             let words = field.trim_end_matches("_percent").replace('_', " ");

@@ -14,6 +14,7 @@ use crate::model::accelerator::Unit;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
 use crate::model::shape::Shape;
+use crate::model::taint::{Comparison, Toleration};
 
 /// Most shapes in a mix: those with the largest share of the demanded devices are kept.
 pub const MAX_SHAPES: usize = 1024;
@@ -137,15 +138,18 @@ fn prior(unit: &Unit) -> &'static [(i64, u64)] {
     }
 }
 
-/// A pod of the prior: three CPUs and twelve GiB for each device that it asks for, which the smallest nodes have.
+/// A pod of the prior: three CPUs and twelve GiB for each device that it asks for, which the smallest nodes have. It
+/// tolerates everything: nodes with accelerators are often tainted to keep other pods away, and those that ask for
+/// accelerators then tolerate that.
 fn prior_shape(resource: &ResourceName, unit: &AcceleratorUnit, units: i64) -> Shape {
     let milli = units * unit.milli;
+    let everything = Toleration { key: None, comparison: Comparison::Exists, effect: None };
     Shape {
         accelerator: resource.clone(),
         units,
         cpu_milli: 3 * milli,
         memory: (12 << 30) / 1000 * milli,
-        conditions: Demand::default(),
+        conditions: Demand { tolerations: vec![everything], ..Demand::default() },
     }
 }
 

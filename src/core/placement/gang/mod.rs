@@ -1,5 +1,20 @@
 //! All members of a gang placed at once, or a reason why that cannot be.
 
+mod asks;
+mod domain;
+mod greedy;
+mod no;
+mod proof;
+mod question;
+mod relations;
+mod room;
+mod search;
+mod symmetry;
+mod terrain;
+mod trial;
+
+pub use no::{Amount, No, SetName};
+
 use std::sync::Arc;
 
 use crate::cluster::{Domains, NodeState};
@@ -7,6 +22,7 @@ use crate::model::gang::{Relation, Role, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
 use crate::model::pod::Demand;
 use crate::placement::Rank;
+use question::Question;
 
 /// Members of one role that ask for the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,3 +78,59 @@ pub struct Field<'a> {
     /// For each block and slot how good a place for one member the node is as it is now, if it is one at all.
     pub ranks: &'a [Vec<Option<Rank>>],
 }
+
+/// How long may be searched where counts do not decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Budget {
+    /// So many steps: places looked at for one member.
+    pub steps: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { steps: 1 << 20 }
+    }
+}
+
+/// Where the members go: all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    parts: Vec<Vec<Vec<NodeName>>>,
+    /// How many places were looked at to find it.
+    pub steps: u64,
+}
+
+impl Places {
+    /// The nodes of the members of a set, in the order of [`Set::members`]; the set by the index of its part, and its own in
+    /// that.
+    pub fn of(&self, part: usize, set: usize) -> &[NodeName] {
+        &self.parts[part][set]
+    }
+
+    /// By part, by set, by member.
+    pub fn parts(&self) -> &[Vec<Vec<NodeName>>] {
+        &self.parts
+    }
+}
+
+/// Finds a place for every member of a formation, all at once, on what is free now.
+///
+/// The members of a set are indexes into the formation's blocks, and a block has a row of ranks in the field.
+///
+/// # Errors
+/// Why there is none, or that the budget did not suffice to find out.
+pub fn plan(formation: &Formation, field: Field<'_>, budget: Budget) -> Result<Places, No> {
+    let question = Question::of(formation, field)?;
+    if let Some(places) = question.by_counts()? {
+        return Ok(places);
+    }
+    if question.is_decided_by_counts() {
+        return Err(No::NoCombination);
+    }
+    question.by_search(budget)
+}
+
+#[cfg(test)]
+mod brute_force_tests;
+#[cfg(test)]
+mod tests;

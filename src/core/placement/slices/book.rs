@@ -10,7 +10,7 @@ use super::values::{SliceRule, SliceValues};
 const MOST: usize = 512;
 
 /// The values for what runs, computed when they are first asked for. Remembering changes no answer, only how soon it comes:
-/// about a millisecond for a new mix, tens of milliseconds for one that needs a new rule.
+/// about a millisecond for a new mix, some milliseconds for one that needs a new rule.
 #[derive(Clone, Debug)]
 pub struct SliceBook {
     shapes: SliceShapes,

@@ -84,12 +84,17 @@ impl<'a> Rehearsal<'a> {
                 }
             }
             let moves = &moves[arrival.shape];
-            let costs = gpus.iter().map(|&from| moves[usize::from(from)].cost);
-            // The first among equals.
-            let Some((gpu, _)) = costs.enumerate().min_by_key(|&(_, cost)| cost).filter(|&(_, cost)| cost < i64::MAX)
-            else {
+            // The first among equals. A plain loop: most of a rehearsal is spent here.
+            let (mut gpu, mut least) = (0, i64::MAX);
+            for (at, &from) in gpus.iter().enumerate() {
+                let cost = moves[usize::from(from)].cost;
+                if cost < least {
+                    (gpu, least) = (at, cost);
+                }
+            }
+            if least == i64::MAX {
                 continue;
-            };
+            }
             let Move { placement, to, .. } = moves[usize::from(gpus[gpu])];
             gpus[gpu] = to;
             places[at] = (gpu, placement);

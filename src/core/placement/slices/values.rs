@@ -33,7 +33,7 @@ impl SliceRule {
         SliceRule { outlook: 1, waste: 0, packing: 1 },
     ];
 
-    /// The rule under which a fleet takes most of a mix at full load, in one and the same rehearsal for all. Takes tens of
+    /// The rule under which a fleet takes most of a mix at full load, in one and the same rehearsal for all. Takes some
     /// milliseconds: choose for [`SliceMix::coarser`] and keep it.
     pub fn choose(shapes: &SliceShapes, mix: &SliceMix) -> SliceRule {
         let rehearsal = Rehearsal::new(shapes, mix);

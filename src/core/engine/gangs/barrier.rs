@@ -1,0 +1,110 @@
+//! The barrier before bind: the members of a batch pass it together.
+
+use std::sync::Arc;
+
+use super::batch::Batch;
+use super::board::Fate;
+use super::{GangKeeper, NewsKind};
+use crate::cluster::Cluster;
+use crate::engine::Policy;
+use crate::model::node::NodeName;
+use crate::model::pod::{Pod, PodUid};
+
+/// May a pod be bound now?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// Yes: it belongs to no gang that must start together, or all members of its batch are there.
+    Go,
+    /// Not before the others of its batch are there, too. Ask again whenever [`Engine::gang_version`](crate::engine::Engine::gang_version) has grown.
+    Wait(Arc<str>),
+    /// No: it has no place on this node.
+    No(Arc<str>),
+}
+
+impl GangKeeper {
+    /// A pod is at bind.
+    pub fn arrive(&mut self, pod: &Pod, node: &NodeName, policy: &Policy, now_ms: u64) -> Arrival {
+        let place = match self.board.fate(pod) {
+            Fate::Free => return Arrival::Go,
+            Fate::Held(why) => return Arrival::No(Arc::clone(&why.text)),
+            Fate::Planned(place, _) => place,
+        };
+        if place != *node {
+            let membership = pod.membership.as_ref().map(|membership| membership.gang.to_string()).unwrap_or_default();
+            return Arrival::No(
+                format!("gang {membership}: the place of pod {} is {place}, not {node}", pod.key).into(),
+            );
+        }
+        let Some(key) = self.gang_of.get(&pod.uid).cloned() else { return Arrival::Go };
+        let Some(batch) = self.batch_of(&pod.uid) else { return Arrival::Go };
+        if let Some(place) = batch.places.get_mut(&pod.uid) {
+            place.has_arrived = true;
+        }
+        let id = Arc::clone(&batch.id);
+        if batch.is_going {
+            return Arrival::Go;
+        }
+        if !batch.is_complete() {
+            return Arrival::Wait(id);
+        }
+        batch.is_going = true;
+        batch.until_ms = now_ms + policy.gangs.bind_window_ms;
+        let members = batch.places.values().filter(|place| place.pod.is_some()).count();
+        if let Some(kept) = self.kept.get_mut(&key) {
+            (kept.failures, kept.not_before_ms) = (0, 0);
+        }
+        self.version += 1;
+        self.tell(&key, NewsKind::Started, format_args!("{members} members are bound together"));
+        Arrival::Go
+    }
+
+    /// May a pod that waits at the barrier with the batch of this id pass now?
+    pub fn may_pass(&mut self, uid: &PodUid, id: &str) -> Arrival {
+        let gang = self.gang_of.get(uid).map(ToString::to_string);
+        match self.batch_of(uid) {
+            Some(batch) if *batch.id == *id && batch.is_going => Arrival::Go,
+            Some(batch) if *batch.id == *id => Arrival::Wait(Arc::clone(&batch.id)),
+            _ => {
+                let gang = gang.map_or_else(|| "its gang".to_owned(), |gang| format!("gang {gang}"));
+                Arrival::No(format!("{gang}: its plan was given up, nothing has started").into())
+            }
+        }
+    }
+
+    /// A pod waits no longer for the others: the call that brought it to bind ends. The batch fails, and the next plan
+    /// avoids the nodes of those who did not come.
+    pub fn give_up(&mut self, uid: &PodUid, id: &str, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        let Some(key) = self.gang_of.get(uid).cloned() else { return };
+        let Some(batch) = self.batch_of(uid).filter(|batch| *batch.id == *id && !batch.is_going) else { return };
+        let missing = || batch.places.values().filter(|place| place.pod.is_some() && !place.has_arrived);
+        let names: Vec<String> = missing()
+            .filter_map(|place| Some(format!("{} to {}", place.pod.as_ref()?.key, place.node)))
+            .take(3)
+            .collect();
+        let count = missing().count();
+        let avoid = missing().map(|place| place.node.clone()).collect();
+        let text = format!("{count} members did not come to bind in time (pod {})", names.join(", pod "));
+        self.fail(&key, cluster, &text, avoid, policy, now_ms);
+    }
+
+    /// The binding of a pod did not come about; it may come again. Says whether a place is kept for it.
+    pub fn stays(&mut self, uid: &PodUid) -> bool {
+        let Some(batch) = self.batch_of(uid) else { return false };
+        let Some(place) = batch.places.get_mut(uid) else { return false };
+        place.has_arrived = false;
+        true
+    }
+
+    /// What was held for a pod is lost.
+    pub fn lose(&mut self, uid: &PodUid) {
+        if let Some(batch) = self.batch_of(uid) {
+            batch.places.remove(uid);
+        }
+        self.gang_of.remove(uid);
+    }
+
+    fn batch_of(&mut self, uid: &PodUid) -> Option<&mut Batch> {
+        let kept = self.kept.get_mut(self.gang_of.get(uid)?)?;
+        kept.batches.iter_mut().find(|batch| batch.places.contains_key(uid))
+    }
+}

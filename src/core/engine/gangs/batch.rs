@@ -1,0 +1,90 @@
+//! Members that were given places in one step, and are bound in one step.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::roster::Seat;
+use crate::model::gang::Role;
+use crate::model::node::NodeName;
+use crate::model::pod::{Pod, PodUid};
+
+/// A place that is kept for a member.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// Where.
+    pub node: NodeName,
+    /// The role of the member.
+    pub role: Role,
+    /// The part of the role.
+    pub part: Option<u32>,
+    /// Its number in the role, or in the part.
+    pub index: Option<u32>,
+    /// The member; none while it is yet to be made.
+    pub pod: Option<Arc<Pod>>,
+    /// The state of the node for which the place was last found to do, see [`NodeState::stamp`](crate::cluster::NodeState).
+    pub checked: Option<u64>,
+    /// kube-scheduler has brought it to bind: its own filters have nothing against the node.
+    pub has_arrived: bool,
+    /// When the scheduler was last pointed to the place, in the engine's milliseconds.
+    pub steered_ms: Option<u64>,
+    /// How often it was.
+    pub steered: u32,
+    /// What the pod's condition said when it was first steered: what is said later is about the place.
+    pub message_before: Option<Arc<str>>,
+}
+
+/// Members that were given places in one step.
+#[derive(Debug, Clone)]
+pub(super) struct Batch {
+    /// Names the plan on the pods.
+    pub id: Arc<str>,
+    /// When places of members that exist are given up, in the engine's milliseconds.
+    pub until_ms: u64,
+    /// When places of members that do not exist yet are given up.
+    pub phantoms_until_ms: u64,
+    /// The places, by the unique id of the pod, or by [`phantom_uid`].
+    pub places: BTreeMap<PodUid, Place>,
+    /// Who has to go first, and until when they may take.
+    pub clearing: Option<Clearing>,
+    /// All that exist were at bind together: from then on each is bound, and none is taken back.
+    pub is_going: bool,
+}
+
+/// Pods that make way for a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Clearing {
+    /// Those that are still there, and when their eviction was last asked for.
+    pub victims: BTreeMap<PodUid, Option<u64>>,
+    /// When the batch is given up, in the engine's milliseconds.
+    pub until_ms: u64,
+}
+
+/// Under which id the place of a member that does not exist yet is kept. No pod has it: ids of pods have no colon.
+pub(super) fn phantom_uid(batch: &str, seat: usize) -> PodUid {
+    PodUid::from(format!("phantom:{batch}:{seat}").as_str())
+}
+
+impl Batch {
+    /// The pods that are still to make way.
+    pub fn victims(&self) -> impl Iterator<Item = &PodUid> {
+        self.clearing.iter().flat_map(|clearing| clearing.victims.keys())
+    }
+
+    /// Are all members that exist at bind?
+    pub fn is_complete(&self) -> bool {
+        self.places.values().all(|place| place.pod.is_none() || place.has_arrived)
+    }
+
+    /// The place that is kept for a member like this one, which has just been made: of its role and number, or else of its
+    /// role, or else any; not one of those that are `taken`.
+    pub fn place_for(&self, seat: &Seat, taken: &BTreeSet<PodUid>) -> Option<PodUid> {
+        let vacant = self.places.iter().filter(|(uid, place)| place.pod.is_none() && !taken.contains(uid));
+        let likeness = |place: &Place| {
+            let same_number = seat.index.is_some() && (place.part, place.index) == (seat.part, seat.index);
+            (same_number, place.role == seat.role)
+        };
+        let best = vacant.max_by_key(|(uid, place)| (likeness(place), Reverse((*uid).clone())));
+        best.map(|(uid, _)| uid.clone())
+    }
+}

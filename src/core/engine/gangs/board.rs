@@ -1,0 +1,84 @@
+//! What filter tells members of gangs, written down whenever it changes: reading it costs two look-ups.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::verdicts::Refusal;
+use crate::model::gang::{GangKey, Membership};
+use crate::model::node::NodeName;
+use crate::model::pod::{Pod, PodUid};
+
+/// Where the members of a gang may go now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// Members that have a place.
+    pub places: BTreeMap<PodUid, NodeName>,
+    /// What such a member is told on other nodes.
+    pub elsewhere: Arc<Refusal>,
+    /// What members without a place are told on every node.
+    pub held: Arc<Refusal>,
+}
+
+/// The notices of all gangs.
+#[derive(Debug, Clone, Default)]
+pub struct Board {
+    /// None for a gang of which each member starts for itself.
+    notices: BTreeMap<GangKey, Option<Arc<Notice>>>,
+}
+
+/// Where a pod may go, as far as its gang is concerned.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// Wherever it fits.
+    Free,
+    /// Nowhere yet.
+    Held(Arc<Refusal>),
+    /// There, if it still fits, and nowhere else.
+    Planned(NodeName, Arc<Refusal>),
+}
+
+impl Board {
+    /// Where may this pod go?
+    pub fn fate(&self, pod: &Pod) -> Fate {
+        let Some(membership) = &pod.membership else { return Fate::Free };
+        match self.notices.get(&membership.gang) {
+            Some(None) => Fate::Free,
+            Some(Some(notice)) => match notice.places.get(&pod.uid) {
+                Some(node) => Fate::Planned(node.clone(), Arc::clone(&notice.elsewhere)),
+                None => Fate::Held(Arc::clone(&notice.held)),
+            },
+            // The scheduler can hear of a pod before we do.
+            None => Fate::Held(Arc::new(held(&membership.gang, "gang_unknown", "not seen by testudo yet"))),
+        }
+    }
+
+    /// Do the members of a gang start together?
+    pub fn is_together(&self, gang: &GangKey) -> bool {
+        self.notices.get(gang).is_some_and(Option::is_some)
+    }
+
+    /// Writes down what is so now, nothing for a gang of which each member starts for itself. Says whether that is new.
+    pub(super) fn post(&mut self, gang: &GangKey, notice: Option<Notice>) -> bool {
+        if self.notices.get(gang).is_some_and(|known| known.as_deref() == notice.as_ref()) {
+            return false;
+        }
+        self.notices.insert(gang.clone(), notice.map(Arc::new));
+        true
+    }
+
+    /// The gang is gone. Says whether it was there.
+    pub(super) fn strike(&mut self, gang: &GangKey) -> bool {
+        self.notices.remove(gang).is_some()
+    }
+}
+
+/// What a member is told that comes from a scheduler of which we do not know that it asks us.
+pub fn not_ours(membership: &Membership, pod: &Pod) -> Refusal {
+    let why = format!("pods of scheduler {:?} are not planned, see gangs.schedulerNames", pod.scheduler);
+    held(&membership.gang, "gang_not_ours", &why)
+}
+
+/// What a member is told on a node where it may not go for the sake of its gang. No eviction would help.
+pub(super) fn held(gang: &GangKey, label: &'static str, why: &str) -> Refusal {
+    Refusal { text: format!("gang {gang}: {why}").into(), label, preemption_can_help: false }
+}

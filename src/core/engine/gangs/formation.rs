@@ -1,0 +1,244 @@
+//! From who is to start together to what the planner is asked: blocks of equal members, sets, parts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::roster::{Roster, Seat, Shortage, devices};
+use crate::model::gang::{Relation, Role, Slices, TopologyLevel};
+use crate::model::node::NodeName;
+use crate::model::pod::Demand;
+use crate::placement::gang::{Block, Formation, Part, Set};
+
+/// What the planner is asked, and which seats its answer is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Question {
+    /// What is to be placed.
+    pub formation: Formation,
+    /// The index in the roster of each member to place, in the order of the formation's parts, sets and members.
+    pub seats: Vec<usize>,
+}
+
+/// What the planner is asked for a roster. `fabric_of` names the NVLink domain of a node.
+///
+/// # Errors
+/// When the members' GPUs do not add up to sets.
+pub fn question(roster: &Roster, fabric_of: impl Fn(&NodeName) -> String) -> Result<Question, Shortage> {
+    let sets = sets(roster, fabric_of)?;
+    let mut builder = Builder { roster, blocks: BTreeMap::new(), question: Question::default() };
+    builder.question.formation.topology.clone_from(&roster.terms.topology);
+    builder.add_blocks();
+    builder.add_parts(sets);
+    Ok(builder.question)
+}
+
+/// Seats that must share a domain, by their index in the roster.
+struct Group {
+    seats: Vec<usize>,
+    within: Option<TopologyLevel>,
+}
+
+fn sets(roster: &Roster, fabric_of: impl Fn(&NodeName) -> String) -> Result<Vec<Group>, Shortage> {
+    let is_tensor_parallel = |seat: &Seat| roster.terms.tensor_parallel_of(&seat.role).is_some_and(|gpus| gpus > 1);
+    let has_sets = |at: &usize| is_tensor_parallel(&roster.seats[*at]) && devices(&roster.seats[*at].demand) > 0;
+    let (in_sets, others): (Vec<usize>, Vec<usize>) = (0..roster.seats.len()).partition(has_sets);
+    let mut groups = vec![];
+    for run in runs(roster, in_sets) {
+        groups.extend(tensor_parallel_sets(roster, run, &fabric_of)?);
+    }
+    groups.extend(slices(roster, others));
+    Ok(groups)
+}
+
+/// Seats that may form sets with each other: all where they are numbered through, else those of one role and part.
+fn runs(roster: &Roster, seats: Vec<usize>) -> Vec<Vec<usize>> {
+    if roster.is_numbered() {
+        return vec![seats];
+    }
+    let mut runs: BTreeMap<(&Role, Option<u32>), Vec<usize>> = BTreeMap::new();
+    for at in seats {
+        let seat = &roster.seats[at];
+        runs.entry((&seat.role, seat.part)).or_default().push(at);
+    }
+    runs.into_values().collect()
+}
+
+/// Sets of so many GPUs, member by member. A member with more GPUs than that has several sets to itself.
+fn tensor_parallel_sets(
+    roster: &Roster,
+    run: Vec<usize>,
+    fabric_of: impl Fn(&NodeName) -> String,
+) -> Result<Vec<Group>, Shortage> {
+    let of_seat = |at: usize| roster.terms.tensor_parallel_of(&roster.seats[at].role).unwrap_or(1);
+    let Some(tensor_parallel) = run.first().map(|at| of_seat(*at)) else { return Ok(vec![]) };
+    let uneven = |found| Shortage::UnevenSet { tensor_parallel, found };
+    let mut groups = vec![];
+    let mut open: Vec<usize> = vec![];
+    let mut found = 0;
+    for at in by_location(roster, run, i64::from(tensor_parallel), fabric_of) {
+        found += devices(&roster.seats[at].demand);
+        open.push(at);
+        let is_full = found >= i64::from(tensor_parallel);
+        let is_even =
+            if open.len() > 1 { found == i64::from(tensor_parallel) } else { found % i64::from(tensor_parallel) == 0 };
+        if is_full && !is_even {
+            return Err(uneven(found));
+        }
+        if is_full {
+            groups.push(Group { seats: std::mem::take(&mut open), within: Some(TopologyLevel::DeviceFabric) });
+            found = 0;
+        }
+    }
+    if open.is_empty() { Ok(groups) } else { Err(uneven(found)) }
+}
+
+/// The order in which members form sets. Numbered ones keep theirs. Others form them with whom they share an NVLink domain
+/// already, so that one who takes the place of another completes its set.
+fn by_location(
+    roster: &Roster,
+    seats: Vec<usize>,
+    tensor_parallel: i64,
+    fabric_of: impl Fn(&NodeName) -> String,
+) -> Vec<usize> {
+    if seats.iter().all(|at| roster.seats[*at].index.is_some()) {
+        return seats;
+    }
+    let mut by_fabric: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut others = vec![];
+    for at in seats {
+        match &roster.seats[at].node {
+            Some(node) => by_fabric.entry(fabric_of(node)).or_default().push(at),
+            None => others.push(at),
+        }
+    }
+    let mut others = others.into_iter();
+    let mut order = vec![];
+    for bound in by_fabric.into_values() {
+        let found: i64 = bound.iter().map(|at| devices(&roster.seats[*at].demand)).sum();
+        order.extend(bound);
+        let mut missing = (tensor_parallel - found % tensor_parallel) % tensor_parallel;
+        while missing > 0 {
+            let Some(at) = others.next() else { break };
+            missing -= devices(&roster.seats[at].demand);
+            order.push(at);
+        }
+    }
+    order.extend(others);
+    order
+}
+
+/// Sets that are said in members instead of GPUs; a member of none stands for itself.
+fn slices(roster: &Roster, seats: Vec<usize>) -> Vec<Group> {
+    let said = |role: &Role| -> Option<&Slices> {
+        roster.terms.roles.get(role).and_then(|terms| terms.slices.as_ref()).or(roster.terms.slices.as_ref())
+    };
+    let mut groups: Vec<Group> = vec![];
+    let mut open: BTreeMap<(&Role, Option<u32>), usize> = BTreeMap::new();
+    for at in seats {
+        let seat = &roster.seats[at];
+        let slices = said(&seat.role).filter(|slices| slices.members > 1);
+        let begun = open.get(&(&seat.role, seat.part)).copied();
+        match (slices, begun) {
+            (Some(slices), Some(group)) if groups[group].seats.len() < slices.members as usize => {
+                groups[group].seats.push(at);
+            }
+            (slices, _) => {
+                if slices.is_some() {
+                    open.insert((&seat.role, seat.part), groups.len());
+                }
+                groups.push(Group { seats: vec![at], within: slices.map(|slices| slices.within.clone()) });
+            }
+        }
+    }
+    groups
+}
+
+/// What members of one block have in common.
+type Kind = (Role, Arc<Demand>, Vec<Relation>);
+
+fn kind(seat: &Seat, roster: &Roster) -> Kind {
+    let of_pod = |seat: &Seat| Some(seat.pod.as_ref()?.membership.as_ref()?.relations.clone());
+    // One that does not exist yet will stand to the others as those of its role do.
+    let like = || roster.seats.iter().filter(|other| other.role == seat.role).find_map(of_pod);
+    (Arc::clone(&seat.role), Arc::clone(&seat.demand), of_pod(seat).or_else(like).unwrap_or_default())
+}
+
+struct Builder<'a> {
+    roster: &'a Roster,
+    /// The index of each block.
+    blocks: BTreeMap<Kind, usize>,
+    question: Question,
+}
+
+impl Builder<'_> {
+    fn add_blocks(&mut self) {
+        for seat in &self.roster.seats {
+            let blocks = &mut self.question.formation.blocks;
+            let kind = kind(seat, self.roster);
+            let at = *self.blocks.entry(kind.clone()).or_insert(blocks.len());
+            if at == blocks.len() {
+                let (role, demand, relations) = kind;
+                blocks.push(Block { role, demand, relations, placed: vec![] });
+            }
+            blocks[at].placed.extend(seat.node.clone());
+        }
+    }
+
+    /// A pipeline is a part, and so is a role of which something is said that is not said of all.
+    fn add_parts(&mut self, sets: Vec<Group>) {
+        let terms = &self.roster.terms;
+        let stands_out = |role: &Role| {
+            let said = terms.roles.get(role);
+            said.is_some_and(|said| !said.topology.is_empty() || said.pipeline_parallel.is_some())
+        };
+        let mut by_role: BTreeMap<Option<Role>, Vec<Group>> = BTreeMap::new();
+        for group in sets {
+            let role = group.seats.first().map(|at| Arc::clone(&self.roster.seats[*at].role));
+            by_role.entry(role.filter(stands_out)).or_default().push(group);
+        }
+        for (role, groups) in by_role {
+            let said = role.as_ref().and_then(|role| terms.roles.get(role));
+            let topology = said.map(|said| said.topology.clone()).unwrap_or_default();
+            let of_role = role.as_ref().map_or(terms.pipeline_parallel, |role| terms.pipeline_parallel_of(role));
+            let size = of_role.map_or(usize::MAX, |sets| sets.max(1) as usize);
+            // Members without devices (a head, a router) belong to no pipeline in particular.
+            let (sets, others): (Vec<Group>, Vec<Group>) = groups.into_iter().partition(|group| group.within.is_some());
+            let mut pipelines: Vec<Vec<Group>> = vec![];
+            for group in sets {
+                match pipelines.last_mut() {
+                    Some(last) if last.len() < size => last.push(group),
+                    _ => pipelines.push(vec![group]),
+                }
+            }
+            match pipelines.first_mut() {
+                Some(first) => first.extend(others),
+                None => pipelines.push(others),
+            }
+            for pipeline in pipelines {
+                self.add_part(pipeline, topology.clone());
+            }
+        }
+    }
+
+    fn add_part(&mut self, groups: Vec<Group>, topology: Vec<crate::model::gang::TopologyRule>) {
+        let mut part = Part { topology, sets: vec![] };
+        for group in groups {
+            let mut set = Set { members: vec![], within: group.within, placed: vec![] };
+            for at in group.seats {
+                let seat = &self.roster.seats[at];
+                match &seat.node {
+                    Some(node) => set.placed.push(node.clone()),
+                    None => {
+                        set.members.push(self.blocks[&kind(seat, self.roster)]);
+                        self.question.seats.push(at);
+                    }
+                }
+            }
+            part.sets.push(set);
+        }
+        self.question.formation.parts.push(part);
+    }
+}
+
+#[cfg(test)]
+#[path = "formation_tests.rs"]
+mod tests;

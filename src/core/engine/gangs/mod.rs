@@ -1,0 +1,496 @@
+//! Gangs in the engine: who waits, who has places, who is bound together.
+//!
+//! A gang that waits holds nothing. When places for all that must start at once are found, they are held for them in one
+//! step (a [`Batch`]): the ledger shows them as taken to everybody else. kube-scheduler is then pointed to them, member by
+//! member ([`steering`]), and a binding waits until all of the batch are at bind ([`barrier`]). A batch that does not get
+//! there in time is taken back as a whole.
+
+mod barrier;
+mod batch;
+mod board;
+mod formation;
+mod planning;
+mod preemption;
+mod roster;
+mod steering;
+mod task;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::sync::Arc;
+
+use crate::cluster::{Cluster, Holding, Standing};
+use crate::engine::Policy;
+use crate::model::gang::GangKey;
+use crate::model::node::NodeName;
+use crate::model::pod::{Pod, PodUid, Stage};
+use crate::placement::gang::No;
+use crate::placement::{self, Reason};
+pub use barrier::Arrival;
+use batch::{Batch, Place};
+pub use board::{Board, Fate, not_ours};
+use board::{Notice, held};
+use roster::{Roster, Seat, Shortage};
+pub use steering::Order;
+pub use task::{PlanTask, Solved};
+pub use view::{GangStage, GangView, MemberView};
+
+/// Something about a gang that people want to hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// Which gang.
+    pub gang: GangKey,
+    /// What kind of news.
+    pub kind: NewsKind,
+    /// In one sentence.
+    pub text: Arc<str>,
+}
+
+/// What kind of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NewsKind {
+    /// It cannot be placed now.
+    Waiting,
+    /// All that must start at once have a place.
+    Planned,
+    /// The places were given up, and nothing has started.
+    Failed,
+    /// All that must start at once are being bound.
+    Started,
+    /// Members that were expected have not come.
+    TimedOut,
+}
+
+/// News that are kept until somebody asks for them.
+const MAX_NEWS: usize = 10_000;
+
+/// All gangs whose members do not start each for itself.
+#[derive(Debug, Default)]
+pub(super) struct GangKeeper {
+    kept: BTreeMap<GangKey, Kept>,
+    /// Whose place is kept, by pod.
+    gang_of: BTreeMap<PodUid, GangKey>,
+    board: Arc<Board>,
+    /// Tells the plans of one leader from those of another.
+    epoch: u64,
+    /// How many plans there were in this epoch.
+    plans: u64,
+    /// Grows whenever somebody waiting at the barrier should look again.
+    version: u64,
+    news: Vec<News>,
+}
+
+/// What is kept of a gang.
+#[derive(Debug)]
+struct Kept {
+    roster: Result<Roster, Shortage>,
+    batches: Vec<Batch>,
+    /// Why it cannot be placed, and the generation for which that is so.
+    no: Option<(No, u64)>,
+    /// What its members are told while they wait; with the time when that was new, so that it does not change all the time.
+    told: Option<(Arc<str>, u64)>,
+    /// What is told has other numbers than what is so by now.
+    is_behind: bool,
+    /// Nodes that refused a member, and until when they are not tried again.
+    avoid: BTreeMap<NodeName, u64>,
+    /// How many plans have failed in a row.
+    failures: u32,
+    /// No plan is made before.
+    not_before_ms: u64,
+    /// Members that were expected did not come: no places are kept for them.
+    without_phantoms: bool,
+    /// Members of whom it was written lately that they have no place any more, and when.
+    withdrawn: BTreeMap<PodUid, u64>,
+}
+
+/// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
+const TEXT_STAYS_MS: u64 = 5_000;
+
+impl GangKeeper {
+    /// What filter reads.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Grows whenever somebody waiting at the barrier should look again.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A new leader: its plans have other names.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        (self.epoch, self.plans) = (epoch, 0);
+    }
+
+    /// What has been worth telling since this was last asked.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Takes in what has changed, and lets time pass.
+    pub fn keep_up(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        for key in cluster.take_changed_gangs() {
+            self.review(&key, cluster, policy, now_ms);
+        }
+        let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
+        for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.let_time_pass(&key, cluster, policy, now_ms);
+        }
+    }
+
+    /// Looks at a gang whose members, or whose object, have changed.
+    fn review(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        let gangs = cluster.gangs();
+        let roster =
+            gangs.get(key).map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), |pod| policy.is_ours(pod)));
+        match roster {
+            None => self.forget(key, cluster),
+            Some(Ok(None)) => {
+                self.forget(key, cluster);
+                Arc::make_mut(&mut self.board).post(key, None);
+            }
+            Some(Ok(Some(roster))) => self.keep(key, Ok(roster), cluster, policy, now_ms),
+            Some(Err(shortage)) => self.keep(key, Err(shortage), cluster, policy, now_ms),
+        }
+    }
+
+    fn forget(&mut self, key: &GangKey, cluster: &mut Cluster) {
+        if let Some(kept) = self.kept.remove(key) {
+            for batch in kept.batches {
+                self.give_back(batch, cluster);
+            }
+        }
+        Arc::make_mut(&mut self.board).strike(key);
+    }
+
+    fn keep(
+        &mut self,
+        key: &GangKey,
+        roster: Result<Roster, Shortage>,
+        cluster: &mut Cluster,
+        policy: &Policy,
+        now_ms: u64,
+    ) {
+        let is_new = !self.kept.contains_key(key);
+        let kept = self.kept.entry(key.clone()).or_insert_with(|| Kept::new(roster.clone()));
+        if kept.roster != roster {
+            kept.roster = roster;
+            kept.no = None;
+            kept.without_phantoms = false;
+        }
+        if is_new {
+            self.restore(key, cluster, policy, now_ms);
+        }
+        self.settle(key, cluster, policy, now_ms);
+        self.post(key, now_ms);
+    }
+
+    /// Brings the places of a gang in line with what its members have become.
+    fn settle(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let members = cluster.gangs().get(key).map(|gang| gang.members.clone()).unwrap_or_default();
+        let mut failure: Option<(String, BTreeSet<NodeName>)> = None;
+        for batch in &mut kept.batches {
+            let (mut left, mut gone) = (vec![], vec![]);
+            for (uid, place) in &mut batch.places {
+                let Some(known) = &place.pod else { continue };
+                match members.get(uid) {
+                    Some(pod) if pod.stage == Stage::Pending && !pod.leaving => {
+                        if let Some(message) = place.refusal(pod) {
+                            let text = format!("node {} was refused to pod {}: {message}", place.node, pod.key);
+                            failure.get_or_insert((text, [place.node.clone()].into()));
+                        }
+                        place.pod = Some(Arc::clone(pod));
+                    }
+                    Some(pod) if matches!(pod.stage, Stage::Bound(_)) => left.push(uid.clone()),
+                    _ => gone.push((uid.clone(), known.key.clone())),
+                }
+            }
+            for uid in left.iter().chain(gone.iter().map(|(uid, _)| uid)) {
+                batch.places.remove(uid);
+                self.gang_of.remove(uid);
+                release_if_planned(cluster, uid);
+            }
+            if let (false, Some((_, pod))) = (batch.is_going, gone.first()) {
+                failure.get_or_insert((format!("pod {pod} is gone"), BTreeSet::new()));
+            }
+        }
+        kept.batches.retain(|batch| !batch.places.is_empty());
+        self.admit_newcomers(key, cluster);
+        let Some(kept) = self.kept.get(key) else { return };
+        // Nothing has started, and the places are not those of all any more: all are planned anew together.
+        let is_partial =
+            !kept.has_started() && !kept.batches.is_empty() && (kept.roster.is_err() || kept.lacks_places());
+        if let Some((text, avoid)) = failure {
+            self.fail(key, cluster, &text, avoid, policy, now_ms);
+        } else if is_partial {
+            self.withdraw(key, cluster);
+        }
+    }
+
+    /// Members that have just been made take the places that were kept for them.
+    fn admit_newcomers(&mut self, key: &GangKey, cluster: &mut Cluster) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let Ok(roster) = &kept.roster else { return };
+        let newcomers: Vec<&Seat> =
+            roster.seats.iter().filter(|seat| seat.node.is_none() && !kept.has_place(seat)).collect();
+        let mut admitted = vec![];
+        for seat in newcomers {
+            let Some(pod) = &seat.pod else { continue };
+            let taken: &BTreeSet<PodUid> =
+                &admitted.iter().map(|(_, uid, _): &(usize, PodUid, Arc<Pod>)| uid.clone()).collect();
+            let found = kept.batches.iter().enumerate().find_map(|(at, batch)| {
+                let uid = batch.place_for(seat, taken)?;
+                Some((at, uid))
+            });
+            if let Some((at, uid)) = found {
+                admitted.push((at, uid, Arc::clone(pod)));
+            }
+        }
+        for (at, phantom, pod) in admitted {
+            let Some(place) = kept.batches[at].places.remove(&phantom) else { continue };
+            cluster.release(&phantom);
+            let fits = cluster.node(place.node.as_str()).map(|state| placement::check(&pod.demand, state));
+            if fits.is_some_and(|fits| fits.is_ok()) {
+                cluster.hold(&pod.uid, Holding::of(&pod, &place.node), Standing::Planned);
+                self.gang_of.insert(pod.uid.clone(), key.clone());
+                let uid = pod.uid.clone();
+                let message_before = pod.steering.unscheduled.clone();
+                kept.batches[at].places.insert(uid, Place { pod: Some(pod), message_before, ..place });
+            }
+        }
+    }
+
+    /// Takes back what is overdue, or does not fit any more.
+    fn let_time_pass(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let mut failure: Option<(String, BTreeSet<NodeName>)> = None;
+        let mut given_up = vec![];
+        let mut is_cleared = false;
+        for batch in &mut kept.batches {
+            if let Some(clearing) = &mut batch.clearing {
+                clearing.victims.retain(|uid, _| cluster.holding(uid).is_some());
+                if clearing.victims.is_empty() {
+                    batch.clearing = None;
+                    is_cleared = true;
+                    batch.until_ms = now_ms + policy.gangs.bind_window_ms;
+                } else if now_ms >= clearing.until_ms {
+                    failure.get_or_insert(("those that had to make way are still there".into(), BTreeSet::new()));
+                } else {
+                    continue;
+                }
+            }
+            let phantoms_due = now_ms >= batch.phantoms_until_ms;
+            let overdue = now_ms >= batch.until_ms;
+            let is_going = batch.is_going;
+            let waiting = batch.places.values().filter(|place| place.pod.is_some() && !place.has_arrived);
+            let late: BTreeSet<NodeName> = waiting.map(|place| place.node.clone()).collect();
+            if overdue && !is_going && batch.places.values().any(|place| place.pod.is_some()) {
+                let text = format!("its members did not all come to bind in {} s", policy.gangs.bind_window_ms / 1000);
+                failure.get_or_insert((text, late));
+                continue;
+            }
+            let planned = |uid: &PodUid| cluster.holding(uid).is_some_and(|entry| entry.standing == Standing::Planned);
+            let due = |uid: &PodUid, place: &Place| match place.pod {
+                None => phantoms_due,
+                Some(_) => overdue && planned(uid),
+            };
+            given_up.extend(batch.places.iter().filter(|(uid, place)| due(uid, place)).map(|(uid, _)| uid.clone()));
+            if !is_going && let Some((text, node)) = unfit(batch, cluster) {
+                failure.get_or_insert((text, [node].into()));
+            }
+        }
+        for uid in &given_up {
+            let was_phantom = kept.batches.iter_mut().filter_map(|b| b.places.remove(uid)).any(|p| p.pod.is_none());
+            kept.without_phantoms |= was_phantom;
+            self.gang_of.remove(uid);
+            release_if_planned(cluster, uid);
+        }
+        kept.batches.retain(|batch| !batch.places.is_empty());
+        let kept_is_behind = kept.is_behind;
+        if kept.without_phantoms && !given_up.is_empty() {
+            self.tell(key, NewsKind::TimedOut, "members that were expected have not come: their places are free again");
+        }
+        match failure {
+            Some((text, avoid)) => self.fail(key, cluster, &text, avoid, policy, now_ms),
+            None if !given_up.is_empty() || is_cleared || kept_is_behind => self.post(key, now_ms),
+            None => {}
+        }
+    }
+
+    /// Gives up the places of members that have not started; the next plan avoids these nodes, and waits a little longer each
+    /// time.
+    fn fail(
+        &mut self,
+        key: &GangKey,
+        cluster: &mut Cluster,
+        why: &str,
+        avoid: BTreeSet<NodeName>,
+        policy: &Policy,
+        now_ms: u64,
+    ) {
+        self.withdraw(key, cluster);
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        kept.failures = kept.failures.saturating_add(1);
+        let pause = policy.gangs.retry_ms << kept.failures.saturating_sub(1).min(6);
+        kept.not_before_ms = now_ms + pause;
+        kept.avoid.retain(|_, until| *until > now_ms);
+        kept.avoid.extend(avoid.into_iter().map(|node| (node, now_ms + policy.gangs.avoid_ms)));
+        self.tell(key, NewsKind::Failed, format_args!("its plan was given up, nothing has started: {why}"));
+        self.post(key, now_ms);
+    }
+
+    /// Takes back all batches that are not going.
+    fn withdraw(&mut self, key: &GangKey, cluster: &mut Cluster) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let (going, withdrawn): (Vec<Batch>, Vec<Batch>) = kept.batches.drain(..).partition(|batch| batch.is_going);
+        kept.batches = going;
+        for batch in withdrawn {
+            self.give_back(batch, cluster);
+        }
+    }
+
+    fn give_back(&mut self, batch: Batch, cluster: &mut Cluster) {
+        for uid in batch.places.keys() {
+            self.gang_of.remove(uid);
+            release_if_planned(cluster, uid);
+        }
+        self.version += 1;
+    }
+
+    /// Writes down what the members are told.
+    fn post(&mut self, key: &GangKey, now_ms: u64) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let (label, text): (_, Arc<str>) = kept.why_held();
+        let is_new = kept.told.as_ref().is_none_or(|(told, _)| *told != text);
+        let is_fresh = |(told, since): &(Arc<str>, u64)| now_ms < since + TEXT_STAYS_MS && same_words(told, &text);
+        kept.is_behind = is_new && kept.told.as_ref().is_some_and(is_fresh);
+        if is_new && !kept.is_behind {
+            kept.told = Some((text, now_ms));
+        }
+        let told = kept.told.as_ref().map_or("", |(told, _)| told);
+        let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none());
+        let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
+        let notice = Notice {
+            places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
+            elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
+            held: Arc::new(held(key, label, told)),
+        };
+        if Arc::make_mut(&mut self.board).post(key, Some(notice)) {
+            self.version += 1;
+        }
+    }
+
+    fn tell(&mut self, key: &GangKey, kind: NewsKind, text: impl Display) {
+        if self.news.len() < MAX_NEWS {
+            self.news.push(News { gang: key.clone(), kind, text: text.to_string().into() });
+        }
+    }
+}
+
+/// What a member that has a place is told on other nodes. It reaches the pod's condition only when the place was refused.
+const ELSEWHERE: &str = "its place is on another node";
+
+/// Do two texts differ in numbers only?
+fn same_words(a: &str, b: &str) -> bool {
+    let words = |text: &str| text.split(|c: char| c.is_ascii_digit()).map(str::to_owned).collect::<Vec<_>>();
+    words(a) == words(b)
+}
+
+/// Frees what is held for a member, unless it is being bound.
+fn release_if_planned(cluster: &mut Cluster, uid: &PodUid) {
+    if cluster.holding(uid).is_some_and(|entry| entry.standing == Standing::Planned) {
+        cluster.release(uid);
+    }
+}
+
+/// A place of a batch that would not do any more: the node has changed since.
+fn unfit(batch: &mut Batch, cluster: &Cluster) -> Option<(String, NodeName)> {
+    for (uid, place) in &mut batch.places {
+        let Some(entry) = cluster.holding(uid).filter(|entry| entry.standing == Standing::Planned) else { continue };
+        let state = cluster.node(place.node.as_str());
+        let stamp = state.and_then(|state| state.stamp());
+        if stamp.is_some() && stamp == place.checked {
+            continue;
+        }
+        let verdict = match state {
+            Some(state) => placement::check(&entry.holding.demand, &state.without([uid])),
+            None => Err(Reason::UnknownNode),
+        };
+        if let Err(reason) = verdict {
+            return Some((format!("node {} does not do any more: {reason}", place.node), place.node.clone()));
+        }
+        place.checked = stamp;
+    }
+    None
+}
+
+impl Place {
+    /// What the scheduler says against the place, once it has said something since it was pointed there.
+    fn refusal(&self, pod: &Pod) -> Option<Arc<str>> {
+        self.steered_ms?;
+        let message =
+            pod.steering.unscheduled.as_ref().filter(|message| self.message_before.as_ref() != Some(message))?;
+        // Our own texts say nothing against the place, but for the one that only other nodes are given.
+        let is_ours = message.contains("gang ") && !message.contains(ELSEWHERE);
+        (!is_ours).then(|| Arc::clone(message))
+    }
+}
+
+impl Kept {
+    fn new(roster: Result<Roster, Shortage>) -> Self {
+        Self {
+            roster,
+            batches: vec![],
+            no: None,
+            told: None,
+            is_behind: false,
+            avoid: BTreeMap::new(),
+            failures: 0,
+            not_before_ms: 0,
+            without_phantoms: false,
+            withdrawn: BTreeMap::new(),
+        }
+    }
+
+    /// Has any member its node, or is about to have it?
+    fn has_started(&self) -> bool {
+        let is_bound = |seat: &Seat| seat.pod.is_some() && seat.node.is_some();
+        self.batches.iter().any(|batch| batch.is_going)
+            || self.roster.as_ref().is_ok_and(|roster| roster.seats.iter().any(is_bound))
+    }
+
+    fn places(&self) -> impl Iterator<Item = (&PodUid, &Place)> {
+        self.batches.iter().flat_map(|batch| &batch.places)
+    }
+
+    fn has_place(&self, seat: &Seat) -> bool {
+        let Some(pod) = &seat.pod else { return false };
+        self.places().any(|(uid, _)| *uid == pod.uid)
+    }
+
+    /// Is there anybody who must start at once and has no place?
+    fn lacks_places(&self) -> bool {
+        let Ok(roster) = &self.roster else { return false };
+        let phantoms = self.places().filter(|(_, place)| place.pod.is_none()).count();
+        let expected = roster.seats.iter().filter(|seat| seat.pod.is_none()).count();
+        let unplaced = |seat: &Seat| seat.pod.is_some() && seat.node.is_none() && !self.has_place(seat);
+        roster.seats.iter().any(unplaced) || (!self.without_phantoms && expected > phantoms)
+    }
+
+    /// Why members without a place are held.
+    fn why_held(&self) -> (&'static str, Arc<str>) {
+        if self.batches.iter().any(|batch| batch.clearing.is_some()) {
+            return ("gang_clearing", "pods of lower priority are making way for it".into());
+        }
+        match (&self.roster, &self.no) {
+            (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),
+            (Ok(_), Some((no, _))) => ("gang_waits", no.to_string().into()),
+            (Ok(_), None) => ("gang_waits", "places for its members are being looked for".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Which gang is planned next, and what is done with a plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::batch::{Batch, Clearing, Place, phantom_uid};
+use super::formation;
+use super::preemption::{self, Held, Way, Yielder, Yielders};
+use super::roster::{Roster, Seat};
+use super::task::{PlanTask, Solved};
+use super::{GangKeeper, Kept, NewsKind};
+use crate::cluster::{Cluster, Domains, Holding, Standing};
+use crate::engine::{Policy, Snapshot};
+use crate::model::gang::GangKey;
+use crate::model::node::NodeName;
+use crate::model::pod::{Pod, PodUid, Promise};
+use crate::placement;
+
+impl GangKeeper {
+    /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
+    pub fn next(&self, cluster: &Cluster, now_ms: u64) -> Option<GangKey> {
+        let due = self.kept.iter().filter(|(_, kept)| kept.is_due(cluster.freed(), now_ms));
+        let order = |(key, kept): &(&GangKey, &Kept)| {
+            let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
+            (!kept.has_started(), std::cmp::Reverse(priority), created_s, (*key).clone())
+        };
+        due.min_by_key(order).map(|(key, _)| key.clone())
+    }
+
+    /// The task of planning a gang; nothing where its members do not form sets, which is then its reason to wait.
+    pub fn task(
+        &mut self,
+        key: &GangKey,
+        snapshot: Snapshot,
+        cluster: &Cluster,
+        policy: &Policy,
+        now_ms: u64,
+    ) -> Option<PlanTask> {
+        let roster = self.kept.get(key)?.roster_to_plan()?;
+        let yielders = self.yielders(&roster, key, cluster, policy);
+        let kept = self.kept.get_mut(key)?;
+        let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
+        match formation::question(&roster, fabric_of) {
+            Ok(question) => {
+                let avoid =
+                    kept.avoid.iter().filter(|(_, until)| **until > now_ms).map(|(node, _)| node.clone()).collect();
+                Some(PlanTask { gang: key.clone(), roster, question, avoid, yielders, snapshot: Arc::new(snapshot) })
+            }
+            Err(shortage) => {
+                kept.roster = Err(shortage);
+                self.post(key, now_ms);
+                None
+            }
+        }
+    }
+
+    /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
+    fn yielders(&self, roster: &Roster, key: &GangKey, cluster: &Cluster, policy: &Policy) -> Yielders {
+        let is_below = |kept: &Kept| kept.roster.as_ref().is_ok_and(|other| other.priority < roster.priority);
+        let unbound = self.kept.iter().filter(|(_, kept)| is_below(kept));
+        let mut yielders: Yielders = unbound
+            .filter_map(|(gang, kept)| {
+                let places = kept.batches.iter().filter(|batch| !batch.is_going).flat_map(|batch| &batch.places);
+                let members: Vec<_> = places.map(|(uid, place)| (uid.clone(), place.node.clone())).collect();
+                let priority = kept.roster.as_ref().map_or(0, |roster| roster.priority);
+                (!members.is_empty()).then(|| (Yielder::Plan(gang.clone()), Held { priority, members }))
+            })
+            .collect();
+        let may_evict = policy.gangs.preempting.contains(&key.namespace) && roster.may_preempt();
+        let must_start = self.kept.get(key).is_some_and(Kept::lacks_places);
+        if may_evict && must_start {
+            let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+            yielders.extend(preemption::evictable(cluster, policy, roster.priority, is_together));
+        }
+        yielders
+    }
+
+    /// Takes in what came of a task. Places are held if all of them still fit; if the gang or a node has changed meanwhile,
+    /// nothing is done, and the gang is due again.
+    pub fn adopt(&mut self, solved: Solved, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        let Solved { task, outcome } = solved;
+        let key = task.gang.clone();
+        let Some(kept) = self.kept.get_mut(&key) else { return };
+        if kept.roster_to_plan().as_ref() != Some(&task.roster) {
+            return;
+        }
+        match outcome {
+            Err(no) => {
+                let text = no.to_string();
+                let is_news = kept.no.as_ref().is_none_or(|(known, _)| known.to_string() != text);
+                kept.no = Some((no, task.snapshot.generation()));
+                if is_news {
+                    self.tell(&key, NewsKind::Waiting, text);
+                }
+            }
+            Ok(Way { nodes, yielders }) => {
+                let victims = self.victims(&task.yielders, &yielders);
+                for plan in yielders.iter().filter_map(Yielder::plan) {
+                    let why = format!("gang {key} of higher priority needs the room");
+                    self.fail(plan, cluster, &why, BTreeSet::new(), policy, now_ms);
+                }
+                self.plans += 1;
+                let id: Arc<str> = format!("{}-{}", self.epoch, self.plans).into();
+                let seats = task.question.seats.iter().map(|at| (*at, &task.roster.seats[*at]));
+                let until_ms = now_ms + policy.gangs.clearing_ms;
+                let clearing = (!victims.is_empty()).then_some(Clearing { victims, until_ms });
+                if !self.hold(&key, id, seats.zip(nodes), clearing, cluster, policy, now_ms) {
+                    return;
+                }
+                let members = task.question.seats.len();
+                match yielders.iter().filter(|yielder| yielder.plan().is_none()).count() {
+                    0 => self.tell(&key, NewsKind::Planned, format_args!("{members} members have a place")),
+                    others => {
+                        let text =
+                            format!("{members} members have a place once {others} of lower priority are evicted");
+                        self.tell(&key, NewsKind::Planned, text);
+                    }
+                }
+            }
+        }
+        self.post(&key, now_ms);
+    }
+
+    /// The pods that have to be evicted, none of them asked yet.
+    fn victims(&self, all: &Yielders, chosen: &[Yielder]) -> BTreeMap<PodUid, Option<u64>> {
+        let running = chosen.iter().filter(|yielder| yielder.plan().is_none());
+        let members = running.filter_map(|yielder| all.get(yielder)).flat_map(|held| &held.members);
+        members.map(|(uid, _)| (uid.clone(), None)).collect()
+    }
+
+    /// Holds places in one step, or none of them.
+    #[expect(clippy::too_many_arguments, reason = "what a batch is made of")]
+    fn hold<'a>(
+        &mut self,
+        key: &GangKey,
+        id: Arc<str>,
+        places: impl Iterator<Item = ((usize, &'a Seat), NodeName)>,
+        clearing: Option<Clearing>,
+        cluster: &mut Cluster,
+        policy: &Policy,
+        now_ms: u64,
+    ) -> bool {
+        let Some(kept) = self.kept.get_mut(key) else { return false };
+        let timeout = kept.roster.as_ref().ok().and_then(|roster| roster.terms.hold_timeout_ms);
+        let mut batch = Batch {
+            until_ms: now_ms + policy.gangs.bind_window_ms,
+            phantoms_until_ms: now_ms + timeout.unwrap_or(policy.gangs.hold_timeout_ms),
+            places: BTreeMap::new(),
+            is_going: kept.has_started() && !kept.lacks_places(),
+            clearing,
+            id,
+        };
+        for ((at, seat), node) in places {
+            let fits = cluster.node(node.as_str()).is_some_and(|state| match batch.clearing {
+                None => placement::check(&seat.demand, state).is_ok(),
+                Some(_) => placement::check(&seat.demand, &state.without(batch.victims())).is_ok(),
+            });
+            let uid = seat.pod.as_ref().map_or_else(|| phantom_uid(&batch.id, at), |pod| pod.uid.clone());
+            if !fits || cluster.holding(&uid).is_some() {
+                batch.places.keys().for_each(|uid| cluster.release(uid));
+                return false;
+            }
+            cluster.hold(&uid, holding(key, seat, &node), Standing::Planned);
+            batch.places.insert(uid, Place::new(seat, node));
+        }
+        kept.no = None;
+        self.gang_of.extend(batch.places.keys().map(|uid| (uid.clone(), key.clone())));
+        kept.batches.push(batch);
+        true
+    }
+
+    /// Takes up the places that an earlier leader has promised and that are still there: its plans outlive it. Where only a
+    /// part of the members knows its place, nothing has started, and all are planned anew.
+    pub(super) fn restore(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let Ok(roster) = &kept.roster else { return };
+        let valid = |pod: &Pod| {
+            let promise = pod.steering.promise.as_ref()?;
+            u64::try_from(promise.until_s).is_ok_and(|until| until * 1000 > now_ms).then(|| promise.clone())
+        };
+        let pending = roster.seats.iter().filter(|seat| seat.node.is_none());
+        let promised: Vec<(Seat, Promise)> =
+            pending.clone().filter_map(|seat| Some((seat.clone(), valid(seat.pod.as_ref()?)?))).collect();
+        let is_whole = pending.filter(|seat| seat.pod.is_some()).count() == promised.len();
+        let Some((_, first)) = promised.first() else { return };
+        if !is_whole && !kept.has_started() {
+            return;
+        }
+        let id = Arc::clone(&first.plan);
+        let places = promised.iter().enumerate().map(|(at, (seat, promise))| ((at, seat), promise.node.clone()));
+        self.hold(key, id, places, None, cluster, policy, now_ms);
+    }
+}
+
+/// What is held for a seat on a node.
+fn holding(key: &GangKey, seat: &Seat, node: &NodeName) -> Holding {
+    match &seat.pod {
+        Some(pod) => Holding::of(pod, node),
+        None => Holding::of_nobody(key, &seat.demand, node),
+    }
+}
+
+/// The NVLink domain of a node.
+fn fabric_of(domains: &Domains, node: &NodeName) -> String {
+    use crate::cluster::Level;
+    let clique = domains.closest(node, Level::Clique).filter(|id| domains[*id].level() == Level::Clique);
+    clique.map_or_else(|| node.as_str().to_owned(), |id| domains.full_name(id))
+}
+
+impl Place {
+    fn new(seat: &Seat, node: NodeName) -> Self {
+        Self {
+            node,
+            role: Arc::clone(&seat.role),
+            part: seat.part,
+            index: seat.index,
+            message_before: seat.pod.as_ref().and_then(|pod| pod.steering.unscheduled.clone()),
+            pod: seat.pod.clone(),
+            checked: None,
+            has_arrived: false,
+            steered_ms: None,
+            steered: 0,
+        }
+    }
+}
+
+impl Kept {
+    /// Is there somebody to plan for, and may a place have come free since the last no?
+    fn is_due(&self, freed: u64, now_ms: u64) -> bool {
+        let may_fit = self.no.as_ref().is_none_or(|(_, generation)| freed > *generation);
+        may_fit && now_ms >= self.not_before_ms && self.roster_to_plan().is_some()
+    }
+
+    /// The roster with the places that there are, and somebody in it who has none: all that must start at once, or, once
+    /// they have places, the next of the others.
+    fn roster_to_plan(&self) -> Option<Roster> {
+        let roster = self.with_places(self.roster.as_ref().ok()?);
+        if self.lacks_places() {
+            return Some(roster);
+        }
+        let next = self.has_started().then(|| roster.with_next_extra()).flatten()?;
+        let next = self.with_places(&next);
+        next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)
+    }
+
+    pub(super) fn with_places(&self, roster: &Roster) -> Roster {
+        let mut roster = roster.clone();
+        let mut phantoms = self.places().filter(|(_, place)| place.pod.is_none());
+        let mut given_up: BTreeSet<usize> = BTreeSet::new();
+        for (at, seat) in roster.seats.iter_mut().enumerate() {
+            match &seat.pod {
+                Some(pod) => seat.node = seat.node.clone().or_else(|| self.place_of(&pod.uid)),
+                None => match phantoms.next() {
+                    Some((_, place)) => seat.node = Some(place.node.clone()),
+                    None if self.without_phantoms => drop(given_up.insert(at)),
+                    None => {}
+                },
+            }
+        }
+        let mut at = 0..;
+        roster.seats.retain(|_| at.next().is_none_or(|at| !given_up.contains(&at)));
+        // Those beyond who have a place count as its members, so that the next one joins them.
+        let (placed, extras): (Vec<Seat>, Vec<Seat>) = roster
+            .extras
+            .drain(..)
+            .map(|seat| {
+                let node = seat.pod.as_ref().and_then(|pod| self.place_of(&pod.uid));
+                Seat { node, ..seat }
+            })
+            .partition(|seat| seat.node.is_some());
+        roster.seats.extend(placed);
+        roster.extras = extras;
+        roster
+    }
+
+    fn place_of(&self, uid: &PodUid) -> Option<NodeName> {
+        self.places().find(|(of, _)| *of == uid).map(|(_, place)| place.node.clone())
+    }
+}

@@ -1,0 +1,331 @@
+//! Who of a gang is to start together: those that must, in the order in which they form sets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::cluster::GangState;
+use crate::model::gang::{Group, Role, RoleTerms, Terms};
+use crate::model::node::NodeName;
+use crate::model::pod::{Demand, Gate, Pod, Stage};
+
+/// A member of a gang, or one that is yet to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// The role.
+    pub role: Role,
+    /// The part of the role that its controller numbers by itself.
+    pub part: Option<u32>,
+    /// The number in the role, or in the part.
+    pub index: Option<u32>,
+    /// What it asks for.
+    pub demand: Arc<Demand>,
+    /// The pod; none while its controller has not made it.
+    pub pod: Option<Arc<Pod>>,
+    /// Where it is, or is to be.
+    pub node: Option<NodeName>,
+}
+
+impl Seat {
+    fn of(pod: &Arc<Pod>) -> Option<Self> {
+        let membership = pod.membership.as_ref()?;
+        let node = match &pod.stage {
+            Stage::Bound(node) => Some(node.clone()),
+            Stage::Pending => None,
+            Stage::Finished => return None,
+        };
+        let (role, demand) = (Arc::clone(&membership.role), Arc::clone(&pod.demand));
+        let (part, index) = (membership.part, membership.index);
+        Some(Self { role, part, index, demand, pod: Some(Arc::clone(pod)), node })
+    }
+
+    fn name(&self) -> &str {
+        self.pod.as_ref().map_or("", |pod| &pod.key.name)
+    }
+}
+
+/// Who is to start together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roster {
+    /// Those that must start at once, and those that run already.
+    pub seats: Vec<Seat>,
+    /// Members beyond those. Each starts when there is room for it beside the others.
+    pub extras: Vec<Seat>,
+    /// What is said of the gang.
+    pub terms: Terms,
+    /// Its priority.
+    pub priority: i32,
+    /// When it was made, in seconds since 1970.
+    pub created_s: i64,
+}
+
+/// Why a gang cannot even be planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shortage {
+    /// An object that describes it makes no sense, and what it meant is not guessed.
+    Fault(Arc<str>),
+    /// Nobody says how many members it needs.
+    UnknownSize,
+    /// Too few of a role, or of all, exist.
+    Members {
+        /// The role; none for all.
+        role: Option<Role>,
+        /// How many exist and may be scheduled.
+        exist: u32,
+        /// How many are needed.
+        required: u32,
+        /// How many more exist, but have scheduling gates of others.
+        gated: u32,
+    },
+    /// The members' GPUs do not add up to sets.
+    UnevenSet {
+        /// GPUs in a set.
+        tensor_parallel: u32,
+        /// The number of GPUs that some members add up to.
+        found: i64,
+    },
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(what) => f.write_str(what),
+            Self::UnknownSize => {
+                f.write_str("nothing says how many members it needs (group object, or testudo.dev/min-member)")
+            }
+            Self::Members { role, exist, required, gated } => {
+                write!(f, "{exist} of {required} members exist")?;
+                if let Some(role) = role {
+                    write!(f, " in role {role}")?;
+                }
+                if *gated > 0 {
+                    write!(f, ", {gated} more have other scheduling gates")?;
+                }
+                Ok(())
+            }
+            Self::UnevenSet { tensor_parallel, found } => {
+                write!(f, "its GPUs do not form sets of {tensor_parallel}: members have {found} together")
+            }
+        }
+    }
+}
+
+/// Who of a gang is to start together? `None` where each member starts for itself, or nobody is left. `is_ours` says which
+/// pods are placed by us.
+pub fn roster(
+    gang: &GangState,
+    groups: &[Arc<Group>],
+    is_ours: impl Fn(&Pod) -> bool,
+) -> Result<Option<Roster>, Shortage> {
+    let mut members: Vec<&Arc<Pod>> = gang.members.values().filter(|pod| is_ours(pod)).collect();
+    members.sort_by(|a, b| (&a.key, &a.uid).cmp(&(&b.key, &b.uid)));
+    let terms = terms(groups, &members);
+    let has_started = members.iter().any(|pod| pod.stage != Stage::Pending);
+    let alive: Vec<&Arc<Pod>> =
+        members.into_iter().filter(|pod| !pod.leaving && pod.stage != Stage::Finished).collect();
+    if alive.is_empty() {
+        return Ok(None);
+    }
+    if let Some(fault) = groups.iter().find_map(|group| group.fault.clone()) {
+        return Err(Shortage::Fault(fault));
+    }
+    let required = terms.required().or_else(|| by_parallelism(&terms, &alive)).ok_or(Shortage::UnknownSize)?;
+    if required <= 1 && !has_several_roles(&terms) {
+        return Ok(None);
+    }
+    let ready = alive.iter().filter(|pod| pod.steering.gate != Gate::Foreign);
+    let mut candidates: Vec<Seat> = ready.filter_map(|pod| Seat::of(pod)).collect();
+    let gated = alive.len() - candidates.len();
+    arrange(&mut candidates);
+    let staged = alive.iter().any(|pod| pod.membership.as_ref().is_some_and(|membership| membership.staged));
+    let priority = groups.iter().find_map(|group| group.priority);
+    let created = gang.group.as_ref().map(|group| group.created_s);
+    let mut roster = Roster {
+        priority: priority.unwrap_or_else(|| alive.iter().map(|pod| pod.priority).max().unwrap_or(0)),
+        created_s: created.unwrap_or_else(|| alive.iter().map(|pod| pod.created_s).min().unwrap_or(0)),
+        seats: vec![],
+        extras: vec![],
+        terms,
+    };
+    let shortages = roster.fill(candidates, required);
+    if !has_started
+        && !staged
+        && let Some((role, exist, required)) = shortages.first().cloned()
+    {
+        return Err(Shortage::Members { role, exist, required, gated: gated as u32 });
+    }
+    if staged {
+        roster.add_phantoms(&shortages);
+    }
+    arrange(&mut roster.seats);
+    Ok(Some(roster))
+}
+
+/// What is said of a gang: by its members in the order of their names, then by the objects that describe it.
+fn terms(groups: &[Arc<Group>], members: &[&Arc<Pod>]) -> Terms {
+    let mut terms = Terms::default();
+    for membership in members.iter().filter_map(|pod| pod.membership.as_ref()) {
+        terms.fill(&membership.terms);
+    }
+    for group in groups {
+        terms.fill(&group.terms);
+    }
+    terms
+}
+
+/// The members of one pipeline, where that is all that is said.
+fn by_parallelism(terms: &Terms, alive: &[&Arc<Pod>]) -> Option<u32> {
+    let gpus = i64::from(terms.tensor_parallel?) * i64::from(terms.pipeline_parallel.unwrap_or(1));
+    let of_each = alive.iter().map(|pod| devices(&pod.demand)).find(|count| *count > 0)?;
+    u32::try_from(gpus / of_each).ok()
+}
+
+fn has_several_roles(terms: &Terms) -> bool {
+    terms.roles.values().filter(|role| role.min_member.is_some_and(|min| min > 0)).count() > 1
+}
+
+/// How many devices a demand asks for.
+pub fn devices(demand: &Demand) -> i64 {
+    demand.accelerators().map(|(_, _, count)| count).fold(0, i64::saturating_add)
+}
+
+/// Puts seats into the order in which they form sets: by number where each has one of its own, else role by role and part
+/// by part.
+fn arrange(seats: &mut [Seat]) {
+    let numbered = are_numbered(seats);
+    seats.sort_by_cached_key(|seat| {
+        let role = (!numbered).then(|| (Arc::clone(&seat.role), seat.part));
+        (role, seat.index.unwrap_or(u32::MAX), seat.name().to_owned())
+    });
+}
+
+/// Has each seat a number of its own, whatever its role?
+fn are_numbered(seats: &[Seat]) -> bool {
+    let numbers: BTreeSet<Option<u32>> = seats.iter().map(|seat| seat.index).collect();
+    numbers.len() == seats.len() && !numbers.contains(&None) && seats.iter().all(|seat| seat.part.is_none())
+}
+
+/// No gang has more members.
+const MAX_SEATS: u32 = 10_000;
+
+/// Role (none for all), how many exist, and how many are needed.
+type Missing = (Option<Role>, u32, u32);
+
+impl Roster {
+    /// Does every member that is to be placed allow that others are evicted for it (`spec.preemptionPolicy`)?
+    pub fn may_preempt(&self) -> bool {
+        self.seats
+            .iter()
+            .filter(|seat| seat.node.is_none())
+            .all(|seat| seat.pod.as_ref().is_none_or(|pod| pod.preempts))
+    }
+
+    /// Has each member a number of its own, whatever its role?
+    pub fn is_numbered(&self) -> bool {
+        are_numbered(&self.seats)
+    }
+
+    /// The same with the next member or set of members beyond those that must start at once, if there is one.
+    pub fn with_next_extra(&self) -> Option<Self> {
+        let first = self.extras.first()?;
+        let set = self.terms.tensor_parallel_of(&first.role).map_or(1, i64::from);
+        let members = set.checked_div(devices(&first.demand)).unwrap_or(1).max(1) as usize;
+        let (next, extras) = self.extras.split_at_checked(members)?;
+        let seats = self.seats.iter().chain(next).cloned().collect();
+        let mut roster = Self { seats, extras: extras.to_vec(), ..self.clone() };
+        arrange(&mut roster.seats);
+        Some(roster)
+    }
+
+    /// Chooses who must start at once: what each role needs, then whoever comes first; who runs already comes before all.
+    /// Returns what is missing.
+    fn fill(&mut self, candidates: Vec<Seat>, required: u32) -> Vec<Missing> {
+        let (bound, mut pending): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(|seat| seat.node.is_some());
+        self.seats = bound;
+        let mut missing = vec![];
+        let minimums: Vec<(Role, u32)> =
+            self.terms.roles.iter().filter_map(|(role, terms)| Some((Arc::clone(role), terms.min_member?))).collect();
+        for (role, min) in minimums {
+            let exist = self.take(&mut pending, min, |seat| seat.role == role);
+            if exist < min {
+                missing.push((Some(role), exist, min));
+            }
+        }
+        let exist = self.take(&mut pending, required, |_| true);
+        let to_come: u32 = missing.iter().map(|(_, exist, min)| min - exist).sum();
+        if exist + to_come < required {
+            missing.push((None, exist + to_come, required));
+        }
+        self.extras = pending;
+        missing
+    }
+
+    /// Takes in pending members until there are so many of this kind; returns how many there are.
+    fn take(&mut self, pending: &mut Vec<Seat>, wanted: u32, is_kind: impl Fn(&Seat) -> bool) -> u32 {
+        let mut count = self.seats.iter().filter(|seat| is_kind(seat)).count() as u32;
+        let (mut taken, mut left) = (vec![], vec![]);
+        for seat in pending.drain(..) {
+            if count < wanted && is_kind(&seat) {
+                count += 1;
+                taken.push(seat);
+            } else {
+                left.push(seat);
+            }
+        }
+        self.seats.append(&mut taken);
+        *pending = left;
+        count
+    }
+
+    /// Adds those that are yet to be made. Where it is not said what they will ask for, they are taken to be like the
+    /// last of their role, or like the last of all.
+    fn add_phantoms(&mut self, missing: &[Missing]) {
+        let is_numbered = self.seats.iter().all(|seat| seat.index.is_some());
+        for (role, exist, required) in missing {
+            let role = role.clone().unwrap_or_else(|| self.missing_role());
+            let like = self.seats.iter().rev().find(|seat| seat.role == role).or(self.seats.last());
+            let said = self.terms.roles.get(&role).cloned().unwrap_or_default();
+            let Some(demand) = said.template.clone().or_else(|| like.map(|seat| Arc::clone(&seat.demand))) else {
+                continue;
+            };
+            for _ in *exist..*required {
+                let (part, index) = if is_numbered { self.first_vacant(&role, &said) } else { (None, None) };
+                let (role, demand) = (Arc::clone(&role), Arc::clone(&demand));
+                self.seats.push(Seat { role, part, index, demand, pod: None, node: None });
+            }
+        }
+    }
+
+    /// The first part and number of a role that nobody has.
+    fn first_vacant(&self, role: &Role, said: &RoleTerms) -> (Option<u32>, Option<u32>) {
+        let taken: BTreeSet<(Option<u32>, Option<u32>)> =
+            self.seats.iter().filter(|seat| seat.role == *role).map(|seat| (seat.part, seat.index)).collect();
+        let place = |number: u32| match said.part_size.filter(|size| *size > 0) {
+            Some(size) => (Some(number / size), Some(said.first + number % size)),
+            None => (None, Some(said.first + number)),
+        };
+        // Where no role says where it begins, all count on from each other.
+        let shared = |(_, index): &(Option<u32>, Option<u32>)| self.seats.iter().any(|seat| seat.index == *index);
+        let counts_on = are_numbered(&self.seats) && said.part_size.is_none();
+        let vacant = |place: &(Option<u32>, Option<u32>)| !taken.contains(place) && !(counts_on && shared(place));
+        (0..=MAX_SEATS).map(place).find(vacant).unwrap_or((None, None))
+    }
+
+    /// The role that those will have of whom only the number is known: the one with the largest gap between what there
+    /// is and what is said, or else that of the last member.
+    fn missing_role(&self) -> Role {
+        let mut counts: BTreeMap<&Role, u32> = BTreeMap::new();
+        for seat in &self.seats {
+            *counts.entry(&seat.role).or_default() += 1;
+        }
+        let gap = |(role, total): (&Role, u32)| total.saturating_sub(counts.get(role).copied().unwrap_or(0));
+        let said = self.terms.roles.iter().filter_map(|(role, terms)| Some((role, terms.total?)));
+        let widest = said.max_by_key(|entry| (gap(*entry), std::cmp::Reverse(entry.0)));
+        let last = || self.seats.last().map(|seat| Arc::clone(&seat.role));
+        widest.map(|(role, _)| Arc::clone(role)).or_else(last).unwrap_or_else(|| "".into())
+    }
+}
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

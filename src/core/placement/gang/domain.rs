@@ -1,0 +1,241 @@
+//! Which nodes share a domain, level by level.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::rc::Rc;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+use super::terrain::Terrain;
+use crate::cluster::{DomainId, Level};
+use crate::model::accelerator::Unit;
+use crate::model::catalogue::LinkDomain;
+use crate::model::gang::TopologyLevel;
+use crate::model::node::Node;
+use crate::model::pod::Demand;
+
+const REGION: &str = "topology.kubernetes.io/region";
+const ZONE: &str = "topology.kubernetes.io/zone";
+const HOSTNAME: &str = "kubernetes.io/hostname";
+/// Feature discovery sets it where an NVLink domain goes beyond the node, whatever the machine.
+const CLIQUE: &str = "nvidia.com/gpu.clique";
+
+/// Stands for no domain.
+const NONE: u32 = u32::MAX;
+
+/// Disjoint domains of nodes. They are numbered by their first nodes, so that their order is one of names.
+#[derive(Clone)]
+pub(super) struct Grouping {
+    of: Vec<u32>,
+    members: Vec<Vec<usize>>,
+}
+
+impl Grouping {
+    pub fn by<K: Hash + Eq>(nodes: usize, key: impl Fn(usize) -> Option<K>) -> Self {
+        let mut known: IndexMap<K, u32, FxBuildHasher> = IndexMap::default();
+        let mut members: Vec<Vec<usize>> = vec![];
+        let mut number = |at: usize| {
+            let Some(key) = key(at) else { return NONE };
+            let next = known.len() as u32;
+            let group = *known.entry(key).or_insert(next);
+            if group == next {
+                members.push(vec![]);
+            }
+            members[group as usize].push(at);
+            group
+        };
+        let of = (0..nodes).map(&mut number).collect();
+        Self { of, members }
+    }
+
+    /// The domain that a node is in.
+    pub fn group(&self, at: usize) -> Option<usize> {
+        Some(self.of[at]).filter(|group| *group != NONE).map(|group| group as usize)
+    }
+
+    /// How many nodes there are, in domains or not.
+    pub fn nodes(&self) -> usize {
+        self.of.len()
+    }
+
+    /// How many domains there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The nodes of a domain, in their order.
+    pub fn members(&self, group: usize) -> &[usize] {
+        &self.members[group]
+    }
+
+    /// What both say: nodes that share a domain of either.
+    pub fn meet(&self, other: &Self) -> Self {
+        Self::by(self.of.len(), |at| Some((self.group(at)?, other.group(at)?)))
+    }
+
+    /// The domain in which all of these nodes are; none where they are not in one.
+    pub fn common(&self, nodes: &[Option<usize>]) -> Option<usize> {
+        let mut groups = nodes.iter().map(|at| self.group((*at)?));
+        let first = groups.next()??;
+        groups.all(|group| group == Some(first)).then_some(first)
+    }
+}
+
+/// All groupings of a terrain, each worked out when it is first asked for.
+pub(super) struct Map<'a> {
+    pub terrain: Terrain<'a>,
+    known: RefCell<BTreeMap<Vec<TopologyLevel>, Rc<Grouping>>>,
+    ladder: RefCell<Option<Rc<[Rc<Grouping>]>>>,
+}
+
+impl<'a> Map<'a> {
+    pub fn new(terrain: Terrain<'a>) -> Self {
+        Self { terrain, known: RefCell::default(), ladder: RefCell::default() }
+    }
+
+    /// The domains that share all of these levels.
+    pub fn grouping(&self, levels: &[TopologyLevel]) -> Rc<Grouping> {
+        if let Some(known) = self.known.borrow().get(levels) {
+            return Rc::clone(known);
+        }
+        let grouping = Rc::new(match levels {
+            [] => Grouping::by(self.terrain.len(), |_| Some(())),
+            [level] => self.of_level(level),
+            [first @ .., last] => self.grouping(first).meet(&self.grouping(std::slice::from_ref(last))),
+        });
+        self.known.borrow_mut().insert(levels.to_vec(), Rc::clone(&grouping));
+        grouping
+    }
+
+    fn of_level(&self, level: &TopologyLevel) -> Grouping {
+        let terrain = &self.terrain;
+        match level {
+            TopologyLevel::DeviceFabric => Grouping::by(terrain.len(), |at| Some(fabric(terrain.node(at), at))),
+            TopologyLevel::Node => Grouping::by(terrain.len(), Some),
+            TopologyLevel::Clique => Grouping::by(terrain.len(), |at| clique(terrain.node(at))),
+            TopologyLevel::Label(key) if &**key == HOSTNAME => Grouping::by(terrain.len(), Some),
+            TopologyLevel::Label(key) => Grouping::by(terrain.len(), |at| {
+                let node = terrain.node(at);
+                let value = label(node, key)?;
+                // Racks have the same names in every zone.
+                let zone = node.place.zone.as_deref().filter(|_| !matches!(&**key, REGION | ZONE));
+                Some((zone, value))
+            }),
+        }
+    }
+
+    /// The domains that are worth trying for members of which nothing is said, the closest first: cliques, network layers,
+    /// zones, regions.
+    pub fn ladder(&self) -> Rc<[Rc<Grouping>]> {
+        let mut ladder = self.ladder.borrow_mut();
+        Rc::clone(ladder.get_or_insert_with(|| {
+            let terrain = &self.terrain;
+            let paths: Vec<Vec<DomainId>> =
+                (0..terrain.len()).map(|at| terrain.domains.path(terrain.state(at).name()).collect()).collect();
+            let level = |id: &DomainId| terrain.domains[*id].level();
+            let mut levels: Vec<Level> = paths.iter().flatten().map(level).collect();
+            levels.sort_unstable();
+            levels.dedup();
+            let by_path = |wanted: Level| {
+                let domain = |at: usize| paths[at].iter().copied().find(|id| level(id) == wanted);
+                Rc::new(Grouping::by(terrain.len(), domain))
+            };
+            // Which cliques there are is asked of the nodes: not every label that claims one can be believed.
+            let network = |level: &Level| !matches!(level, Level::Fleet | Level::Clique | Level::Node);
+            let network = levels.into_iter().rev().filter(network).map(by_path);
+            [self.grouping(&[TopologyLevel::Clique])].into_iter().chain(network).collect()
+        }))
+    }
+
+    /// What people call a domain of a level.
+    pub fn name(&self, level: &TopologyLevel, at: usize) -> String {
+        let node = self.terrain.node(at);
+        let named = match level {
+            TopologyLevel::Node => None,
+            TopologyLevel::Clique | TopologyLevel::DeviceFabric => clique(node).map(|(_, name)| name),
+            TopologyLevel::Label(key) => label(node, key),
+        };
+        named.unwrap_or(node.name().as_str()).into()
+    }
+
+    /// Could members with these demands, so many of each, be one NVLink set in the fabric that this node belongs to?
+    pub fn joins(&self, at: usize, members: &[(&Demand, usize)]) -> bool {
+        let node = self.terrain.node(at);
+        matches!(fabric(node, at), FabricOf::Clique(_)) || node_joins(node, members)
+    }
+}
+
+fn label<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
+    if key == HOSTNAME {
+        return Some(node.name().as_str());
+    }
+    node.parts.labels.get(key).filter(|value| !value.is_empty())
+}
+
+/// The value by which kube-scheduler compares nodes for affinity and spread.
+pub(super) fn raw_label<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
+    if key == HOSTNAME { Some(node.name().as_str()) } else { node.parts.labels.get(key) }
+}
+
+/// Does the key name single nodes?
+pub(super) fn is_hostname(key: &str) -> bool {
+    key == HOSTNAME
+}
+
+type CliqueName<'n> = (Option<&'n str>, &'n str);
+
+/// The NVLink domain of several nodes that a node is in. The labels that name it also name other things elsewhere (on AWS
+/// the capacity block), so the machine must be one whose links reach further; where the machine is not known,
+/// only NVIDIA's own label is believed.
+fn clique(node: &Node) -> Option<CliqueName<'_>> {
+    let name = node.place.clique.as_deref()?;
+    let reaches_out = match &node.inventory.machine {
+        Some(machine) => matches!(machine.link_domain, LinkDomain::Clique { .. }),
+        None => node.parts.labels.get(CLIQUE) == Some(name),
+    };
+    reaches_out.then_some((node.place.zone.as_deref(), name))
+}
+
+/// The widest domain in which devices of a node can be one NVLink set.
+#[derive(PartialEq, Eq, Hash)]
+enum FabricOf<'n> {
+    Clique(CliqueName<'n>),
+    Node(usize),
+}
+
+fn fabric(node: &Node, at: usize) -> FabricOf<'_> {
+    // What was cut or is shared sees no peers, in the clique neither.
+    let whole = node.inventory.pools.iter().all(|pool| pool.unit.joins_sets());
+    clique(node).filter(|_| whole).map_or(FabricOf::Node(at), FabricOf::Clique)
+}
+
+/// Are there enough linked devices on the node? Which of them a set gets, the device plugin decides: as in
+/// [`rank`](crate::placement::rank) it is taken to choose well. Which shareable GPUs it gets depends on what else is
+/// there, so all must be linked.
+fn node_joins(node: &Node, members: &[(&Demand, usize)]) -> bool {
+    let inventory = &node.inventory;
+    let (mut units, mut milli, mut joins, mut shares) = (0i64, 0i64, true, false);
+    for (demand, count) in members {
+        for (name, _, requested) in demand.accelerators() {
+            let Some(pool) = inventory.pool(name.as_str()) else { return false };
+            let requested = requested.saturating_mul(*count as i64);
+            joins &= pool.unit.joins_sets();
+            if pool.unit == Unit::Thousandth {
+                shares = true;
+                let gpus = pool.unit.set_size(demand.requests.get(name.as_str())).saturating_mul(*count as i64);
+                (units, milli) = (units.saturating_add(gpus), milli.saturating_add(gpus.saturating_mul(1000)));
+            } else {
+                units = units.saturating_add(requested);
+                milli = milli.saturating_add(requested.saturating_mul(inventory.unit_milli(pool)));
+            }
+        }
+    }
+    if units <= 1 {
+        return true;
+    }
+    let Some(fabric) = inventory.fabric.as_deref().filter(|_| joins) else { return false };
+    let devices = usize::try_from(milli.saturating_add(999) / 1000).unwrap_or(usize::MAX);
+    if shares { fabric.is_nvlink_complete(fabric.all()) } else { fabric.largest_linked(fabric.all()) >= devices }
+}

@@ -1,0 +1,377 @@
+//! Placing by counts: how many members a node has places for, how many sets a domain, how many parts a wider one.
+//!
+//! Where all sets are alike this finds a placement whenever there is one: a member takes one place of its node, a set as
+//! many places of its domain as it has members, whichever nodes and domains those are (see [`is_exact`]). Else it is a good
+//! first try, and [`search`](super::search) has the last word.
+//!
+//! What to take of what would do: the closest domain, of equally close ones the smallest that suffices, of several such the
+//! one with the best ranks. Inside, sets go where they fill a domain, so that the largest stay whole for others, and
+//! members go to the best-ranked nodes, which are filled one after the other.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::asks::{Asks, Bounds, Kind};
+use super::terrain::Terrain;
+use super::trial::Trial;
+
+/// So many sufficient domains of one level are compared by their ranks.
+const COMPARED: usize = 4;
+
+/// So many domains of one level are tried at most, where a wider one would do as well.
+const TRIED: usize = 8;
+
+/// Places the gang by counts; says whether it could. On `false` nothing is placed.
+pub(super) fn place<'a>(asks: &Asks, terrain: &Terrain<'a>, trial: &mut Trial<'a>) -> bool {
+    Greedy { asks, terrain, trial }.gang()
+}
+
+/// Do counts decide everything? So they do where one block is placed whose members must at most keep off each other's
+/// nodes, its sets are alike (but for those that others of them have a domain for already), and its parts too, where
+/// they are bound to domains.
+pub(super) fn is_exact(asks: &Asks, single_nodes: bool) -> bool {
+    let one_block = asks.joining.iter().filter(|joining| **joining > 0).count() <= 1;
+    let mut free_kinds: Vec<usize> = asks.sets.iter().filter(|set| set.pinned.is_none()).map(|set| set.kind).collect();
+    free_kinds.sort_unstable();
+    free_kinds.dedup();
+    single_nodes && one_block && free_kinds.len() <= 1 && parts_are_alike(asks)
+}
+
+fn parts_are_alike(asks: &Asks) -> bool {
+    let parts: Vec<_> = asks.parts.iter().filter(|part| !part.sets.is_empty()).collect();
+    let Some(first) = parts.first() else { return true };
+    let required = &first.bounds.required;
+    if parts.iter().any(|part| part.bounds.required != *required) {
+        return false;
+    }
+    // A pinned part has no choice, whatever its sets; the others must ask for the same.
+    let mut sizes: Vec<usize> =
+        parts.iter().filter(|part| !part.bounds.is_pinned).map(|part| part.sets.len()).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    required.is_empty() || sizes.len() <= 1
+}
+
+#[derive(Clone, Copy)]
+enum Scope {
+    Gang,
+    Part(usize),
+}
+
+struct Greedy<'t, 'a> {
+    asks: &'t Asks,
+    terrain: &'t Terrain<'a>,
+    trial: &'t mut Trial<'a>,
+}
+
+impl<'t> Greedy<'t, '_> {
+    fn gang(&mut self) -> bool {
+        let all: Vec<usize> = (0..self.terrain.len()).collect();
+        let asks = self.asks;
+        self.closest(Scope::Gang, &asks.gang, &all)
+    }
+
+    fn attempt(&mut self, scope: Scope, nodes: &[usize]) -> bool {
+        match scope {
+            Scope::Gang => {
+                let asks = self.asks;
+                if !self.pinned_sets(nodes) {
+                    return false;
+                }
+                let mut order: Vec<usize> = (0..asks.parts.len()).collect();
+                // Those without a choice first, then those with the least.
+                order.sort_by_key(|part| {
+                    let bounds = &asks.parts[*part].bounds;
+                    let size = asks.parts[*part].sets.len();
+                    (bounds.required.is_empty(), !bounds.is_pinned, Reverse(size), *part)
+                });
+                order.into_iter().all(|part| self.closest(Scope::Part(part), &asks.parts[part].bounds, nodes))
+                    && self.is_even()
+            }
+            Scope::Part(_) => self.sets(&self.wanted(scope), nodes),
+        }
+    }
+
+    /// Has every domain of a spread as many as it must?
+    fn is_even(&self) -> bool {
+        (0..self.asks.joining.len()).flat_map(|block| self.trial.caps(block)).all(|cap| cap.missing() == 0)
+    }
+
+    /// Places the sets whose domain is given before all others: those have a choice.
+    fn pinned_sets(&mut self, nodes: &[usize]) -> bool {
+        let asks = self.asks;
+        asks.parts.iter().all(|part| {
+            let pinned: Vec<usize> = part.sets.clone().filter(|set| asks.sets[*set].pinned.is_some()).collect();
+            let possible = |at: &usize| part.bounds.grouping.group(*at).is_some_and(|g| part.bounds.possible[g]);
+            let nodes: Vec<usize> = nodes.iter().copied().filter(possible).collect();
+            self.sets(&pinned, &nodes)
+        })
+    }
+
+    /// What is still to be placed when the scope's turn comes.
+    fn wanted(&self, scope: Scope) -> Vec<usize> {
+        match scope {
+            Scope::Gang => (0..self.asks.sets.len()).collect(),
+            Scope::Part(part) => {
+                self.asks.parts[part].sets.clone().filter(|set| self.asks.sets[*set].pinned.is_none()).collect()
+            }
+        }
+    }
+
+    /// Places what the scope asks for in the closest domain that holds it.
+    fn closest(&mut self, scope: Scope, bounds: &Bounds, nodes: &[usize]) -> bool {
+        if self.wanted(scope).is_empty() {
+            return true;
+        }
+        let required = |at: &usize| bounds.grouping.group(*at).filter(|group| bounds.possible[*group]);
+        for rung in &bounds.ladder {
+            let group = |at: &usize| Some((rung.grouping.group(*at).filter(|g| rung.possible[*g])?, required(at)?));
+            if self.best_of(scope, TRIED, split(nodes, group)) {
+                return true;
+            }
+        }
+        self.best_of(scope, usize::MAX, split(nodes, |at| required(at).map(|group| (group, group))))
+    }
+
+    /// Tries domains, the smallest sufficient first, and keeps the best of the first few that hold it all.
+    fn best_of(&mut self, scope: Scope, tries: usize, domains: Vec<Vec<usize>>) -> bool {
+        let wanted = self.wanted(scope);
+        let mut sufficient: Vec<(u64, Vec<usize>)> = domains
+            .into_iter()
+            .filter_map(|nodes| Some((size_if_sufficient(self.asks, self.trial, &wanted, &nodes)?, nodes)))
+            .collect();
+        sufficient.sort_by_key(|(size, nodes)| (*size, nodes[0]));
+        let mark = self.trial.mark();
+        let mut best: Option<(u128, Vec<(usize, usize, usize)>)> = None;
+        let mut found = 0;
+        for (_, nodes) in sufficient.iter().take(tries) {
+            self.trial.step(nodes.len() as u64);
+            if self.attempt(scope, nodes) {
+                found += 1;
+                let taken = &self.trial.taken()[mark..];
+                let rank = |block, node| u128::from(self.terrain.rank(block, node).unwrap_or(u64::MAX));
+                let score = taken.iter().map(|taken| rank(taken.block, taken.node)).sum();
+                if best.as_ref().is_none_or(|(least, _)| score < *least) {
+                    best = Some((score, taken.iter().map(|taken| (taken.set, taken.block, taken.node)).collect()));
+                }
+            }
+            if found == COMPARED.min(sufficient.len()) && sufficient.len() == 1 {
+                return true;
+            }
+            self.trial.undo_to(mark);
+            if found == COMPARED {
+                break;
+            }
+        }
+        let Some((_, places)) = best else { return false };
+        places.into_iter().for_each(|(set, block, node)| self.trial.take(set, block, node));
+        true
+    }
+
+    /// Places sets on these nodes kind by kind, the largest first.
+    fn sets(&mut self, sets: &[usize], nodes: &[usize]) -> bool {
+        let asks = self.asks;
+        let mut by_kind: BTreeMap<(Reverse<u32>, usize, Option<usize>), Vec<usize>> = BTreeMap::new();
+        for set in sets {
+            let ask = &asks.sets[*set];
+            let kind = &asks.kinds[ask.kind];
+            // Members that stand for themselves take what the sets have left.
+            let size = if kind.within.is_none() { 0 } else { kind.runs.iter().map(|(_, count)| count).sum() };
+            by_kind.entry((Reverse(size), ask.kind, ask.pinned)).or_default().push(*set);
+        }
+        by_kind.into_iter().all(|((_, kind, pinned), sets)| self.alike(&asks.kinds[kind], &sets, pinned, nodes))
+    }
+
+    fn alike(&mut self, kind: &'t Kind, sets: &[usize], pinned: Option<usize>, nodes: &[usize]) -> bool {
+        let Some(within) = &kind.within else {
+            return kind.runs.iter().all(|&(block, count)| {
+                let members: Vec<usize> = sets.iter().flat_map(|set| (0..count).map(|_| *set)).collect();
+                let sorted = self.sorted(block, nodes);
+                self.fill(block, &members, &sorted)
+            });
+        };
+        let possible = |group: &usize| within.joins[*group] && pinned.is_none_or(|pinned| pinned == *group);
+        let domains = split(nodes, |at| within.grouping.group(*at).filter(possible).map(|group| (group, group)));
+        match kind.runs[..] {
+            [(block, members)] if !self.trial.is_bound(block) => self.by_counts(block, members, sets, domains),
+            _ => self.one_by_one(kind, sets, &domains),
+        }
+    }
+
+    /// Places sets of one block's members in domains by how many each has places for.
+    fn by_counts(&mut self, block: usize, members: u32, sets: &[usize], domains: Vec<Vec<usize>>) -> bool {
+        let mut choices: Vec<Choice> = domains
+            .into_iter()
+            .filter_map(|nodes| Choice::of(block, members, nodes, self.terrain, self.trial))
+            .collect();
+        choices.sort_by_key(|choice| choice.order);
+        let mut sets = sets.iter().copied();
+        while let Some(first) = sets.next() {
+            let Some(choice) = next_choice(&mut choices, sets.len() + 1) else { return false };
+            let sorted = self.sorted(block, &choice.nodes);
+            let here = std::iter::once(first).chain(sets.by_ref().take(choice.sets - 1)).collect::<Vec<_>>();
+            if !here.into_iter().all(|set| self.set_on(block, members, set, &sorted)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Puts a set on one node where one has places for all of it, else on the best.
+    fn set_on(&mut self, block: usize, members: u32, set: usize, sorted: &[usize]) -> bool {
+        let members = vec![set; members as usize];
+        let whole = sorted.iter().position(|at| self.trial.copies(block, *at) as usize >= members.len());
+        match whole {
+            Some(at) => self.fill(block, &members, &sorted[at..=at]),
+            None => self.fill(block, &members, sorted),
+        }
+    }
+
+    /// Places mixed sets one after the other, each in the smallest domain that takes it.
+    fn one_by_one(&mut self, kind: &Kind, sets: &[usize], domains: &[Vec<usize>]) -> bool {
+        sets.iter().all(|set| {
+            let enough = |nodes: &Vec<usize>, trial: &Trial<'_>| {
+                let places = |block: usize| nodes.iter().map(|at| u64::from(trial.copies(block, *at))).sum::<u64>();
+                let mut size = 0;
+                for (block, count) in &kind.runs {
+                    let places = places(*block);
+                    size += places;
+                    if places < u64::from(*count) {
+                        return None;
+                    }
+                }
+                Some(size)
+            };
+            let mut fitting: Vec<(u64, usize)> =
+                (0..domains.len()).filter_map(|at| Some((enough(&domains[at], self.trial)?, at))).collect();
+            fitting.sort_unstable();
+            let mark = self.trial.mark();
+            fitting.into_iter().any(|(_, at)| {
+                self.trial.step(domains[at].len() as u64);
+                let placed = kind.runs.iter().all(|&(block, count)| {
+                    let sorted = self.sorted(block, &domains[at]);
+                    self.fill(block, &vec![*set; count as usize], &sorted)
+                });
+                if !placed {
+                    self.trial.undo_to(mark);
+                }
+                placed
+            })
+        })
+    }
+
+    /// The nodes with places for a block, the best first.
+    fn sorted(&mut self, block: usize, nodes: &[usize]) -> Vec<usize> {
+        self.trial.step(nodes.len() as u64);
+        let ranked = |at: &usize| Some((self.terrain.rank(block, *at).filter(|_| self.trial.fits(block, *at))?, *at));
+        let mut sorted: Vec<(u64, usize)> = nodes.iter().filter_map(ranked).collect();
+        sorted.sort_unstable();
+        sorted.into_iter().map(|(_, at)| at).collect()
+    }
+
+    /// Puts members, given by their sets, on nodes in this order, where they must be first of all. On `false` some may have
+    /// been placed.
+    fn fill(&mut self, block: usize, members: &[usize], sorted: &[usize]) -> bool {
+        let mut members = members.iter().copied().peekable();
+        let lacking = self.trial.caps(block).iter().any(|cap| cap.missing() > 0);
+        for must in [true, false].into_iter().filter(|must| lacking || !must) {
+            for &at in sorted {
+                let wanted = |trial: &Trial<'_>| !must || trial.caps(block).iter().any(|cap| cap.lacks(at));
+                while members.peek().is_some() && self.trial.fits(block, at) && wanted(self.trial) {
+                    members.by_ref().take(1).for_each(|set| self.trial.take(set, block, at));
+                }
+            }
+        }
+        members.peek().is_none()
+    }
+}
+
+/// How many places these nodes have for the sets, if by all counts they have enough.
+pub(super) fn size_if_sufficient(asks: &Asks, trial: &Trial<'_>, sets: &[usize], nodes: &[usize]) -> Option<u64> {
+    let mut size = 0;
+    for (block, members) in asks.members(sets).into_iter().enumerate().filter(|(_, members)| *members > 0) {
+        let places: u64 = nodes.iter().map(|at| u64::from(trial.copies(block, *at))).sum();
+        if places < u64::from(members) {
+            return None;
+        }
+        size += places;
+    }
+    let mut by_kind: BTreeMap<usize, u64> = BTreeMap::new();
+    for set in sets.iter().map(|set| &asks.sets[*set]).filter(|set| set.pinned.is_none()) {
+        *by_kind.entry(set.kind).or_default() += 1;
+    }
+    by_kind.into_iter().all(|(kind, sets)| places_for_sets(&asks.kinds[kind], trial, nodes) >= sets).then_some(size)
+}
+
+/// For how many sets of a kind alone these nodes have places, at most.
+pub(super) fn places_for_sets(kind: &Kind, trial: &Trial<'_>, nodes: &[usize]) -> u64 {
+    let Some(within) = &kind.within else { return u64::MAX };
+    let mut by_group: Vec<(usize, usize)> = (nodes.iter())
+        .filter_map(|at| Some((within.grouping.group(*at).filter(|group| within.joins[*group])?, *at)))
+        .collect();
+    by_group.sort_unstable();
+    let sets = |nodes: &[(usize, usize)]| -> u64 {
+        let places = |block: usize| nodes.iter().map(|(_, at)| u64::from(trial.copies(block, *at))).sum::<u64>();
+        kind.runs.iter().map(|(block, count)| places(*block) / u64::from(*count)).min().unwrap_or(0)
+    };
+    by_group.chunk_by(|a, b| a.0 == b.0).map(sets).sum()
+}
+
+/// A domain with places for sets.
+struct Choice {
+    nodes: Vec<usize>,
+    /// For how many.
+    sets: usize,
+    order: Order,
+}
+
+/// Single nodes come before domains of several, and those with failed devices last; then by rank, then by name.
+type Order = (Reach, u64, usize);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    Node,
+    Several,
+    DegradedNode,
+}
+
+impl Choice {
+    fn of(block: usize, members: u32, nodes: Vec<usize>, terrain: &Terrain<'_>, trial: &Trial<'_>) -> Option<Self> {
+        let places: u64 = nodes.iter().map(|at| u64::from(trial.copies(block, *at))).sum();
+        let sets = usize::try_from(places / u64::from(members)).ok().filter(|sets| *sets > 0)?;
+        let rank =
+            nodes.iter().filter(|at| trial.copies(block, **at) > 0).filter_map(|at| terrain.rank(block, *at)).min()?;
+        let reach = match nodes[..] {
+            [at] if terrain.node(at).inventory.is_degraded() => Reach::DegradedNode,
+            [_] => Reach::Node,
+            _ => Reach::Several,
+        };
+        Some(Self { sets, order: (reach, rank, nodes[0]), nodes })
+    }
+}
+
+/// The domain to use next for the sets that remain. Of single nodes the best; of others the largest that they fill, or,
+/// when there is none, the smallest.
+fn next_choice(choices: &mut Vec<Choice>, remaining: usize) -> Option<Choice> {
+    let first = choices.first()?;
+    let at = if first.order.0 != Reach::Several {
+        0
+    } else {
+        let several = choices.iter().take_while(|choice| choice.order.0 == Reach::Several).enumerate();
+        let filled = several.clone().filter(|(_, choice)| choice.sets <= remaining);
+        let largest = filled.max_by_key(|(at, choice)| (choice.sets, Reverse(*at)));
+        largest.or_else(|| several.min_by_key(|(at, choice)| (choice.sets, *at)))?.0
+    };
+    Some(choices.remove(at))
+}
+
+/// Nodes by domain, each in their order.
+fn split(nodes: &[usize], group: impl Fn(&usize) -> Option<(usize, usize)>) -> Vec<Vec<usize>> {
+    let mut known: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+    for at in nodes {
+        if let Some(group) = group(at) {
+            known.entry(group).or_default().push(*at);
+        }
+    }
+    known.into_values().collect()
+}

@@ -1,0 +1,138 @@
+//! Why a gang cannot be placed.
+
+use std::fmt;
+
+use crate::model::gang::{Role, TopologyLevel};
+
+/// Why a gang cannot be placed, with what proves it. Its text goes into conditions: it names numbers of the gang and of the
+/// largest domain only, so that it stays as long as these do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum No {
+    /// No node takes any member of a role. Why each refuses, [`check`](crate::placement::check) says.
+    NoNode {
+        /// Which; empty where the gang has no roles.
+        role: Role,
+    },
+    /// There are too few places for the members of a role, wherever they are.
+    TooFewPlaces {
+        /// Which; empty where the gang has no roles.
+        role: Role,
+        /// How many members need a place.
+        needed: u32,
+        /// What each asks for, as people write it.
+        asks: String,
+        /// For how many there is a place.
+        places: u64,
+    },
+    /// No domain is large enough for one set, or for all that must share one.
+    TooSmall {
+        /// What is needed, of what there is too little: `16 nvidia.com/gpu`.
+        needed: Amount,
+        /// In one domain of this level.
+        level: TopologyLevel,
+        /// How much of it the largest has, and its name; none where no node is in any.
+        largest: Option<(u64, String)>,
+    },
+    /// No domain has places for so many sets.
+    TooFewSets {
+        /// How many sets.
+        needed: usize,
+        /// Of what.
+        set: SetName,
+        /// In one domain of this level; anywhere where none is given.
+        level: Option<TopologyLevel>,
+        /// For how many the largest has places, and its name; none where no node is in any.
+        largest: Option<(u64, String)>,
+    },
+    /// Members that are running already are not in one domain, and the others would have to join them.
+    Split {
+        /// Of which level.
+        level: TopologyLevel,
+    },
+    /// No domain has places for all that must stand together, or the domains too few for an even spread.
+    Relations {
+        /// Of which role.
+        role: Role,
+    },
+    /// All combinations were tried.
+    NoCombination,
+    /// The budget was spent before one was found.
+    GaveUp {
+        /// After so many steps.
+        steps: u64,
+    },
+}
+
+/// So much of something.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Amount {
+    /// How much.
+    pub count: u64,
+    /// Of what: `GPUs`, `places`.
+    pub unit: String,
+}
+
+/// What a set is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SetName {
+    /// What its members share.
+    pub within: TopologyLevel,
+    /// How many it has of the unit.
+    pub size: Amount,
+}
+
+impl No {
+    /// Is it certain that the gang cannot be placed as things are?
+    pub fn is_proven(&self) -> bool {
+        !matches!(self, Self::GaveUp { .. })
+    }
+}
+
+impl fmt::Display for No {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNode { role } if role.is_empty() => f.write_str("no node takes any member"),
+            Self::NoNode { role } => write!(f, "no node takes role {role}"),
+            Self::TooFewPlaces { role, needed, asks, places } => {
+                let who = if role.is_empty() { "members" } else { role };
+                write!(f, "needs {needed} places for {who} asking for {asks}, ")?;
+                match places {
+                    1 => f.write_str("1 is free"),
+                    _ => write!(f, "{places} are free"),
+                }
+            }
+            Self::TooSmall { needed, level, largest } => {
+                write!(f, "needs {} {} in one {level}", needed.count, needed.unit)?;
+                match largest {
+                    Some((count, name)) => write!(f, ", the largest free is {count} in {name}"),
+                    None => write!(f, ", no node that takes them is in any"),
+                }
+            }
+            Self::TooFewSets { needed, set, level, largest } => {
+                let sets = if *needed == 1 { "set" } else { "sets" };
+                let of = match &set.within {
+                    TopologyLevel::DeviceFabric => format!("NVLink {sets}"),
+                    within => format!("{within} {sets}"),
+                };
+                write!(f, "needs {needed} {of} of {} {}", set.size.count, set.size.unit)?;
+                if let Some(level) = level {
+                    write!(f, " in one {level}")?;
+                }
+                match (level, largest) {
+                    (Some(_), Some((count, name))) => write!(f, "; {name} has {count}"),
+                    (None, Some((count, _))) => write!(f, "; there are {count}"),
+                    (_, None) => f.write_str("; no node that takes them is in any"),
+                }
+            }
+            Self::Split { level } => write!(f, "running members are not in one {level}"),
+            Self::Relations { role } if role.is_empty() => {
+                f.write_str("no places for members together or spread as they ask")
+            }
+            Self::Relations { role } => {
+                write!(f, "no places for role {role} together or spread as it asks")
+            }
+            Self::NoCombination => f.write_str("no combination of places exists"),
+            Self::GaveUp { steps } => write!(f, "gave up after {steps} steps"),
+        }
+    }
+}

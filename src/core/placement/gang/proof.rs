@@ -1,0 +1,142 @@
+//! The bound that a gang fails.
+
+use super::asks::{Asks, Bounds, Kind};
+use super::domain::Map;
+use super::greedy::{places_for_sets, size_if_sufficient};
+use super::no::{Amount, No, SetName};
+use super::trial::Trial;
+use super::{Block, Formation};
+use crate::model::gang::TopologyLevel;
+use crate::model::resources::ResourceName;
+
+/// Why not, if a count says it: from what concerns single members to what concerns the whole gang.
+pub(super) fn failed_bound(formation: &Formation, asks: &Asks, map: &Map<'_>, trial: &Trial<'_>) -> Option<No> {
+    let proof = Proof { formation, asks, map, trial, all: (0..map.terrain.len()).collect() };
+    let blocks = || (0..formation.blocks.len()).filter(|block| asks.joining[*block] > 0);
+    blocks()
+        .find_map(|block| proof.nowhere(block))
+        .or_else(|| blocks().find_map(|block| proof.too_few_places(block)))
+        .or_else(|| (0..asks.kinds.len()).find_map(|kind| proof.too_few_sets(kind)))
+        .or_else(|| asks.parts.iter().find_map(|part| proof.too_narrow(&part.bounds, part.sets.clone().collect())))
+        .or_else(|| proof.too_narrow(&asks.gang, (0..asks.sets.len()).collect()))
+}
+
+struct Proof<'p, 'a> {
+    formation: &'p Formation,
+    asks: &'p Asks,
+    map: &'p Map<'a>,
+    trial: &'p Trial<'a>,
+    all: Vec<usize>,
+}
+
+impl Proof<'_, '_> {
+    fn nowhere(&self, block: usize) -> Option<No> {
+        let anywhere = self.all.iter().any(|at| self.map.terrain.rank(block, *at).is_some());
+        (!anywhere).then(|| No::NoNode { role: self.formation.blocks[block].role.clone() })
+    }
+
+    fn too_few_places(&self, block: usize) -> Option<No> {
+        let Block { role, .. } = &self.formation.blocks[block];
+        let (needed, places) = (self.asks.joining[block], self.trial.places(block));
+        let asks = asked(&self.formation.blocks[block]);
+        (places < u64::from(needed)).then(|| No::TooFewPlaces { role: role.clone(), needed, asks, places })
+    }
+
+    /// Are there too few domains for all sets of a kind, or none that takes even one?
+    fn too_few_sets(&self, kind: usize) -> Option<No> {
+        let needed = self.asks.sets.iter().filter(|set| set.kind == kind && set.pinned.is_none()).count();
+        let kind = &self.asks.kinds[kind];
+        let within = kind.within.as_ref()?;
+        let places = places_for_sets(kind, self.trial, &self.all);
+        if places >= needed as u64 {
+            return None;
+        }
+        if places > 0 {
+            let largest = Some((places, String::new()));
+            return Some(No::TooFewSets { needed, set: self.set_name(kind)?, level: None, largest });
+        }
+        let possible = (0..within.grouping.len()).filter(|group| within.joins[*group]);
+        let largest = self.largest(&kind.runs, possible.map(|group| within.grouping.members(group)), &within.level);
+        Some(No::TooSmall { needed: self.amount(&kind.runs), level: within.level.clone(), largest })
+    }
+
+    /// Is no domain large enough for what must share one?
+    fn too_narrow(&self, bounds: &Bounds, sets: Vec<usize>) -> Option<No> {
+        let narrowest = bounds.required.iter().max_by_key(|level| self.map.grouping(&[(*level).clone()]).len())?;
+        let possible = || (0..bounds.grouping.len()).filter(|group| bounds.possible[*group]);
+        let domains = || possible().map(|group| bounds.grouping.members(group));
+        if sets.is_empty() || domains().any(|nodes| size_if_sufficient(self.asks, self.trial, &sets, nodes).is_some()) {
+            return None;
+        }
+        let level = narrowest.clone();
+        let kind = self.asks.kind(sets[0]);
+        let alike = sets.iter().all(|set| self.asks.sets[*set].kind == self.asks.sets[sets[0]].kind);
+        if alike && let Some(set) = self.set_name(kind) {
+            let in_each = domains().map(|nodes| (places_for_sets(kind, self.trial, nodes), nodes));
+            let largest =
+                in_each.filter(|(sets, _)| *sets > 0).max_by_key(|(sets, nodes)| (*sets, std::cmp::Reverse(nodes[0])));
+            let largest = largest.map(|(sets, nodes)| (sets, self.map.name(&level, nodes[0])));
+            return Some(No::TooFewSets { needed: sets.len(), set, level: Some(level), largest });
+        }
+        let members = self.asks.members(&sets).into_iter().enumerate().filter(|(_, count)| *count > 0);
+        let runs: Vec<(usize, u32)> = members.collect();
+        let largest = self.largest(&runs, domains(), &level);
+        Some(No::TooSmall { needed: self.amount(&runs), level, largest })
+    }
+
+    /// What is free for these members in the domain where that is most.
+    fn largest<'n>(
+        &self,
+        runs: &[(usize, u32)],
+        domains: impl Iterator<Item = &'n [usize]>,
+        level: &TopologyLevel,
+    ) -> Option<(u64, String)> {
+        let free = |nodes: &[usize]| -> u64 {
+            let places = |block: usize| nodes.iter().map(|at| u64::from(self.trial.copies(block, *at))).sum::<u64>();
+            match runs {
+                [(block, _)] => places(*block).saturating_mul(self.unit(runs).0),
+                _ => runs.iter().map(|(block, count)| places(*block).min(u64::from(*count))).sum(),
+            }
+        };
+        let largest = domains.map(|nodes| (free(nodes), nodes)).filter(|(free, _)| *free > 0);
+        let (free, nodes) = largest.max_by_key(|(free, nodes)| (*free, std::cmp::Reverse(nodes[0])))?;
+        Some((free, self.map.name(level, nodes[0])))
+    }
+
+    /// In what members are counted, and how much of it each is.
+    fn unit(&self, runs: &[(usize, u32)]) -> (u64, String) {
+        let [(block, _)] = runs else { return (1, "places".into()) };
+        let mut accelerators = self.formation.blocks[*block].demand.accelerators();
+        match (accelerators.next(), accelerators.next()) {
+            (Some((name, _, count)), None) => {
+                let unit = if name.as_str() == "nvidia.com/gpu" { "GPUs" } else { name.as_str() };
+                (count.unsigned_abs(), unit.into())
+            }
+            _ => (1, "places".into()),
+        }
+    }
+
+    fn amount(&self, runs: &[(usize, u32)]) -> Amount {
+        let members: u64 = runs.iter().map(|(_, count)| u64::from(*count)).sum();
+        let (each, unit) = self.unit(runs);
+        Amount { count: members.saturating_mul(each), unit }
+    }
+
+    fn set_name(&self, kind: &Kind) -> Option<SetName> {
+        let within = kind.within.as_ref()?;
+        Some(SetName { within: within.level.clone(), size: self.amount(&kind.runs) })
+    }
+}
+
+/// What a member asks for: its accelerators, or else its CPUs.
+fn asked(block: &Block) -> String {
+    let accelerators: Vec<String> =
+        block.demand.accelerators().map(|(name, _, count)| format!("{count} {name}")).collect();
+    if !accelerators.is_empty() {
+        return accelerators.join(" and ");
+    }
+    match block.demand.requests.get(ResourceName::CPU) {
+        whole if whole % 1000 == 0 => format!("{} cpu", whole / 1000),
+        milli => format!("{milli}m cpu"),
+    }
+}

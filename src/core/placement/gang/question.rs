@@ -1,0 +1,126 @@
+//! A formation on a field, prepared to be planned: first by counts, then by search.
+
+use std::iter::repeat_n;
+
+use super::asks::Asks;
+use super::domain::Map;
+use super::relations::{Reading, Relations};
+use super::room::Rooms;
+use super::search::{Outcome, search};
+use super::terrain::Terrain;
+use super::trial::Trial;
+use super::{Budget, Field, Formation, No, Places, Set, greedy, proof};
+use crate::model::node::NodeName;
+
+pub(super) struct Question<'a> {
+    formation: &'a Formation,
+    map: Map<'a>,
+    asks: Asks,
+    rooms: Rooms<'a>,
+    relations: Relations,
+}
+
+impl<'a> Question<'a> {
+    /// # Errors
+    /// When members that are running already contradict what is asked.
+    pub fn of(formation: &'a Formation, field: Field<'a>) -> Result<Self, No> {
+        let map = Map::new(Terrain::of(formation, field));
+        let asks = Asks::of(formation, &map)?;
+        let demands: Vec<_> = formation.blocks.iter().map(|block| block.demand.as_ref()).collect();
+        let rooms = Rooms::of(&demands, &map.terrain);
+        let relations = Relations::of(&formation.blocks, &asks.joining, &map.terrain, &rooms, field);
+        Ok(Self { formation, map, asks, rooms, relations })
+    }
+
+    fn trial(&self, reading: &Reading, within: impl Fn(usize) -> bool) -> Trial<'a> {
+        Trial::new(self.rooms.clone(), &self.map.terrain, reading, &self.asks.joining, within)
+    }
+
+    fn failed_bound(&self, trial: &Trial<'a>) -> Option<No> {
+        proof::failed_bound(self.formation, &self.asks, &self.map, trial)
+    }
+
+    /// A placement by counts, if that finds one.
+    ///
+    /// # Errors
+    /// A bound that proves that there is none.
+    pub fn by_counts(&self) -> Result<Option<Places>, No> {
+        if let Some(no) = self.failed_bound(&self.trial(self.relations.fixed(), |_| true)) {
+            return Err(no);
+        }
+        let mut open = false;
+        for reading in self.relations.readings() {
+            let mut trial = self.trial(&reading, |_| true);
+            if self.failed_bound(&trial).is_some() {
+                continue;
+            }
+            open = true;
+            if !self.rooms.depends_on_order() && greedy::place(&self.asks, &self.map.terrain, &mut trial) {
+                return Ok(Some(self.places(&trial)));
+            }
+        }
+        match self.relations.open_block() {
+            Some(block) if !open => Err(No::Relations { role: self.formation.blocks[block].role.clone() }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Is there no placement where [`Question::by_counts`] finds none?
+    pub fn is_decided_by_counts(&self) -> bool {
+        !self.rooms.depends_on_order() && greedy::is_exact(&self.asks, self.relations.are_of_single_nodes())
+    }
+
+    /// Any placement.
+    ///
+    /// # Errors
+    /// There is none, or the budget is spent.
+    pub fn by_search(&self, budget: Budget) -> Result<Places, No> {
+        let bounds = &self.asks.gang;
+        let domains = (0..bounds.grouping.len()).filter(|domain| bounds.possible[*domain]);
+        let all: Vec<usize> = (0..self.asks.sets.len()).collect();
+        let in_order = self.rooms.depends_on_order();
+        let members: Vec<Vec<usize>> = all.iter().map(|set| self.members(*set, in_order)).collect();
+        let mut steps = 0;
+        for reading in self.relations.readings() {
+            for domain in domains.clone() {
+                let nodes = bounds.grouping.members(domain);
+                let mut trial = self.trial(&reading, |at| bounds.grouping.group(at) == Some(domain));
+                trial.step(steps + nodes.len() as u64);
+                if greedy::size_if_sufficient(&self.asks, &trial, &all, nodes).is_some() {
+                    match search(&self.asks, &self.map.terrain, &mut trial, &members, in_order, budget) {
+                        Outcome::Found => return Ok(self.places(&trial)),
+                        Outcome::Exhausted => {}
+                        Outcome::Spent => return Err(No::GaveUp { steps: budget.steps }),
+                    }
+                }
+                steps = trial.steps();
+            }
+        }
+        Err(No::NoCombination)
+    }
+
+    /// The blocks of the members of a set: as the formation names them, or those that ask for most first.
+    fn members(&self, set: usize, in_order: bool) -> Vec<usize> {
+        let (part, at) = self.asks.place_of(set);
+        match in_order {
+            true => self.formation.parts[part].sets[at].members.clone(),
+            false => self.asks.kind(set).runs.iter().flat_map(|(block, n)| repeat_n(*block, *n as usize)).collect(),
+        }
+    }
+
+    fn places(&self, trial: &Trial<'a>) -> Places {
+        let nowhere = |set: &Set| vec![None; set.members.len()];
+        let mut parts: Vec<Vec<Vec<Option<NodeName>>>> =
+            self.formation.parts.iter().map(|part| part.sets.iter().map(nowhere).collect()).collect();
+        for taken in trial.taken() {
+            let (part, set) = self.asks.place_of(taken.set);
+            let mut members = self.formation.parts[part].sets[set].members.iter().zip(&mut parts[part][set]);
+            if let Some((_, node)) = members.find(|(block, node)| **block == taken.block && node.is_none()) {
+                *node = Some(self.map.terrain.state(taken.node).name().clone());
+            }
+        }
+        let all = |set: Vec<Option<NodeName>>| set.into_iter().flatten().collect();
+        let parts = parts.into_iter().map(|part| part.into_iter().map(all).collect()).collect();
+        Places { parts, steps: trial.steps() }
+    }
+}

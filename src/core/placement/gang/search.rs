@@ -1,0 +1,354 @@
+//! The complete search, for gangs whose members differ too much for counts to decide.
+//!
+//! Decisions are taken one after the other: the domain of a part, the domain of a set, the node of a member. Each has its
+//! choices in an order that does not change, and of all placements that are the same but for names only the first in
+//! that order is looked for: members, sets and parts that are alike take their choices in order, and of nodes (or domains)
+//! that are alike the first alone is tried. A branch is left as soon as some block has more members to place than places.
+
+use std::rc::Rc;
+
+use super::Budget;
+use super::asks::Asks;
+use super::domain::Grouping;
+use super::greedy::{places_for_sets, size_if_sufficient};
+use super::symmetry::Symmetry;
+use super::terrain::Terrain;
+use super::trial::Trial;
+
+/// How a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The trial holds a placement.
+    Found,
+    /// There is none.
+    Exhausted,
+    /// The budget is spent.
+    Spent,
+}
+
+/// Looks for any placement of the gang in a trial whose nodes are those of one possible domain; `members` gives the blocks
+/// of a set's members in the order in which they come.
+pub(super) fn search<'a>(
+    asks: &Asks,
+    terrain: &Terrain<'a>,
+    trial: &mut Trial<'a>,
+    members: &[Vec<usize>],
+    in_order: bool,
+    budget: Budget,
+) -> Outcome {
+    let decisions = decisions(asks, members, in_order);
+    let left = asks.joining.to_vec();
+    let symmetry = Symmetry::of(asks, terrain, trial);
+    let regions = vec![None; asks.parts.len()];
+    let groups = vec![None; asks.sets.len()];
+    let nodes = (0..terrain.len()).collect();
+    let chosen = vec![0; decisions.len()];
+    let ranked = (0..left.len()).map(|block| ranked(block, terrain)).collect();
+    let mut search =
+        Search { asks, trial, decisions, symmetry, ranked, chosen, regions, groups, left, nodes, budget, spent: false };
+    match search.go(0) {
+        true => Outcome::Found,
+        false if search.spent => Outcome::Spent,
+        false => Outcome::Exhausted,
+    }
+}
+
+/// What is decided, and the decision that its choice must not come before, because it is about something alike.
+struct Decision {
+    what: What,
+    after: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Part(usize),
+    Set { part: usize, set: usize },
+    Member { part: usize, set: usize, block: usize },
+}
+
+/// All decisions. Where it matters who comes first (`in_order`), members are placed as the formation names them; else those
+/// without a choice come first, then the largest.
+fn decisions(asks: &Asks, members: &[Vec<usize>], in_order: bool) -> Vec<Decision> {
+    let mut order: Vec<usize> = (0..asks.parts.len()).filter(|part| !asks.parts[*part].sets.is_empty()).collect();
+    let is_free = |part: usize| asks.parts[part].bounds.required.is_empty();
+    if !in_order {
+        order.sort_by_key(|part| (is_free(*part), !asks.parts[*part].bounds.is_pinned, *part));
+    }
+    let mut decisions: Vec<Decision> = vec![];
+    for (nth, part) in order.iter().copied().enumerate() {
+        if !is_free(part) {
+            let alike = order[..nth].iter().rev().find(|other| !in_order && parts_alike(asks, **other, part));
+            let after = alike.and_then(|other| {
+                decisions.iter().position(|decision| matches!(decision.what, What::Part(known) if known == *other))
+            });
+            decisions.push(Decision { what: What::Part(part), after });
+        }
+        let mut sets: Vec<usize> = asks.parts[part].sets.clone().collect();
+        if !in_order {
+            sets.sort_by_key(|set| {
+                let size: u32 = asks.kind(*set).runs.iter().map(|(_, count)| count).sum();
+                (asks.sets[*set].pinned.is_none(), std::cmp::Reverse(size), asks.sets[*set].kind)
+            });
+        }
+        for set in sets {
+            let is_twin = |other: usize, of: usize| {
+                asks.sets[other].kind == asks.sets[set].kind
+                    && asks.sets[other].pinned.is_none()
+                    && asks.sets[set].pinned.is_none()
+                    && (of == part || (is_free(of) && is_free(part)))
+                    && (!in_order || members[other] == members[set])
+            };
+            let twin = decisions.iter().rev().find_map(|decision| match decision.what {
+                What::Member { part, set: other, .. } if other != set && is_twin(other, part) => Some(other),
+                _ => None,
+            });
+            let first = |known: usize, wants_member: bool| {
+                decisions.iter().position(|decision| match decision.what {
+                    What::Set { set, .. } => set == known && !wants_member,
+                    What::Member { set, .. } => set == known && wants_member,
+                    What::Part(_) => false,
+                })
+            };
+            let (set_after, member_after) = (twin.and_then(|t| first(t, false)), twin.and_then(|t| first(t, true)));
+            if asks.kind(set).within.is_some() {
+                decisions.push(Decision { what: What::Set { part, set }, after: set_after });
+            }
+            let start = decisions.len();
+            for block in members[set].iter().copied() {
+                let same = decisions[start..]
+                    .iter()
+                    .rposition(|decision| matches!(decision.what, What::Member { block: known, .. } if known == block));
+                let first = if decisions.len() == start { member_after } else { None };
+                decisions.push(Decision {
+                    what: What::Member { part, set, block },
+                    after: same.map(|at| start + at).or(first),
+                });
+            }
+        }
+    }
+    decisions
+}
+
+/// Do two parts ask for the same, without either being bound to a domain by others?
+fn parts_alike(asks: &Asks, a: usize, b: usize) -> bool {
+    let of = |part: usize| {
+        let mut kinds: Vec<_> =
+            asks.parts[part].sets.clone().map(|set| (asks.sets[set].kind, asks.sets[set].pinned)).collect();
+        kinds.sort_unstable();
+        let bounds = &asks.parts[part].bounds;
+        (kinds, &bounds.required, &bounds.possible, bounds.is_pinned)
+    };
+    of(a) == of(b) && !asks.parts[a].bounds.is_pinned
+}
+
+fn ranked(block: usize, terrain: &Terrain<'_>) -> Vec<usize> {
+    let mut nodes: Vec<(u64, usize)> =
+        (0..terrain.len()).filter_map(|at| Some((terrain.rank(block, at)?, at))).collect();
+    nodes.sort_unstable();
+    let mut position = vec![usize::MAX; terrain.len()];
+    nodes.into_iter().enumerate().for_each(|(nth, (_, at))| position[at] = nth);
+    position
+}
+
+struct Search<'s, 'a> {
+    asks: &'s Asks,
+    trial: &'s mut Trial<'a>,
+    decisions: Vec<Decision>,
+    symmetry: Symmetry,
+    /// By block and node the place of the node in the order of the block's ranks.
+    ranked: Vec<Vec<usize>>,
+    /// By decision what was chosen last, by its place in the order of choices.
+    chosen: Vec<usize>,
+    /// By part the domain that it must stay in.
+    regions: Vec<Option<usize>>,
+    /// By set the domain that it must stay in.
+    groups: Vec<Option<usize>>,
+    /// By block how many members have no place yet.
+    left: Vec<u32>,
+    nodes: Vec<usize>,
+    budget: Budget,
+    spent: bool,
+}
+
+impl<'s> Search<'s, '_> {
+    /// Takes all decisions from this one on; says whether it could. On `false` all are undone.
+    fn go(&mut self, next: usize) -> bool {
+        if !self.is_possible() {
+            return false;
+        }
+        let Some(decision) = self.decisions.get(next) else { return true };
+        let floor = decision.after.map(|after| self.chosen[after]);
+        match decision.what {
+            What::Part(part) => self.part(next, part, floor.unwrap_or(0)),
+            What::Set { part, set } => self.set(next, part, set, floor.unwrap_or(0)),
+            What::Member { part, set, block } => {
+                let floor = floor.filter(|_| self.is_after(next, set)).unwrap_or(0);
+                self.member(next, part, set, block, floor)
+            }
+        }
+    }
+
+    /// Does the order among members hold? Among those of one set always, of two sets only where these share a domain.
+    fn is_after(&self, next: usize, set: usize) -> bool {
+        let after = self.decisions[next].after.map(|after| self.decisions[after].what);
+        matches!(after, Some(What::Member { set: other, .. }) if other == set || self.groups[other] == self.groups[set])
+    }
+
+    fn spend(&mut self, places: usize) -> bool {
+        self.trial.step(places as u64);
+        self.spent |= self.trial.steps() > self.budget.steps;
+        !self.spent
+    }
+
+    /// Could all members that are left still find a place, each block taken alone?
+    fn is_possible(&mut self) -> bool {
+        for block in 0..self.left.len() {
+            let left = u64::from(self.left[block]);
+            if self.trial.places(block) < left {
+                return false;
+            }
+            let wide = if left > 0 && self.trial.is_bound(block) { self.nodes.len() } else { 0 };
+            if !self.spend(wide) {
+                return false;
+            }
+            let places = || self.nodes.iter().map(|at| (*at, self.trial.copies(block, *at)));
+            let holds = |cap: &super::relations::Cap| {
+                cap.missing() <= left
+                    && (cap.per_node || left == 0 || cap.bound(places()).is_some_and(|most| most >= left))
+            };
+            if !self.trial.caps(block).iter().all(holds) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The nodes of a part's domain.
+    fn region(&self, part: usize) -> Option<&'s [usize]> {
+        self.regions[part].map(|group| self.asks.parts[part].bounds.grouping.members(group))
+    }
+
+    fn part(&mut self, next: usize, part: usize, floor: usize) -> bool {
+        let asks = self.asks;
+        let bounds = &asks.parts[part].bounds;
+        let sets: Vec<usize> = asks.parts[part].sets.clone().collect();
+        let mut tried: Vec<usize> = vec![];
+        for group in (floor..bounds.grouping.len()).filter(|group| bounds.possible[*group]) {
+            let nodes = bounds.grouping.members(group);
+            if !self.spend(nodes.len()) {
+                return false;
+            }
+            if size_if_sufficient(asks, self.trial, &sets, nodes).is_none()
+                || self.is_known(&bounds.grouping, group, &tried)
+            {
+                continue;
+            }
+            tried.push(group);
+            self.regions[part] = Some(group);
+            self.chosen[next] = group;
+            if self.go(next + 1) {
+                return true;
+            }
+            self.regions[part] = None;
+        }
+        false
+    }
+
+    fn is_known(&mut self, grouping: &Rc<Grouping>, group: usize, tried: &[usize]) -> bool {
+        tried.iter().any(|known| self.symmetry.domains_alike(self.trial, grouping, *known, group))
+    }
+
+    fn set(&mut self, next: usize, part: usize, set: usize, floor: usize) -> bool {
+        let asks = self.asks;
+        let kind = asks.kind(set);
+        let Some(within) = &kind.within else { return self.go(next + 1) };
+        if !self.are_sets_possible(next, part, set) {
+            return false;
+        }
+        let mut tried: Vec<usize> = vec![];
+        let pinned = asks.sets[set].pinned;
+        let possible = |group: &usize| within.joins[*group] && pinned.is_none_or(|pinned| pinned == *group);
+        for group in (floor..within.grouping.len()).filter(possible) {
+            let nodes = within.grouping.members(group);
+            if !self.spend(nodes.len()) {
+                return false;
+            }
+            let here = |at: &&usize| self.is_in_region(part, **at);
+            let places = |block: usize| {
+                nodes.iter().filter(here).map(|at| u64::from(self.trial.copies(block, *at))).sum::<u64>()
+            };
+            if kind.runs.iter().any(|(block, count)| places(*block) < u64::from(*count))
+                || self.is_known(&within.grouping, group, &tried)
+            {
+                continue;
+            }
+            tried.push(group);
+            self.groups[set] = Some(group);
+            self.chosen[next] = group;
+            if self.go(next + 1) {
+                return true;
+            }
+            self.groups[set] = None;
+        }
+        false
+    }
+
+    fn is_in_region(&self, part: usize, at: usize) -> bool {
+        self.regions[part].is_none_or(|region| self.asks.parts[part].bounds.grouping.group(at) == Some(region))
+    }
+
+    /// Are there domains enough for the sets of this kind that are left in this part?
+    fn are_sets_possible(&mut self, next: usize, part: usize, set: usize) -> bool {
+        let asks = self.asks;
+        let is_alike = |decision: &&Decision| match decision.what {
+            What::Set { part: of, set: other } => {
+                of == part && asks.sets[other].kind == asks.sets[set].kind && asks.sets[other].pinned.is_none()
+            }
+            _ => false,
+        };
+        let left = self.decisions[next..].iter().filter(is_alike).count() as u64;
+        let nodes: &[usize] = self.region(part).unwrap_or(&self.nodes);
+        let enough = places_for_sets(asks.kind(set), self.trial, nodes) >= left;
+        let looked_at = nodes.len();
+        self.spend(looked_at) && enough
+    }
+
+    fn member(&mut self, next: usize, part: usize, set: usize, block: usize, floor: usize) -> bool {
+        let asks = self.asks;
+        let domain = self.groups[set].zip(asks.kind(set).within.as_ref());
+        let nodes: &[usize] = match (domain, self.region(part)) {
+            (Some((group, within)), _) => within.grouping.members(group),
+            (None, Some(region)) => region,
+            (None, None) => &self.nodes,
+        };
+        let ranked = &self.ranked[block];
+        let looked_at = nodes.len();
+        let mut choices: Vec<usize> = (nodes.iter().copied())
+            .filter(|at| self.trial.fits(block, *at) && ranked[*at] >= floor && self.is_in_region(part, *at))
+            .collect();
+        choices.sort_unstable_by_key(|at| ranked[*at]);
+        if !self.spend(looked_at) {
+            return false;
+        }
+        let mut tried: Vec<usize> = vec![];
+        for at in choices {
+            if !self.spend(1) {
+                return false;
+            }
+            if tried.iter().any(|known| self.symmetry.nodes_alike(self.trial, *known, at)) {
+                continue;
+            }
+            tried.push(at);
+            let mark = self.trial.mark();
+            self.chosen[next] = self.ranked[block][at];
+            self.trial.take(set, block, at);
+            self.left[block] -= 1;
+            if self.go(next + 1) {
+                return true;
+            }
+            self.left[block] += 1;
+            self.trial.undo_to(mark);
+        }
+        false
+    }
+}

@@ -1,0 +1,68 @@
+//! The nodes that matter to one question, in the order of their names.
+//!
+//! All else in the planner speaks of a node by its number here, so that the smaller of two numbers is the smaller name and
+//! every tie is settled by comparing integers.
+
+use std::collections::BTreeSet;
+
+use super::{Field, Formation};
+use crate::cluster::{Domains, NodeState};
+use crate::model::node::{Node, NodeName};
+
+/// The nodes where a member may go or is already.
+pub(super) struct Terrain<'a> {
+    nodes: Vec<(&'a NodeState, &'a Node)>,
+    /// For each block in turn the rank of each node, packed; none where no member may go.
+    ranks: Vec<Option<u64>>,
+    /// Where the nodes stand.
+    pub domains: &'a Domains,
+}
+
+impl<'a> Terrain<'a> {
+    pub fn of(formation: &Formation, field: Field<'a>) -> Self {
+        let blocks = 0..formation.blocks.len();
+        let rank = |block: usize, slot: usize| field.ranks.get(block)?.get(slot).copied().flatten();
+        let in_sets = formation.parts.iter().flat_map(|part| part.sets.iter().flat_map(|set| &set.placed));
+        let placed: BTreeSet<&NodeName> = formation.blocks.iter().flat_map(|b| &b.placed).chain(in_sets).collect();
+        let matters = |slot: usize, state: &NodeState| {
+            blocks.clone().any(|block| rank(block, slot).is_some()) || placed.contains(state.name())
+        };
+        let mut found: Vec<(usize, &NodeState, &Node)> = (field.slots.iter().enumerate())
+            .filter_map(|(slot, state)| {
+                let state = state.as_deref()?;
+                Some((slot, state, state.node()?.as_ref()))
+            })
+            .filter(|(slot, state, _)| matters(*slot, state))
+            .collect();
+        found.sort_unstable_by_key(|(_, state, _)| state.name());
+        let packed = |block: usize| found.iter().map(move |(slot, ..)| rank(block, *slot).map(|rank| rank.packed()));
+        Self {
+            ranks: blocks.clone().flat_map(packed).collect(),
+            nodes: found.into_iter().map(|(_, state, node)| (state, node)).collect(),
+            domains: field.domains,
+        }
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub fn state(&self, at: usize) -> &'a NodeState {
+        self.nodes[at].0
+    }
+
+    pub fn node(&self, at: usize) -> &'a Node {
+        self.nodes[at].1
+    }
+
+    /// The number of the node of this name.
+    pub fn find(&self, name: &NodeName) -> Option<usize> {
+        self.nodes.binary_search_by_key(&name, |(state, _)| state.name()).ok()
+    }
+
+    /// How good a place for a member of a block a node is, if it is one.
+    pub fn rank(&self, block: usize, at: usize) -> Option<u64> {
+        self.ranks[block * self.nodes.len() + at]
+    }
+}

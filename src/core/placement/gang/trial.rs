@@ -1,0 +1,149 @@
+//! What is free while members are being placed, one after the other, and taken back again.
+
+use std::rc::Rc;
+
+use super::relations::{Cap, Reading};
+use super::room::Rooms;
+use super::terrain::Terrain;
+use crate::cluster::SharedGpus;
+
+/// A member that was given a place.
+pub(super) struct Taken {
+    /// Its set, by number.
+    pub set: usize,
+    pub block: usize,
+    pub node: usize,
+    shares: Option<SharedGpus>,
+}
+
+/// The state of a trial.
+pub(super) struct Trial<'a> {
+    nodes: usize,
+    rooms: Rooms<'a>,
+    caps: Vec<Vec<Cap>>,
+    open: Vec<bool>,
+    copies: Vec<u32>,
+    /// By block how many of it are to be placed: more places than these need not be counted.
+    most: Rc<[u32]>,
+    places: Vec<u64>,
+    taken: Vec<Taken>,
+    steps: u64,
+}
+
+impl<'a> Trial<'a> {
+    /// A trial on the nodes that `within` says, the relations being read in one way.
+    pub fn new(
+        rooms: Rooms<'a>,
+        terrain: &Terrain<'a>,
+        reading: &Reading,
+        most: &Rc<[u32]>,
+        within: impl Fn(usize) -> bool,
+    ) -> Self {
+        let nodes = terrain.len();
+        let allows = |block: usize, at: usize| reading.allowed[block].as_ref().is_none_or(|allowed| allowed[at]);
+        let open = |block: usize, at: usize| terrain.rank(block, at).is_some() && allows(block, at) && within(at);
+        let blocks = 0..most.len();
+        let mut trial = Self {
+            nodes,
+            rooms,
+            caps: reading.caps.clone(),
+            open: blocks
+                .clone()
+                .flat_map(|block| (0..nodes).map(move |at| (block, at)))
+                .map(|(b, at)| open(b, at))
+                .collect(),
+            copies: vec![0; most.len() * nodes],
+            places: vec![0; most.len()],
+            most: Rc::clone(most),
+            taken: vec![],
+            steps: 0,
+        };
+        for block in blocks {
+            (0..nodes).for_each(|at| trial.count(block, at));
+        }
+        trial
+    }
+
+    /// Counts anew how many members of a block a node has places for.
+    fn count(&mut self, block: usize, at: usize) {
+        let index = block * self.nodes + at;
+        if !self.open[index] {
+            return;
+        }
+        let by_node = self.caps[block].iter().filter(|cap| cap.per_node).map(|cap| cap.room(at));
+        let most = by_node.fold(self.most[block], u32::min);
+        let copies = self.rooms.copies(block, at, most);
+        self.places[block] = self.places[block] - u64::from(self.copies[index]) + u64::from(copies);
+        self.copies[index] = copies;
+    }
+
+    /// How many more members of a block, and of no other, a node has places for.
+    pub fn copies(&self, block: usize, at: usize) -> u32 {
+        self.copies[block * self.nodes + at]
+    }
+
+    /// On all nodes together.
+    pub fn places(&self, block: usize) -> u64 {
+        self.places[block]
+    }
+
+    /// May one more member of a block go to a node?
+    pub fn fits(&self, block: usize, at: usize) -> bool {
+        self.copies(block, at) > 0 && self.caps[block].iter().all(|cap| cap.room(at) > 0)
+    }
+
+    /// Is a node one of those that a block may use?
+    pub fn is_open(&self, block: usize, at: usize) -> bool {
+        self.open[block * self.nodes + at]
+    }
+
+    pub fn caps(&self, block: usize) -> &[Cap] {
+        &self.caps[block]
+    }
+
+    /// Are members of a block bound by anything wider than nodes?
+    pub fn is_bound(&self, block: usize) -> bool {
+        self.caps[block].iter().any(|cap| !cap.per_node)
+    }
+
+    /// Puts a member where it fits.
+    pub fn take(&mut self, set: usize, block: usize, node: usize) {
+        let shares = self.rooms.take(block, node);
+        self.caps[block].iter_mut().for_each(|cap| cap.add(node));
+        self.taken.push(Taken { set, block, node, shares });
+        (0..self.most.len()).for_each(|block| self.count(block, node));
+    }
+
+    /// How many members have been put somewhere.
+    pub fn mark(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Takes members back until so many remain.
+    pub fn undo_to(&mut self, mark: usize) {
+        while self.taken.len() > mark {
+            let Some(Taken { block, node, shares, .. }) = self.taken.pop() else { return };
+            self.rooms.give_back(block, node, shares);
+            self.caps[block].iter_mut().for_each(|cap| cap.remove(node));
+            (0..self.most.len()).for_each(|block| self.count(block, node));
+        }
+    }
+
+    /// The members placed so far, in that order.
+    pub fn taken(&self) -> &[Taken] {
+        &self.taken
+    }
+
+    pub fn rooms(&self) -> &Rooms<'a> {
+        &self.rooms
+    }
+
+    /// Counts work: one step for each place that was looked at.
+    pub fn step(&mut self, places: u64) {
+        self.steps += places;
+    }
+
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+}

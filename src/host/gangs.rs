@@ -1,0 +1,148 @@
+//! Gangs in a running process: plans are looked for beside everything else, members are pointed to their places, and
+//! bindings wait for each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use testudo_core::engine::{Arrival, NewsKind, Order};
+use testudo_core::model::node::NodeName;
+use testudo_core::model::pod::Pod;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{debug, info, warn};
+
+use super::Host;
+use crate::config::Mode;
+use crate::extender::Refusal;
+use crate::k8s::steer::Steerer;
+
+/// How long to wait for further changes before plans are looked for: members of a gang are made one after the other.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Gangs are looked at this often though nothing has changed, for what is due.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Pods written at the same time, at most.
+const WRITES: usize = 48;
+
+impl Host {
+    /// Plans gangs, and points kube-scheduler to the places of their members; ends never. Without a `steerer` nobody is
+    /// pointed anywhere: kube-scheduler finds the places by asking filter.
+    pub async fn plan_gangs(self: Arc<Self>, steerer: Option<Steerer>) {
+        let writes = Arc::new(Semaphore::new(WRITES));
+        loop {
+            // Woken, or it is time to look again.
+            let _ = timeout(IDLE, self.gang_work.notified()).await;
+            sleep(GATHER).await;
+            if self.mode == Mode::Observe || self.extender_ready().is_err() {
+                continue;
+            }
+            self.settle_gangs().await;
+            let orders = self.gang_orders();
+            if let Some(steerer) = &steerer {
+                for order in orders {
+                    let permit = Arc::clone(&writes).acquire_owned().await;
+                    let steerer = steerer.clone();
+                    tokio::spawn(async move {
+                        let _permit = permit;
+                        carry_out(&steerer, order).await;
+                    });
+                }
+            }
+        }
+    }
+
+    /// Looks for plans until there is nothing left to plan.
+    pub async fn settle_gangs(&self) {
+        loop {
+            let task = {
+                let now_ms = self.now_ms();
+                let mut engine = self.engine.lock();
+                engine.keep_gangs(now_ms);
+                let task = engine.next_plan(now_ms);
+                self.publish(&mut engine);
+                task
+            };
+            let Some(task) = task else { break };
+            let gang = task.gang().clone();
+            let begun = Instant::now();
+            let Ok(solved) = tokio::task::spawn_blocking(|| task.solve()).await else {
+                warn!(%gang, "planning ended in a panic");
+                continue;
+            };
+            debug!(%gang, took = ?begun.elapsed(), "looked for places");
+            let mut engine = self.engine.lock();
+            engine.adopt(solved, self.now_ms());
+            self.publish(&mut engine);
+        }
+        self.tell_news();
+    }
+
+    fn gang_orders(&self) -> Vec<Order> {
+        let mut engine = self.engine.lock();
+        let orders = engine.orders(self.now_ms());
+        self.publish(&mut engine);
+        orders
+    }
+
+    fn tell_news(&self) {
+        let news = self.engine.lock().take_news();
+        for news in news {
+            let (gang, text) = (&news.gang, &news.text);
+            match news.kind {
+                NewsKind::Failed | NewsKind::TimedOut => warn!(%gang, "{text}"),
+                NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
+            }
+        }
+    }
+
+    /// Waits until all members of the pod's batch are at bind; at the deadline the batch is given up.
+    pub(super) async fn pass_barrier(&self, pod: &Pod, node: &NodeName, deadline: Instant) -> Result<(), Refusal> {
+        if self.mode == Mode::Observe {
+            return Ok(());
+        }
+        let mut versions = self.gang_versions.subscribe();
+        let mut arrival = {
+            let mut engine = self.engine.lock();
+            let arrival = engine.arrive(pod, node, self.now_ms());
+            self.publish(&mut engine);
+            arrival
+        };
+        loop {
+            let batch = match arrival {
+                Arrival::Go => return Ok(()),
+                Arrival::No(why) => {
+                    self.metrics.bound("gang_refused");
+                    return Err(Refusal::Error(why.to_string()));
+                }
+                Arrival::Wait(batch) => batch,
+            };
+            let is_late = timeout_at(deadline, versions.changed()).await.is_err();
+            let mut engine = self.engine.lock();
+            if is_late {
+                engine.give_up(&pod.uid, &batch, self.now_ms());
+                self.publish(&mut engine);
+                self.gang_work.notify_one();
+            }
+            arrival = engine.may_pass(&pod.uid, &batch);
+        }
+    }
+}
+
+async fn carry_out(steerer: &Steerer, order: Order) {
+    let result = match &order {
+        Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
+        Order::Withdraw { pod } => steerer.withdraw(pod).await,
+        Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
+            let pod = &pod.key;
+            match allowed {
+                true => info!(%gang, %pod, "evicted: a gang of higher priority needs the room"),
+                false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
+            }
+        }),
+    };
+    // Not lost: what the pod shows is compared with what it should show, again and again.
+    if let Err(error) = result {
+        debug!(%error, "a pod could not be written");
+    }
+}

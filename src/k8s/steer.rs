@@ -1,0 +1,107 @@
+//! Pointing kube-scheduler to the place of a pod, and taking that back.
+//!
+//! The place is written in one patch of the pod's status: the nomination, which kube-scheduler follows, and the annotation
+//! by which a later leader finds the plan again (annotations may be written with the status). The pod changes with each
+//! attempt, so that kube-scheduler looks at it again. Where our scheduling gate is on the pod it goes last: by then the
+//! scheduler knows the place.
+
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use testudo_core::model::pod::{Gate, Pod, Promise};
+
+use super::gang::promise::{self, PLAN_ANNOTATION};
+use super::object;
+use super::steering::SCHEDULING_GATE;
+use super::watched::Watched;
+
+/// Writes on pods where they are to go.
+#[derive(Clone)]
+pub struct Steerer {
+    client: Client,
+}
+
+/// Why a pod could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum SteerError {
+    /// It is gone, or another pod has its name.
+    #[error("pod {0} is gone")]
+    Gone(String),
+    /// The API server refuses, or does not answer.
+    #[error("pod {pod}: {error}")]
+    Api {
+        /// The pod.
+        pod: String,
+        /// What the API server says.
+        error: Box<kube::Error>,
+    },
+}
+
+impl Steerer {
+    /// One that writes through `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Points the scheduler to the pod's place. `attempt` tells one writing from the next.
+    pub async fn steer(&self, pod: &Pod, promise: &Promise, attempt: u32) -> Result<(), SteerError> {
+        let patch = json!({
+            "metadata": {"uid": pod.uid.as_str(), "annotations": {PLAN_ANNOTATION: promise::encode(promise, attempt)}},
+            "status": {"nominatedNodeName": promise.node.as_str()},
+        });
+        self.patch_status(pod, patch).await?;
+        if pod.steering.gate == Gate::Ours {
+            let patch = json!({
+                "metadata": {"uid": pod.uid.as_str()},
+                "spec": {"schedulingGates": [{"$patch": "delete", "name": SCHEDULING_GATE}]},
+            });
+            let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
+            result.map_err(|error| failure(pod, error))?;
+        }
+        Ok(())
+    }
+
+    /// The pod has no place any more.
+    pub async fn withdraw(&self, pod: &Pod) -> Result<(), SteerError> {
+        let patch = json!({
+            "metadata": {"uid": pod.uid.as_str(), "annotations": {PLAN_ANNOTATION: null}},
+            "status": {"nominatedNodeName": null},
+        });
+        self.patch_status(pod, patch).await
+    }
+
+    /// Asks for the eviction of a pod. Says whether its disruption budget allows it now.
+    pub async fn evict(&self, pod: &Pod) -> Result<bool, SteerError> {
+        let body = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"namespace": pod.key.namespace, "name": pod.key.name},
+            "deleteOptions": {"preconditions": {"uid": pod.uid.as_str()}},
+        });
+        let pods = self.pods(pod);
+        match pods.create_subresource::<_, Value>("eviction", &pod.key.name, &PostParams::default(), &body).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 429 => Ok(false),
+            Err(error) => Err(failure(pod, error)),
+        }
+    }
+
+    async fn patch_status(&self, pod: &Pod, patch: Value) -> Result<(), SteerError> {
+        let patched =
+            self.pods(pod).patch_status(&pod.key.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
+        patched.map(drop).map_err(|error| failure(pod, error))
+    }
+
+    fn pods(&self, pod: &Pod) -> Api<Watched<object::Pod>> {
+        Api::namespaced(self.client.clone(), &pod.key.namespace)
+    }
+}
+
+fn failure(pod: &Pod, error: kube::Error) -> SteerError {
+    let pod = pod.key.to_string();
+    match error {
+        // With another unique id the API server takes the patch for a conflict.
+        kube::Error::Api(status) if status.code == 404 || status.code == 409 => SteerError::Gone(pod),
+        error => SteerError::Api { pod, error: Box::new(error) },
+    }
+}
