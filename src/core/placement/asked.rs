@@ -45,9 +45,8 @@ impl<'a> Asked<'a> {
 
     /// The pools of a node of which it would take units, each with its position.
     pub(super) fn pools<'n>(&self, inventory: &'n Inventory) -> impl Iterator<Item = (usize, &'n Pool, &Wanted<'a>)> {
-        let of = |wanted: &'_ Wanted<'a>| inventory.pools.iter().position(|pool| pool.resource == *wanted.name);
         self.accelerators.iter().filter_map(move |wanted| {
-            let at = of(wanted)?;
+            let at = inventory.pools.iter().position(|pool| pool.resource == *wanted.name)?;
             Some((at, &inventory.pools[at], wanted))
         })
     }
