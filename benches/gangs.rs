@@ -12,7 +12,7 @@ use testudo_core::model::node::{Node, NodeParts};
 use testudo_core::model::pod::{Demand, Pod, PodKey, Stage};
 use testudo_core::model::resources::Resources;
 use testudo_core::placement::gang::{Block, Budget, Field, Formation, No, Part, Places, Set, plan};
-use testudo_core::placement::{Rank, check, rank};
+use testudo_core::placement::{Asked, Rank, check};
 
 const GPU: &str = "nvidia.com/gpu";
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -110,8 +110,9 @@ struct Question {
 
 impl Question {
     fn new(cluster: Cluster, formation: Formation) -> Self {
-        let of =
-            |block: &Block, state: &NodeState| check(&block.demand, state).ok().map(|()| rank(&block.demand, state, 0));
+        let of = |block: &Block, state: &NodeState| {
+            check(&block.demand, state).ok().map(|()| Asked::of(&block.demand).rank(state, 0))
+        };
         let row = |block: &Block| cluster.slots().iter().map(|state| of(block, state.as_deref()?)).collect();
         let ranks = formation.blocks.iter().map(row).collect();
         Self { cluster, formation, ranks }

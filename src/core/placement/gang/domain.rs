@@ -226,7 +226,7 @@ impl SetDevices {
     }
 
     /// Are there enough linked devices on the node? Which of them a set gets, the device plugin decides: as in
-    /// [`rank`](crate::placement::rank) it is taken to choose well. Which shareable GPUs it gets depends on what else is
+    /// [`Asked::rank`](crate::placement::Asked::rank) it is taken to choose well. Which shareable GPUs it gets depends on what else is
     /// there, so all must be linked.
     fn join_on(&self, node: &Node) -> bool {
         let inventory = &node.inventory;
