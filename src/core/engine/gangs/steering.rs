@@ -172,6 +172,11 @@ impl Place {
     }
 }
 
+/// Does a pod show that it waits for its gang?
+fn blames_gang(pod: &Pod) -> bool {
+    pod.steering.unscheduled.as_ref().is_some_and(|message| message.contains("gang "))
+}
+
 impl Kept {
     /// Wakes members that show another reason to wait than the one that holds now: nothing else would for minutes. Each once
     /// for a reason.
@@ -185,10 +190,12 @@ impl Kept {
             let shown = pod.steering.unscheduled.as_deref().filter(|_| pod.steering.gate == Gate::Open);
             shown.is_some_and(|shown| !without_numbers(shown).contains(&without_numbers(told)))
         };
+        let free =
+            roster.free.iter().filter(|seat| seat.node.is_none() && seat.pod.as_deref().is_some_and(blames_gang));
         let waiting =
             roster.seats.iter().chain(&roster.extras).filter(|seat| seat.node.is_none() && !self.has_place(seat));
         let misinformed: Vec<Arc<Pod>> =
-            waiting.filter_map(|seat| seat.pod.as_ref()).filter(is_wrong).cloned().collect();
+            waiting.chain(free).filter_map(|seat| seat.pod.as_ref()).filter(is_wrong).cloned().collect();
         self.corrected.retain(|_, reason| reason == told);
         let news = misinformed.into_iter().filter(|pod| !self.corrected.contains_key(&pod.uid)).collect::<Vec<_>>();
         self.corrected.extend(news.iter().map(|pod| (pod.uid.clone(), Arc::clone(told))));
