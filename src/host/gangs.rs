@@ -133,6 +133,7 @@ async fn carry_out(steerer: &Steerer, order: Order) {
     let result = match &order {
         Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
         Order::Withdraw { pod } => steerer.withdraw(pod).await,
+        Order::Wake { pod } => steerer.wake(pod).await,
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
             let pod = &pod.key;
             match allowed {

@@ -5,6 +5,8 @@
 //! attempt, so that kube-scheduler looks at it again. Where our scheduling gate is on the pod it goes last: by then the
 //! scheduler knows the place.
 
+use std::time::SystemTime;
+
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -14,6 +16,9 @@ use super::gang::promise::{self, PLAN_ANNOTATION};
 use super::object;
 use super::steering::SCHEDULING_GATE;
 use super::watched::Watched;
+
+/// When a pod was last brought to the scheduler's attention.
+const RETRY_ANNOTATION: &str = "testudo.dev/retry";
 
 /// Writes on pods where they are to go.
 #[derive(Clone)]
@@ -67,6 +72,13 @@ impl Steerer {
             "metadata": {"uid": pod.uid.as_str(), "annotations": {PLAN_ANNOTATION: null}},
             "status": {"nominatedNodeName": null},
         });
+        self.patch_status(pod, patch).await
+    }
+
+    /// Makes the scheduler look at the pod again.
+    pub async fn wake(&self, pod: &Pod) -> Result<(), SteerError> {
+        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let patch = json!({"metadata": {"uid": pod.uid.as_str(), "annotations": {RETRY_ANNOTATION: now}}});
         self.patch_status(pod, patch).await
     }
 

@@ -47,8 +47,12 @@ pub struct GangPolicy {
     pub hold_timeout_ms: u64,
     /// How long to wait after a plan has failed; doubled with each failure in a row, up to 64 times.
     pub retry_ms: u64,
-    /// For how long a node that refused a member is not tried again by its gang.
+    /// For how long a node that failed a gang is not tried again by it.
     pub avoid_ms: u64,
+    /// For how long a node that refused a member is not tried again for that member.
+    pub refusal_ms: u64,
+    /// How long after it was pointed to a place once more the scheduler has to come, where it seems to have refused it.
+    pub confirm_ms: u64,
     /// After what time the scheduler is pointed to a place once more; doubled each time.
     pub steer_again_ms: u64,
     /// How often it is pointed to a place before that counts as refused.
@@ -66,7 +70,9 @@ impl Default for GangPolicy {
             bind_window_ms: 60_000,
             hold_timeout_ms: 15 * 60_000,
             retry_ms: 1_000,
-            avoid_ms: 120_000,
+            avoid_ms: 30_000,
+            refusal_ms: 10 * 60_000,
+            confirm_ms: 2_000,
             steer_again_ms: 3_000,
             max_steers: 4,
             preempting: BTreeSet::new(),

@@ -71,20 +71,19 @@ impl GangKeeper {
         }
     }
 
-    /// A pod waits no longer for the others: the call that brought it to bind ends. The batch fails, and the next plan
-    /// avoids the nodes of those who did not come.
+    /// A pod waits no longer for the others: the call that brought it to bind ends. The batch fails, and the next plan has
+    /// other places for those who did not come.
     pub fn give_up(&mut self, uid: &PodUid, id: &str, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(key) = self.gang_of.get(uid).cloned() else { return };
         let Some(batch) = self.batch_of(uid).filter(|batch| *batch.id == *id && !batch.is_going) else { return };
-        let missing = || batch.places.values().filter(|place| place.pod.is_some() && !place.has_arrived);
-        let names: Vec<String> = missing()
-            .filter_map(|place| Some(format!("{} to {}", place.pod.as_ref()?.key, place.node)))
-            .take(3)
+        let missing = batch.places.values().filter(|place| place.pod.is_some() && !place.has_arrived);
+        let refusals: Vec<_> = missing
+            .filter_map(|place| {
+                let why = place.suspicion.as_ref().map_or("it did not come to bind in time", |it| &it.message);
+                Some((Arc::clone(place.pod.as_ref()?), place.node.clone(), why.to_owned()))
+            })
             .collect();
-        let count = missing().count();
-        let avoid = missing().map(|place| place.node.clone()).collect();
-        let text = format!("{count} members did not come to bind in time (pod {})", names.join(", pod "));
-        self.fail(&key, cluster, &text, avoid, policy, now_ms);
+        self.refuse(&key, &refusals, cluster, policy, now_ms);
     }
 
     /// The binding of a pod did not come about; it may come again. Says whether a place is kept for it.

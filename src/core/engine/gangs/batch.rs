@@ -30,8 +30,27 @@ pub(super) struct Place {
     pub steered_ms: Option<u64>,
     /// How often it was.
     pub steered: u32,
+    /// The scheduler may have refused it.
+    pub suspicion: Option<Suspicion>,
     /// What the pod's condition said when it was first steered: what is said later is about the place.
     pub message_before: Option<Arc<str>>,
+}
+
+/// What the scheduler said of a pod after it had been pointed to its place. An attempt may have begun before that, with an
+/// older view of the cluster: so it is pointed there once more, and only then the place counts as refused.
+#[derive(Debug, Clone)]
+pub(super) struct Suspicion {
+    /// The message.
+    pub message: Arc<str>,
+    /// The scheduler was pointed to the place again since.
+    pub is_checked: bool,
+}
+
+impl Suspicion {
+    /// The first time.
+    pub fn new(message: Arc<str>) -> Self {
+        Self { message, is_checked: false }
+    }
 }
 
 /// Members that were given places in one step.

@@ -1,12 +1,12 @@
 //! From who is to start together to what the planner is asked: blocks of equal members, sets, parts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::roster::{Roster, Seat, Shortage, devices};
 use crate::model::gang::{Relation, Role, Slices, TopologyLevel};
 use crate::model::node::NodeName;
-use crate::model::pod::Demand;
+use crate::model::pod::{Demand, PodUid};
 use crate::placement::gang::{Block, Formation, Part, Set};
 
 /// What the planner is asked, and which seats its answer is for.
@@ -16,15 +16,24 @@ pub struct Question {
     pub formation: Formation,
     /// The index in the roster of each member to place, in the order of the formation's parts, sets and members.
     pub seats: Vec<usize>,
+    /// The nodes that refused the members of each block.
+    pub refused: Vec<BTreeSet<NodeName>>,
 }
+
+/// The nodes that refused a member.
+pub type Refusals = BTreeMap<PodUid, BTreeSet<NodeName>>;
 
 /// What the planner is asked for a roster. `fabric_of` names the NVLink domain of a node.
 ///
 /// # Errors
 /// When the members' GPUs do not add up to sets.
-pub fn question(roster: &Roster, fabric_of: impl Fn(&NodeName) -> String) -> Result<Question, Shortage> {
+pub fn question(
+    roster: &Roster,
+    refusals: &Refusals,
+    fabric_of: impl Fn(&NodeName) -> String,
+) -> Result<Question, Shortage> {
     let sets = sets(roster, fabric_of)?;
-    let mut builder = Builder { roster, blocks: BTreeMap::new(), question: Question::default() };
+    let mut builder = Builder { roster, refusals, blocks: BTreeMap::new(), question: Question::default() };
     builder.question.formation.topology.clone_from(&roster.terms.topology);
     builder.add_blocks();
     builder.add_parts(sets);
@@ -153,17 +162,20 @@ fn slices(roster: &Roster, seats: Vec<usize>) -> Vec<Group> {
 }
 
 /// What members of one block have in common.
-type Kind = (Role, Arc<Demand>, Vec<Relation>);
+type Kind = (Role, Arc<Demand>, Vec<Relation>, BTreeSet<NodeName>);
 
-fn kind(seat: &Seat, roster: &Roster) -> Kind {
+fn kind(seat: &Seat, roster: &Roster, refusals: &Refusals) -> Kind {
     let of_pod = |seat: &Seat| Some(seat.pod.as_ref()?.membership.as_ref()?.relations.clone());
     // One that does not exist yet will stand to the others as those of its role do.
     let like = || roster.seats.iter().filter(|other| other.role == seat.role).find_map(of_pod);
-    (Arc::clone(&seat.role), Arc::clone(&seat.demand), of_pod(seat).or_else(like).unwrap_or_default())
+    let relations = of_pod(seat).or_else(like).unwrap_or_default();
+    let refused = seat.pod.as_ref().and_then(|pod| refusals.get(&pod.uid)).cloned().unwrap_or_default();
+    (Arc::clone(&seat.role), Arc::clone(&seat.demand), relations, refused)
 }
 
 struct Builder<'a> {
     roster: &'a Roster,
+    refusals: &'a Refusals,
     /// The index of each block.
     blocks: BTreeMap<Kind, usize>,
     question: Question,
@@ -173,11 +185,12 @@ impl Builder<'_> {
     fn add_blocks(&mut self) {
         for seat in &self.roster.seats {
             let blocks = &mut self.question.formation.blocks;
-            let kind = kind(seat, self.roster);
+            let kind = kind(seat, self.roster, self.refusals);
             let at = *self.blocks.entry(kind.clone()).or_insert(blocks.len());
             if at == blocks.len() {
-                let (role, demand, relations) = kind;
+                let (role, demand, relations, refused) = kind;
                 blocks.push(Block { role, demand, relations, placed: vec![] });
+                self.question.refused.push(refused);
             }
             blocks[at].placed.extend(seat.node.clone());
         }
@@ -228,7 +241,7 @@ impl Builder<'_> {
                 match &seat.node {
                     Some(node) => set.placed.push(node.clone()),
                     None => {
-                        set.members.push(self.blocks[&kind(seat, self.roster)]);
+                        set.members.push(self.blocks[&kind(seat, self.roster, self.refusals)]);
                         self.question.seats.push(at);
                     }
                 }

@@ -28,11 +28,11 @@ use crate::model::pod::{Pod, PodUid, Stage};
 use crate::placement::gang::No;
 use crate::placement::{self, Reason};
 pub use barrier::Arrival;
-use batch::{Batch, Place};
+use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
 use roster::{Roster, Seat, Shortage};
-pub use steering::Order;
+pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
 pub use view::{GangStage, GangView, MemberView};
 
@@ -78,6 +78,8 @@ pub(super) struct GangKeeper {
     plans: u64,
     /// Grows whenever somebody waiting at the barrier should look again.
     version: u64,
+    /// Places were given up since pods were last woken: no event of the API tells the scheduler.
+    freed_places: bool,
     news: Vec<News>,
 }
 
@@ -92,8 +94,10 @@ struct Kept {
     told: Option<(Arc<str>, u64)>,
     /// What is told has other numbers than what is so by now.
     is_behind: bool,
-    /// Nodes that refused a member, and until when they are not tried again.
+    /// Nodes that failed the gang, and until when they are not tried again.
     avoid: BTreeMap<NodeName, u64>,
+    /// Nodes that refused a member, and until when they are not tried again for it.
+    refused: BTreeMap<PodUid, BTreeMap<NodeName, u64>>,
     /// How many plans have failed in a row.
     failures: u32,
     /// No plan is made before.
@@ -102,6 +106,8 @@ struct Kept {
     without_phantoms: bool,
     /// Members of whom it was written lately that they have no place any more, and when.
     withdrawn: BTreeMap<PodUid, u64>,
+    /// Members that were woken for the reason that is told now.
+    corrected: BTreeMap<PodUid, Arc<str>>,
 }
 
 /// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
@@ -174,8 +180,13 @@ impl GangKeeper {
     ) {
         let is_new = !self.kept.contains_key(key);
         let kept = self.kept.entry(key.clone()).or_insert_with(|| Kept::new(roster.clone()));
-        if kept.roster != roster {
-            kept.roster = roster;
+        let is_same = match (&kept.roster, &roster) {
+            (Ok(before), Ok(now)) => before.is_same(now),
+            (Err(before), Err(now)) => before == now,
+            _ => false,
+        };
+        kept.roster = roster;
+        if !is_same {
             kept.no = None;
             kept.without_phantoms = false;
         }
@@ -190,17 +201,14 @@ impl GangKeeper {
     fn settle(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
         let members = cluster.gangs().get(key).map(|gang| gang.members.clone()).unwrap_or_default();
-        let mut failure: Option<(String, BTreeSet<NodeName>)> = None;
+        let mut failure: Option<String> = None;
         for batch in &mut kept.batches {
             let (mut left, mut gone) = (vec![], vec![]);
             for (uid, place) in &mut batch.places {
                 let Some(known) = &place.pod else { continue };
                 match members.get(uid) {
                     Some(pod) if pod.stage == Stage::Pending && !pod.leaving => {
-                        if let Some(message) = place.refusal(pod) {
-                            let text = format!("node {} was refused to pod {}: {message}", place.node, pod.key);
-                            failure.get_or_insert((text, [place.node.clone()].into()));
-                        }
+                        place.suspicion = place.suspicion.take().or_else(|| place.objection(pod).map(Suspicion::new));
                         place.pod = Some(Arc::clone(pod));
                     }
                     Some(pod) if matches!(pod.stage, Stage::Bound(_)) => left.push(uid.clone()),
@@ -213,17 +221,18 @@ impl GangKeeper {
                 release_if_planned(cluster, uid);
             }
             if let (false, Some((_, pod))) = (batch.is_going, gone.first()) {
-                failure.get_or_insert((format!("pod {pod} is gone"), BTreeSet::new()));
+                failure.get_or_insert(format!("pod {pod} is gone"));
             }
         }
         kept.batches.retain(|batch| !batch.places.is_empty());
+        kept.refused.retain(|uid, _| members.contains_key(uid));
         self.admit_newcomers(key, cluster);
         let Some(kept) = self.kept.get(key) else { return };
         // Nothing has started, and the places are not those of all any more: all are planned anew together.
         let is_partial =
             !kept.has_started() && !kept.batches.is_empty() && (kept.roster.is_err() || kept.lacks_places());
-        if let Some((text, avoid)) = failure {
-            self.fail(key, cluster, &text, avoid, policy, now_ms);
+        if let Some(text) = failure {
+            self.fail(key, cluster, &text, BTreeSet::new(), policy, now_ms);
         } else if is_partial {
             self.withdraw(key, cluster);
         }
@@ -284,11 +293,9 @@ impl GangKeeper {
             let phantoms_due = now_ms >= batch.phantoms_until_ms;
             let overdue = now_ms >= batch.until_ms;
             let is_going = batch.is_going;
-            let waiting = batch.places.values().filter(|place| place.pod.is_some() && !place.has_arrived);
-            let late: BTreeSet<NodeName> = waiting.map(|place| place.node.clone()).collect();
             if overdue && !is_going && batch.places.values().any(|place| place.pod.is_some()) {
                 let text = format!("its members did not all come to bind in {} s", policy.gangs.bind_window_ms / 1000);
-                failure.get_or_insert((text, late));
+                failure.get_or_insert((text, BTreeSet::new()));
                 continue;
             }
             let planned = |uid: &PodUid| cluster.holding(uid).is_some_and(|entry| entry.standing == Standing::Planned);
@@ -301,6 +308,7 @@ impl GangKeeper {
                 failure.get_or_insert((text, [node].into()));
             }
         }
+        self.freed_places |= !given_up.is_empty();
         for uid in &given_up {
             let was_phantom = kept.batches.iter_mut().filter_map(|b| b.places.remove(uid)).any(|p| p.pod.is_none());
             kept.without_phantoms |= was_phantom;
@@ -341,6 +349,26 @@ impl GangKeeper {
         self.post(key, now_ms);
     }
 
+    /// A member was refused its place: the plan is given up, and the next one has another place for it.
+    fn refuse(
+        &mut self,
+        key: &GangKey,
+        refusals: &[(Arc<Pod>, NodeName, String)],
+        cluster: &mut Cluster,
+        policy: &Policy,
+        now_ms: u64,
+    ) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        for (pod, node, _) in refusals {
+            let of_pod = kept.refused.entry(pod.uid.clone()).or_default();
+            of_pod.retain(|_, until| *until > now_ms);
+            of_pod.insert(node.clone(), now_ms + policy.gangs.refusal_ms);
+        }
+        let Some((pod, node, why)) = refusals.first() else { return };
+        let text = format!("node {node} was refused to pod {}: {why}", pod.key);
+        self.fail(key, cluster, &text, BTreeSet::new(), policy, now_ms);
+    }
+
     /// Takes back all batches that are not going.
     fn withdraw(&mut self, key: &GangKey, cluster: &mut Cluster) {
         let Some(kept) = self.kept.get_mut(key) else { return };
@@ -356,13 +384,18 @@ impl GangKeeper {
             self.gang_of.remove(uid);
             release_if_planned(cluster, uid);
         }
+        self.freed_places = true;
         self.version += 1;
     }
 
     /// Writes down what the members are told.
     fn post(&mut self, key: &GangKey, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
-        let (label, text): (_, Arc<str>) = kept.why_held();
+        let (label, mut text): (_, Arc<str>) = kept.why_held();
+        if let (Ok(_), None, Some((told, _))) = (&kept.roster, &kept.no, &kept.told) {
+            // It is being looked at again: what it was told last holds until that comes to another end.
+            text = Arc::clone(told);
+        }
         let is_new = kept.told.as_ref().is_none_or(|(told, _)| *told != text);
         let is_fresh = |(told, since): &(Arc<str>, u64)| now_ms < since + TEXT_STAYS_MS && same_words(told, &text);
         kept.is_behind = is_new && kept.told.as_ref().is_some_and(is_fresh);
@@ -394,8 +427,11 @@ const ELSEWHERE: &str = "its place is on another node";
 
 /// Do two texts differ in numbers only?
 fn same_words(a: &str, b: &str) -> bool {
-    let words = |text: &str| text.split(|c: char| c.is_ascii_digit()).map(str::to_owned).collect::<Vec<_>>();
-    words(a) == words(b)
+    without_numbers(a) == without_numbers(b)
+}
+
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 /// Frees what is held for a member, unless it is being bound.
@@ -428,10 +464,12 @@ fn unfit(batch: &mut Batch, cluster: &Cluster) -> Option<(String, NodeName)> {
 
 impl Place {
     /// What the scheduler says against the place, once it has said something since it was pointed there.
-    fn refusal(&self, pod: &Pod) -> Option<Arc<str>> {
+    fn objection(&self, pod: &Pod) -> Option<Arc<str>> {
         self.steered_ms?;
-        let message =
-            pod.steering.unscheduled.as_ref().filter(|message| self.message_before.as_ref() != Some(message))?;
+        let message = pod.steering.unscheduled.as_ref()?;
+        if self.message_before.as_ref().is_some_and(|before| same_words(before, message)) {
+            return None;
+        }
         // Our own texts say nothing against the place, but for the one that only other nodes are given.
         let is_ours = message.contains("gang ") && !message.contains(ELSEWHERE);
         (!is_ours).then(|| Arc::clone(message))
@@ -447,10 +485,12 @@ impl Kept {
             told: None,
             is_behind: false,
             avoid: BTreeMap::new(),
+            refused: BTreeMap::new(),
             failures: 0,
             not_before_ms: 0,
             without_phantoms: false,
             withdrawn: BTreeMap::new(),
+            corrected: BTreeMap::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{Batch, Clearing, Place, phantom_uid};
-use super::formation;
+use super::formation::{self, Refusals};
 use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
 use super::task::{PlanTask, Solved};
@@ -40,7 +40,7 @@ impl GangKeeper {
         let yielders = self.yielders(&roster, key, cluster, policy);
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
-        match formation::question(&roster, fabric_of) {
+        match formation::question(&roster, &kept.refusals(now_ms), fabric_of) {
             Ok(question) => {
                 let avoid =
                     kept.avoid.iter().filter(|(_, until)| **until > now_ms).map(|(node, _)| node.clone()).collect();
@@ -67,8 +67,9 @@ impl GangKeeper {
             })
             .collect();
         let may_evict = policy.gangs.preempting.contains(&key.namespace) && roster.may_preempt();
-        let must_start = self.kept.get(key).is_some_and(Kept::lacks_places);
-        if may_evict && must_start {
+        // Where nodes refused members for reasons that we do not see, an eviction may be for nothing.
+        let is_clear = |kept: &Kept| kept.lacks_places() && kept.avoid.is_empty() && kept.refused.is_empty();
+        if may_evict && self.kept.get(key).is_some_and(is_clear) {
             let is_together = |gang: &GangKey| self.kept.contains_key(gang);
             yielders.extend(preemption::evictable(cluster, policy, roster.priority, is_together));
         }
@@ -81,7 +82,7 @@ impl GangKeeper {
         let Solved { task, outcome } = solved;
         let key = task.gang.clone();
         let Some(kept) = self.kept.get_mut(&key) else { return };
-        if kept.roster_to_plan().as_ref() != Some(&task.roster) {
+        if !kept.roster_to_plan().is_some_and(|roster| roster.is_same(&task.roster)) {
             return;
         }
         match outcome {
@@ -217,6 +218,7 @@ impl Place {
             message_before: seat.pod.as_ref().and_then(|pod| pod.steering.unscheduled.clone()),
             pod: seat.pod.clone(),
             checked: None,
+            suspicion: None,
             has_arrived: false,
             steered_ms: None,
             steered: 0,
@@ -271,6 +273,14 @@ impl Kept {
         roster.seats.extend(placed);
         roster.extras = extras;
         roster
+    }
+
+    /// The nodes that refused members, as far as they are still not tried.
+    fn refusals(&self, now_ms: u64) -> Refusals {
+        let still = |nodes: &BTreeMap<NodeName, u64>| {
+            nodes.iter().filter(|(_, until)| **until > now_ms).map(|(node, _)| node.clone()).collect()
+        };
+        self.refused.iter().map(|(uid, nodes)| (uid.clone(), still(nodes))).collect()
     }
 
     fn place_of(&self, uid: &PodUid) -> Option<NodeName> {

@@ -39,6 +39,13 @@ impl Seat {
         Some(Self { role, part, index, demand, pod: Some(Arc::clone(pod)), node })
     }
 
+    /// Is it the same to whoever plans? What a pod shows of earlier attempts is not looked at.
+    fn is_same(&self, other: &Self) -> bool {
+        let pod = |seat: &Self| seat.pod.as_ref().map(|pod| (pod.uid.clone(), pod.preempts, pod.membership.clone()));
+        let place = |seat: &Self| (Arc::clone(&seat.role), seat.part, seat.index, seat.node.clone());
+        place(self) == place(other) && pod(self) == pod(other) && self.demand == other.demand
+    }
+
     fn name(&self) -> &str {
         self.pod.as_ref().map_or("", |pod| &pod.key.name)
     }
@@ -212,6 +219,13 @@ const MAX_SEATS: u32 = 10_000;
 type Missing = (Option<Role>, u32, u32);
 
 impl Roster {
+    /// Would a plan for one be a plan for the other?
+    pub fn is_same(&self, other: &Self) -> bool {
+        let seats = |roster: &Self| (roster.seats.len(), roster.extras.len(), roster.priority);
+        let pairs = self.seats.iter().zip(&other.seats).chain(self.extras.iter().zip(&other.extras));
+        seats(self) == seats(other) && self.terms == other.terms && { pairs }.all(|(a, b)| a.is_same(b))
+    }
+
     /// Does every member that is to be placed allow that others are evicted for it (`spec.preemptionPolicy`)?
     pub fn may_preempt(&self) -> bool {
         self.seats

@@ -3,16 +3,23 @@
 //! Level-based: what a pod shows is compared with what it should show, so that a write that got lost, or that
 //! kube-scheduler has wiped out, is made again.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::batch::{Batch, Clearing, Place};
-use super::{GangKeeper, Kept};
+use super::{GangKeeper, Kept, without_numbers};
 use crate::cluster::Cluster;
-use crate::engine::Policy;
+use crate::engine::{GangPolicy, Policy};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
-use crate::model::pod::{Gate, Pod, Promise};
+use crate::model::pod::{Gate, Pod, Promise, Stage};
+
+/// How long a reason holds before it is brought to members that show another, in milliseconds.
+const CORRECT_AFTER_MS: u64 = 1_000;
+
+/// Pods woken at once, at most, when places are given up.
+pub const MAX_WOKEN: usize = 64;
 
 /// Something to write on a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +38,11 @@ pub enum Order {
         /// The pod.
         pod: Arc<Pod>,
     },
+    /// Make the scheduler look at the pod again.
+    Wake {
+        /// The pod.
+        pod: Arc<Pod>,
+    },
     /// Evict the pod, if its disruption budget allows it.
     Evict {
         /// The pod.
@@ -45,7 +57,7 @@ impl GangKeeper {
     /// times has been refused its place, and its batch fails.
     pub fn orders(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) -> Vec<Order> {
         let mut orders = vec![];
-        let mut stuck: Vec<(GangKey, Arc<Pod>, NodeName)> = vec![];
+        let mut refused: BTreeMap<GangKey, Vec<(Arc<Pod>, NodeName, String)>> = BTreeMap::new();
         for (key, kept) in &mut self.kept {
             for batch in &mut kept.batches {
                 if let Some(clearing) = &mut batch.clearing {
@@ -57,25 +69,43 @@ impl GangKeeper {
                     let Some(pod) = &place.pod else { continue };
                     let promise =
                         Promise { plan: Arc::clone(&id), node: place.node.clone(), until_s: (until_ms / 1000) as i64 };
-                    if !place.is_due(pod, &promise, now_ms, policy.gangs.steer_again_ms) {
+                    if !is_going && let Some(why) = place.refusal(now_ms, &policy.gangs) {
+                        refused.entry(key.clone()).or_default().push((Arc::clone(pod), place.node.clone(), why));
                         continue;
                     }
-                    if place.steered >= policy.gangs.max_steers && !is_going {
-                        stuck.push((key.clone(), Arc::clone(pod), place.node.clone()));
-                        continue;
+                    if place.is_due(pod, &promise, now_ms, policy.gangs.steer_again_ms) {
+                        orders.push(Order::Steer { pod: Arc::clone(pod), promise, attempt: place.steered });
+                        place.steer(now_ms);
                     }
-                    orders.push(Order::Steer { pod: Arc::clone(pod), promise, attempt: place.steered });
-                    place.steered_ms = Some(now_ms);
-                    place.steered += 1;
                 }
             }
             orders.extend(kept.withdrawals(now_ms, policy.gangs.steer_again_ms));
+            orders.extend(kept.corrections(now_ms));
         }
-        for (key, pod, node) in stuck {
-            let text = format!("the scheduler did not bring pod {} to node {node}", pod.key);
-            self.fail(&key, cluster, &text, BTreeSet::from([node]), policy, now_ms);
+        for (key, refusals) in refused {
+            self.refuse(&key, &refusals, cluster, policy, now_ms);
         }
         orders
+    }
+}
+
+impl GangKeeper {
+    /// Pods that the scheduler has put aside and that may fit now, since places were given up: no event of the API tells it.
+    /// The most important first, then the oldest.
+    pub fn to_wake(&mut self, cluster: &Cluster, policy: &Policy) -> Vec<Arc<Pod>> {
+        if !std::mem::take(&mut self.freed_places) {
+            return vec![];
+        }
+        let is_aside = |pod: &&Arc<Pod>| {
+            pod.stage == Stage::Pending
+                && pod.steering.gate == Gate::Open
+                && pod.steering.unscheduled.is_some()
+                && policy.is_ours(pod)
+                && pod.membership.as_ref().is_none_or(|membership| !self.board.is_together(&membership.gang))
+        };
+        let mut pods: Vec<Arc<Pod>> = cluster.pods().filter(is_aside).cloned().collect();
+        pods.sort_by_cached_key(|pod| (Reverse(pod.priority), pod.created_s, pod.key.clone()));
+        pods
     }
 }
 
@@ -103,9 +133,35 @@ impl Clearing {
 }
 
 impl Place {
+    /// Why the place counts as refused by now, if it does.
+    fn refusal(&self, now_ms: u64, policy: &GangPolicy) -> Option<String> {
+        let steered_ms = self.steered_ms?;
+        match &self.suspicion {
+            Some(suspicion) if suspicion.is_checked && now_ms >= steered_ms + policy.confirm_ms => {
+                Some(suspicion.message.to_string())
+            }
+            None if self.steered > policy.max_steers && now_ms >= steered_ms + policy.steer_again_ms => {
+                Some("the scheduler does not bring it there".into())
+            }
+            _ => None,
+        }
+    }
+
+    /// The scheduler is pointed to the place.
+    fn steer(&mut self, now_ms: u64) {
+        self.steered_ms = Some(now_ms);
+        self.steered += 1;
+        if let Some(suspicion) = &mut self.suspicion {
+            suspicion.is_checked = true;
+        }
+    }
+
     /// Is it time to write, because the pod does not show its place, or because nothing came of it?
     fn is_due(&self, pod: &Pod, promise: &Promise, now_ms: u64, again_ms: u64) -> bool {
         let Some(steered_ms) = self.steered_ms else { return true };
+        if self.suspicion.as_ref().is_some_and(|suspicion| !suspicion.is_checked) {
+            return true;
+        }
         let steering = &pod.steering;
         let shows =
             steering.promise.as_ref().is_some_and(|shown| shown.plan == promise.plan && shown.node == promise.node)
@@ -117,6 +173,28 @@ impl Place {
 }
 
 impl Kept {
+    /// Wakes members that show another reason to wait than the one that holds now: nothing else would for minutes. Each once
+    /// for a reason.
+    fn corrections(&mut self, now_ms: u64) -> Vec<Order> {
+        let Some((told, since_ms)) = &self.told else { return vec![] };
+        if now_ms < since_ms + CORRECT_AFTER_MS {
+            return vec![];
+        }
+        let Ok(roster) = &self.roster else { return vec![] };
+        let is_wrong = |pod: &&Arc<Pod>| {
+            let shown = pod.steering.unscheduled.as_deref().filter(|_| pod.steering.gate == Gate::Open);
+            shown.is_some_and(|shown| !without_numbers(shown).contains(&without_numbers(told)))
+        };
+        let waiting =
+            roster.seats.iter().chain(&roster.extras).filter(|seat| seat.node.is_none() && !self.has_place(seat));
+        let misinformed: Vec<Arc<Pod>> =
+            waiting.filter_map(|seat| seat.pod.as_ref()).filter(is_wrong).cloned().collect();
+        self.corrected.retain(|_, reason| reason == told);
+        let news = misinformed.into_iter().filter(|pod| !self.corrected.contains_key(&pod.uid)).collect::<Vec<_>>();
+        self.corrected.extend(news.iter().map(|pod| (pod.uid.clone(), Arc::clone(told))));
+        news.into_iter().map(|pod| Order::Wake { pod }).collect()
+    }
+
     /// For pending members that show a place which is not theirs any more.
     fn withdrawals(&mut self, now_ms: u64, again_ms: u64) -> Vec<Order> {
         let seats = self.roster.iter().flat_map(|roster| roster.seats.iter().chain(&roster.extras));

@@ -54,7 +54,10 @@ impl PlanTask {
 
     /// How good each node is for a member of each block, as things are.
     pub(super) fn ranks(&self) -> Vec<Vec<Option<Rank>>> {
-        let blocks = self.question.formation.blocks.iter();
-        blocks.map(|block| self.snapshot.ranks(&block.demand, self.roster.priority, &self.avoid)).collect()
+        let blocks = self.question.formation.blocks.iter().zip(&self.question.refused);
+        let without = |refused: &BTreeSet<NodeName>| self.avoid.union(refused).cloned().collect();
+        blocks
+            .map(|(block, refused)| self.snapshot.ranks(&block.demand, self.roster.priority, &without(refused)))
+            .collect()
     }
 }
