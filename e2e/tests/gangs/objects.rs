@@ -107,14 +107,14 @@ async fn stage_of(d: &Deployed, name: &str) -> Result<Namespace> {
 /// Pods without their group wait; of two groups that do not fit side by side one starts, and then the other.
 async fn in_a_namespace(d: &Deployed, name: &str, dialect: &Dialect) -> Result<()> {
     let scheduler = format!("{name}-scheduler");
-    // Started when the API is served.
-    let _pair = d.pair(&scheduler).await?;
     let ns = stage_of(d, name).await?;
     for gang in ["a", "b"] {
         let mut object = (dialect.object)(gang);
         object["metadata"]["namespace"] = json!(name);
         d.cp.apply(object).await?;
     }
+    // It asks when it starts which APIs are served, and then once a minute.
+    let _pair = d.pair(&scheduler).await?;
     let of =
         |gang: &str, index: usize| (dialect.of)(pod(&format!("{gang}-{index}")).gpus(8), gang).scheduler(&scheduler);
     one_then_the_other(d, &ns, of, dialect.told).await
