@@ -71,10 +71,20 @@ struct Pauses {
     longest: Duration,
 }
 
+impl Pauses {
+    fn after(self, failures: u32) -> Duration {
+        let factor = 1u32.checked_shl(failures).unwrap_or(u32::MAX);
+        self.shortest.saturating_mul(factor).min(self.longest)
+    }
+}
+
 const PAUSES: Pauses = Pauses { shortest: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
-/// How long to wait until something is asked for again that we may do without and are not allowed to see.
+/// How long to wait until something is asked for again that we can do without and are not allowed to see.
 const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(600);
+
+/// After so many failures nobody waits any longer for what we can do without: 15 seconds.
+const PATIENCE: u32 = 5;
 
 /// Watches nodes, pods and group objects and sends what happens to `events`, waiting when that is full. Outlives API
 /// server restarts, expired watches and objects that cannot be read; ends when nobody receives any more.
@@ -93,8 +103,8 @@ trait Told: Kind {
     fn deleted(id: String, served: &Self::Served) -> Self::Event;
     fn synced(ids: BTreeSet<String>, served: &Self::Served) -> Self::Event;
     fn unreadable(problem: Problem, served: &Self::Served) -> Self::Event;
-    /// We are not allowed to see the kind, and can go on without it.
-    fn refused(_served: &Self::Served) -> Option<Self::Event> {
+    /// The kind cannot be seen for now, and we can go on without it.
+    fn unseen(_served: &Self::Served) -> Option<Self::Event> {
         None
     }
 }
@@ -147,8 +157,8 @@ struct Watch<T: Told> {
     pauses: Pauses,
     /// Since the last good answer.
     failures: u32,
-    /// The last answer was that we are not allowed to see this.
-    refused: bool,
+    /// It was told that this cannot be seen.
+    unseen: bool,
     /// Seen in the list that is being read.
     listed: BTreeSet<String>,
     /// What is wrong with objects that cannot be read, by id.
@@ -163,7 +173,7 @@ impl<T: Told> Watch<T> {
             events,
             pauses,
             failures: 0,
-            refused: false,
+            unseen: false,
             listed: BTreeSet::new(),
             unreadable: BTreeMap::new(),
         }
@@ -204,7 +214,7 @@ impl<T: Told> Watch<T> {
     async fn tell(&mut self, event: Event<Watched<T>>) -> Result<(), Closed> {
         // `Init` comes before the API server was asked; everything else is an answer.
         if !matches!(event, Event::Init) {
-            self.refused = false;
+            self.unseen = false;
             if std::mem::take(&mut self.failures) > 0 {
                 info!(kind = self.kind(), "watching again");
             }
@@ -257,20 +267,22 @@ impl<T: Told> Watch<T> {
     }
 
     async fn pause_after(&mut self, error: &watcher::Error) -> Result<(), Closed> {
-        if let Some(event) = T::refused(&self.served).filter(|_| is_forbidden(error)) {
-            if !std::mem::replace(&mut self.refused, true) {
-                warn!(kind = self.kind(), %error, "we may not watch this, and go on without it");
+        let refused = is_forbidden(error);
+        if let Some(event) = T::unseen(&self.served).filter(|_| refused || self.failures >= PATIENCE) {
+            if !std::mem::replace(&mut self.unseen, true) {
+                warn!(kind = self.kind(), %error, "this cannot be watched, and we go on without it until it can");
                 self.send(event).await?;
             }
-            tokio::time::sleep(PAUSE_WHEN_REFUSED).await;
-            return Ok(());
+            if refused {
+                tokio::time::sleep(PAUSE_WHEN_REFUSED).await;
+                return Ok(());
+            }
         }
         // The API server is there again and says that we have missed something: no time to lose.
         if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
             self.failures = 0;
         }
-        let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-        let pause = self.pauses.shortest.saturating_mul(factor).min(self.pauses.longest);
+        let pause = self.pauses.after(self.failures);
         self.failures = (self.failures + 1).min(31);
         warn!(kind = self.kind(), %error, retry_in_ms = pause.as_millis(), "the watch failed");
         tokio::time::sleep(pause).await;

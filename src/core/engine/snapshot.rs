@@ -14,7 +14,7 @@ use crate::model::place::Place;
 use crate::model::pod::{Demand, Pod, PodUid};
 use crate::model::service::Replica;
 use crate::placement::fragmentation::{Mix, Scorer};
-use crate::placement::{self, Peers, Rank};
+use crate::placement::{self, Asked, Peers, Rank};
 
 /// An immutable view of the state.
 #[derive(Debug)]
@@ -81,8 +81,9 @@ impl Snapshot {
     /// How good a place is for a pod that fits there; `state` is the node as it is, or as it would be.
     pub(super) fn rank(&self, demand: &Demand, state: &NodeState) -> Rank {
         let slot = self.names.get(state.name().as_str());
-        let cost = slot.map_or(0, |slot| self.scorer().costs().of(demand, *slot, state));
-        placement::rank(demand, state, cost)
+        let asked = Asked::of(demand);
+        let cost = slot.map_or(0, |slot| self.scorer().costs().of(&asked, *slot, state));
+        asked.rank(state, cost)
     }
 
     /// Does a pod fit on a node, and how well?

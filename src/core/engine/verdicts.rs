@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::snapshot::Snapshot;
 use crate::cluster::Slot;
 use crate::model::pod::Demand;
-use crate::placement::{self, Rank, Reason};
+use crate::placement::{Asked, Rank, Reason};
 
 /// Does a pod fit on a node, and how well?
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +113,8 @@ pub(super) struct VerdictTable {
     outcomes: Vec<Outcome>,
     /// Few: nodes that refuse a pod mostly do it for one of a handful of reasons.
     refusals: Vec<Arc<Refusal>>,
+    /// The last reason, with the index of its refusal.
+    last: Option<(Reason, u32)>,
 }
 
 /// What was found out about a node.
@@ -150,6 +152,7 @@ impl VerdictTable {
         let slots = snapshot.slots();
         self.outcomes.resize(slots.len(), Outcome::Refused(0));
         let mix_changed = self.mix_version != snapshot.mix_version();
+        let asked = Asked::of(demand);
         let mut costs = snapshot.scorer().costs();
         for (at, stamp) in snapshot.stamps().iter().enumerate() {
             let changed = *stamp > self.generation;
@@ -157,9 +160,9 @@ impl VerdictTable {
             let slot = Slot::at(at);
             self.outcomes[at] = match self.outcomes[at] {
                 Outcome::Refused(_) if !changed => continue,
-                Outcome::Fits(rank) if !changed => Outcome::Fits(Rank { cost: costs.of(demand, slot, state), ..rank }),
-                _ => match placement::check(demand, state) {
-                    Ok(()) => Outcome::Fits(placement::rank(demand, state, costs.of(demand, slot, state))),
+                Outcome::Fits(rank) if !changed => Outcome::Fits(Rank { cost: costs.of(&asked, slot, state), ..rank }),
+                _ => match asked.check(state) {
+                    Ok(()) => Outcome::Fits(asked.rank(state, costs.of(&asked, slot, state))),
                     Err(reason) => self.refused(reason),
                 },
             };
@@ -169,12 +172,19 @@ impl VerdictTable {
     }
 
     fn refused(&mut self, reason: Reason) -> Outcome {
+        // Many nodes in a row refuse for the same reason: putting it into words takes longer than comparing it.
+        if let Some((last, at)) = &self.last
+            && *last == reason
+        {
+            return Outcome::Refused(*at);
+        }
         let refusal = Refusal::of(&reason);
         let known = self.refusals.iter().position(|known| **known == refusal);
         let at = known.unwrap_or_else(|| {
             self.refusals.push(Arc::new(refusal));
             self.refusals.len() - 1
         });
+        self.last = Some((reason, at as u32));
         Outcome::Refused(at as u32)
     }
 

@@ -1,26 +1,34 @@
 //! Does a pod fit on a node?
 
+use super::asked::{Asked, Wanted};
 use super::reason::Reason;
 use crate::cluster::NodeState;
 use crate::model::accelerator::{AcceleratorResource, Sharing, Unit};
 use crate::model::gpu_share::{self, ShareRequest};
-use crate::model::inventory::{Pool, chooses_form};
+use crate::model::inventory::Pool;
 use crate::model::node::Node;
 use crate::model::pod::Demand;
 use crate::model::taint::{Effect, Taint};
 
 /// Checks whether a pod with this demand fits on a node as it is now. The first reason against it is returned, those
-/// that no waiting can cure before those that it can.
+/// that no waiting can cure before those that it can. For many nodes, see [`Asked::check`].
 pub fn check(demand: &Demand, state: &NodeState) -> Result<(), Reason> {
-    let node = state.node().ok_or(Reason::UnknownNode)?;
-    check_admission(demand, node)?;
-    let free = check_free(demand, state);
-    if free.is_err() {
-        // What is free now would be free on an empty node, too: asked only for the better reason.
-        check_size(demand, node)?;
+    Asked::of(demand).check(state)
+}
+
+impl Asked<'_> {
+    /// [`check`] on one of many nodes.
+    pub fn check(&self, state: &NodeState) -> Result<(), Reason> {
+        let node = state.node().ok_or(Reason::UnknownNode)?;
+        check_admission(self.demand, node)?;
+        let free = check_free(self.demand, state);
+        if free.is_err() {
+            // What is free now would be free on an empty node, too: asked only for the better reason.
+            check_size(self.demand, node)?;
+        }
+        check_sets(self, node)?;
+        free
     }
-    check_sets(demand, node)?;
-    free
 }
 
 /// Is the pod allowed on the node at all?
@@ -62,20 +70,19 @@ fn check_size(demand: &Demand, node: &Node) -> Result<(), Reason> {
 
 /// Can the units asked for work together? Replicas may be one and the same device, and MIG slices see no peers. A pod
 /// that selects such nodes on purpose gets them, save with MPS: there the kubelet refuses more than one replica.
-fn check_sets(demand: &Demand, node: &Node) -> Result<(), Reason> {
-    for (resource, _, requested) in demand.accelerators().filter(|(_, _, requested)| *requested > 1) {
-        let Some(pool) = node.inventory.pool(resource.as_str()) else { continue };
-        if !pool.unit.joins_sets() && !is_chosen_form(demand, pool) {
-            return Err(Reason::NotASet { resource: resource.clone(), requested, unit: pool.unit.clone() });
+fn check_sets(asked: &Asked, node: &Node) -> Result<(), Reason> {
+    for (_, pool, wanted) in asked.pools(&node.inventory) {
+        if wanted.count > 1 && !pool.unit.joins_sets() && !is_chosen_form(asked, wanted, pool) {
+            let (resource, unit) = (wanted.name.clone(), pool.unit.clone());
+            return Err(Reason::NotASet { resource, requested: wanted.count, unit });
         }
     }
     Ok(())
 }
 
-fn is_chosen_form(demand: &Demand, pool: &Pool) -> bool {
-    let named = AcceleratorResource::parse(pool.resource.as_str()).is_some_and(|resource| resource.is_explicit());
+fn is_chosen_form(asked: &Asked, wanted: &Wanted, pool: &Pool) -> bool {
     let refused_by_kubelet = matches!(pool.unit, Unit::Replica { sharing: Sharing::Mps, .. });
-    (named || chooses_form(&demand.affinity)) && !refused_by_kubelet
+    (wanted.resource.is_explicit() || asked.chooses_form) && !refused_by_kubelet
 }
 
 /// Is enough of everything free?

@@ -4,12 +4,12 @@
 //! so that thousands of nodes are ordered by comparing integers.
 
 use crate::cluster::NodeState;
-use crate::model::accelerator::{AcceleratorResource, Unit};
-use crate::model::inventory::{Inventory, Pool, chooses_form};
+use crate::model::accelerator::Unit;
+use crate::model::inventory::{Inventory, Pool};
 use crate::model::node::Node;
 use crate::model::pod::Demand;
-use crate::model::resources::ResourceName;
 use crate::model::taint::{Effect, Taint, TaintPurpose};
+use crate::placement::asked::{Asked, Wanted};
 use crate::placement::locality::{MAX_IN_RACK, MAX_MISFIT, MAX_ON_NODE, MAX_ZONE, Surroundings};
 
 /// How good a place is, criterion by criterion in the order of the fields; smaller is better.
@@ -92,32 +92,33 @@ impl Rank {
     }
 }
 
-/// Ranks a place that is known to be feasible; `cost` is what it costs the pods to come.
-pub fn rank(demand: &Demand, state: &NodeState, cost: i32) -> Rank {
-    let Some(node) = state.node() else { return Rank::default() };
-    let inventory = &node.inventory;
-    let general = Rank {
-        unwelcome: unwelcome(demand, node),
-        unmet_preference: unmet_preference(demand, node),
-        ..Rank::default()
-    };
-    if !demand.wants_accelerators() {
-        return Rank {
-            form: u8::from(inventory.has_accelerators()),
+impl Asked<'_> {
+    /// Ranks a place that is known to be feasible; `cost` is what it costs the pods to come.
+    pub fn rank(&self, state: &NodeState, cost: i32) -> Rank {
+        let Some(node) = state.node() else { return Rank::default() };
+        let inventory = &node.inventory;
+        let general = Rank {
+            unwelcome: unwelcome(self.demand, node),
+            unmet_preference: unmet_preference(self.demand, node),
             cost,
-            left: left(demand, state, inventory),
-            ..general
+            ..Rank::default()
         };
-    }
-    let idle = !state.room().accelerators_in_use;
-    Rank {
-        form: form(demand, inventory),
-        link: link(demand, state, inventory),
-        recuttable: u8::from(idle && takes_cut_devices(demand, inventory)),
-        cost,
-        opens: u8::from(idle),
-        left: left(demand, state, inventory),
-        ..general
+        if !self.wants_accelerators() {
+            let left = inventory.pools.iter().zip(&state.room().units);
+            let left = left.map(|(pool, free)| milli_of(inventory, pool, *free)).fold(0, i64::saturating_add);
+            return Rank { form: u8::from(inventory.has_accelerators()), left: hundredths(left), ..general };
+        }
+        let idle = !state.room().accelerators_in_use;
+        let (mut set, mut left) = (0i64, 0i64);
+        let mut rank = Rank { opens: u8::from(idle), ..general };
+        for (at, pool, wanted) in self.pools(inventory) {
+            rank.form = rank.form.max(form(self, wanted, pool));
+            rank.recuttable = rank.recuttable.max(u8::from(idle && is_cut(pool)));
+            set = set.saturating_add(pool.unit.set_size(wanted.count));
+            let free = state.room().units[at].saturating_sub(wanted.count);
+            left = left.saturating_add(milli_of(inventory, pool, free));
+        }
+        Rank { link: link(self, set, state, inventory), left: hundredths(left), ..rank }
     }
 }
 
@@ -125,7 +126,7 @@ fn unwelcome(demand: &Demand, node: &Node) -> u8 {
     let taints = &node.parts.taints;
     // A pod that tolerates everything is still better off where nothing is about to happen.
     let named = |taint: &Taint| demand.tolerations.iter().any(|toleration| toleration.names(taint));
-    if taints.iter().any(|taint| taint.purpose() != TaintPurpose::Other && !named(taint)) {
+    if taints.iter().any(|taint| !named(taint) && taint.purpose() != TaintPurpose::Other) {
         return 2;
     }
     let discouraged = |taint: &Taint| taint.effect == Effect::PreferNoSchedule && !demand.tolerates(taint);
@@ -137,33 +138,23 @@ fn unmet_preference(demand: &Demand, node: &Node) -> u16 {
     1000 - u16::try_from(met.clamp(0, 1000)).expect("clamped")
 }
 
-fn form(demand: &Demand, inventory: &Inventory) -> u8 {
-    if chooses_form(&demand.affinity) {
-        return 0;
-    }
-    let of = |(name, resource): (&str, AcceleratorResource)| match inventory.pool(name).map(|pool| &pool.unit) {
-        Some(Unit::Slice(_)) if !resource.is_explicit() => 1,
-        Some(Unit::Replica { .. }) if !resource.is_explicit() => 2,
+fn form(asked: &Asked, wanted: &Wanted, pool: &Pool) -> u8 {
+    match pool.unit {
+        _ if asked.chooses_form || wanted.resource.is_explicit() => 0,
+        Unit::Slice(_) => 1,
+        Unit::Replica { .. } => 2,
         _ => 0,
-    };
-    demand.accelerators().map(|(name, resource, _)| of((name.as_str(), resource))).max().unwrap_or(0)
+    }
 }
 
-fn takes_cut_devices(demand: &Demand, inventory: &Inventory) -> bool {
-    let cut = |(name, _, _): (&ResourceName, _, _)| {
-        let pool = inventory.pool(name.as_str());
-        pool.is_some_and(|pool| matches!(pool.unit, Unit::Slice(_) | Unit::Replica { .. }))
-    };
-    demand.accelerators().any(cut)
+fn is_cut(pool: &Pool) -> bool {
+    matches!(pool.unit, Unit::Slice(_) | Unit::Replica { .. })
 }
 
-fn link(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u8 {
-    // Slices and replicas see no peers: to them it is all the same.
-    let set_size =
-        |(name, _, count): (&ResourceName, _, i64)| Some(inventory.pool(name.as_str())?.unit.set_size(count));
-    let devices = demand.accelerators().filter_map(set_size).fold(0, i64::saturating_add);
-    let Some(count) = usize::try_from(devices).ok().filter(|n| *n > 1) else { return 0 };
-    let connected = inventory.fabric.as_ref().is_some_and(|fabric| match state.choose_gpus(demand) {
+/// How so many devices are linked that should work as one set; slices and replicas see no peers and are not among them.
+fn link(asked: &Asked, set: i64, state: &NodeState, inventory: &Inventory) -> u8 {
+    let Some(count) = usize::try_from(set).ok().filter(|n| *n > 1) else { return 0 };
+    let connected = inventory.fabric.as_ref().is_some_and(|fabric| match state.choose_gpus(asked.demand) {
         Some(gpus) => fabric.largest_linked(gpus) >= count,
         None => fabric.largest_linked(fabric.all()) >= count,
     });
@@ -174,14 +165,13 @@ fn link(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u8 {
     }
 }
 
-fn left(demand: &Demand, state: &NodeState, inventory: &Inventory) -> u16 {
-    let taken = |pool: &Pool| demand.requests.get(pool.resource.as_str());
-    let touched = |pool: &&Pool| !demand.wants_accelerators() || taken(pool) > 0;
-    let left = |pool: &Pool| {
-        state.free_units(pool).saturating_sub(taken(pool)).saturating_mul(inventory.unit_milli(pool)) / 10
-    };
-    let hundredths = inventory.pools.iter().filter(touched).map(left).fold(0, i64::saturating_add);
-    u16::try_from(hundredths.max(0)).unwrap_or(u16::MAX)
+/// The thousandths of devices that so many units of a pool are.
+fn milli_of(inventory: &Inventory, pool: &Pool, units: i64) -> i64 {
+    units.saturating_mul(inventory.unit_milli(pool))
+}
+
+fn hundredths(milli: i64) -> u16 {
+    u16::try_from((milli / 10).max(0)).unwrap_or(u16::MAX)
 }
 
 /// Turns packed ranks into the extender's levels, 0 to 10: the best place stands alone at 10 (of equals the first by

@@ -3,6 +3,10 @@ use crate::model::selector::{NodeAffinity, Preference, Requirement, Term};
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
 use proptest::prelude::*;
 
+fn rank(demand: &Demand, state: &NodeState, cost: i32) -> Rank {
+    Asked::of(demand).rank(state, cost)
+}
+
 fn ranked(pod: PodBuilder, node: NodeBuilder) -> Rank {
     rank(&pod.demand(), &NodeState::idle(node.build()), 0)
 }

@@ -55,7 +55,7 @@ pub(super) fn membership<'a>(pod: &'a object::Pod, pending: bool, report: &mut R
     kueue::add_topology(reading, &role, &mut terms);
     let index = ours.index.or(number.index);
     ours.overrule(&mut terms);
-    let relations = relations::of(reading);
+    let relations = relations::of(reading, number.part.is_some());
     Some(Membership { gang, also, role, part: number.part, index, staged: is_staged(pod), terms, relations })
 }
 

@@ -1,8 +1,10 @@
 //! How a pod asks to stand to members like itself.
 
+use std::sync::Arc;
+
 use testudo_core::model::gang::Relation;
 
-use super::super::object::{self, LabelSelector, PodAffinity, PodAffinityTerm};
+use super::super::object::{self, LabelSelector, PodAffinity, PodAffinityTerm, StringMap};
 use super::limits::RULES;
 use super::reading::Reading;
 
@@ -17,21 +19,27 @@ const LABELS_OF_PARTS: &[&str] = &[
     "apps.kubernetes.io/pod-index",
 ];
 
-/// Conditions on pods that select the pod itself, which so are conditions among members like it.
-pub(super) fn of(reading: &mut Reading<'_, '_>) -> Vec<Relation> {
+/// The same, where a gang is of several groups of LeaderWorkerSets.
+const LABEL_OF_GROUP: &str = "leaderworkerset.sigs.k8s.io/group-key";
+
+/// Conditions on pods that select the pod itself, which so are conditions among members like it. `in_parts`: the gang is
+/// of several groups of what its controllers call one.
+pub(super) fn of(reading: &mut Reading<'_, '_>, in_parts: bool) -> Vec<Relation> {
     let pod = reading.pod;
+    let own = |selector: Option<&LabelSelector>| {
+        selector.is_some_and(|selector| selects(selector, &pod.metadata.labels) && !is_of_part(selector, in_parts))
+    };
     let affinity = pod.spec.affinity.as_ref();
-    let among_own = |side: Option<&PodAffinity>, relation: fn(std::sync::Arc<str>) -> Relation| {
-        let terms = side.map_or(&[][..], |side| &side.required);
-        let own = terms.iter().filter(|term| means_own(term, pod) && !term.topology_key.is_empty());
-        own.map(|term| relation(term.topology_key.as_str().into())).collect::<Vec<_>>()
+    let among_own = |side: Option<&PodAffinity>, relation: fn(Arc<str>) -> Relation| {
+        let terms = side.map_or(&[][..], |side| &side.required).iter();
+        let terms = terms.filter(|term| means_own_namespace(term, pod) && own(term.label_selector.as_ref()));
+        terms.map(|term| relation(term.topology_key.as_str().into())).collect::<Vec<_>>()
     };
     let mut relations = among_own(affinity.and_then(|a| a.pod_anti_affinity.as_ref()), Relation::Apart);
     relations.extend(among_own(affinity.and_then(|a| a.pod_affinity.as_ref()), Relation::Together));
     relations.extend(pod.spec.topology_spread_constraints.iter().filter_map(|spread| {
-        let counts = spread.when_unsatisfiable == "DoNotSchedule" && !spread.topology_key.is_empty();
         let max_skew = u32::try_from(spread.max_skew).ok().filter(|skew| *skew > 0)?;
-        (counts && selects(spread.label_selector.as_ref(), pod))
+        (spread.when_unsatisfiable == "DoNotSchedule" && own(spread.label_selector.as_ref()))
             .then(|| Relation::Spread { key: spread.topology_key.as_str().into(), max_skew })
     }));
     relations.sort();
@@ -43,7 +51,8 @@ pub(super) fn of(reading: &mut Reading<'_, '_>) -> Vec<Relation> {
     relations
 }
 
-fn means_own(term: &PodAffinityTerm, pod: &object::Pod) -> bool {
+/// May pods of the pod's own namespace be meant, and is the pod not set apart by a label of its own?
+fn means_own_namespace(term: &PodAffinityTerm, pod: &object::Pod) -> bool {
     let own_namespace = match &term.namespace_selector {
         // It selects all.
         Some(selector) if *selector == LabelSelector::default() => true,
@@ -51,19 +60,18 @@ fn means_own(term: &PodAffinityTerm, pod: &object::Pod) -> bool {
         // What labels namespaces have is not known here.
         _ => term.namespaces.contains(&pod.metadata.namespace),
     };
-    let mismatched = term.mismatch_label_keys.iter().any(|key| pod.metadata.labels.contains_key(key));
-    own_namespace && !mismatched && selects(term.label_selector.as_ref(), pod)
+    own_namespace && !term.mismatch_label_keys.iter().any(|key| pod.metadata.labels.contains_key(key))
 }
 
-/// As in the Kubernetes API no selector selects nothing, and an empty one everything.
-fn selects(selector: Option<&LabelSelector>, pod: &object::Pod) -> bool {
-    let Some(selector) = selector else { return false };
-    let labels = &pod.metadata.labels;
-    let of_part = |key: &String| LABELS_OF_PARTS.contains(&key.as_str());
-    let part_only = selector.match_labels.keys().any(of_part)
-        || selector.match_expressions.iter().any(|e| e.operator == "In" && of_part(&e.key));
-    !part_only
-        && selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+fn is_of_part(selector: &LabelSelector, in_parts: bool) -> bool {
+    let of_part = |key: &String| LABELS_OF_PARTS.contains(&key.as_str()) || (in_parts && key == LABEL_OF_GROUP);
+    selector.match_labels.keys().any(of_part)
+        || selector.match_expressions.iter().any(|expression| expression.operator == "In" && of_part(&expression.key))
+}
+
+/// As in the Kubernetes API, an empty selector selects everything.
+fn selects(selector: &LabelSelector, labels: &StringMap) -> bool {
+    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
         && selector.match_expressions.iter().all(|expression| {
             let value = labels.get(&expression.key);
             match expression.operator.as_str() {

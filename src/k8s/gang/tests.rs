@@ -308,6 +308,20 @@ fn a_volcano_group_made_for_a_leader_worker_set() {
 }
 
 #[test]
+fn exclusive_topology_is_that_of_a_group() {
+    let term = json!({"topologyKey": "rack", "labelSelector": {"matchExpressions": [
+        {"key": "leaderworkerset.sigs.k8s.io/group-key", "operator": "In", "values": ["9b1f"]},
+    ]}});
+    let spec = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
+    let relations = |annotations: Value| {
+        let (labels, annotations) = of_leader_worker_set(1, annotations);
+        member(labels, annotations, spec.clone()).relations
+    };
+    assert_eq!(relations(json!({})), [Relation::Together("rack".into())]);
+    assert_eq!(relations(json!({"testudo.dev/pod-group": "chat"})), [], "not of a gang of several");
+}
+
+#[test]
 fn several_groups_of_leader_worker_sets_as_one_gang() {
     let annotations =
         json!({"testudo.dev/pod-group": "chat", "testudo.dev/role": "decode", "testudo.dev/min-member": "15"});

@@ -18,7 +18,7 @@ use super::super::problem::Problem;
 use super::super::watched::ServedGroups;
 use super::discovery::{Found, discover};
 use super::known_groups::KnownGroups;
-use super::{ClusterEvent, Pauses, Told, Watch};
+use super::{ClusterEvent, PATIENCE, Pauses, Told, Watch};
 
 /// How often the cluster is asked what it serves.
 pub(super) const DISCOVERY_PERIOD: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ pub(super) enum Sight {
     Deleted(String),
     Listed(BTreeSet<String>),
     Unreadable(Problem),
-    Refused,
+    Unseen,
 }
 
 impl Told for GroupObject {
@@ -61,8 +61,8 @@ impl Told for GroupObject {
     fn unreadable(problem: Problem, served: &ServedGroups) -> Message {
         Message::Seen(served.clone(), Sight::Unreadable(problem))
     }
-    fn refused(served: &ServedGroups) -> Option<Message> {
-        Some(Message::Seen(served.clone(), Sight::Refused))
+    fn unseen(served: &ServedGroups) -> Option<Message> {
+        Some(Message::Seen(served.clone(), Sight::Unseen))
     }
 }
 
@@ -94,26 +94,33 @@ pub(super) async fn watch_groups(client: Client, events: mpsc::Sender<ClusterEve
 }
 
 async fn keep_discovering(client: Client, sender: mpsc::Sender<Message>, pauses: Pauses, period: Duration) {
-    let mut failed = false;
+    let mut failures = 0;
     loop {
         let answer = timeout(DISCOVERY_TIMEOUT, discover(&client)).await;
-        let answer =
-            answer.map_err(|_| "no answer in time".to_owned()).and_then(|answer| answer.map_err(|e| e.to_string()));
-        match answer {
+        let answer = answer.unwrap_or_else(|_| Err(kube::Error::Service("no answer in time".into())));
+        let (found, pause) = match answer {
             Ok(found) => {
-                failed = false;
-                if sender.send(Message::Found(found)).await.is_err() {
-                    return;
-                }
-                sleep(period).await;
+                failures = 0;
+                (Some(found), period)
             }
             Err(error) => {
-                if !std::mem::replace(&mut failed, true) {
-                    warn!(error, "which kinds of groups the cluster has is not known");
+                let refused = matches!(&error, kube::Error::Api(status) if status.code == 403);
+                // Nobody waits any longer: nothing is found, and nothing is lost.
+                let give_up = failures < PATIENCE && (refused || failures + 1 == PATIENCE);
+                if failures == 0 || give_up {
+                    warn!(%error, "which kinds of groups the cluster has is not known");
                 }
-                sleep(pauses.longest).await;
+                let pause = if refused { pauses.longest } else { pauses.after(failures) };
+                failures = if give_up { PATIENCE } else { (failures + 1).min(31) };
+                (give_up.then(Found::new), pause)
             }
+        };
+        if let Some(found) = found
+            && sender.send(Message::Found(found)).await.is_err()
+        {
+            return;
         }
+        sleep(pause).await;
     }
 }
 
@@ -153,7 +160,7 @@ impl Watches {
             Sight::Deleted(uid) => self.known.deleted(resource, &uid),
             Sight::Listed(uids) => self.known.listed(resource, &uids),
             Sight::Unreadable(problem) => vec![ClusterEvent::Unreadable(problem)],
-            Sight::Refused => self.known.refused(resource).into_iter().collect(),
+            Sight::Unseen => self.known.unseen(resource).into_iter().collect(),
         }
     }
 

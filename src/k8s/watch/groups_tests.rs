@@ -14,7 +14,7 @@ const SHORT: Pauses = Pauses { shortest: Duration::from_millis(1), longest: Dura
 #[derive(Default)]
 struct Cluster {
     served: Vec<(&'static str, &'static str, &'static [&'static str])>,
-    /// By the beginning of the path; each answered once, save 403.
+    /// By the beginning of the path; each answered once, save 403. What has no answer waits.
     answers: Vec<(&'static str, (u16, String))>,
 }
 
@@ -158,6 +158,33 @@ async fn a_kind_that_we_may_not_see_holds_nobody_up() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let requests = running.end().await;
     assert_eq!(requests.iter().filter(|request| request.contains("rayclusters")).count(), 1, "not asked again soon");
+}
+
+#[tokio::test]
+async fn a_kind_that_cannot_be_listed_holds_nobody_up_for_long() {
+    let conversion = failure(500, "InternalError", "conversion webhook for jobset.x-k8s.io/v1alpha2 failed");
+    let mut running = run(Cluster {
+        served: vec![("jobset.x-k8s.io", "v1alpha2", &["jobsets"])],
+        answers: vec![("list /apis/jobset.x-k8s.io/v1alpha2/jobsets", conversion); 7],
+    });
+    assert_eq!(next(&mut running.events, 1).await, ["="]);
+    let list = list(vec![json!({"metadata": {"name": "t", "namespace": "team", "uid": "u"}, "spec": {}})]);
+    running.cluster.lock().answers.push(("list /apis/jobset.x-k8s.io/v1alpha2/jobsets", list));
+    assert_eq!(next(&mut running.events, 2).await, ["+team/t Some(0)", "=team/t"], "once it can be");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn discovery_that_fails_holds_nobody_up_for_long() {
+    for (code, most_asked) in [(403, 1), (503, 5)] {
+        let server = ApiServer::new(move |_| Some(failure(code, "No", "not now")));
+        let (sender, mut events) = mpsc::channel(1);
+        let task = tokio::spawn(watch_groups(server.client, sender, SHORT, Duration::from_secs(60)));
+        assert_eq!(next(&mut events, 1).await, ["="]);
+        assert!(server.requests.lock().len() <= most_asked + 1, "{:?}", server.requests.lock());
+        drop(events);
+        task.await.unwrap();
+    }
 }
 
 #[tokio::test]

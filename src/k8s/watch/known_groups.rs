@@ -23,7 +23,7 @@ pub(super) struct KnownGroups {
 struct KnownKind {
     /// By uid.
     objects: BTreeMap<String, KnownObject>,
-    /// Its objects have been listed, or may not be.
+    /// Its objects have been listed, or cannot be.
     listed: bool,
 }
 
@@ -102,8 +102,8 @@ impl KnownGroups {
         events
     }
 
-    /// We are not allowed to see a kind, and do not wait for it.
-    pub(super) fn refused(&mut self, resource: &str) -> Option<ClusterEvent> {
+    /// A kind cannot be seen for now, and nobody waits for it. What was known of it still stands.
+    pub(super) fn unseen(&mut self, resource: &str) -> Option<ClusterEvent> {
         self.kinds.entry(resource.to_owned()).or_default().listed = true;
         self.synced()
     }

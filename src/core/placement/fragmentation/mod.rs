@@ -23,8 +23,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::cluster::{NodeState, Slot};
 use crate::model::gpu_share;
-use crate::model::pod::Demand;
-use crate::model::resources::ResourceName;
+use crate::placement::Asked;
 use classes::{Class, Classes};
 use room::{Bite, FlatRoom, What};
 use streams::Typical;
@@ -101,14 +100,14 @@ impl Costs<'_> {
     /// is lost, in sixteenths of thousandths of a device with 32 GiB that is not scarce; larger and scarcer ones count for
     /// more. [`UNKNOWN_COST`] where it cannot be said: beyond a limit, or when the pod does not fit. Nodes without
     /// accelerators cost a pod without them nothing.
-    pub fn of(&mut self, demand: &Demand, slot: Slot, state: &NodeState) -> i32 {
-        let unknown = if demand.wants_accelerators() { UNKNOWN_COST } else { 0 };
-        self.known(demand, slot, state).unwrap_or(unknown)
+    pub fn of(&mut self, asked: &Asked, slot: Slot, state: &NodeState) -> i32 {
+        let unknown = if asked.wants_accelerators() { UNKNOWN_COST } else { 0 };
+        self.known(asked, slot, state).unwrap_or(unknown)
     }
 
-    fn known(&mut self, demand: &Demand, slot: Slot, state: &NodeState) -> Option<i32> {
+    fn known(&mut self, asked: &Asked, slot: Slot, state: &NodeState) -> Option<i32> {
         let class = (*self.scorer.classes.of_slot.get(slot.index())?)?;
-        let bite = bite(demand, &self.scorer.classes.classes[usize::from(class)])?;
+        let bite = bite(asked, &self.scorer.classes.classes[usize::from(class)])?;
         let (before, worth) = self.before(class, slot, state);
         if !before.fits(&bite) {
             return None;
@@ -200,13 +199,11 @@ impl Table {
 }
 
 /// What a pod takes from a node of a class.
-fn bite(demand: &Demand, class: &Class) -> Option<Bite> {
-    let (what, milli) = match demand.accelerators().next() {
+fn bite(asked: &Asked, class: &Class) -> Option<Bite> {
+    let (what, milli) = match asked.accelerators.first() {
         // CPUs and memory alone, of which devices need some.
         None => (What::Nothing, 0),
-        Some((resource, _, units)) => class.what(resource, units)?,
+        Some(wanted) => class.what(wanted.name, wanted.count)?,
     };
-    let asked = |name: &str| demand.requests.get(name).max(0);
-    let (cpu, memory) = (asked(ResourceName::CPU), asked(ResourceName::MEMORY));
-    Some(Bite { cpu, memory, what, milli })
+    Some(Bite { cpu: asked.cpu_milli, memory: asked.memory, what, milli })
 }

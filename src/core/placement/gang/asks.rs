@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::domain::{Grouping, Map};
+use super::domain::{Grouping, Map, SetDevices};
 use super::{Formation, No, Set};
 use crate::model::gang::{Strictness, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
@@ -92,12 +92,15 @@ impl Asks {
             }
             let members = part.sets.iter().flat_map(|set| set.members.iter().copied());
             let placed: Vec<&NodeName> = part.sets.iter().flat_map(|set| &set.placed).collect();
-            let bounds = reader.bounds(&part.topology, &reader.runs(members), &placed)?;
+            // Where all are running already nothing is asked any more.
+            let rules: &[TopologyRule] = if first < sets.len() { &part.topology } else { &[] };
+            let bounds = reader.bounds(rules, &reader.runs(members), &placed)?;
             parts.push(PartAsk { sets: first..sets.len(), bounds });
         }
         let all = formation.parts.iter().flat_map(|part| part.sets.iter().flat_map(|set| set.members.iter().copied()));
         let placed: Vec<&NodeName> = formation.blocks.iter().flat_map(|block| &block.placed).collect();
-        let gang = reader.bounds(&formation.topology, &reader.runs(all), &placed)?;
+        let rules: &[TopologyRule] = if sets.is_empty() { &[] } else { &formation.topology };
+        let gang = reader.bounds(rules, &reader.runs(all), &placed)?;
         Ok(Self { kinds, sets, parts, gang, joining: joining.into() })
     }
 
@@ -142,9 +145,8 @@ impl Reader<'_, '_> {
         if *level != TopologyLevel::DeviceFabric {
             return vec![true; grouping.len()];
         }
-        let members: Vec<(&Demand, usize)> =
-            runs.iter().map(|(block, count)| (self.demand(*block), *count as usize)).collect();
-        (0..grouping.len()).map(|group| self.map.joins(grouping.members(group)[0], &members)).collect()
+        let devices = SetDevices::of(runs.iter().map(|(block, count)| (self.demand(*block), *count)));
+        (0..grouping.len()).map(|group| self.map.joins(grouping.members(group)[0], &devices)).collect()
     }
 
     fn within(&self, level: &TopologyLevel, runs: &[(usize, u32)]) -> Within {

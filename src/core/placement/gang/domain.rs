@@ -15,6 +15,7 @@ use crate::model::catalogue::LinkDomain;
 use crate::model::gang::TopologyLevel;
 use crate::model::node::Node;
 use crate::model::pod::Demand;
+use crate::model::resources::ResourceName;
 
 const REGION: &str = "topology.kubernetes.io/region";
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -132,19 +133,17 @@ impl<'a> Map<'a> {
         let mut ladder = self.ladder.borrow_mut();
         Rc::clone(ladder.get_or_insert_with(|| {
             let terrain = &self.terrain;
-            let paths: Vec<Vec<DomainId>> =
-                (0..terrain.len()).map(|at| terrain.domains.path(terrain.state(at).name()).collect()).collect();
-            let level = |id: &DomainId| terrain.domains[*id].level();
-            let mut levels: Vec<Level> = paths.iter().flatten().map(level).collect();
-            levels.sort_unstable();
-            levels.dedup();
-            let by_path = |wanted: Level| {
-                let domain = |at: usize| paths[at].iter().copied().find(|id| level(id) == wanted);
-                Rc::new(Grouping::by(terrain.len(), domain))
-            };
+            let mut by_level: BTreeMap<Level, Vec<Option<DomainId>>> = BTreeMap::new();
+            for at in 0..terrain.len() {
+                for id in terrain.domains.path(terrain.state(at).name()) {
+                    let level = terrain.domains[id].level();
+                    by_level.entry(level).or_insert_with(|| vec![None; terrain.len()])[at] = Some(id);
+                }
+            }
             // Which cliques there are is asked of the nodes: not every label that claims one can be believed.
-            let network = |level: &Level| !matches!(level, Level::Fleet | Level::Clique | Level::Node);
-            let network = levels.into_iter().rev().filter(network).map(by_path);
+            let is_network = |level: &Level| !matches!(level, Level::Fleet | Level::Clique | Level::Node);
+            let network = by_level.into_iter().rev().filter(|(level, _)| is_network(level));
+            let network = network.map(|(_, domains)| Rc::new(Grouping::by(terrain.len(), |at| domains[at])));
             [self.grouping(&[TopologyLevel::Clique])].into_iter().chain(network).collect()
         }))
     }
@@ -160,10 +159,10 @@ impl<'a> Map<'a> {
         named.unwrap_or(node.name().as_str()).into()
     }
 
-    /// Could members with these demands, so many of each, be one NVLink set in the fabric that this node belongs to?
-    pub fn joins(&self, at: usize, members: &[(&Demand, usize)]) -> bool {
+    /// Could members that ask for this be one NVLink set in the fabric that this node belongs to?
+    pub fn joins(&self, at: usize, devices: &SetDevices) -> bool {
         let node = self.terrain.node(at);
-        matches!(fabric(node, at), FabricOf::Clique(_)) || node_joins(node, members)
+        matches!(fabric(node, at), FabricOf::Clique(_)) || devices.join_on(node)
     }
 }
 
@@ -211,31 +210,43 @@ fn fabric(node: &Node, at: usize) -> FabricOf<'_> {
     clique(node).filter(|_| whole).map_or(FabricOf::Node(at), FabricOf::Clique)
 }
 
-/// Are there enough linked devices on the node? Which of them a set gets, the device plugin decides: as in
-/// [`rank`](crate::placement::rank) it is taken to choose well. Which shareable GPUs it gets depends on what else is
-/// there, so all must be linked.
-fn node_joins(node: &Node, members: &[(&Demand, usize)]) -> bool {
-    let inventory = &node.inventory;
-    let (mut units, mut milli, mut joins, mut shares) = (0i64, 0i64, true, false);
-    for (demand, count) in members {
-        for (name, _, requested) in demand.accelerators() {
+/// The accelerators that the members of a set ask for.
+pub(super) struct SetDevices {
+    /// By name: how many one member asks for, and how many such members there are.
+    asked: Vec<(ResourceName, i64, i64)>,
+}
+
+impl SetDevices {
+    /// Of members with these demands, so many of each.
+    pub fn of<'d>(members: impl Iterator<Item = (&'d Demand, u32)>) -> Self {
+        let asked = members.flat_map(|(demand, count)| {
+            demand.accelerators().map(move |(name, _, each)| (name.clone(), each, i64::from(count)))
+        });
+        Self { asked: asked.collect() }
+    }
+
+    /// Are there enough linked devices on the node? Which of them a set gets, the device plugin decides: as in
+    /// [`Asked::rank`](crate::placement::Asked::rank) it is taken to choose well. Which shareable GPUs it gets depends on what else is
+    /// there, so all must be linked.
+    fn join_on(&self, node: &Node) -> bool {
+        let inventory = &node.inventory;
+        let (mut units, mut milli, mut joins, mut shares) = (0i64, 0i64, true, false);
+        for (name, each, members) in &self.asked {
             let Some(pool) = inventory.pool(name.as_str()) else { return false };
-            let requested = requested.saturating_mul(*count as i64);
+            let is_share = pool.unit == Unit::Thousandth;
+            let of_each = if is_share { pool.unit.set_size(*each) } else { *each };
+            let unit_milli = if is_share { 1000 } else { inventory.unit_milli(pool) };
+            let asked = of_each.saturating_mul(*members);
+            units = units.saturating_add(asked);
+            milli = milli.saturating_add(asked.saturating_mul(unit_milli));
             joins &= pool.unit.joins_sets();
-            if pool.unit == Unit::Thousandth {
-                shares = true;
-                let gpus = pool.unit.set_size(demand.requests.get(name.as_str())).saturating_mul(*count as i64);
-                (units, milli) = (units.saturating_add(gpus), milli.saturating_add(gpus.saturating_mul(1000)));
-            } else {
-                units = units.saturating_add(requested);
-                milli = milli.saturating_add(requested.saturating_mul(inventory.unit_milli(pool)));
-            }
+            shares |= is_share;
         }
+        if units <= 1 {
+            return true;
+        }
+        let Some(fabric) = inventory.fabric.as_deref().filter(|_| joins) else { return false };
+        let devices = usize::try_from(milli.saturating_add(999) / 1000).unwrap_or(usize::MAX);
+        if shares { fabric.is_nvlink_complete(fabric.all()) } else { fabric.largest_linked(fabric.all()) >= devices }
     }
-    if units <= 1 {
-        return true;
-    }
-    let Some(fabric) = inventory.fabric.as_deref().filter(|_| joins) else { return false };
-    let devices = usize::try_from(milli.saturating_add(999) / 1000).unwrap_or(usize::MAX);
-    if shares { fabric.is_nvlink_complete(fabric.all()) } else { fabric.largest_linked(fabric.all()) >= devices }
 }

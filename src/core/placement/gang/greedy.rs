@@ -1,9 +1,5 @@
 //! Placing by counts: how many members a node has places for, how many sets a domain, how many parts a wider one.
 //!
-//! Where all sets are alike this finds a placement whenever there is one: a member takes one place of its node, a set as
-//! many places of its domain as it has members, whichever nodes and domains those are (see [`is_exact`]). Else it is a good
-//! first try, and [`search`](super::search) has the last word.
-//!
 //! What to take of what would do: the closest domain, of equally close ones the smallest that suffices, of several such the
 //! one with the best ranks. Inside, sets go where they fill a domain, so that the largest stay whole for others, and
 //! members go to the best-ranked nodes, which are filled one after the other.
@@ -12,6 +8,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::asks::{Asks, Bounds, Kind};
+use super::counts::{Choice, in_order, next_choice, size_if_sufficient};
+use super::domain::Grouping;
 use super::terrain::Terrain;
 use super::trial::Trial;
 
@@ -24,32 +22,6 @@ const TRIED: usize = 8;
 /// Places the gang by counts; says whether it could. On `false` nothing is placed.
 pub(super) fn place<'a>(asks: &Asks, terrain: &Terrain<'a>, trial: &mut Trial<'a>) -> bool {
     Greedy { asks, terrain, trial }.gang()
-}
-
-/// Do counts decide everything? So they do where one block is placed whose members must at most keep off each other's
-/// nodes, its sets are alike (but for those that others of them have a domain for already), and its parts too, where
-/// they are bound to domains.
-pub(super) fn is_exact(asks: &Asks, single_nodes: bool) -> bool {
-    let one_block = asks.joining.iter().filter(|joining| **joining > 0).count() <= 1;
-    let mut free_kinds: Vec<usize> = asks.sets.iter().filter(|set| set.pinned.is_none()).map(|set| set.kind).collect();
-    free_kinds.sort_unstable();
-    free_kinds.dedup();
-    single_nodes && one_block && free_kinds.len() <= 1 && parts_are_alike(asks)
-}
-
-fn parts_are_alike(asks: &Asks) -> bool {
-    let parts: Vec<_> = asks.parts.iter().filter(|part| !part.sets.is_empty()).collect();
-    let Some(first) = parts.first() else { return true };
-    let required = &first.bounds.required;
-    if parts.iter().any(|part| part.bounds.required != *required) {
-        return false;
-    }
-    // A pinned part has no choice, whatever its sets; the others must ask for the same.
-    let mut sizes: Vec<usize> =
-        parts.iter().filter(|part| !part.bounds.is_pinned).map(|part| part.sets.len()).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    required.is_empty() || sizes.len() <= 1
 }
 
 #[derive(Clone, Copy)]
@@ -123,14 +95,17 @@ impl<'t> Greedy<'t, '_> {
         if self.wanted(scope).is_empty() {
             return true;
         }
-        let required = |at: &usize| bounds.grouping.group(*at).filter(|group| bounds.possible[*group]);
+        let mut required = split(nodes, &bounds.grouping, |group| bounds.possible[group]);
+        let wanted = self.wanted(scope);
+        // What is too small as a whole is so in parts.
+        required.retain(|nodes| size_if_sufficient(self.asks, self.trial, &wanted, nodes).is_some());
         for rung in &bounds.ladder {
-            let group = |at: &usize| Some((rung.grouping.group(*at).filter(|g| rung.possible[*g])?, required(at)?));
-            if self.best_of(scope, TRIED, split(nodes, group)) {
+            let closer = |nodes: &Vec<usize>| split(nodes, &rung.grouping, |group| rung.possible[group]);
+            if self.best_of(scope, TRIED, required.iter().flat_map(closer).collect()) {
                 return true;
             }
         }
-        self.best_of(scope, usize::MAX, split(nodes, |at| required(at).map(|group| (group, group))))
+        self.best_of(scope, usize::MAX, required)
     }
 
     /// Tries domains, the smallest sufficient first, and keeps the best of the first few that hold it all.
@@ -190,8 +165,8 @@ impl<'t> Greedy<'t, '_> {
                 self.fill(block, &members, &sorted)
             });
         };
-        let possible = |group: &usize| within.joins[*group] && pinned.is_none_or(|pinned| pinned == *group);
-        let domains = split(nodes, |at| within.grouping.group(*at).filter(possible).map(|group| (group, group)));
+        let possible = |group: usize| within.joins[group] && pinned.is_none_or(|pinned| pinned == group);
+        let domains = split(nodes, &within.grouping, possible);
         match kind.runs[..] {
             [(block, members)] if !self.trial.is_bound(block) => self.by_counts(block, members, sets, domains),
             _ => self.one_by_one(kind, sets, &domains),
@@ -200,11 +175,11 @@ impl<'t> Greedy<'t, '_> {
 
     /// Places sets of one block's members in domains by how many each has places for.
     fn by_counts(&mut self, block: usize, members: u32, sets: &[usize], domains: Vec<Vec<usize>>) -> bool {
-        let mut choices: Vec<Choice> = domains
+        let choices: Vec<Choice> = domains
             .into_iter()
             .filter_map(|nodes| Choice::of(block, members, nodes, self.terrain, self.trial))
             .collect();
-        choices.sort_by_key(|choice| choice.order);
+        let mut choices = in_order(choices);
         let mut sets = sets.iter().copied();
         while let Some(first) = sets.next() {
             let Some(choice) = next_choice(&mut choices, sets.len() + 1) else { return false };
@@ -286,92 +261,14 @@ impl<'t> Greedy<'t, '_> {
     }
 }
 
-/// How many places these nodes have for the sets, if by all counts they have enough.
-pub(super) fn size_if_sufficient(asks: &Asks, trial: &Trial<'_>, sets: &[usize], nodes: &[usize]) -> Option<u64> {
-    let mut size = 0;
-    for (block, members) in asks.members(sets).into_iter().enumerate().filter(|(_, members)| *members > 0) {
-        let places: u64 = nodes.iter().map(|at| u64::from(trial.copies(block, *at))).sum();
-        if places < u64::from(members) {
-            return None;
-        }
-        size += places;
-    }
-    let mut by_kind: BTreeMap<usize, u64> = BTreeMap::new();
-    for set in sets.iter().map(|set| &asks.sets[*set]).filter(|set| set.pinned.is_none()) {
-        *by_kind.entry(set.kind).or_default() += 1;
-    }
-    by_kind.into_iter().all(|(kind, sets)| places_for_sets(&asks.kinds[kind], trial, nodes) >= sets).then_some(size)
-}
-
-/// For how many sets of a kind alone these nodes have places, at most.
-pub(super) fn places_for_sets(kind: &Kind, trial: &Trial<'_>, nodes: &[usize]) -> u64 {
-    let Some(within) = &kind.within else { return u64::MAX };
-    let mut by_group: Vec<(usize, usize)> = (nodes.iter())
-        .filter_map(|at| Some((within.grouping.group(*at).filter(|group| within.joins[*group])?, *at)))
-        .collect();
-    by_group.sort_unstable();
-    let sets = |nodes: &[(usize, usize)]| -> u64 {
-        let places = |block: usize| nodes.iter().map(|(_, at)| u64::from(trial.copies(block, *at))).sum::<u64>();
-        kind.runs.iter().map(|(block, count)| places(*block) / u64::from(*count)).min().unwrap_or(0)
-    };
-    by_group.chunk_by(|a, b| a.0 == b.0).map(sets).sum()
-}
-
-/// A domain with places for sets.
-struct Choice {
-    nodes: Vec<usize>,
-    /// For how many.
-    sets: usize,
-    order: Order,
-}
-
-/// Single nodes come before domains of several, and those with failed devices last; then by rank, then by name.
-type Order = (Reach, u64, usize);
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
-    Node,
-    Several,
-    DegradedNode,
-}
-
-impl Choice {
-    fn of(block: usize, members: u32, nodes: Vec<usize>, terrain: &Terrain<'_>, trial: &Trial<'_>) -> Option<Self> {
-        let places: u64 = nodes.iter().map(|at| u64::from(trial.copies(block, *at))).sum();
-        let sets = usize::try_from(places / u64::from(members)).ok().filter(|sets| *sets > 0)?;
-        let rank =
-            nodes.iter().filter(|at| trial.copies(block, **at) > 0).filter_map(|at| terrain.rank(block, *at)).min()?;
-        let reach = match nodes[..] {
-            [at] if terrain.node(at).inventory.is_degraded() => Reach::DegradedNode,
-            [_] => Reach::Node,
-            _ => Reach::Several,
-        };
-        Some(Self { sets, order: (reach, rank, nodes[0]), nodes })
-    }
-}
-
-/// The domain to use next for the sets that remain. Of single nodes the best; of others the largest that they fill, or,
-/// when there is none, the smallest.
-fn next_choice(choices: &mut Vec<Choice>, remaining: usize) -> Option<Choice> {
-    let first = choices.first()?;
-    let at = if first.order.0 != Reach::Several {
-        0
-    } else {
-        let several = choices.iter().take_while(|choice| choice.order.0 == Reach::Several).enumerate();
-        let filled = several.clone().filter(|(_, choice)| choice.sets <= remaining);
-        let largest = filled.max_by_key(|(at, choice)| (choice.sets, Reverse(*at)));
-        largest.or_else(|| several.min_by_key(|(at, choice)| (choice.sets, *at)))?.0
-    };
-    Some(choices.remove(at))
-}
-
-/// Nodes by domain, each in their order.
-fn split(nodes: &[usize], group: impl Fn(&usize) -> Option<(usize, usize)>) -> Vec<Vec<usize>> {
-    let mut known: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+/// Nodes by domain, each in their order; of the possible domains.
+fn split(nodes: &[usize], grouping: &Grouping, possible: impl Fn(usize) -> bool) -> Vec<Vec<usize>> {
+    let mut by_group: Vec<Vec<usize>> = vec![vec![]; grouping.len()];
     for at in nodes {
-        if let Some(group) = group(at) {
-            known.entry(group).or_default().push(*at);
+        if let Some(group) = grouping.group(*at).filter(|group| possible(*group)) {
+            by_group[group].push(*at);
         }
     }
-    known.into_values().collect()
+    by_group.retain(|nodes| !nodes.is_empty());
+    by_group
 }

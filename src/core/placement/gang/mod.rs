@@ -1,6 +1,8 @@
 //! All members of a gang placed at once, or a reason why that cannot be.
 
 mod asks;
+mod counts;
+mod decisions;
 mod domain;
 mod greedy;
 mod no;

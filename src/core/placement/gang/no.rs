@@ -49,7 +49,7 @@ pub enum No {
         /// Of which level.
         level: TopologyLevel,
     },
-    /// No domain has places for all that must stand together, or the domains too few for an even spread.
+    /// The domains have too few places for members that stand to each other as they must.
     Relations {
         /// Of which role.
         role: Role,
@@ -126,10 +126,10 @@ impl fmt::Display for No {
             }
             Self::Split { level } => write!(f, "running members are not in one {level}"),
             Self::Relations { role } if role.is_empty() => {
-                f.write_str("no places for members together or spread as they ask")
+                f.write_str("no places for members that are apart, together or spread as they ask")
             }
             Self::Relations { role } => {
-                write!(f, "no places for role {role} together or spread as it asks")
+                write!(f, "no places for role {role} that are apart, together or spread as it asks")
             }
             Self::NoCombination => f.write_str("no combination of places exists"),
             Self::GaveUp { steps } => write!(f, "gave up after {steps} steps"),

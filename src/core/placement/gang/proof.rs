@@ -1,8 +1,8 @@
 //! The bound that a gang fails.
 
 use super::asks::{Asks, Bounds, Kind};
+use super::counts::{places_for_sets, size_if_sufficient};
 use super::domain::Map;
-use super::greedy::{places_for_sets, size_if_sufficient};
 use super::no::{Amount, No, SetName};
 use super::trial::Trial;
 use super::{Block, Formation};
@@ -16,6 +16,7 @@ pub(super) fn failed_bound(formation: &Formation, asks: &Asks, map: &Map<'_>, tr
     blocks()
         .find_map(|block| proof.nowhere(block))
         .or_else(|| blocks().find_map(|block| proof.too_few_places(block)))
+        .or_else(|| blocks().find_map(|block| proof.unrelated(block)))
         .or_else(|| (0..asks.kinds.len()).find_map(|kind| proof.too_few_sets(kind)))
         .or_else(|| asks.parts.iter().find_map(|part| proof.too_narrow(&part.bounds, part.sets.clone().collect())))
         .or_else(|| proof.too_narrow(&asks.gang, (0..asks.sets.len()).collect()))
@@ -40,6 +41,12 @@ impl Proof<'_, '_> {
         let (needed, places) = (self.asks.joining[block], self.trial.places(block));
         let asks = asked(&self.formation.blocks[block]);
         (places < u64::from(needed)).then(|| No::TooFewPlaces { role: role.clone(), needed, asks, places })
+    }
+
+    /// Are there too few domains for how members must stand to each other?
+    fn unrelated(&self, block: usize) -> Option<No> {
+        let holds = self.trial.is_within_bounds(block, self.asks.joining[block].into(), &self.all);
+        (!holds).then(|| No::Relations { role: self.formation.blocks[block].role.clone() })
     }
 
     /// Are there too few domains for all sets of a kind, or none that takes even one?

@@ -9,7 +9,7 @@ use super::room::Rooms;
 use super::search::{Outcome, search};
 use super::terrain::Terrain;
 use super::trial::Trial;
-use super::{Budget, Field, Formation, No, Places, Set, greedy, proof};
+use super::{Budget, Field, Formation, No, Places, Set, counts, greedy, proof};
 use crate::model::node::NodeName;
 
 pub(super) struct Question<'a> {
@@ -48,10 +48,11 @@ impl<'a> Question<'a> {
         if let Some(no) = self.failed_bound(&self.trial(self.relations.fixed(), |_| true)) {
             return Err(no);
         }
+        let open_block = self.relations.open_block();
         let mut open = false;
         for reading in self.relations.readings() {
             let mut trial = self.trial(&reading, |_| true);
-            if self.failed_bound(&trial).is_some() {
+            if open_block.is_some() && self.failed_bound(&trial).is_some() {
                 continue;
             }
             open = true;
@@ -59,7 +60,7 @@ impl<'a> Question<'a> {
                 return Ok(Some(self.places(&trial)));
             }
         }
-        match self.relations.open_block() {
+        match open_block {
             Some(block) if !open => Err(No::Relations { role: self.formation.blocks[block].role.clone() }),
             _ => Ok(None),
         }
@@ -67,7 +68,7 @@ impl<'a> Question<'a> {
 
     /// Is there no placement where [`Question::by_counts`] finds none?
     pub fn is_decided_by_counts(&self) -> bool {
-        !self.rooms.depends_on_order() && greedy::is_exact(&self.asks, self.relations.are_of_single_nodes())
+        !self.rooms.depends_on_order() && counts::is_exact(&self.asks, self.relations.are_of_single_nodes())
     }
 
     /// Any placement.
@@ -82,18 +83,18 @@ impl<'a> Question<'a> {
         let members: Vec<Vec<usize>> = all.iter().map(|set| self.members(*set, in_order)).collect();
         let mut steps = 0;
         for reading in self.relations.readings() {
-            for domain in domains.clone() {
-                let nodes = bounds.grouping.members(domain);
+            let whole = self.trial(&reading, |_| true);
+            let holds = |domain: &usize| {
+                counts::size_if_sufficient(&self.asks, &whole, &all, bounds.grouping.members(*domain)).is_some()
+            };
+            for domain in domains.clone().filter(holds) {
                 let mut trial = self.trial(&reading, |at| bounds.grouping.group(at) == Some(domain));
-                trial.step(steps + nodes.len() as u64);
-                if greedy::size_if_sufficient(&self.asks, &trial, &all, nodes).is_some() {
-                    match search(&self.asks, &self.map.terrain, &mut trial, &members, in_order, budget) {
-                        Outcome::Found => return Ok(self.places(&trial)),
-                        Outcome::Exhausted => {}
-                        Outcome::Spent => return Err(No::GaveUp { steps: budget.steps }),
-                    }
+                trial.step(steps + self.map.terrain.len() as u64);
+                match search(&self.asks, &self.map.terrain, &mut trial, &members, in_order, budget) {
+                    Outcome::Found => return Ok(self.places(&trial)),
+                    Outcome::Exhausted => steps = trial.steps(),
+                    Outcome::Spent => return Err(No::GaveUp { steps: budget.steps }),
                 }
-                steps = trial.steps();
             }
         }
         Err(No::NoCombination)

@@ -73,6 +73,9 @@ impl Cap {
 
     /// How many must still come.
     pub fn missing(&self) -> u64 {
+        if self.least == 0 {
+            return 0;
+        }
         let lacking = |group: &usize| u64::from(self.least.saturating_sub(self.count[*group]));
         (0..self.count.len()).filter(|group| self.must[*group]).map(|group| lacking(&group)).sum()
     }

@@ -9,8 +9,9 @@ use std::rc::Rc;
 
 use super::Budget;
 use super::asks::Asks;
+use super::counts::{places_for_sets, size_if_sufficient};
+use super::decisions::{Decision, What, decisions};
 use super::domain::Grouping;
-use super::greedy::{places_for_sets, size_if_sufficient};
 use super::symmetry::Symmetry;
 use super::terrain::Terrain;
 use super::trial::Trial;
@@ -51,94 +52,6 @@ pub(super) fn search<'a>(
         false if search.spent => Outcome::Spent,
         false => Outcome::Exhausted,
     }
-}
-
-/// What is decided, and the decision that its choice must not come before, because it is about something alike.
-struct Decision {
-    what: What,
-    after: Option<usize>,
-}
-
-#[derive(Clone, Copy)]
-enum What {
-    Part(usize),
-    Set { part: usize, set: usize },
-    Member { part: usize, set: usize, block: usize },
-}
-
-/// All decisions. Where it matters who comes first (`in_order`), members are placed as the formation names them; else those
-/// without a choice come first, then the largest.
-fn decisions(asks: &Asks, members: &[Vec<usize>], in_order: bool) -> Vec<Decision> {
-    let mut order: Vec<usize> = (0..asks.parts.len()).filter(|part| !asks.parts[*part].sets.is_empty()).collect();
-    let is_free = |part: usize| asks.parts[part].bounds.required.is_empty();
-    if !in_order {
-        order.sort_by_key(|part| (is_free(*part), !asks.parts[*part].bounds.is_pinned, *part));
-    }
-    let mut decisions: Vec<Decision> = vec![];
-    for (nth, part) in order.iter().copied().enumerate() {
-        if !is_free(part) {
-            let alike = order[..nth].iter().rev().find(|other| !in_order && parts_alike(asks, **other, part));
-            let after = alike.and_then(|other| {
-                decisions.iter().position(|decision| matches!(decision.what, What::Part(known) if known == *other))
-            });
-            decisions.push(Decision { what: What::Part(part), after });
-        }
-        let mut sets: Vec<usize> = asks.parts[part].sets.clone().collect();
-        if !in_order {
-            sets.sort_by_key(|set| {
-                let size: u32 = asks.kind(*set).runs.iter().map(|(_, count)| count).sum();
-                (asks.sets[*set].pinned.is_none(), std::cmp::Reverse(size), asks.sets[*set].kind)
-            });
-        }
-        for set in sets {
-            let is_twin = |other: usize, of: usize| {
-                asks.sets[other].kind == asks.sets[set].kind
-                    && asks.sets[other].pinned.is_none()
-                    && asks.sets[set].pinned.is_none()
-                    && (of == part || (is_free(of) && is_free(part)))
-                    && (!in_order || members[other] == members[set])
-            };
-            let twin = decisions.iter().rev().find_map(|decision| match decision.what {
-                What::Member { part, set: other, .. } if other != set && is_twin(other, part) => Some(other),
-                _ => None,
-            });
-            let first = |known: usize, wants_member: bool| {
-                decisions.iter().position(|decision| match decision.what {
-                    What::Set { set, .. } => set == known && !wants_member,
-                    What::Member { set, .. } => set == known && wants_member,
-                    What::Part(_) => false,
-                })
-            };
-            let (set_after, member_after) = (twin.and_then(|t| first(t, false)), twin.and_then(|t| first(t, true)));
-            if asks.kind(set).within.is_some() {
-                decisions.push(Decision { what: What::Set { part, set }, after: set_after });
-            }
-            let start = decisions.len();
-            for block in members[set].iter().copied() {
-                let same = decisions[start..]
-                    .iter()
-                    .rposition(|decision| matches!(decision.what, What::Member { block: known, .. } if known == block));
-                let first = if decisions.len() == start { member_after } else { None };
-                decisions.push(Decision {
-                    what: What::Member { part, set, block },
-                    after: same.map(|at| start + at).or(first),
-                });
-            }
-        }
-    }
-    decisions
-}
-
-/// Do two parts ask for the same, without either being bound to a domain by others?
-fn parts_alike(asks: &Asks, a: usize, b: usize) -> bool {
-    let of = |part: usize| {
-        let mut kinds: Vec<_> =
-            asks.parts[part].sets.clone().map(|set| (asks.sets[set].kind, asks.sets[set].pinned)).collect();
-        kinds.sort_unstable();
-        let bounds = &asks.parts[part].bounds;
-        (kinds, &bounds.required, &bounds.possible, bounds.is_pinned)
-    };
-    of(a) == of(b) && !asks.parts[a].bounds.is_pinned
 }
 
 fn ranked(block: usize, terrain: &Terrain<'_>) -> Vec<usize> {
@@ -211,12 +124,7 @@ impl<'s> Search<'s, '_> {
             if !self.spend(wide) {
                 return false;
             }
-            let places = || self.nodes.iter().map(|at| (*at, self.trial.copies(block, *at)));
-            let holds = |cap: &super::relations::Cap| {
-                cap.missing() <= left
-                    && (cap.per_node || left == 0 || cap.bound(places()).is_some_and(|most| most >= left))
-            };
-            if !self.trial.caps(block).iter().all(holds) {
+            if !self.trial.is_within_bounds(block, left, &self.nodes) {
                 return false;
             }
         }

@@ -101,6 +101,16 @@ impl<'a> Trial<'a> {
         &self.caps[block]
     }
 
+    /// Could so many more members of a block come to these nodes, as far as the bounds on domains say?
+    pub fn is_within_bounds(&self, block: usize, left: u64, nodes: &[usize]) -> bool {
+        let places = || nodes.iter().map(|at| (*at, self.copies(block, *at)));
+        let holds = |cap: &Cap| {
+            let is_wide = left > 0 && !cap.per_node;
+            cap.missing() <= left && (!is_wide || cap.bound(places()).is_some_and(|most| most >= left))
+        };
+        self.caps[block].iter().all(holds)
+    }
+
     /// Are members of a block bound by anything wider than nodes?
     pub fn is_bound(&self, block: usize) -> bool {
         self.caps[block].iter().any(|cap| !cap.per_node)

@@ -1,0 +1,167 @@
+//! Planning gangs: all members at once, on fleets that are in use, with what is known of each node beforehand.
+//!
+//! Aims: a gang of 512 pods on 500 nodes in 10 ms, one of 72 pods on 5,000 nodes in 5 ms.
+
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use testudo_core::cluster::{Cluster, NodeState};
+use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::gang::{Strictness, TopologyLevel, TopologyRule};
+use testudo_core::model::node::{Node, NodeParts};
+use testudo_core::model::pod::{Demand, Pod, PodKey, Stage};
+use testudo_core::model::resources::Resources;
+use testudo_core::placement::gang::{Block, Budget, Field, Formation, No, Part, Places, Set, plan};
+use testudo_core::placement::{Asked, Rank, check};
+
+const GPU: &str = "nvidia.com/gpu";
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// Nodes with eight linked GPUs, or trays of NVL72 racks, 18 to a rack; every fourth has two GPUs in use.
+fn fleet(nodes: usize, trays: bool) -> Cluster {
+    let mut cluster = Cluster::default();
+    for at in 0..nodes {
+        // Made in an order that is not that of the names.
+        let at = at * 7919 % nodes;
+        cluster.set_node(node(at, trays));
+        if at % 4 == 0 && !trays {
+            let key = PodKey { namespace: "default".into(), name: format!("running-{at}") };
+            let pod = Pod::new(key, format!("uid-{at}").as_str().into(), demand(2));
+            cluster.set_pod(Pod { stage: Stage::Bound(name(at).as_str().into()), ..pod });
+        }
+    }
+    cluster
+}
+
+fn name(at: usize) -> String {
+    format!("ip-10-0-{}-{}.us-west-2.compute.internal", at / 256, at % 256)
+}
+
+fn node(at: usize, trays: bool) -> Node {
+    let (instance, product, gpus, rack) = match trays {
+        true => ("p6e-gb200.36xlarge", "NVIDIA-GB200", 4, at / 18),
+        false => ("p5.48xlarge", "NVIDIA-H100-80GB-HBM3", 8, at / 16),
+    };
+    let layer = |layer: usize| format!("topology.k8s.aws/network-node-layer-{layer}");
+    let mut labels = vec![
+        ("kubernetes.io/hostname".to_owned(), name(at)),
+        ("kubernetes.io/arch".to_owned(), "amd64".to_owned()),
+        ("kubernetes.io/os".to_owned(), "linux".to_owned()),
+        ("eks.amazonaws.com/nodegroup".to_owned(), "gpus".to_owned()),
+        ("node.kubernetes.io/instance-type".to_owned(), instance.to_owned()),
+        ("nvidia.com/gpu.product".to_owned(), product.to_owned()),
+        ("topology.kubernetes.io/region".to_owned(), "us-west-2".to_owned()),
+        (ZONE.to_owned(), format!("us-west-2{}", ["a", "b", "c"][rack % 3])),
+        (layer(1), format!("nn-top-{}", rack / 64)),
+        (layer(2), format!("nn-mid-{}", rack / 8)),
+        (layer(3), format!("nn-low-{rack}")),
+    ];
+    if trays {
+        labels.push(("nvidia.com/gpu.clique".to_owned(), format!("c0ffee-{rack}.1")));
+    }
+    let resources = Resources::from([("cpu", 192_000), ("memory", 2 << 40), ("pods", 110), (GPU, gpus)]);
+    let parts = NodeParts {
+        name: name(at).as_str().into(),
+        labels: labels.into_iter().collect(),
+        taints: vec![],
+        cordoned: false,
+        capacity: resources.clone(),
+        allocatable: resources,
+    };
+    Node::new(parts, &Catalogue::builtin()).0
+}
+
+fn demand(gpus: i64) -> Demand {
+    let requests = Resources::from([("cpu", 8_000), ("memory", 64 << 30), ("pods", 1), (GPU, gpus)]);
+    Demand { requests, ..Demand::default() }
+}
+
+/// One part of sets, all members alike.
+fn formation(gpus: i64, sets: usize, members: usize, within: Option<TopologyLevel>, zone: bool) -> Formation {
+    let rule = TopologyRule { strictness: Strictness::Required, level: TopologyLevel::Label(ZONE.into()) };
+    let set = Set { members: vec![0; members], within, placed: vec![] };
+    Formation {
+        blocks: vec![block("", gpus)],
+        topology: if zone { vec![rule] } else { vec![] },
+        parts: vec![Part { topology: vec![], sets: vec![set; sets] }],
+    }
+}
+
+fn block(role: &str, gpus: i64) -> Block {
+    Block { role: role.into(), demand: Arc::new(demand(gpus)), relations: vec![], placed: vec![] }
+}
+
+/// A leader and workers that ask for different things.
+fn mixed(workers: usize) -> Formation {
+    let set = |members: Vec<usize>| Set { members, within: None, placed: vec![] };
+    let sets = std::iter::once(set(vec![0])).chain((0..workers).map(|_| set(vec![1]))).collect();
+    Formation {
+        blocks: vec![block("head", 0), block("worker", 8)],
+        topology: vec![],
+        parts: vec![Part { topology: vec![], sets }],
+    }
+}
+
+struct Question {
+    cluster: Cluster,
+    formation: Formation,
+    ranks: Vec<Vec<Option<Rank>>>,
+}
+
+impl Question {
+    fn new(cluster: Cluster, formation: Formation) -> Self {
+        let of = |block: &Block, state: &NodeState| {
+            check(&block.demand, state).ok().map(|()| Asked::of(&block.demand).rank(state, 0))
+        };
+        let row = |block: &Block| cluster.slots().iter().map(|state| of(block, state.as_deref()?)).collect();
+        let ranks = formation.blocks.iter().map(row).collect();
+        Self { cluster, formation, ranks }
+    }
+
+    fn ask(&self) -> Result<Places, No> {
+        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &self.ranks };
+        plan(&self.formation, field, Budget::default())
+    }
+}
+
+fn gangs(criterion: &mut Criterion) {
+    let fabric = || Some(TopologyLevel::DeviceFabric);
+    let cases = [
+        (
+            "512 pods on 500 nodes: 64 node-wide sets in one zone",
+            fleet(500, false),
+            formation(1, 64, 8, fabric(), true),
+            true,
+        ),
+        (
+            "512 pods on 500 nodes: 64 sets in NVL72 cliques",
+            fleet(500, true),
+            formation(2, 64, 8, fabric(), false),
+            true,
+        ),
+        ("512 pods on 500 nodes: single pods", fleet(500, false), formation(4, 512, 1, None, false), true),
+        ("512 pods on 500 nodes: too many for one zone", fleet(500, false), formation(4, 512, 1, None, true), false),
+        ("72 pods on 5,000 nodes: one NVL72 clique", fleet(5_000, true), formation(1, 1, 72, fabric(), false), true),
+        ("72 pods on 5,000 nodes: 72 nodes in one zone", fleet(5_000, false), formation(8, 72, 1, None, true), true),
+        ("72 pods on 5,000 nodes: head and workers", fleet(5_000, false), mixed(71), true),
+        (
+            "72 pods on 5,000 nodes: too many for a clique",
+            fleet(5_000, true),
+            formation(2, 1, 72, fabric(), false),
+            false,
+        ),
+    ];
+    for (title, cluster, formation, fits) in cases {
+        let question = Question::new(cluster, formation);
+        let answer = question.ask();
+        assert_eq!(answer.is_ok(), fits, "{title}: {:?}", answer.err().map(|no| no.to_string()));
+        criterion.bench_function(title, |bencher| bencher.iter(|| question.ask()));
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(500)).measurement_time(std::time::Duration::from_secs(2));
+    targets = gangs
+}
+criterion_main!(benches);
