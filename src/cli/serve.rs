@@ -20,6 +20,7 @@ use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
 use crate::host::{Bindings, Host};
 use crate::k8s::bind::Binder;
+use crate::k8s::events::Events;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
 
@@ -110,7 +111,8 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
-    tokio::spawn(Arc::clone(&host).plan_gangs(client.clone().map(Steerer::new)));
+    let events = client.clone().map(|client| Events::new(client, std::env::var("POD_NAME").ok()));
+    tokio::spawn(Arc::clone(&host).plan_gangs(client.clone().map(Steerer::new), events));
     let metrics = Metrics::register(&mut registry);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
     tokio::select! {

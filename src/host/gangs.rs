@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 use super::Host;
 use crate::config::Mode;
 use crate::extender::Refusal;
+use crate::k8s::events::Events;
 use crate::k8s::steer::Steerer;
 
 /// How long to wait for further changes before plans are looked for: members of a gang are made one after the other.
@@ -28,7 +29,7 @@ const WRITES: usize = 48;
 impl Host {
     /// Plans gangs, and points kube-scheduler to the places of their members; ends never. Without a `steerer` nobody is
     /// pointed anywhere: kube-scheduler finds the places by asking filter.
-    pub async fn plan_gangs(self: Arc<Self>, steerer: Option<Steerer>) {
+    pub async fn plan_gangs(self: Arc<Self>, steerer: Option<Steerer>, events: Option<Events>) {
         let writes = Arc::new(Semaphore::new(WRITES));
         loop {
             // Woken, or it is time to look again.
@@ -38,6 +39,7 @@ impl Host {
                 continue;
             }
             self.settle_gangs().await;
+            self.tell_news(events.as_ref());
             let orders = self.gang_orders();
             if let Some(steerer) = &steerer {
                 for order in orders {
@@ -75,7 +77,6 @@ impl Host {
             engine.adopt(solved, self.now_ms());
             self.publish(&mut engine);
         }
-        self.tell_news();
     }
 
     fn gang_orders(&self) -> Vec<Order> {
@@ -85,14 +86,22 @@ impl Host {
         orders
     }
 
-    fn tell_news(&self) {
+    fn tell_news(&self, events: Option<&Events>) {
         let news = self.engine.lock().take_news();
-        for news in news {
+        for news in &news {
             let (gang, text) = (&news.gang, &news.text);
+            self.metrics.gang_news(news.kind);
             match news.kind {
-                NewsKind::Failed | NewsKind::TimedOut => warn!(%gang, "{text}"),
+                NewsKind::Invalid | NewsKind::Failed | NewsKind::TimedOut => warn!(%gang, "{text}"),
                 NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
             }
+        }
+        if let Some(events) = events.filter(|_| !news.is_empty()).cloned() {
+            tokio::spawn(async move {
+                for news in &news {
+                    events.tell(news).await;
+                }
+            });
         }
     }
 

@@ -4,6 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use testudo_core::engine::NewsKind;
 
 /// A verdict of filter: `fits`, or the short name of the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -17,6 +18,12 @@ pub struct OutcomeLabels {
     pub outcome: &'static str,
 }
 
+/// What became of gangs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GangLabels {
+    pub outcome: &'static str,
+}
+
 /// What the host counts.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -25,13 +32,15 @@ pub struct Metrics {
     pub assumptions_expired: Counter,
     pub object_problems: Counter,
     pub observed_refusals: Counter,
+    pub gangs: Family<GangLabels, Counter>,
 }
 
 impl Metrics {
     /// Makes the metrics and registers them.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { filtered_nodes, bindings, assumptions_expired, object_problems, observed_refusals } = &metrics;
+        let Self { filtered_nodes, bindings, assumptions_expired, object_problems, observed_refusals, gangs } =
+            &metrics;
         registry.register(
             "testudo_filter_verdicts",
             "Nodes judged by filter for pods that ask for accelerators, by verdict",
@@ -53,7 +62,21 @@ impl Metrics {
             "Nodes that mode observe let pass and mode enforce would have refused",
             observed_refusals.clone(),
         );
+        registry.register("testudo_gang_outcomes", "What was found out about gangs, by outcome", gangs.clone());
         metrics
+    }
+
+    /// Counts what became of a gang.
+    pub fn gang_news(&self, kind: NewsKind) {
+        let outcome = match kind {
+            NewsKind::Invalid => "invalid",
+            NewsKind::Waiting => "waiting",
+            NewsKind::Planned => "planned",
+            NewsKind::Failed => "plan_failed",
+            NewsKind::Started => "started",
+            NewsKind::TimedOut => "hold_timed_out",
+        };
+        self.gangs.get_or_create(&GangLabels { outcome }).inc();
     }
 
     /// Counts the outcome of a binding.

@@ -4,6 +4,7 @@ mod affinity;
 mod amounts;
 pub mod bind;
 pub mod client;
+pub mod events;
 pub mod gang;
 pub mod manifests;
 #[cfg(test)]

@@ -40,6 +40,14 @@ pub fn question(
     Ok(builder.question)
 }
 
+/// Do the members' GPUs add up to sets?
+///
+/// # Errors
+/// When they do not.
+pub fn check(roster: &Roster) -> Result<(), Shortage> {
+    sets(roster, |node| node.to_string()).map(drop)
+}
+
 /// Seats that must share a domain, by their index in the roster.
 struct Group {
     seats: Vec<usize>,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::cluster::{Cluster, Holding, Standing};
 use crate::engine::Policy;
-use crate::model::gang::GangKey;
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
 use crate::placement::gang::No;
@@ -41,6 +41,10 @@ pub use view::{GangStage, GangView, MemberView};
 pub struct News {
     /// Which gang.
     pub gang: GangKey,
+    /// The object that describes it, where it has one.
+    pub group: Option<Arc<Group>>,
+    /// Its first member, by name.
+    pub member: Option<Arc<Pod>>,
     /// What kind of news.
     pub kind: NewsKind,
     /// In one sentence.
@@ -50,6 +54,8 @@ pub struct News {
 /// What kind of news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NewsKind {
+    /// What is said of it makes no sense, or nothing is: its members are not placed on a guess.
+    Invalid,
     /// It cannot be placed now.
     Waiting,
     /// All that must start at once have a place.
@@ -86,6 +92,9 @@ pub(super) struct GangKeeper {
 /// What is kept of a gang.
 #[derive(Debug)]
 struct Kept {
+    /// The object that describes it, and its first member, for those who are told of it.
+    group: Option<Arc<Group>>,
+    member: Option<Arc<Pod>>,
     roster: Result<Roster, Shortage>,
     batches: Vec<Batch>,
     /// Why it cannot be placed, and the generation for which that is so.
@@ -156,7 +165,10 @@ impl GangKeeper {
                 self.forget(key, cluster);
                 Arc::make_mut(&mut self.board).post(key, None);
             }
-            Some(Ok(Some(roster))) => self.keep(key, Ok(roster), cluster, policy, now_ms),
+            Some(Ok(Some(roster))) => {
+                let sound = formation::check(&roster).map(|()| roster);
+                self.keep(key, sound, cluster, policy, now_ms);
+            }
             Some(Err(shortage)) => self.keep(key, Err(shortage), cluster, policy, now_ms),
         }
     }
@@ -180,15 +192,23 @@ impl GangKeeper {
     ) {
         let is_new = !self.kept.contains_key(key);
         let kept = self.kept.entry(key.clone()).or_insert_with(|| Kept::new(roster.clone()));
+        kept.group =
+            cluster.gangs().get(key).and_then(|gang| cluster.gangs().descriptions(key, gang).into_iter().next());
+        kept.member =
+            cluster.gangs().get(key).and_then(|gang| gang.members.values().min_by_key(|pod| &pod.key).cloned());
         let is_same = match (&kept.roster, &roster) {
             (Ok(before), Ok(now)) => before.is_same(now),
             (Err(before), Err(now)) => before == now,
             _ => false,
         };
+        let invalid = roster.as_ref().err().filter(|shortage| shortage.is_invalid()).map(ToString::to_string);
         kept.roster = roster;
         if !is_same {
             kept.no = None;
             kept.without_phantoms = false;
+        }
+        if let Some(text) = invalid.filter(|_| is_new || !is_same) {
+            self.tell(key, NewsKind::Invalid, text);
         }
         if is_new {
             self.restore(key, cluster, policy, now_ms);
@@ -417,7 +437,8 @@ impl GangKeeper {
 
     fn tell(&mut self, key: &GangKey, kind: NewsKind, text: impl Display) {
         if self.news.len() < MAX_NEWS {
-            self.news.push(News { gang: key.clone(), kind, text: text.to_string().into() });
+            let (group, member) = self.kept.get(key).map_or((None, None), |k| (k.group.clone(), k.member.clone()));
+            self.news.push(News { gang: key.clone(), group, member, kind, text: text.to_string().into() });
         }
     }
 }
@@ -481,6 +502,8 @@ impl Place {
 impl Kept {
     fn new(roster: Result<Roster, Shortage>) -> Self {
         Self {
+            group: None,
+            member: None,
             roster,
             batches: vec![],
             no: None,

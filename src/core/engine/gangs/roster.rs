@@ -93,6 +93,13 @@ pub enum Shortage {
     },
 }
 
+impl Shortage {
+    /// Is something to be mended, instead of waited for?
+    pub fn is_invalid(&self) -> bool {
+        !matches!(self, Self::Members { .. })
+    }
+}
+
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::cluster::Cluster;
 use crate::model::gang::Strictness;
-use crate::placement::{check, rank};
+use crate::placement::{Asked, check};
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -56,8 +56,9 @@ impl Scene {
     }
 
     pub fn ranks(&self) -> Vec<Vec<Option<Rank>>> {
-        let of =
-            |block: &Block, state: &NodeState| check(&block.demand, state).ok().map(|()| rank(&block.demand, state, 0));
+        let of = |block: &Block, state: &NodeState| {
+            check(&block.demand, state).ok().map(|()| Asked::of(&block.demand).rank(state, 0))
+        };
         let row = |block: &Block| self.cluster.slots().iter().map(|state| of(block, state.as_deref()?)).collect();
         self.formation.blocks.iter().map(row).collect()
     }
