@@ -15,6 +15,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.deployed("gangs::a_gate_goes_when_there_is_a_place", a_gate_goes_when_there_is_a_place),
         stage.deployed("gangs::some_with_a_gate_and_some_without", some_with_a_gate_and_some_without),
+        stage.deployed("gangs::a_reason_that_has_changed_is_shown", a_reason_that_has_changed_is_shown),
         stage.deployed("gangs::more_than_must_start_together", more_than_must_start_together),
     ]
 }
@@ -57,6 +58,24 @@ async fn some_with_a_gate_and_some_without(d: Arc<Deployed>) -> Result<()> {
     ensure!(nodes.iter().collect::<BTreeSet<_>>().len() == 3, "{nodes:?}");
     ns.until_all_running(&names("g", 3)).await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
+    ns.clear().await
+}
+
+/// Also on pods that nothing else would make the scheduler look at.
+async fn a_reason_that_has_changed_is_shown(d: Arc<Deployed>) -> Result<()> {
+    d.shared().await?;
+    let ns = d.cp.namespace("gang-reason").await?;
+    ns.create_nodes(h100s(&ns, 3)).await?;
+    ns.create(member("g", 0, 4)).await?;
+    ns.until_pending_with_message("g-0", &["gang gang-reason/g: 1 of 4 members exist"]).await?;
+    ns.create(member("g", 1, 4)).await?;
+    for name in names("g", 2) {
+        ns.until_pending_with_message(&name, &["gang gang-reason/g: 2 of 4 members exist"]).await?;
+    }
+    ns.create_all([member("g", 2, 4), member("g", 3, 4)]).await?;
+    for name in names("g", 4) {
+        ns.until_pending_with_message(&name, &["gang gang-reason/g: needs 4 places"]).await?;
+    }
     ns.clear().await
 }
 

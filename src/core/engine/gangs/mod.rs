@@ -492,9 +492,11 @@ impl Place {
         if self.message_before.as_ref().is_some_and(|before| same_words(before, message)) {
             return None;
         }
-        // Our own texts say nothing against the place, but for the one that only other nodes are given.
+        // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
+        // we did not answer.
         let is_ours = message.contains("gang ") && !message.contains(ELSEWHERE);
-        (!is_ours).then(|| Arc::clone(message))
+        let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
+        (!is_ours && !is_outage).then(|| Arc::clone(message))
     }
 }
 
