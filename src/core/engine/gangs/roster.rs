@@ -142,8 +142,7 @@ pub fn roster(
     members.sort_by(|a, b| (&a.key, &a.uid).cmp(&(&b.key, &b.uid)));
     let terms = terms(groups, &members);
     let has_started = members.iter().any(|pod| pod.stage != Stage::Pending);
-    let alive: Vec<&Arc<Pod>> =
-        members.into_iter().filter(|pod| !pod.leaving && pod.stage != Stage::Finished).collect();
+    let alive: Vec<&Arc<Pod>> = members.into_iter().filter(|pod| pod.is_alive()).collect();
     if alive.is_empty() {
         return Ok(None);
     }
