@@ -93,6 +93,9 @@ pub struct Budget {
 }
 
 impl Default for Budget {
+    /// A million steps: of some 20 ns each, so that a search that finds nothing ends after 20 ms. That is twice what the
+    /// largest gangs take that counts can place, and far more than mixed gangs need that fit at all: mostly they are placed
+    /// without any search.
     fn default() -> Self {
         Self { steps: 1 << 20 }
     }
