@@ -102,6 +102,17 @@ fn mixed(workers: usize) -> Formation {
     }
 }
 
+/// Members of three and of five GPUs that do not all fit, which no count tells.
+fn puzzle() -> Formation {
+    let set = |member| Set { members: vec![member], within: None, placed: vec![] };
+    let sets = std::iter::repeat_n(set(0), 300).chain(std::iter::repeat_n(set(1), 576)).collect();
+    Formation {
+        blocks: vec![block("large", 5), block("small", 3)],
+        topology: vec![],
+        parts: vec![Part { topology: vec![], sets }],
+    }
+}
+
 struct Question {
     cluster: Cluster,
     formation: Formation,
@@ -150,6 +161,7 @@ fn gangs(criterion: &mut Criterion) {
             formation(2, 1, 72, fabric(), false),
             false,
         ),
+        ("876 pods on 500 nodes: a search that gives up", fleet(500, false), puzzle(), false),
     ];
     for (title, cluster, formation, fits) in cases {
         let question = Question::new(cluster, formation);

@@ -1,6 +1,6 @@
 //! What filter tells members of gangs, written down whenever it changes: reading it costs two look-ups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::verdicts::Refusal;
@@ -13,6 +13,8 @@ use crate::model::pod::{Pod, PodUid};
 pub(super) struct Notice {
     /// Members that have a place.
     pub places: BTreeMap<PodUid, NodeName>,
+    /// Members that start each for itself.
+    pub free: BTreeSet<PodUid>,
     /// What such a member is told on other nodes.
     pub elsewhere: Arc<Refusal>,
     /// What members without a place are told on every node.
@@ -45,6 +47,7 @@ impl Board {
             Some(None) => Fate::Free,
             Some(Some(notice)) => match notice.places.get(&pod.uid) {
                 Some(node) => Fate::Planned(node.clone(), Arc::clone(&notice.elsewhere)),
+                None if notice.free.contains(&pod.uid) => Fate::Free,
                 None => Fate::Held(Arc::clone(&notice.held)),
             },
             // The scheduler can hear of a pod before we do.

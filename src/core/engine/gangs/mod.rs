@@ -427,6 +427,7 @@ impl GangKeeper {
         let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
+            free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cluster::GangState;
 use crate::model::gang::{Group, Role, RoleTerms, Terms};
 use crate::model::node::NodeName;
-use crate::model::pod::{Demand, Gate, Pod, Stage};
+use crate::model::pod::{Demand, Gate, Pod, PodUid, Stage};
 
 /// A member of a gang, or one that is yet to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,11 @@ impl Seat {
         place(self) == place(other) && pod(self) == pod(other) && self.demand == other.demand
     }
 
+    /// The unique id of the pod, if it exists.
+    pub fn uid(&self) -> Option<&PodUid> {
+        self.pod.as_ref().map(|pod| &pod.uid)
+    }
+
     fn name(&self) -> &str {
         self.pod.as_ref().map_or("", |pod| &pod.key.name)
     }
@@ -58,6 +63,8 @@ pub struct Roster {
     pub seats: Vec<Seat>,
     /// Members beyond those. Each starts when there is room for it beside the others.
     pub extras: Vec<Seat>,
+    /// Members of roles of which none must start with the others: each starts for itself.
+    pub free: Vec<Seat>,
     /// What is said of the gang.
     pub terms: Terms,
     /// Its priority.
@@ -159,8 +166,13 @@ pub fn roster(
         created_s: created.unwrap_or_else(|| alive.iter().map(|pod| pod.created_s).min().unwrap_or(0)),
         seats: vec![],
         extras: vec![],
+        free: vec![],
         terms,
     };
+    roster.number_parts(&mut candidates);
+    let none_must = |seat: &Seat| roster.terms.roles.get(&seat.role).is_some_and(|role| role.min_member == Some(0));
+    let (free, candidates): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(none_must);
+    roster.free = free;
     let shortages = roster.fill(candidates, required);
     if !has_started
         && !staged
@@ -258,6 +270,16 @@ impl Roster {
         Some(roster)
     }
 
+    /// Parts of one member are members: their numbers are its numbers.
+    fn number_parts(&self, seats: &mut [Seat]) {
+        for seat in seats {
+            let said = self.terms.roles.get(&seat.role);
+            if said.is_some_and(|said| said.part_size == Some(1)) && seat.part.is_some() {
+                seat.index = seat.part.take();
+            }
+        }
+    }
+
     /// Chooses who must start at once: what each role needs, then whoever comes first; who runs already comes before all.
     /// Returns what is missing.
     fn fill(&mut self, candidates: Vec<Seat>, required: u32) -> Vec<Missing> {
@@ -304,11 +326,11 @@ impl Roster {
         let is_numbered = self.seats.iter().all(|seat| seat.index.is_some());
         for (role, exist, required) in missing {
             let role = role.clone().unwrap_or_else(|| self.missing_role());
-            let like = self.seats.iter().rev().find(|seat| seat.role == role).or(self.seats.last());
             let said = self.terms.roles.get(&role).cloned().unwrap_or_default();
-            let Some(demand) = said.template.clone().or_else(|| like.map(|seat| Arc::clone(&seat.demand))) else {
-                continue;
-            };
+            // A pod has what admission adds to a template, tolerations for instance.
+            let like = self.seats.iter().rev().find(|seat| seat.role == role).map(|seat| Arc::clone(&seat.demand));
+            let last = || self.seats.last().map(|seat| Arc::clone(&seat.demand));
+            let Some(demand) = like.or_else(|| said.template.clone()).or_else(last) else { continue };
             for _ in *exist..*required {
                 let (part, index) = if is_numbered { self.first_vacant(&role, &said) } else { (None, None) };
                 let (role, demand) = (Arc::clone(&role), Arc::clone(&demand));
@@ -321,13 +343,13 @@ impl Roster {
     fn first_vacant(&self, role: &Role, said: &RoleTerms) -> (Option<u32>, Option<u32>) {
         let taken: BTreeSet<(Option<u32>, Option<u32>)> =
             self.seats.iter().filter(|seat| seat.role == *role).map(|seat| (seat.part, seat.index)).collect();
-        let place = |number: u32| match said.part_size.filter(|size| *size > 0) {
+        let place = |number: u32| match said.part_size.filter(|size| *size > 1) {
             Some(size) => (Some(number / size), Some(said.first + number % size)),
             None => (None, Some(said.first + number)),
         };
         // Where no role says where it begins, all count on from each other.
         let shared = |(_, index): &(Option<u32>, Option<u32>)| self.seats.iter().any(|seat| seat.index == *index);
-        let counts_on = are_numbered(&self.seats) && said.part_size.is_none();
+        let counts_on = are_numbered(&self.seats) && said.part_size.is_none_or(|size| size == 1);
         let vacant = |place: &(Option<u32>, Option<u32>)| !taken.contains(place) && !(counts_on && shared(place));
         (0..=MAX_SEATS).map(place).find(vacant).unwrap_or((None, None))
     }

@@ -1,1 +1,140 @@
+use super::*;
+use crate::model::gang::{Dialect, GangKey, Membership};
+use crate::testing::pod;
 
+/// Members by `name role index gpus`, a line each; `*` before the name for one that is bound.
+fn gang(members: &str, terms: &Terms) -> GangState {
+    let read = |line: &str| {
+        let mut words = line.split_whitespace();
+        let mut word = || words.next().expect("name, role, index, GPUs");
+        let (name, role, index, gpus) = (word(), word(), word(), word());
+        let bound = name.starts_with('*');
+        let pod = pod(name.trim_start_matches('*')).gpus(gpus.parse().expect("GPUs"));
+        let pod = pod.member_of("g", role, index.parse().expect("a number"), terms.clone());
+        if bound { pod.on("n") } else { pod }.build()
+    };
+    let members = members.lines().filter(|line| !line.trim().is_empty()).map(read);
+    GangState { group: None, members: members.map(|pod| (pod.uid.clone(), Arc::new(pod))).collect() }
+}
+
+fn of(gang: &GangState) -> Result<Option<Roster>, String> {
+    roster(gang, &[], |_| true).map_err(|shortage| shortage.to_string())
+}
+
+/// The names of those who must start together, in their order, then of the others.
+fn names(gang: &GangState) -> (Vec<String>, Vec<String>) {
+    let roster = of(gang).expect("no shortage").expect("a gang");
+    let name = |seat: &Seat| match (&seat.pod, seat.index) {
+        (Some(pod), _) => pod.key.name.clone(),
+        (None, Some(index)) => format!("({} {index})", seat.role),
+        (None, None) => format!("({})", seat.role),
+    };
+    (roster.seats.iter().map(name).collect(), roster.extras.iter().map(name).collect())
+}
+
+fn min(count: u32) -> Terms {
+    Terms { min_member: Some(count), ..Terms::default() }
+}
+
+fn role(min_member: u32) -> RoleTerms {
+    RoleTerms { min_member: Some(min_member), ..RoleTerms::default() }
+}
+
+/// Controllers make the others only after these are ready.
+fn staged(mut gang: GangState) -> GangState {
+    for pod in gang.members.values_mut() {
+        let membership = pod.membership.as_deref().cloned().map(|m| Arc::new(Membership { staged: true, ..m }));
+        *pod = Arc::new(Pod { membership, ..Pod::clone(pod) });
+    }
+    gang
+}
+
+#[test]
+fn one_for_itself_is_no_gang() {
+    assert_eq!(of(&gang("a - 0 8", &min(1))), Ok(None));
+    assert_eq!(of(&gang("", &min(2))), Ok(None));
+    assert_eq!(
+        of(&gang("a - 0 8", &Terms::default())),
+        Err("nothing says how many members it needs (group object, or testudo.dev/min-member)".into())
+    );
+}
+
+#[test]
+fn who_runs_comes_before_who_waits() {
+    let (seats, extras) = names(&gang("a - 0 8\nb - 1 8\n*c - 2 8\nd - 3 8", &min(2)));
+    assert_eq!((seats, extras), (vec!["a".to_owned(), "c".into()], vec!["b".to_owned(), "d".into()]));
+}
+
+#[test]
+fn each_role_gets_what_it_needs_first() {
+    let roles = [("decode".into(), role(1)), ("prefill".into(), role(2))].into();
+    let terms = Terms { min_member: Some(4), roles, ..Terms::default() };
+    let all = "d0 decode 0 8\nd1 decode 1 8\nd2 decode 2 8\np0 prefill 0 8\np1 prefill 1 8";
+    let (seats, extras) = names(&gang(all, &terms));
+    assert_eq!(seats, ["d0", "d1", "p0", "p1"]);
+    assert_eq!(extras, ["d2"]);
+    let lacking = of(&gang("d0 decode 0 8\nd1 decode 1 8\nd2 decode 2 8\np0 prefill 0 8", &terms));
+    assert_eq!(lacking, Err("1 of 2 members exist in role prefill".into()));
+}
+
+#[test]
+fn a_role_of_which_none_must_start_waits_for_nobody() {
+    let roles = [("init".into(), role(0)), ("train".into(), role(2))].into();
+    let gang = gang("i init 0 0\nt0 train 0 8\nt1 train 1 8", &Terms { roles, ..Terms::default() });
+    let roster = of(&gang).unwrap().unwrap();
+    assert_eq!(
+        roster.free.iter().filter_map(|seat| seat.pod.as_ref()).map(|p| &*p.key.name).collect::<Vec<_>>(),
+        ["i"]
+    );
+    assert_eq!(names(&gang).0, ["t0", "t1"]);
+}
+
+#[test]
+fn what_parallelism_says_is_enough() {
+    let terms = Terms { tensor_parallel: Some(8), pipeline_parallel: Some(2), ..Terms::default() };
+    assert_eq!(of(&gang("a - 0 4\nb - 1 4\nc - 2 4", &terms)), Err("3 of 4 members exist".into()));
+    assert_eq!(names(&gang("a - 0 8\nb - 1 8\nc - 2 8", &terms)).0, ["a", "b"]);
+}
+
+#[test]
+fn who_started_waits_for_nobody_who_is_missing() {
+    let (seats, _) = names(&gang("*a - 0 8\nb - 1 8", &min(4)));
+    assert_eq!(seats, ["a", "b"]);
+}
+
+#[test]
+fn those_yet_to_be_made_take_the_numbers_that_are_left() {
+    let roles = [("worker".into(), RoleTerms { first: 1, total: Some(3), ..RoleTerms::default() })].into();
+    let terms = Terms { total: Some(4), roles, ..Terms::default() };
+    assert_eq!(names(&staged(gang("l leader 0 8", &terms))).0, ["l", "(worker 1)", "(worker 2)", "(worker 3)"]);
+    let some = staged(gang("*l leader 0 8\nw2 worker 2 8", &terms));
+    assert_eq!(names(&some).0, ["l", "(worker 1)", "w2", "(worker 3)"]);
+    assert_eq!(of(&gang("l leader 0 8", &terms)), Err("1 of 4 members exist".into()), "all are made at once");
+}
+
+#[test]
+fn a_pod_with_gates_of_others_is_not_there_yet() {
+    let mut gang = gang("a - 0 8\nb - 1 8", &min(2));
+    let (uid, pod) = gang.members.iter().next().map(|(uid, pod)| (uid.clone(), Pod::clone(pod))).unwrap();
+    let steering = crate::model::pod::Steering { gate: Gate::Foreign, ..Default::default() };
+    gang.members.insert(uid, Arc::new(Pod { steering, ..pod }));
+    assert_eq!(of(&gang), Err("1 of 2 members exist, 1 more have other scheduling gates".into()));
+}
+
+#[test]
+fn an_object_that_makes_no_sense_holds_all_back() {
+    let key = GangKey { namespace: "default".into(), name: "g".into(), dialect: Dialect::Testudo };
+    let fault = Some("minMember is 0".into());
+    let group = Group { key, uid: "u".into(), created_s: 0, priority: None, terms: Terms::default(), fault };
+    let outcome = roster(&gang("a - 0 8\nb - 1 8", &min(2)), &[Arc::new(group)], |_| true);
+    assert_eq!(outcome.unwrap_err().to_string(), "minMember is 0");
+}
+
+#[test]
+fn the_next_set_of_extras_joins_as_a_whole() {
+    let terms = Terms { min_member: Some(2), tensor_parallel: Some(16), ..Terms::default() };
+    let five = gang("*a - 0 8\n*b - 1 8\nc - 2 8\nd - 3 8\ne - 4 8", &terms);
+    let next = of(&five).unwrap().unwrap().with_next_extra().expect("two more");
+    assert_eq!((next.seats.len(), next.extras.len()), (4, 1));
+    assert!(next.with_next_extra().is_none(), "half a set");
+}

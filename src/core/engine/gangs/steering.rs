@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::engine::{GangPolicy, Policy};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
-use crate::model::pod::{Gate, Pod, Promise, Stage};
+use crate::model::pod::{Gate, Pod, PodUid, Promise, Stage};
 
 /// How long a reason holds before it is brought to members that show another, in milliseconds.
 const CORRECT_AFTER_MS: u64 = 1_000;
@@ -80,7 +80,9 @@ impl GangKeeper {
                 }
             }
             orders.extend(kept.withdrawals(now_ms, policy.gangs.steer_again_ms));
-            orders.extend(kept.corrections(now_ms));
+            if let Some(gang) = cluster.gangs().get(key) {
+                orders.extend(kept.corrections(&gang.members, now_ms));
+            }
         }
         for (key, refusals) in refused {
             self.refuse(&key, &refusals, cluster, policy, now_ms);
@@ -172,25 +174,39 @@ impl Place {
     }
 }
 
+/// Does a pod show that it waits for its gang?
+fn blames_gang(pod: &Pod) -> bool {
+    pod.steering.unscheduled.as_ref().is_some_and(|message| message.contains("gang "))
+}
+
 impl Kept {
     /// Wakes members that show another reason to wait than the one that holds now: nothing else would for minutes. Each once
     /// for a reason.
-    fn corrections(&mut self, now_ms: u64) -> Vec<Order> {
+    fn corrections(&mut self, members: &BTreeMap<PodUid, Arc<Pod>>, now_ms: u64) -> Vec<Order> {
         let Some((told, since_ms)) = &self.told else { return vec![] };
         if now_ms < since_ms + CORRECT_AFTER_MS {
             return vec![];
         }
-        let Ok(roster) = &self.roster else { return vec![] };
-        let is_wrong = |pod: &&Arc<Pod>| {
+        let shows = |pod: &&Arc<Pod>, says: &dyn Fn(&str) -> bool| {
             let shown = pod.steering.unscheduled.as_deref().filter(|_| pod.steering.gate == Gate::Open);
-            shown.is_some_and(|shown| !without_numbers(shown).contains(&without_numbers(told)))
+            pod.stage == Stage::Pending && shown.is_some_and(says)
         };
-        let waiting =
-            roster.seats.iter().chain(&roster.extras).filter(|seat| seat.node.is_none() && !self.has_place(seat));
-        let misinformed: Vec<Arc<Pod>> =
-            waiting.filter_map(|seat| seat.pod.as_ref()).filter(is_wrong).cloned().collect();
+        let misinformed: Vec<Arc<Pod>> = match &self.roster {
+            Ok(roster) => {
+                let free = roster.free.iter().filter(|seat| seat.pod.as_deref().is_some_and(blames_gang));
+                let all = roster.seats.iter().chain(&roster.extras);
+                let waiting = all.filter(|seat| seat.node.is_none() && !self.has_place(seat));
+                // Numbers come and go with what is free.
+                let is_wrong = |shown: &str| !without_numbers(shown).contains(&without_numbers(told));
+                let pods = waiting.chain(free).filter_map(|seat| seat.pod.as_ref());
+                pods.filter(|pod| shows(pod, &is_wrong)).cloned().collect()
+            }
+            // Numbers change only while members are being made.
+            Err(_) => members.values().filter(|pod| shows(pod, &|shown| !shown.contains(&**told))).cloned().collect(),
+        };
         self.corrected.retain(|_, reason| reason == told);
-        let news = misinformed.into_iter().filter(|pod| !self.corrected.contains_key(&pod.uid)).collect::<Vec<_>>();
+        let news: Vec<Arc<Pod>> =
+            misinformed.into_iter().filter(|pod| !self.corrected.contains_key(&pod.uid)).collect();
         self.corrected.extend(news.iter().map(|pod| (pod.uid.clone(), Arc::clone(told))));
         news.into_iter().map(|pod| Order::Wake { pod }).collect()
     }

@@ -40,9 +40,24 @@ struct List<'a> {
     decisions: Vec<Decision>,
     /// By what parts ask for: the decision on the last such.
     parts: BTreeMap<Vec<usize>, Vec<(usize, usize)>>,
-    /// By kind, by the part that it must stay in, and by the order of its members where that matters: the decisions on the
-    /// last such set, on its domain and on its first member.
-    sets: BTreeMap<(usize, Option<usize>, Vec<usize>), (Option<usize>, usize)>,
+    /// The decisions on the last set that asks for the same.
+    sets: BTreeMap<Likeness, OnSet>,
+}
+
+/// What sets have in common that are alike.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Likeness {
+    kind: usize,
+    /// The part in whose domain it must stay.
+    part: Option<usize>,
+    /// The blocks of its members in their order, where that matters.
+    order: Vec<usize>,
+}
+
+#[derive(Clone, Copy)]
+struct OnSet {
+    domain: Option<usize>,
+    first_member: usize,
 }
 
 impl List<'_> {
@@ -86,20 +101,20 @@ impl List<'_> {
     fn set(&mut self, part: usize, set: usize, scope: Option<usize>) {
         let ask = &self.asks.sets[set];
         let order = if self.in_order { self.members[set].clone() } else { vec![] };
-        let key = (ask.kind, scope, order);
-        let alike = self.sets.get(&key).copied().filter(|_| ask.pinned.is_none());
+        let likeness = Likeness { kind: ask.kind, part: scope, order };
+        let alike = self.sets.get(&likeness).copied().filter(|_| ask.pinned.is_none());
         let is_bound = self.asks.kind(set).within.is_some();
-        let domain = is_bound.then(|| self.push(What::Set { part, set }, alike.and_then(|(domain, _)| domain)));
-        let first = self.decisions.len();
+        let domain = is_bound.then(|| self.push(What::Set { part, set }, alike.and_then(|on| on.domain)));
+        let first_member = self.decisions.len();
         let mut last_of: BTreeMap<usize, usize> = BTreeMap::new();
         for &block in &self.members[set] {
-            let of_other = alike.map(|(_, first)| first).filter(|_| last_of.is_empty());
+            let of_other = alike.map(|on| on.first_member).filter(|_| last_of.is_empty());
             let after = last_of.get(&block).copied().or(of_other);
             let decision = self.push(What::Member { part, set, block }, after);
             last_of.insert(block, decision);
         }
         if ask.pinned.is_none() {
-            self.sets.insert(key, (domain, first));
+            self.sets.insert(likeness, OnSet { domain, first_member });
         }
     }
 }

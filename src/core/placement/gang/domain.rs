@@ -1,6 +1,6 @@
 //! Which nodes share a domain, level by level.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::rc::Rc;
@@ -88,12 +88,13 @@ impl Grouping {
 pub(super) struct Map<'a> {
     pub terrain: Terrain<'a>,
     known: RefCell<BTreeMap<Vec<TopologyLevel>, Rc<Grouping>>>,
-    ladder: RefCell<Option<Rc<[Rc<Grouping>]>>>,
+    by_level: OnceCell<BTreeMap<Level, Vec<Option<DomainId>>>>,
+    ladder: OnceCell<Rc<[Rc<Grouping>]>>,
 }
 
 impl<'a> Map<'a> {
     pub fn new(terrain: Terrain<'a>) -> Self {
-        Self { terrain, known: RefCell::default(), ladder: RefCell::default() }
+        Self { terrain, known: RefCell::default(), by_level: OnceCell::new(), ladder: OnceCell::new() }
     }
 
     /// The domains that share all of these levels.
@@ -113,9 +114,9 @@ impl<'a> Map<'a> {
     fn of_level(&self, level: &TopologyLevel) -> Grouping {
         let terrain = &self.terrain;
         match level {
-            TopologyLevel::DeviceFabric => Grouping::by(terrain.len(), |at| Some(fabric(terrain.node(at), at))),
+            TopologyLevel::DeviceFabric => Grouping::by(terrain.len(), |at| Some(self.fabric(at))),
             TopologyLevel::Node => Grouping::by(terrain.len(), Some),
-            TopologyLevel::Clique => Grouping::by(terrain.len(), |at| clique(terrain.node(at))),
+            TopologyLevel::Clique => Grouping::by(terrain.len(), |at| self.clique(at)),
             TopologyLevel::Label(key) if &**key == HOSTNAME => Grouping::by(terrain.len(), Some),
             TopologyLevel::Label(key) => Grouping::by(terrain.len(), |at| {
                 let node = terrain.node(at);
@@ -127,11 +128,9 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// The domains that are worth trying for members of which nothing is said, the closest first: cliques, network layers,
-    /// zones, regions.
-    pub fn ladder(&self) -> Rc<[Rc<Grouping>]> {
-        let mut ladder = self.ladder.borrow_mut();
-        Rc::clone(ladder.get_or_insert_with(|| {
+    /// The domain of each node at each level of the tree.
+    fn by_level(&self) -> &BTreeMap<Level, Vec<Option<DomainId>>> {
+        self.by_level.get_or_init(|| {
             let terrain = &self.terrain;
             let mut by_level: BTreeMap<Level, Vec<Option<DomainId>>> = BTreeMap::new();
             for at in 0..terrain.len() {
@@ -140,10 +139,29 @@ impl<'a> Map<'a> {
                     by_level.entry(level).or_insert_with(|| vec![None; terrain.len()])[at] = Some(id);
                 }
             }
+            by_level
+        })
+    }
+
+    /// The NVLink domain of several nodes that a node is in.
+    fn clique(&self, at: usize) -> Option<DomainId> {
+        self.by_level().get(&Level::Clique)?[at].filter(|_| links_reach_out(self.terrain.node(at)))
+    }
+
+    fn fabric(&self, at: usize) -> Fabric {
+        // What was cut or is shared sees no peers, in the clique neither.
+        let is_whole = || self.terrain.node(at).inventory.pools.iter().all(|pool| pool.unit.joins_sets());
+        self.clique(at).filter(|_| is_whole()).map_or(Fabric::Node(at), Fabric::Clique)
+    }
+
+    /// The domains that are worth trying for members of which nothing is said, the closest first: cliques, network layers,
+    /// zones, regions.
+    pub fn ladder(&self) -> Rc<[Rc<Grouping>]> {
+        Rc::clone(self.ladder.get_or_init(|| {
             // Which cliques there are is asked of the nodes: not every label that claims one can be believed.
             let is_network = |level: &Level| !matches!(level, Level::Fleet | Level::Clique | Level::Node);
-            let network = by_level.into_iter().rev().filter(|(level, _)| is_network(level));
-            let network = network.map(|(_, domains)| Rc::new(Grouping::by(terrain.len(), |at| domains[at])));
+            let network = self.by_level().iter().rev().filter(|(level, _)| is_network(level));
+            let network = network.map(|(_, domains)| Rc::new(Grouping::by(domains.len(), |at| domains[at])));
             [self.grouping(&[TopologyLevel::Clique])].into_iter().chain(network).collect()
         }))
     }
@@ -153,7 +171,9 @@ impl<'a> Map<'a> {
         let node = self.terrain.node(at);
         let named = match level {
             TopologyLevel::Node => None,
-            TopologyLevel::Clique | TopologyLevel::DeviceFabric => clique(node).map(|(_, name)| name),
+            TopologyLevel::Clique | TopologyLevel::DeviceFabric => {
+                self.clique(at).map(|id| self.terrain.domains[id].name())
+            }
             TopologyLevel::Label(key) => label(node, key),
         };
         named.unwrap_or(node.name().as_str()).into()
@@ -161,8 +181,7 @@ impl<'a> Map<'a> {
 
     /// Could members that ask for this be one NVLink set in the fabric that this node belongs to?
     pub fn joins(&self, at: usize, devices: &SetDevices) -> bool {
-        let node = self.terrain.node(at);
-        matches!(fabric(node, at), FabricOf::Clique(_)) || devices.join_on(node)
+        matches!(self.fabric(at), Fabric::Clique(_)) || devices.join_on(self.terrain.node(at))
     }
 }
 
@@ -183,31 +202,21 @@ pub(super) fn is_hostname(key: &str) -> bool {
     key == HOSTNAME
 }
 
-type CliqueName<'n> = (Option<&'n str>, &'n str);
-
-/// The NVLink domain of several nodes that a node is in. The labels that name it also name other things elsewhere (on AWS
-/// the capacity block), so the machine must be one whose links reach further; where the machine is not known,
-/// only NVIDIA's own label is believed.
-fn clique(node: &Node) -> Option<CliqueName<'_>> {
-    let name = node.place.clique.as_deref()?;
-    let reaches_out = match &node.inventory.machine {
+/// Is the clique that a node names an NVLink domain? The labels that name it also name other things elsewhere (on AWS the
+/// capacity block), so the machine must be one whose links reach further; where the machine is not known, only NVIDIA's
+/// own label is believed.
+fn links_reach_out(node: &Node) -> bool {
+    match &node.inventory.machine {
         Some(machine) => matches!(machine.link_domain, LinkDomain::Clique { .. }),
-        None => node.parts.labels.get(CLIQUE) == Some(name),
-    };
-    reaches_out.then_some((node.place.zone.as_deref(), name))
+        None => node.parts.labels.get(CLIQUE).is_some_and(|name| !name.is_empty()),
+    }
 }
 
 /// The widest domain in which devices of a node can be one NVLink set.
 #[derive(PartialEq, Eq, Hash)]
-enum FabricOf<'n> {
-    Clique(CliqueName<'n>),
+enum Fabric {
+    Clique(DomainId),
     Node(usize),
-}
-
-fn fabric(node: &Node, at: usize) -> FabricOf<'_> {
-    // What was cut or is shared sees no peers, in the clique neither.
-    let whole = node.inventory.pools.iter().all(|pool| pool.unit.joins_sets());
-    clique(node).filter(|_| whole).map_or(FabricOf::Node(at), FabricOf::Clique)
 }
 
 /// The accelerators that the members of a set ask for.

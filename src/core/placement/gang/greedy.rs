@@ -11,7 +11,7 @@ use super::asks::{Asks, Bounds, Kind};
 use super::counts::{Choice, in_order, next_choice, size_if_sufficient};
 use super::domain::Grouping;
 use super::terrain::Terrain;
-use super::trial::Trial;
+use super::trial::{Seat, Trial};
 
 /// So many sufficient domains of one level are compared by their ranks.
 const COMPARED: usize = 4;
@@ -117,30 +117,26 @@ impl<'t> Greedy<'t, '_> {
             .collect();
         sufficient.sort_by_key(|(size, nodes)| (*size, nodes[0]));
         let mark = self.trial.mark();
-        let mut best: Option<(u128, Vec<(usize, usize, usize)>)> = None;
-        let mut found = 0;
+        let mut attempts: Vec<(u128, Vec<Seat>)> = vec![];
         for (_, nodes) in sufficient.iter().take(tries) {
             self.trial.step(nodes.len() as u64);
             if self.attempt(scope, nodes) {
-                found += 1;
-                let taken = &self.trial.taken()[mark..];
-                let rank = |block, node| u128::from(self.terrain.rank(block, node).unwrap_or(u64::MAX));
-                let score = taken.iter().map(|taken| rank(taken.block, taken.node)).sum();
-                if best.as_ref().is_none_or(|(least, _)| score < *least) {
-                    best = Some((score, taken.iter().map(|taken| (taken.set, taken.block, taken.node)).collect()));
-                }
-            }
-            if found == COMPARED.min(sufficient.len()) && sufficient.len() == 1 {
-                return true;
+                let seats: Vec<Seat> = self.trial.seats().skip(mark).collect();
+                attempts.push((self.score(&seats), seats));
             }
             self.trial.undo_to(mark);
-            if found == COMPARED {
+            if attempts.len() == COMPARED {
                 break;
             }
         }
-        let Some((_, places)) = best else { return false };
-        places.into_iter().for_each(|(set, block, node)| self.trial.take(set, block, node));
+        // Of equals the first: the smallest.
+        let Some((_, best)) = attempts.into_iter().min_by_key(|(score, _)| *score) else { return false };
+        best.into_iter().for_each(|seat| self.trial.take(seat));
         true
+    }
+
+    fn score(&self, seats: &[Seat]) -> u128 {
+        seats.iter().filter_map(|seat| self.terrain.rank(seat.block, seat.node)).map(u128::from).sum()
     }
 
     /// Places sets on these nodes kind by kind, the largest first.
@@ -253,7 +249,7 @@ impl<'t> Greedy<'t, '_> {
             for &at in sorted {
                 let wanted = |trial: &Trial<'_>| !must || trial.caps(block).iter().any(|cap| cap.lacks(at));
                 while members.peek().is_some() && self.trial.fits(block, at) && wanted(self.trial) {
-                    members.by_ref().take(1).for_each(|set| self.trial.take(set, block, at));
+                    members.by_ref().take(1).for_each(|set| self.trial.take(Seat { set, block, node: at }));
                 }
             }
         }

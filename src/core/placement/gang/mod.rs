@@ -1,4 +1,8 @@
 //! All members of a gang placed at once, or a reason why that cannot be.
+//!
+//! [`plan`] asks in this order: does a bound fail that every placement would have to meet ([`No`] then says which); do
+//! counts find a placement, in the closest domain that suffices and on its best nodes; and only where counts do not
+//! decide, does a search find any.
 
 mod asks;
 mod counts;

@@ -113,11 +113,11 @@ impl<'a> Question<'a> {
         let nowhere = |set: &Set| vec![None; set.members.len()];
         let mut parts: Vec<Vec<Vec<Option<NodeName>>>> =
             self.formation.parts.iter().map(|part| part.sets.iter().map(nowhere).collect()).collect();
-        for taken in trial.taken() {
-            let (part, set) = self.asks.place_of(taken.set);
+        for seat in trial.seats() {
+            let (part, set) = self.asks.place_of(seat.set);
             let mut members = self.formation.parts[part].sets[set].members.iter().zip(&mut parts[part][set]);
-            if let Some((_, node)) = members.find(|(block, node)| **block == taken.block && node.is_none()) {
-                *node = Some(self.map.terrain.state(taken.node).name().clone());
+            if let Some((_, node)) = members.find(|(block, node)| **block == seat.block && node.is_none()) {
+                *node = Some(self.map.terrain.state(seat.node).name().clone());
             }
         }
         let all = |set: Vec<Option<NodeName>>| set.into_iter().flatten().collect();

@@ -14,7 +14,7 @@ use super::decisions::{Decision, What, decisions};
 use super::domain::Grouping;
 use super::symmetry::Symmetry;
 use super::terrain::Terrain;
-use super::trial::Trial;
+use super::trial::{Seat, Trial};
 
 /// How a search ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,7 +249,7 @@ impl<'s> Search<'s, '_> {
             tried.push(at);
             let mark = self.trial.mark();
             self.chosen[next] = self.ranked[block][at];
-            self.trial.take(set, block, at);
+            self.trial.take(Seat { set, block, node: at });
             self.left[block] -= 1;
             if self.go(next + 1) {
                 return true;

@@ -404,6 +404,15 @@ fn a_search_ends_with_its_budget() {
 }
 
 #[test]
+fn nodes_of_different_racks_are_not_alike() {
+    let scene = Scene::default().nodes(3, |at| h100(&format!("n{at}")).label("rack", ["r1", "r1", "r0"][at]));
+    let scene = scene.block("", pod("p").gpus(8), &[]).part(&[]).sets(1, &[0], None);
+    let scene = scene.part(&[]).sets(1, &[0, 0], Some(label("rack")));
+    let places = scene.search(Budget::default()).expect("a rack of two is left");
+    assert_eq!(places.of(0, 0), ["n2".into()]);
+}
+
+#[test]
 fn a_no_says_what_is_missing() {
     let told = |scene: Scene| scene.told();
     let cordoned = Scene::default().node(h100("n").cordoned());

@@ -7,13 +7,13 @@ use super::room::Rooms;
 use super::terrain::Terrain;
 use crate::cluster::SharedGpus;
 
-/// A member that was given a place.
-pub(super) struct Taken {
+/// A member with its place.
+#[derive(Clone, Copy)]
+pub(super) struct Seat {
     /// Its set, by number.
     pub set: usize,
     pub block: usize,
     pub node: usize,
-    shares: Option<SharedGpus>,
 }
 
 /// The state of a trial.
@@ -26,7 +26,8 @@ pub(super) struct Trial<'a> {
     /// By block how many of it are to be placed: more places than these need not be counted.
     most: Rc<[u32]>,
     places: Vec<u64>,
-    taken: Vec<Taken>,
+    /// With what was free of the node's GPUs before, where shares of them are asked for.
+    taken: Vec<(Seat, Option<SharedGpus>)>,
     steps: u64,
 }
 
@@ -117,11 +118,11 @@ impl<'a> Trial<'a> {
     }
 
     /// Puts a member where it fits.
-    pub fn take(&mut self, set: usize, block: usize, node: usize) {
-        let shares = self.rooms.take(block, node);
-        self.caps[block].iter_mut().for_each(|cap| cap.add(node));
-        self.taken.push(Taken { set, block, node, shares });
-        (0..self.most.len()).for_each(|block| self.count(block, node));
+    pub fn take(&mut self, seat: Seat) {
+        let shares = self.rooms.take(seat.block, seat.node);
+        self.caps[seat.block].iter_mut().for_each(|cap| cap.add(seat.node));
+        self.taken.push((seat, shares));
+        (0..self.most.len()).for_each(|block| self.count(block, seat.node));
     }
 
     /// How many members have been put somewhere.
@@ -132,7 +133,7 @@ impl<'a> Trial<'a> {
     /// Takes members back until so many remain.
     pub fn undo_to(&mut self, mark: usize) {
         while self.taken.len() > mark {
-            let Some(Taken { block, node, shares, .. }) = self.taken.pop() else { return };
+            let Some((Seat { block, node, .. }, shares)) = self.taken.pop() else { return };
             self.rooms.give_back(block, node, shares);
             self.caps[block].iter_mut().for_each(|cap| cap.remove(node));
             (0..self.most.len()).for_each(|block| self.count(block, node));
@@ -140,8 +141,8 @@ impl<'a> Trial<'a> {
     }
 
     /// The members placed so far, in that order.
-    pub fn taken(&self) -> &[Taken] {
-        &self.taken
+    pub fn seats(&self) -> impl Iterator<Item = Seat> {
+        self.taken.iter().map(|(seat, _)| *seat)
     }
 
     pub fn rooms(&self) -> &Rooms<'a> {
