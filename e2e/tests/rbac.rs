@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use kube::ResourceExt;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use testudo_e2e::namespace::PodEvent;
 use testudo_e2e::wait::{self, Look, PATIENCE};
-use testudo_e2e::{Namespace, node, pod};
+use testudo_e2e::{Namespace, PodBuilder, node, pod};
 
 use crate::deployed::{Deployed, shipped};
 use crate::preemption::CLASSES;
@@ -76,11 +77,21 @@ async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
     let answer = pair.testudo.api().post("/v1/bind", binding.to_string()).await?.body;
     let answer: Value = serde_json::from_str(&answer).with_context(|| answer.clone())?;
     ensure!(answer["Error"].as_str().unwrap_or_default().is_empty(), "{answer}");
+    let of_gang = |pod: PodBuilder, gang: &str, min_member: &str| {
+        let pod = pod.gpus(2).scheduler(scheduler).gate("testudo.dev/gang");
+        pod.annotation("testudo.dev/pod-group", gang).annotation("testudo.dev/min-member", min_member)
+    };
+    // A gang that is too large, looked at once more when one more member comes: the same Event again.
+    let is_told = |event: &PodEvent| event.reason == "GangWaiting";
+    for name in ["large-0", "large-1", "large-2"] {
+        ns.create(of_gang(pod(name), "large", "3")).await?;
+    }
+    ns.until_event("large-0", is_told).await?;
+    ns.create(of_gang(pod("large-3"), "large", "3")).await?;
     // A gang that evicts the first, is pointed to its places, and whose gates are opened.
     let gang = ["gang-0", "gang-1"];
     for name in gang {
-        let member = pod(name).gpus(2).priority_class("e2e-high").scheduler(scheduler).gate("testudo.dev/gang");
-        ns.create(member.annotation("testudo.dev/pod-group", "gang").annotation("testudo.dev/min-member", "2")).await?;
+        ns.create(of_gang(pod(name), "gang", "2").priority_class("e2e-high")).await?;
     }
     ns.until_all_running(&gang).await
 }

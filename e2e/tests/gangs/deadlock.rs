@@ -36,6 +36,8 @@ async fn one_of_two_starts_and_then_the_other(d: Arc<Deployed>) -> Result<()> {
     for name in names(second, SIZE) {
         ns.until_pending_with_message(&name, &[&why]).await?;
     }
+    ns.until_event(&format!("{first}-0"), |event| event.reason == "GangStarted").await?;
+    ns.until_event(&format!("{second}-0"), |event| event.reason == "GangWaiting" && event.note.contains(&why)).await?;
     ns.until_all_running(&names(&first, SIZE)).await?;
     observer.check_never_bound(|name| name.starts_with(second))?;
     ns.delete_all(&names(&first, SIZE)).await?;
