@@ -5,6 +5,7 @@
 //! configuration file ([`config`]), simulated clusters ([`sim`]), the demo on one ([`demo`]), what plays kube-scheduler
 //! there ([`kube_scheduler`]) and the command line ([`cli`]).
 
+pub mod claims;
 pub mod cli;
 pub mod config;
 pub mod demo;
