@@ -116,10 +116,10 @@ fn pools_are_used_when_they_are_whole() {
     ] {
         assert_eq!(outcome(&mut allocator(slices), &one(ask("any", 1))), expected);
     }
-    let half = vec![newer("a", 1, 2, vec![device("x")]), Slice {
-        pool: PoolId { driver: "e".into(), name: "n".into() },
-        ..slice("n", vec![device("z")])
-    }];
+    let half = vec![
+        newer("a", 1, 2, vec![device("x")]),
+        Slice { pool: PoolId { driver: "e".into(), name: "n".into() }, ..slice("n", vec![device("z")]) },
+    ];
     assert_eq!(outcome(&mut allocator(half.clone()), &one(ask("any", 1))), "z");
     assert_eq!(outcome(&mut allocator(half), &one(ask("any", 1).all())), "error");
 }

@@ -25,31 +25,31 @@ pub fn device(name: &str) -> Device {
 }
 
 impl Device {
-    pub fn with(mut self, name: &str, value: i64) -> Device {
+    pub(in crate::claims) fn with(mut self, name: &str, value: i64) -> Device {
         self.attributes.insert(name.into(), Attribute::Int(value));
         self
     }
 
-    pub fn with_text(mut self, name: &str, value: &str) -> Device {
+    pub(in crate::claims) fn with_text(mut self, name: &str, value: &str) -> Device {
         self.attributes.insert(name.into(), Attribute::String(value.into()));
         self
     }
 
-    pub fn with_capacity(mut self, name: &str, value: &str, policy: Option<RequestPolicy>) -> Device {
+    pub(in crate::claims) fn with_capacity(mut self, name: &str, value: &str, policy: Option<RequestPolicy>) -> Device {
         self.capacity.insert(name.into(), Capacity { value: amount(value), policy });
         self
     }
 
-    pub fn shareable(self) -> Device {
+    pub(in crate::claims) fn shareable(self) -> Device {
         Device { shareable: true, ..self }
     }
 
-    pub fn taking(mut self, set: &str, counters: &[(&str, &str)]) -> Device {
+    pub(in crate::claims) fn taking(mut self, set: &str, counters: &[(&str, &str)]) -> Device {
         self.consumes.push(CounterSet { name: set.into(), counters: amounts(counters) });
         self
     }
 
-    pub fn tainted(mut self) -> Device {
+    pub(in crate::claims) fn tainted(mut self) -> Device {
         self.taints.push(Taint { key: "broken".into(), value: String::new(), effect: Effect::NoSchedule });
         self
     }
@@ -90,12 +90,12 @@ pub fn ask(class: &str, count: u64) -> Ask {
 }
 
 impl Ask {
-    pub fn selected(mut self, expression: &str) -> Ask {
+    pub(in crate::claims) fn selected(mut self, expression: &str) -> Ask {
         self.selectors.push(Selector::Cel(expression.into()));
         self
     }
 
-    pub fn all(self) -> Ask {
+    pub(in crate::claims) fn all(self) -> Ask {
         Ask { count: Count::All, ..self }
     }
 }
@@ -120,12 +120,12 @@ pub fn claim(name: &str, requests: Vec<Request>) -> Claim {
 }
 
 impl Claim {
-    pub fn matching(mut self, attribute: &str) -> Claim {
+    pub(in crate::claims) fn matching(mut self, attribute: &str) -> Claim {
         self.constraints.push(Constraint { requests: vec![], rule: ConstraintRule::Match(attribute.into()) });
         self
     }
 
-    pub fn distinct(mut self, attribute: &str) -> Claim {
+    pub(in crate::claims) fn distinct(mut self, attribute: &str) -> Claim {
         self.constraints.push(Constraint { requests: vec![], rule: ConstraintRule::Distinct(attribute.into()) });
         self
     }
