@@ -141,8 +141,9 @@ impl Allocator {
         let question = Question::new(claims, inventory, selectors)?;
         let (mut best, mut refusals, mut steps) = (None::<Fit>, vec![], 0);
         let mut invalid = None;
+        let quick = Effort { improvement: 0, ..*effort };
         for node in inventory.nodes() {
-            let answer = on_node(&question, inventory, usage, selectors, *effort, node, scorer)?;
+            let answer = on_node(&question, inventory, usage, selectors, quick, node, scorer)?;
             steps += answer.steps;
             match answer.verdict {
                 Verdict::Fits(fit) => {
@@ -157,7 +158,17 @@ impl Allocator {
             }
         }
         match (best, invalid) {
-            (Some(fit), _) => Ok(Answer { verdict: BestFit::Fits(fit), steps }),
+            (Some(mut fit), _) => {
+                // Nodes are compared by the first set that is found on each, the best devices being looked at first.
+                if let Some(node) = inventory.node(&fit.node) {
+                    let answer = on_node(&question, inventory, usage, selectors, *effort, node, scorer)?;
+                    steps += answer.steps;
+                    if let Verdict::Fits(improved) = answer.verdict {
+                        fit = improved;
+                    }
+                }
+                Ok(Answer { verdict: BestFit::Fits(fit), steps })
+            }
             (None, Some(error)) => Err(error),
             (None, None) => Ok(Answer { verdict: BestFit::Refused(refusals), steps }),
         }

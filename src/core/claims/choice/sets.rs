@@ -1,6 +1,7 @@
 //! Which GPUs go together: those that are linked best.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::nvidia;
 use crate::claims::trial::Trial;
@@ -17,15 +18,18 @@ type Make = (Option<String>, Vec<(usize, Option<String>, Option<u8>, Option<Stri
 /// The fabrics of nodes, and which sets of their GPUs are best.
 #[derive(Debug, Default)]
 pub(super) struct Sets {
-    fabrics: BTreeMap<Make, Option<Fabric>>,
+    fabrics: BTreeMap<Make, Option<Arc<Fabric>>>,
+    /// The node and pool that was looked at last.
+    current: Option<(Box<str>, usize, Option<Gpus>)>,
     /// The last best set, and for which ask it was.
     last: Option<(usize, Vec<Seat>)>,
 }
 
-/// GPUs of one node, in the order of the fabric's devices.
+/// GPUs of one pool, in the order of the fabric's devices.
+#[derive(Debug, Clone)]
 struct Gpus {
     seats: Vec<Seat>,
-    make: Make,
+    fabric: Arc<Fabric>,
 }
 
 impl Sets {
@@ -44,40 +48,62 @@ impl Sets {
     }
 
     fn search(&mut self, trial: &Trial, free: &[Seat], count: usize) -> Vec<Seat> {
-        let Some(gpus) = gpus(trial, free.first().copied()) else { return vec![] };
-        let free_gpus: Vec<Seat> = gpus.seats.iter().copied().filter(|seat| free.contains(seat)).collect();
+        let Some(Gpus { seats, fabric }) = self.gpus(trial, free.first().copied()) else { return vec![] };
+        let free_gpus: Vec<Seat> = seats.iter().copied().filter(|seat| free.contains(seat)).collect();
         let partition = partition(trial, &free_gpus, count);
         if !partition.is_empty() {
             return partition;
         }
-        let set = free_gpus.iter().filter_map(|seat| gpus.seats.iter().position(|other| other == seat)).collect();
-        let Some(fabric) = self.fabric(&gpus.make) else { return vec![] };
+        let set = (0..seats.len()).filter(|at| free_gpus.contains(&seats[*at])).collect();
         let best = fabric.best_subset(set, count).map(|(best, _)| best).unwrap_or_default();
-        best.iter().map(|at| gpus.seats[at]).collect()
-    }
-
-    fn fabric(&mut self, make: &Make) -> Option<&Fabric> {
-        if self.fabrics.len() >= MOST {
-            self.fabrics.clear();
-        }
-        self.fabrics.entry(make.clone()).or_insert_with_key(fabric).as_ref()
+        best.iter().map(|at| seats[at]).collect()
     }
 
     /// What sets of several GPUs lose by links that are slower than the best of the machine, and by what they leave.
     pub fn cost(&mut self, trial: &Trial, ask: usize) -> i64 {
-        let chosen: Vec<Seat> = trial.chosen_for(ask).collect();
-        if chosen.len() < 2 {
-            return 0;
-        }
-        let Some(gpus) = gpus(trial, chosen.first().copied()) else { return 0 };
-        let at = |seat: &Seat| gpus.seats.iter().position(|other| other == seat);
-        let Some(set) = chosen.iter().map(at).collect::<Option<DeviceSet>>() else { return 0 };
-        let free = (0..gpus.seats.len()).filter(|at| !trial.is_taken(gpus.seats[*at])).collect();
-        let Some(fabric) = self.fabric(&gpus.make) else { return 0 };
+        let mut chosen = trial.chosen_for(ask);
+        let (Some(first), Some(_)) = (chosen.next(), chosen.next()) else { return 0 };
+        let Some(Gpus { seats, fabric }) = self.gpus(trial, Some(first)) else { return 0 };
+        let at = |seat: Seat| seats.iter().position(|other| *other == seat);
+        let Some(set) = trial.chosen_for(ask).map(at).collect::<Option<DeviceSet>>() else { return 0 };
+        let free = (0..seats.len()).filter(|at| !trial.is_taken(seats[*at])).collect();
         let best = fabric.best_bottleneck(set.len()).unwrap_or(Bandwidth::NONE);
         let lost = i64::from(best.0) - i64::from(fabric.bottleneck(set).0);
         // A slow link is worse than anything that is left behind.
         lost.max(0) * 1_000 - fabric.largest_linked(free) as i64
+    }
+
+    /// The GPUs beside a device: those of its pool. A node offers the same devices to every question.
+    fn gpus(&mut self, trial: &Trial, one: Option<Seat>) -> Option<&Gpus> {
+        let one = one?;
+        let (node, pool) = (&trial.node().name, trial.pool(one));
+        if self.current.as_ref().is_none_or(|(of, at, _)| of != node || *at != pool) {
+            let gpus = self.read(trial, pool);
+            self.current = Some((node.clone(), pool, gpus));
+        }
+        self.current.as_ref()?.2.as_ref().filter(|gpus| gpus.seats.contains(&one))
+    }
+
+    fn read(&mut self, trial: &Trial, pool: usize) -> Option<Gpus> {
+        let (mut seats, mut devices) = (vec![], vec![]);
+        let catalogue = Catalogue::builtin();
+        for seat in trial.seats().filter(|seat| trial.pool(*seat) == pool) {
+            let (driver, device) = trial.device(seat);
+            let Some(index) = nvidia::index(device) else { continue };
+            let root = nvidia::pcie_root(device).map(str::to_owned);
+            let product = nvidia::product(&catalogue, driver, device).map(|product| product.name.clone());
+            seats.push(seat);
+            devices.push((index, root, nvidia::numa(device), product));
+        }
+        if !(2..=MAX_DEVICES).contains(&seats.len()) {
+            return None;
+        }
+        let machine = trial.node().labels.get("node.kubernetes.io/instance-type").map(str::to_owned);
+        if self.fabrics.len() >= MOST {
+            self.fabrics.clear();
+        }
+        let fabric = self.fabrics.entry((machine, devices)).or_insert_with_key(fabric).clone();
+        fabric.map(|fabric| Gpus { seats, fabric })
     }
 }
 
@@ -93,28 +119,7 @@ fn partition(trial: &Trial, free: &[Seat], count: usize) -> Vec<Seat> {
     partitions.into_values().find(|members| members.len() == count).unwrap_or_default()
 }
 
-/// The GPUs beside a device: those of its pool.
-fn gpus(trial: &Trial, one: Option<Seat>) -> Option<Gpus> {
-    let one = one?;
-    let (driver, _) = trial.device(one);
-    let pool = trial.pool(one);
-    let mut seats = vec![];
-    let mut devices = vec![];
-    for seat in trial.seats().filter(|seat| trial.pool(*seat) == pool) {
-        let (_, device) = trial.device(seat);
-        let Some(index) = nvidia::index(device) else { continue };
-        let root = nvidia::pcie_root(device).map(str::to_owned);
-        let catalogue = Catalogue::builtin();
-        let product = nvidia::product(&catalogue, driver, device).map(|product| product.name.clone());
-        seats.push(seat);
-        devices.push((index, root, nvidia::numa(device), product));
-    }
-    let machine = trial.node().labels.get("node.kubernetes.io/instance-type").map(str::to_owned);
-    (seats.len() > 1 && seats.len() <= MAX_DEVICES && seats.contains(&one))
-        .then_some(Gpus { seats, make: (machine, devices) })
-}
-
-fn fabric((machine, devices): &Make) -> Option<Fabric> {
+fn fabric((machine, devices): &Make) -> Option<Arc<Fabric>> {
     let catalogue = Catalogue::builtin();
     let machine = machine.as_deref().and_then(|name| catalogue.machine_by_instance_type(name));
     let machine = machine.filter(|machine| machine.count == devices.len()).map(|machine| &*machine.fabric);
@@ -124,5 +129,5 @@ fn fabric((machine, devices): &Make) -> Option<Fabric> {
         numa: *numa,
         product: product.as_deref().and_then(|name| catalogue.product_by_name(name)).map(|product| &**product),
     });
-    Fabric::from_attributes(&attributes.collect::<Vec<_>>(), machine).ok()
+    Fabric::from_attributes(&attributes.collect::<Vec<_>>(), machine).ok().map(Arc::new)
 }
