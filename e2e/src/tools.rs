@@ -79,6 +79,15 @@ impl Tools {
     }
 }
 
+/// The claim allocator's oracle: upstream's own allocator behind JSON lines.
+pub fn dra_oracle() -> Result<PathBuf> {
+    let path = cache()?.join("dra-oracle/dra-oracle");
+    if !path.is_file() {
+        bail!("there is no {} yet; build it with: e2e/tools/build.sh", path.display());
+    }
+    Ok(path)
+}
+
 /// Whether `KUBEBUILDER_ASSETS` is set: then the version of what runs is not ours to know.
 pub fn has_assets() -> bool {
     assets().is_some()

@@ -1,0 +1,143 @@
+//! Upstream's allocator, in processes of its own (`e2e/dra-oracle`).
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use testudo_e2e::tools::dra_oracle;
+
+use crate::case::Case;
+
+/// What upstream says of a case.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Answer {
+    /// fits, no-fit, error, timeout, panic, ...
+    pub outcome: String,
+    /// Why, where it says.
+    #[serde(default)]
+    pub message: String,
+    /// The claims that it allocated, in their order.
+    #[serde(default)]
+    pub claims: Vec<AllocatedClaim>,
+}
+
+/// A claim that upstream allocated.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AllocatedClaim {
+    /// Its name.
+    pub name: String,
+    /// What would become its `status.allocation`.
+    pub allocation: Value,
+}
+
+/// Asks upstream to allocate, case by case.
+pub fn allocate(cases: &[Case]) -> Vec<Answer> {
+    ask_all("allocate", cases.iter().map(|case| json!({"objects": case.objects, "node": case.node})).collect())
+}
+
+/// Asks upstream's validation whether the API server would admit the objects.
+pub fn admit(cases: &[Vec<Value>]) -> Vec<Answer> {
+    ask_all("admit", cases.iter().map(|objects| json!({"objects": objects})).collect())
+}
+
+/// Asks for values of selectors: expression, driver and device.
+pub fn evaluate(questions: Vec<Value>) -> Vec<Answer> {
+    ask_all("cel", questions)
+}
+
+/// Each process gets every n-th question.
+fn ask_all(mode: &str, questions: Vec<Value>) -> Vec<Answer> {
+    const PROCESSES: usize = 2;
+    let parts: Vec<Vec<Answer>> = thread::scope(|scope| {
+        let questions = &questions;
+        let part = |first: usize| {
+            scope.spawn(move || {
+                let (mut process, input, output) = start(mode);
+                thread::scope(|scope| {
+                    // Written beside the reading: neither side's pipe holds a whole batch.
+                    scope.spawn(move || {
+                        let mut input = BufWriter::new(input);
+                        for question in questions.iter().skip(first).step_by(PROCESSES) {
+                            writeln!(input, "{question}").expect("the oracle reads");
+                        }
+                    });
+                    let lines = BufReader::new(output).lines();
+                    let answers = lines.map(|line| read(&line.expect("the oracle writes text"))).collect();
+                    process.wait().expect("the oracle ends");
+                    answers
+                })
+            })
+        };
+        let parts: Vec<_> = (0..PROCESSES).map(part).collect();
+        parts.into_iter().map(|part| part.join().expect("a part of the batch was answered")).collect()
+    });
+    let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+    let answers = (0..questions.len()).map(|index| {
+        parts[index % PROCESSES].next().unwrap_or_else(|| panic!("the oracle ended before question {index}"))
+    });
+    answers.collect()
+}
+
+fn start(mode: &str) -> (Child, ChildStdin, ChildStdout) {
+    let path = dra_oracle().unwrap_or_else(|error| panic!("{error:#}"));
+    let mut process = Command::new(&path)
+        .arg(mode)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let input = process.stdin.take().expect("its input is a pipe");
+    let output = process.stdout.take().expect("its output is a pipe");
+    (process, input, output)
+}
+
+fn read(line: &str) -> Answer {
+    let answer: Answer = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    assert_ne!(answer.outcome, "bad-input", "{}", answer.message);
+    answer
+}
+
+/// Values of selectors, one by one, each asked for once.
+pub struct Selectors {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    known: HashMap<String, String>,
+}
+
+impl Selectors {
+    /// Starts an oracle for selectors.
+    pub fn new() -> Self {
+        let (process, input, output) = start("cel");
+        Self { process, input, output: BufReader::new(output), known: HashMap::new() }
+    }
+
+    /// true, false, compile-error or runtime-error.
+    pub fn value(&mut self, expression: &str, driver: &str, device: &Value) -> &str {
+        // Only this of a device can be seen in a selector.
+        let seen = json!({
+            "name": "d",
+            "attributes": device["attributes"],
+            "capacity": device["capacity"],
+            "allowMultipleAllocations": device["allowMultipleAllocations"],
+        });
+        let question = json!({"expression": expression, "driver": driver, "device": seen}).to_string();
+        if !self.known.contains_key(&question) {
+            writeln!(self.input, "{question}").expect("the oracle reads");
+            let mut line = String::new();
+            self.output.read_line(&mut line).expect("the oracle writes text");
+            self.known.insert(question.clone(), read(&line).outcome);
+        }
+        &self.known[&question]
+    }
+}
+
+impl Drop for Selectors {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
