@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// What a search may take before the context is cancelled, which upstream looks at on each step.
+	// What a search may take before the context is cancelled, which upstream looks at on each step, if not asked for less.
 	patience = 5 * time.Second
 	// A search that does not notice is given up on.
 	grace = time.Second
@@ -37,6 +37,8 @@ var (
 type allocateRequest struct {
 	Objects []json.RawMessage `json:"objects"`
 	Node    string            `json:"node"`
+	// Optional.
+	PatienceMilliseconds int64 `json:"patienceMilliseconds"`
 }
 
 type allocateAnswer struct {
@@ -64,6 +66,10 @@ func allocateLine(line []byte) any {
 		return allocateAnswer{Outcome: "bad-input", Message: fmt.Sprintf("there is no node %q", request.Node)}
 	}
 
+	patience := patience
+	if request.PatienceMilliseconds > 0 {
+		patience = time.Duration(request.PatienceMilliseconds) * time.Millisecond
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	start := time.Now()

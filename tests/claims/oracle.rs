@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use testudo_e2e::tools::dra_oracle;
 
-use crate::case::Case;
+use crate::case::{Case, is_pending, items, text};
 
 /// What upstream says of a case.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,7 +35,71 @@ pub struct AllocatedClaim {
 
 /// Asks upstream to allocate, case by case.
 pub fn allocate(cases: &[Case]) -> Vec<Answer> {
-    ask_all("allocate", cases.iter().map(|case| json!({"objects": case.objects, "node": case.node})).collect())
+    ask_all("allocate", cases.iter().map(question).collect())
+}
+
+/// The same where not every case has to be answered: some that were changed take upstream long.
+pub fn allocate_in_haste(cases: &[Case]) -> Vec<Answer> {
+    let question = |case| {
+        let mut question = question(case);
+        question["patienceMilliseconds"] = json!(100);
+        question
+    };
+    ask_all("allocate", cases.iter().map(question).collect())
+}
+
+/// A question to the `allocate` mode.
+pub fn question(case: &Case) -> Value {
+    let case = as_asked(case);
+    json!({"objects": case.objects, "node": case.node})
+}
+
+/// A case as upstream is asked it.
+pub fn as_asked(case: &Case) -> Case {
+    Case { objects: unrolled(&case.objects), ..case.clone() }
+}
+
+/// For distinctAttribute upstream remembers one device a request, so that of three devices of one request the first and
+/// the last may be alike. Three requests for one device each mean the same, and there it remembers all.
+fn unrolled(objects: &[Value]) -> Vec<Value> {
+    let mut objects = objects.to_vec();
+    for claim in objects.iter_mut().filter(|object| object["kind"] == "ResourceClaim" && is_pending(object)) {
+        let devices = &mut claim["spec"]["devices"];
+        if items(&devices["constraints"]).iter().all(|constraint| constraint["distinctAttribute"].is_null()) {
+            continue;
+        }
+        let mut names = HashMap::<String, Vec<String>>::new();
+        let mut requests = vec![];
+        for request in items(&devices["requests"]) {
+            let count = request["exactly"]["count"].as_u64().unwrap_or(1);
+            // More than a claim may have is an error either way.
+            if !(2..=32).contains(&count) || request["exactly"]["allocationMode"] == "All" {
+                requests.push(request.clone());
+                continue;
+            }
+            let name = text(&request["name"]);
+            for index in 0..count {
+                let mut one = request.clone();
+                one["name"] = json!(format!("{name}-{index}"));
+                one["exactly"]["count"] = json!(1);
+                names.entry(name.to_owned()).or_default().push(format!("{name}-{index}"));
+                requests.push(one);
+            }
+        }
+        devices["requests"] = json!(requests);
+        for list in ["constraints", "config"] {
+            for entry in devices[list].as_array_mut().into_iter().flatten() {
+                if let Some(requests) = entry["requests"].as_array() {
+                    let renamed = requests
+                        .iter()
+                        .map(text)
+                        .flat_map(|name| names.get(name).cloned().unwrap_or_else(|| vec![name.to_owned()]));
+                    entry["requests"] = renamed.collect();
+                }
+            }
+        }
+    }
+    objects
 }
 
 /// Asks upstream's validation whether the API server would admit the objects.
@@ -100,19 +164,46 @@ fn read(line: &str) -> Answer {
     answer
 }
 
-/// Values of selectors, one by one, each asked for once.
-pub struct Selectors {
+/// An oracle that is asked one thing after another.
+pub struct Session {
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// Starts an oracle in a mode.
+    pub fn new(mode: &str) -> Self {
+        let (process, input, output) = start(mode);
+        Self { process, input, output: BufReader::new(output) }
+    }
+
+    /// Its answer, which may be that it cannot read the question.
+    pub fn ask(&mut self, question: &Value) -> Answer {
+        writeln!(self.input, "{question}").expect("the oracle reads");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the oracle writes text");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// Values of selectors, each asked for once.
+pub struct Selectors {
+    session: Session,
     known: HashMap<String, String>,
 }
 
 impl Selectors {
     /// Starts an oracle for selectors.
     pub fn new() -> Self {
-        let (process, input, output) = start("cel");
-        Self { process, input, output: BufReader::new(output), known: HashMap::new() }
+        Self { session: Session::new("cel"), known: HashMap::new() }
     }
 
     /// true, false, compile-error or runtime-error.
@@ -124,20 +215,8 @@ impl Selectors {
             "capacity": device["capacity"],
             "allowMultipleAllocations": device["allowMultipleAllocations"],
         });
-        let question = json!({"expression": expression, "driver": driver, "device": seen}).to_string();
-        if !self.known.contains_key(&question) {
-            writeln!(self.input, "{question}").expect("the oracle reads");
-            let mut line = String::new();
-            self.output.read_line(&mut line).expect("the oracle writes text");
-            self.known.insert(question.clone(), read(&line).outcome);
-        }
-        &self.known[&question]
-    }
-}
-
-impl Drop for Selectors {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
+        let question = json!({"expression": expression, "driver": driver, "device": seen});
+        let session = &mut self.session;
+        self.known.entry(question.to_string()).or_insert_with(|| session.ask(&question).outcome)
     }
 }

@@ -17,7 +17,11 @@ pub fn pending(dice: &mut Dice, theme: &Theme, slices: &[Value]) -> Vec<Value> {
 }
 
 fn claim(dice: &mut Dice, theme: &Theme, drivers: &[&str], index: usize, budget: &mut usize) -> Value {
-    let count = *dice.weighted(&[(64, 1), (25, 2), (7, 3), (4, 4)]);
+    let count = match theme.constraints {
+        // Constraints are about several requests.
+        true => *dice.weighted(&[(40, 1), (40, 2), (14, 3), (6, 4)]),
+        false => *dice.weighted(&[(64, 1), (25, 2), (7, 3), (4, 4)]),
+    };
     let requests: Vec<Value> = (0..count).map(|index| request(dice, theme, drivers, index, budget)).collect();
     let mut devices = json!({"requests": requests});
     if theme.constraints && dice.chance(85) {

@@ -18,7 +18,7 @@ pub fn held(dice: &mut Dice, slices: &[Value]) -> Vec<Value> {
     let count = devices.len().div_ceil(share).min(8);
     let mut results = vec![];
     for (slice, device) in devices.into_iter().take(count) {
-        let shares = if device["allowMultipleAllocations"] == true { dice.between(1, 2) } else { 1 };
+        let shares = if device["allowMultipleAllocations"] == true { dice.between(1, 3) } else { 1 };
         for _ in 0..shares {
             results.push(result(dice, slice, device));
         }

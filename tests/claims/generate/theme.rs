@@ -48,15 +48,17 @@ impl Theme {
 
     /// A theme: few features together, often enough each.
     pub fn draw(dice: &mut Dice) -> Self {
+        // Lists differ from other attributes in constraints, and hardly elsewhere.
+        let lists = dice.chance(15);
         let theme = Self {
             partitions: dice.chance(30),
             shares: dice.chance(28),
             taints: dice.chance(20),
             admin: dice.chance(12),
             binding: dice.chance(12),
-            lists: dice.chance(15),
+            lists,
             alternatives: dice.chance(28),
-            constraints: dice.chance(32),
+            constraints: dice.chance(if lists { 70 } else { 30 }),
             held: dice.chance(38),
             pool_faults: dice.chance(20),
             selectors: dice.chance(45),
