@@ -12,6 +12,7 @@
 mod case;
 mod checker;
 mod compare;
+mod corrupted;
 mod coverage;
 mod features;
 mod generate;

@@ -12,6 +12,7 @@ mod faults;
 mod held;
 mod partitions;
 mod pools;
+mod refused;
 mod selectors;
 mod shares;
 mod theme;
@@ -41,7 +42,11 @@ fn assemble(seed: u64, dice: &mut Dice, theme: &Theme) -> Case {
     let classes = cluster::classes(dice, theme);
     let slices = pools::slices(dice, theme, &nodes, &node);
     let held = if theme.held { held::held(dice, &slices) } else { vec![] };
-    let pending = claims::pending(dice, theme, &slices);
+    let mut pending = claims::pending(dice, theme, &slices);
+    if theme.refused && dice.chance(40) {
+        let place = dice.between(0, pending.len() - 1);
+        refused::garble(dice, &mut pending[place]);
+    }
     let mut objects: Vec<_> = [nodes, classes, slices, held, pending].concat();
     if dice.chance(10) {
         dice.shuffle(&mut objects);
