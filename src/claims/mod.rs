@@ -1,10 +1,24 @@
 //! Allocates ResourceClaims (`resource.k8s.io/v1`): objects in, allocated claims out.
 //!
-//! Decoding and encoding are done here; the decisions are [`testudo_core`]'s.
+//! Decoding and encoding are done here; the decisions are those of [`testudo_core::claims`]. `allocationTimestamp` is not
+//! set: what comes out depends on what goes in only. Who writes an allocation to a cluster has to add it, since
+//! kube-scheduler cannot do so later.
 
+mod decode;
+mod encode;
+mod wire;
+
+use std::collections::BTreeMap;
 use std::fmt;
+use std::thread;
 
 use serde_json::Value;
+use testudo_core::claims::choice::Thrifty;
+use testudo_core::claims::{
+    AllocationError, Allocator, Answer, AskRefusal, BestFit, Claim, Inventory, NodeRefusal, Verdict,
+};
+
+use decode::ClaimState;
 
 /// What came of an attempt to allocate.
 #[derive(Debug)]
@@ -31,23 +45,129 @@ pub enum Outcome {
     Error(ClaimsError),
 }
 
-/// Why claims do not fit.
+/// Why claims do not fit: what stands against it, node by node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DoesNotFit(String);
-
-impl fmt::Display for DoesNotFit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub struct DoesNotFit(pub Vec<NodeRefusal>);
 
 /// What is wrong with the question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ClaimsError(String);
+pub enum ClaimsError {
+    /// An object is not what its kind says.
+    #[error(transparent)]
+    Malformed(#[from] MalformedObject),
+    /// The objects are well-formed, but ask for what cannot be judged.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+    /// There is no room for the search.
+    #[error("cannot start a thread: {0}")]
+    Thread(String),
+}
+
+/// An object that is not what its kind says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("object #{at}, {object}: {field}: {what}")]
+pub struct MalformedObject {
+    /// Its place among the objects, from 0.
+    pub at: usize,
+    /// Kind and name, as far as they are there.
+    pub object: String,
+    /// The field.
+    pub field: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// Stack of the thread that compiles expressions: the parser and all that walks an expression recurse.
+/// [`MAX_DEPTH`](testudo_core::claims::cel::MAX_DEPTH) bounds how deep; this leaves room to spare without optimisation.
+const STACK_BYTES: usize = 256 << 20;
 
 /// Allocates all claims of `objects` that have no allocation yet, for one pod that uses them together: on `node`, or on the
 /// node where they fit best. `objects` are Kubernetes objects: Node, DeviceClass, ResourceSlice, ResourceClaim.
 pub fn allocate(objects: &[Value], node: Option<&str>) -> Outcome {
-    Outcome::Error(ClaimsError(format!("{} objects, node {node:?}: not allocated", objects.len())))
+    with_large_stack(|| answer(objects, node)).unwrap_or_else(Outcome::Error)
+}
+
+/// Runs what compiles expressions. A stack overflow would end the process.
+pub fn with_large_stack<T: Send>(work: impl FnOnce() -> Result<T, ClaimsError> + Send) -> Result<T, ClaimsError> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("claims".into()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| ClaimsError::Thread(error.to_string()))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn answer(objects: &[Value], node: Option<&str>) -> Result<Outcome, ClaimsError> {
+    let read = decode::objects(objects)?;
+    let mut allocator = Allocator::new(Inventory::new(read.nodes, read.classes, read.slices));
+    let mut wanted: Vec<Claim> = vec![];
+    let mut places: Vec<(usize, Option<usize>)> = vec![];
+    for (at, claim) in read.claims {
+        match claim {
+            ClaimState::Allocated(holdings) => {
+                allocator.take(holdings);
+                places.push((at, None));
+            }
+            ClaimState::Unallocated(claim) => {
+                places.push((at, Some(wanted.len())));
+                wanted.push(claim);
+            }
+        }
+    }
+    let mut scorer = Thrifty::new(&allocator);
+    let Answer { verdict, steps } = match node {
+        None => allocator.allocate(&wanted, &mut scorer)?,
+        Some(node) => {
+            let Answer { verdict, steps } = allocator.allocate_on(node, &wanted, &mut scorer)?;
+            let verdict = match verdict {
+                Verdict::Fits(fit) => BestFit::Fits(fit),
+                Verdict::Refused(refusal) => BestFit::Refused(vec![refusal]),
+            };
+            Answer { verdict, steps }
+        }
+    };
+    Ok(match verdict {
+        BestFit::Fits(fit) => {
+            let class = |name: &str| {
+                objects.iter().find(|object| {
+                    object.get("kind").and_then(Value::as_str) == Some("DeviceClass")
+                        && object.pointer("/metadata/name").and_then(Value::as_str) == Some(name)
+                })
+            };
+            let claim = |(at, place): (usize, Option<usize>)| match place {
+                Some(place) => encode::allocated(&objects[at], &fit.allocations[place], class),
+                None => objects[at].clone(),
+            };
+            Outcome::Allocated { node: fit.node.to_string(), claims: places.into_iter().map(claim).collect(), steps }
+        }
+        BestFit::Refused(refusals) => {
+            let complete = refusals.iter().all(|refusal| refusal.complete);
+            Outcome::DoesNotFit { reason: DoesNotFit(refusals), complete, steps }
+        }
+    })
+}
+
+impl fmt::Display for DoesNotFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [] => f.write_str("there are no nodes"),
+            [refusal] => write!(f, "node {}: {refusal}", refusal.node),
+            refusals => {
+                // Nodes of which the same is to be said are said it once.
+                let mut groups: BTreeMap<(bool, &str, &[AskRefusal], usize), Vec<&NodeRefusal>> = BTreeMap::new();
+                for refusal in refusals {
+                    let key = (!refusal.complete, refusal.claim.as_str(), &*refusal.asks, refusal.unusable_pools);
+                    groups.entry(key).or_default().push(refusal);
+                }
+                let mut groups: Vec<Vec<&NodeRefusal>> = groups.into_values().collect();
+                groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
+                write!(f, "0 of {} nodes fit", refusals.len())?;
+                for group in groups {
+                    let names: Vec<&str> = group.iter().take(3).map(|refusal| &*refusal.node).collect();
+                    let more = if group.len() > names.len() { ", ..." } else { "" };
+                    write!(f, "; {} ({}{more}): {}", group.len(), names.join(", "), group[0])?;
+                }
+                Ok(())
+            }
+        }
+    }
 }

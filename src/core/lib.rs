@@ -7,6 +7,7 @@
 //! order give the same decisions. Wire types stay outside; Kubernetes objects are decoded at the edge into values of
 //! [`model`].
 
+pub mod claims;
 pub mod cluster;
 pub mod engine;
 pub mod model;
