@@ -40,16 +40,18 @@ pub fn allocate(cases: &[Case]) -> Vec<Answer> {
 
 /// The same where not every case has to be answered: some that were changed take upstream long.
 pub fn allocate_in_haste(cases: &[Case]) -> Vec<Answer> {
-    let question = |case| {
-        let mut question = question(case);
-        question["patienceMilliseconds"] = json!(100);
-        question
-    };
-    ask_all("allocate", cases.iter().map(question).collect())
+    ask_all("allocate", cases.iter().map(hasty_question).collect())
+}
+
+/// A question to the `allocate` mode that may run out of time.
+pub fn hasty_question(case: &Case) -> Value {
+    let mut question = question(case);
+    question["patienceMilliseconds"] = json!(100);
+    question
 }
 
 /// A question to the `allocate` mode.
-pub fn question(case: &Case) -> Value {
+fn question(case: &Case) -> Value {
     let case = as_asked(case);
     json!({"objects": case.objects, "node": case.node})
 }
@@ -65,15 +67,24 @@ fn unrolled(objects: &[Value]) -> Vec<Value> {
     let mut objects = objects.to_vec();
     for claim in objects.iter_mut().filter(|object| object["kind"] == "ResourceClaim" && is_pending(object)) {
         let devices = &mut claim["spec"]["devices"];
-        if items(&devices["constraints"]).iter().all(|constraint| constraint["distinctAttribute"].is_null()) {
-            continue;
-        }
+        let constraints = items(&devices["constraints"]).iter();
+        let distinct: Vec<Value> =
+            constraints.filter(|constraint| !constraint["distinctAttribute"].is_null()).cloned().collect();
+        let is_told_apart = |name: &str| {
+            distinct
+                .iter()
+                .map(|constraint| items(&constraint["requests"]))
+                .any(|names| names.is_empty() || names.iter().any(|other| other == name))
+        };
         let mut names = HashMap::<String, Vec<String>>::new();
         let mut requests = vec![];
         for request in items(&devices["requests"]) {
             let count = request["exactly"]["count"].as_u64().unwrap_or(1);
             // More than a claim may have is an error either way.
-            if !(2..=32).contains(&count) || request["exactly"]["allocationMode"] == "All" {
+            if !is_told_apart(text(&request["name"]))
+                || !(2..=32).contains(&count)
+                || request["exactly"]["allocationMode"] == "All"
+            {
                 requests.push(request.clone());
                 continue;
             }

@@ -1,14 +1,16 @@
 //! The smallest case that still shows a disagreement.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::case::Case;
 use crate::compare::{Disagreement, compare};
-use crate::oracle::{Selectors, Session, question};
+use crate::oracle::{Selectors, Session, hasty_question};
 use crate::ours::ours;
 
-/// More tries than this are not worth the wait.
-const TRIES: usize = 4_000;
+/// More is not worth the wait.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Takes things away as long as upstream and ours disagree in the same way, and the API server would admit the rest.
 pub fn shrink(case: &Case, disagreement: &Disagreement, admitted: bool) -> Case {
@@ -17,7 +19,7 @@ pub fn shrink(case: &Case, disagreement: &Disagreement, admitted: bool) -> Case 
         admission: admitted.then(|| Session::new("admit")),
         selectors: Selectors::new(),
         kind: &disagreement.kind,
-        tries: TRIES,
+        until: Instant::now() + PATIENCE,
     };
     let mut smallest = case.clone();
     loop {
@@ -25,7 +27,7 @@ pub fn shrink(case: &Case, disagreement: &Disagreement, admitted: bool) -> Case 
         let mut path = vec![];
         let objects = json!(smallest.objects);
         thin(&objects, &mut path, &mut smallest, &mut judge);
-        if smallest == before || judge.tries == 0 {
+        if smallest == before || Instant::now() > judge.until {
             return smallest;
         }
     }
@@ -36,19 +38,20 @@ struct Judge<'a> {
     admission: Option<Session>,
     selectors: Selectors,
     kind: &'a str,
-    tries: usize,
+    until: Instant,
 }
 
 impl Judge<'_> {
     fn still_disagree(&mut self, case: &Case) -> bool {
-        let Some(tries) = self.tries.checked_sub(1) else { return false };
-        self.tries = tries;
+        if Instant::now() > self.until {
+            return false;
+        }
         if let Some(admission) = &mut self.admission
             && admission.ask(&json!({"objects": case.objects})).outcome != "admitted"
         {
             return false;
         }
-        let upstream = self.allocator.ask(&question(case));
+        let upstream = self.allocator.ask(&hasty_question(case));
         if upstream.outcome == "bad-input" {
             return false;
         }

@@ -13,7 +13,7 @@ mod quantity;
 mod uses;
 mod written;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -21,7 +21,9 @@ use serde_json::Value;
 use crate::case::{Case, is_pending, items, text};
 use crate::oracle::{AllocatedClaim, Selectors};
 use demands::Demand;
+use held::Held;
 use pools::{Device, DeviceId, Pool};
+use quantity::Quantity;
 use uses::Use;
 
 /// A rule that an allocation breaks.
@@ -57,7 +59,7 @@ pub fn check(case: &Case, allocated: &[AllocatedClaim], selectors: &mut Selector
         demands.push(demands::demands(claim, results).map_err(|text| Fault { rule: "requests", text })?);
     }
     let node = case.of("Node").find(|node| node["metadata"]["name"] == case.node).expect("the node is there");
-    let checker = Checker { case, node, pools: pools::pools(case, node) };
+    let checker = Checker { case, node, pools: pools::pools(case, node), held: held::held(case) };
     let mut uses = vec![];
     for (index, demands) in demands.iter().enumerate() {
         for demand in demands {
@@ -73,10 +75,9 @@ pub fn check(case: &Case, allocated: &[AllocatedClaim], selectors: &mut Selector
         checker.constraints(claim, &uses)?;
         checker.written(claim, given, demands, &uses)?;
     }
-    let held = held::held(case);
-    uses::nothing_twice(&uses, &held)?;
-    uses::enough_capacity(&uses, &held)?;
-    counters::not_overdrawn(&checker.pools, &uses, &held)
+    uses::nothing_twice(&uses, &checker.held)?;
+    uses::enough_capacity(&uses, &checker.held)?;
+    counters::not_overdrawn(&checker.pools, &uses, &checker.held)
 }
 
 fn ensure(rule: &'static str, holds: bool, text: impl FnOnce() -> String) -> Result<(), Fault> {
@@ -86,7 +87,8 @@ fn ensure(rule: &'static str, holds: bool, text: impl FnOnce() -> String) -> Res
 struct Checker<'a> {
     case: &'a Case,
     node: &'a Value,
-    pools: std::collections::BTreeMap<(String, String), Pool<'a>>,
+    pools: BTreeMap<(String, String), Pool<'a>>,
+    held: Held,
 }
 
 impl<'a> Checker<'a> {
@@ -115,6 +117,9 @@ impl<'a> Checker<'a> {
                 format!("{id:?} has not what {} wants", demand.name)
             })?;
         }
+        let ids: BTreeSet<DeviceId> =
+            demand.results.iter().map(|result| Ok(self.device(result)?.id())).collect::<Result<_, Fault>>()?;
+        ensure("twice", ids.len() == demand.results.len(), || format!("a device twice for {}", demand.name))?;
         if !demand.wants_all() {
             return ensure("count", demand.results.len() == demand.count(), || {
                 format!("{} devices for {}, which wants {}", demand.results.len(), demand.name, demand.count())
@@ -127,17 +132,21 @@ impl<'a> Checker<'a> {
         for device in self.pools.values().flat_map(|pool| &pool.devices) {
             if nodes::reaches(device.place(), self.node)
                 && self.matches(demand, device, selectors)
-                && capacity::consumed(device.device, demand.spec).is_some()
+                && self.has_room(device, demand)
             {
                 all.insert(device.id());
             }
         }
-        let mut given = BTreeSet::new();
-        for result in &demand.results {
-            given.insert(self.device(result)?.id());
-        }
-        ensure("all", !given.is_empty() && given == all && given.len() == demand.results.len(), || {
-            format!("{} wants {all:?} and got {given:?}", demand.name)
+        ensure("all", !all.is_empty() && ids == all, || format!("{} wants {all:?} and got {ids:?}", demand.name))
+    }
+
+    /// Whether others have left as much of a device as is wanted. One that is used up is none of "all".
+    fn has_room(&self, device: &Device<'_>, demand: &Demand<'_>) -> bool {
+        let Some(consumed) = capacity::consumed(device.device, demand.spec) else { return false };
+        let held = self.held.consumed.get(&device.id());
+        consumed.into_iter().all(|(name, wanted)| {
+            let before = held.and_then(|held| held.get(&name)).copied().unwrap_or_default();
+            before + wanted <= Quantity::read(&device.device["capacity"][&name]["value"])
         })
     }
 

@@ -9,9 +9,10 @@ pub struct Quantity(pub i128);
 const UNIT: i128 = 1_000_000_000;
 
 impl Quantity {
-    /// Reads a quantity as JSON has it.
+    /// Reads a quantity as JSON has it: left out it is 0.
     pub fn read(value: &Value) -> Self {
         let text = match value {
+            Value::Null => return Self::default(),
             Value::Number(number) => number.to_string(),
             other => other.as_str().unwrap_or_else(|| panic!("{other} is no quantity")).to_owned(),
         };
