@@ -64,9 +64,9 @@ fn violates(part: Amount, policy: &RequestPolicy) -> bool {
     }
 }
 
-/// A step of nothing leads nowhere: whatever is not there already is off it.
+/// A step of nothing is never met.
 fn remainder(distance: i64, step: i64) -> i64 {
-    distance.checked_rem(step).unwrap_or(distance)
+    distance.checked_rem(step).unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -49,14 +49,6 @@ impl<'a> ConstraintState<'a> {
             ConstraintState::Distinct(taken) => _ = taken.pop(),
         }
     }
-
-    /// How many devices it looks at.
-    pub fn devices(&self) -> usize {
-        match self {
-            ConstraintState::Match(common) => common.len(),
-            ConstraintState::Distinct(taken) => taken.len(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -76,7 +68,6 @@ mod tests {
         assert!(state.add(Some(&ab)) && state.add(Some(&a)) && !state.add(Some(&b)));
         state.remove();
         assert!(state.add(Some(&b)) && !state.add(Some(&a)));
-        assert_eq!(state.devices(), 2);
     }
 
     #[test]

@@ -220,11 +220,6 @@ impl Inventory {
         self.devices.get_index(device.index()).expect("numbers are handed out with their devices").0
     }
 
-    /// How many devices there are.
-    pub(super) fn devices(&self) -> usize {
-        self.devices.len()
-    }
-
     /// How many descriptions of devices there are.
     pub(super) fn listings(&self) -> usize {
         self.listings.len()

@@ -207,14 +207,14 @@ impl Checker {
 
     fn join(&mut self, so_far: Option<Type>, next: Type) -> Result<Option<Type>, CompileError> {
         let (expected, found) = (so_far.clone(), next.clone());
-        match self.unknowns.join(so_far, next) {
-            Some(joined) => Ok(Some(joined)),
-            None => {
-                let expected = expected.map(|expected| self.unknowns.resolve(&expected).to_string());
-                let found = self.unknowns.resolve(&found);
-                error(format!("expected type '{}' but found '{found}'", expected.unwrap_or_default()))
-            }
+        let joined = self.unknowns.join(so_far, next);
+        let Some(expected) = expected else { return Ok(joined) };
+        // Kubernetes' environment also refuses elements of which the type is not known beside others.
+        let (expected, found) = (self.unknowns.resolve(&expected), self.unknowns.resolve(&found));
+        if joined.is_none() || expected != found {
+            return error(format!("expected type '{expected}' but found '{found}'"));
         }
+        Ok(joined)
     }
 
     fn list(&mut self, list: &ListExpr) -> Checked {
@@ -343,6 +343,14 @@ fn call_code(name: &'static str, mut args: Vec<Code>) -> Result<Code, CompileErr
                 _ => Code::Call(name, functions::named(name), args),
             }
         }
+        // Conversions of what is written out are done now, and fail now.
+        ("bool" | "bytes" | "double" | "int" | "string" | "uint" | "dyn", 1) => match &args[0] {
+            Code::Const(value) => match functions::named(name)(std::slice::from_ref(value)) {
+                Ok(value) => Code::Const(value),
+                Err(fault) => return error(fault.to_string()),
+            },
+            _ => Code::Call(name, functions::named(name), args),
+        },
         _ => Code::Call(name, functions::named(name), args),
     };
     Ok(code)
@@ -393,8 +401,6 @@ fn type_named(name: &str) -> Option<Type> {
         "type" => Type::Type(Arc::new(Type::Dyn)),
         "uint" => Type::Uint,
         "optional_type" => Type::optional(Type::Dyn),
-        "kubernetes.Quantity" => Type::Quantity,
-        "kubernetes.Semver" => Type::Semver,
         _ => return None,
     })
 }

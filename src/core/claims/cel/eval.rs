@@ -156,9 +156,8 @@ impl<'d> Evaluation<'d> {
                 other if *optional => return Err(Fault::overload("{?_: _}", &[&other])),
                 value => value,
             };
-            if map.entries.insert(name, value).is_some() {
-                return Err(Fault::value("repeated key of a map"));
-            }
+            // Of two entries with one key the last counts, as upstream.
+            map.entries.insert(name, value);
         }
         Ok(Value::Map(Arc::new(map)))
     }

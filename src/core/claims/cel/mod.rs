@@ -110,3 +110,7 @@ fn check_attributes(device: &Device) -> Result<(), EvaluationError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "corpus_tests.rs"]
+mod corpus_tests;
