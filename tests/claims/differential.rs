@@ -18,6 +18,7 @@ mod features;
 mod generate;
 mod oracle;
 mod ours;
+mod selectors;
 mod shrink;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ mod config;
 mod constraints;
 mod devices;
 mod dice;
+mod expressions;
 mod faults;
 mod held;
 mod partitions;
@@ -18,6 +19,7 @@ mod shares;
 mod theme;
 
 use dice::Dice;
+pub use expressions::expression;
 use theme::Theme;
 
 use crate::case::Case;
