@@ -265,3 +265,7 @@ fn preferred(
     }
     Ending::Found(found)
 }
+
+#[cfg(test)]
+#[path = "allocator_tests.rs"]
+mod tests;

@@ -24,6 +24,11 @@ impl DeviceNo {
 pub(super) struct Listing(u32);
 
 impl Listing {
+    /// The description of this number.
+    pub(super) fn at(number: usize) -> Listing {
+        Listing(number_of(number))
+    }
+
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
@@ -266,6 +271,11 @@ impl Inventory {
     pub(super) fn listings_in(&self, slice: u32) -> impl Iterator<Item = Listing> {
         let first = self.first_listing[slice as usize];
         (first..first + number_of(self.slices[slice as usize].devices.len())).map(Listing)
+    }
+
+    /// The number of the edition that a description is in.
+    pub(super) fn edition_number(&self, listing: Listing) -> u32 {
+        self.edition_of[self.listings[listing.index()].slice as usize].0
     }
 
     /// A slice.

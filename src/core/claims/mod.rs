@@ -25,6 +25,8 @@ mod search;
 mod selectors;
 mod slice;
 mod symmetry;
+#[cfg(test)]
+mod testing;
 mod trial;
 mod usage;
 mod view;

@@ -281,7 +281,8 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
         let mut order: Vec<(bool, i64, usize)> = free
             .iter()
             .zip(&seats)
-            .map(|(at, seat)| (!favoured.contains(seat), scorer.cost(&self.trial, ask, *seat), *at))
+            .zip(scorer.costs(&self.trial, ask, &seats))
+            .map(|((at, seat), cost)| (!favoured.contains(seat), cost, *at))
             .collect();
         order.sort_unstable();
         order.into_iter().map(|(_, cost, at)| (at, cost)).collect()
@@ -290,7 +291,7 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
     fn choose(&mut self, ask: usize, seat: Seat) -> Result<(), Obstacle> {
         let cost = match &mut self.order {
             Order::Published => 0,
-            Order::BestFirst(scorer) => scorer.cost(&self.trial, ask, seat),
+            Order::BestFirst(scorer) => scorer.costs(&self.trial, ask, &[seat]).first().copied().unwrap_or(0),
         };
         self.choose_at(ask, seat, cost)
     }
@@ -326,7 +327,7 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
         let cost = match &mut self.order {
             Order::Published => 0,
             Order::BestFirst(scorer) => {
-                chosen.iter().map(|chosen| chosen.cost).sum::<i64>() + scorer.set_costs(&self.trial)
+                chosen.iter().map(|chosen| chosen.cost).sum::<i64>() + scorer.set_cost(&self.trial)
             }
         };
         if self.best.is_none() {

@@ -6,7 +6,10 @@ use super::amount::Amount;
 use super::capacity::{Amounts, consumption};
 use super::claim::{ConstraintRule, Count};
 use super::constraint::ConstraintState;
+use super::inventory::Listing;
+use super::nodes::Node;
 use super::question::Question;
+use super::slice::Device;
 use super::view::{Seat, View};
 
 /// A chosen device.
@@ -40,9 +43,9 @@ struct Given {
 
 /// The devices chosen so far, and what they leave.
 #[derive(Debug)]
-pub(super) struct Trial<'q, 'v> {
-    pub question: &'q Question<'q>,
-    pub view: &'v View<'v>,
+pub struct Trial<'q, 'v> {
+    question: &'q Question<'q>,
+    view: &'v View<'v>,
     chosen: Vec<Chosen>,
     left: Vec<i128>,
     /// How often each seat is chosen without sharing it.
@@ -52,7 +55,7 @@ pub(super) struct Trial<'q, 'v> {
 }
 
 impl<'q, 'v> Trial<'q, 'v> {
-    pub fn new(question: &'q Question<'q>, view: &'v View<'v>) -> Trial<'q, 'v> {
+    pub(super) fn new(question: &'q Question<'q>, view: &'v View<'v>) -> Trial<'q, 'v> {
         let state = |rule: &ConstraintRule| match rule {
             ConstraintRule::Distinct(_) => ConstraintState::Distinct(vec![]),
             _ => ConstraintState::Match(vec![]),
@@ -72,27 +75,71 @@ impl<'q, 'v> Trial<'q, 'v> {
     }
 
     /// What is chosen, in the order of choice.
-    pub fn chosen(&self) -> &[Chosen] {
+    pub(super) fn chosen(&self) -> &[Chosen] {
         &self.chosen
     }
 
-    /// What is left of each counter.
-    pub fn left(&self) -> &[i128] {
-        &self.left
+    /// All devices that the node offers.
+    pub(super) fn seats(&self) -> impl Iterator<Item = Seat> {
+        // A view numbers its seats so.
+        (0..self.view.seats.len() as u32).map(Seat)
+    }
+
+    /// The node.
+    pub(super) fn node(&self) -> &'v Node {
+        self.view.node
+    }
+
+    /// Driver and device of a seat.
+    pub(super) fn device(&self, seat: Seat) -> (&'v str, &'v Device) {
+        let entry = &self.view.seats[seat.index()];
+        (entry.driver, entry.device)
+    }
+
+    /// The description of a device.
+    pub(super) fn listing(&self, seat: Seat) -> Listing {
+        self.view.seats[seat.index()].listing
+    }
+
+    /// Which of the node's pools a device is in.
+    pub(super) fn pool(&self, seat: Seat) -> usize {
+        self.view.seats[seat.index()].pool
+    }
+
+    /// The asks of the question.
+    pub(super) fn asks(&self) -> std::ops::Range<usize> {
+        0..self.question.asks.len()
+    }
+
+    /// What an ask asks for of each device.
+    pub(super) fn capacity_of(&self, ask: usize) -> &'q Amounts {
+        &self.question.asks[ask].ask.capacity
+    }
+
+    /// What is chosen for an ask.
+    pub(super) fn chosen_for(&self, ask: usize) -> impl Iterator<Item = Seat> {
+        self.chosen.iter().filter(move |chosen| chosen.ask == ask).map(|chosen| chosen.seat)
+    }
+
+    /// How many more devices like this one its counters would serve, after it.
+    pub(super) fn further(&self, seat: Seat) -> i64 {
+        let draws = self.view.seats[seat.index()].draws.iter();
+        let times = draws.filter_map(|(counter, nanos)| self.left[*counter].checked_div(*nanos));
+        times.min().map_or(0, |times| i64::try_from(times - 1).unwrap_or(i64::MAX))
     }
 
     /// Whether a device is in use, be it by an allocated claim or by what is chosen.
-    pub fn is_taken(&self, seat: Seat) -> bool {
+    pub(super) fn is_taken(&self, seat: Seat) -> bool {
         self.view.seats[seat.index()].exclusive || self.marks[seat.index()] > 0
     }
 
     /// How many devices a claim has.
-    pub fn devices_of(&self, claim: usize) -> usize {
+    pub(super) fn devices_of(&self, claim: usize) -> usize {
         self.chosen.iter().filter(|chosen| self.question.asks[chosen.ask].claim == claim).count()
     }
 
     /// Whether the first look at a device already sees that it is in use for an ask.
-    pub fn is_barred(&self, ask: usize, seat: Seat) -> bool {
+    pub(super) fn is_barred(&self, ask: usize, seat: Seat) -> bool {
         let entry = &self.question.asks[ask];
         if entry.ask.admin_access {
             let of_claim = |chosen: &&Chosen| self.question.asks[chosen.ask].claim == entry.claim;
@@ -104,7 +151,7 @@ impl<'q, 'v> Trial<'q, 'v> {
     }
 
     /// Chooses a candidate of an ask.
-    pub fn choose(&mut self, ask: usize, seat: Seat, cost: i64) -> Result<(), Obstacle> {
+    pub(super) fn choose(&mut self, ask: usize, seat: Seat, cost: i64) -> Result<(), Obstacle> {
         let entry = &self.question.asks[ask];
         let device = self.view.seats[seat.index()].device;
         if self.is_barred(ask, seat) {
@@ -153,7 +200,7 @@ impl<'q, 'v> Trial<'q, 'v> {
     }
 
     /// Takes the last choice back.
-    pub fn undo(&mut self) {
+    pub(super) fn undo(&mut self) {
         let Some(last) = self.chosen.pop() else { return };
         match &last.taken {
             Some(part) => {
@@ -183,7 +230,7 @@ impl<'q, 'v> Trial<'q, 'v> {
     }
 
     /// What is given of a device, by allocated claims and by what is chosen.
-    pub fn given_of(&self, seat: Seat) -> Amounts {
+    pub(super) fn given_of(&self, seat: Seat) -> Amounts {
         let mut given = self.view.seats[seat.index()].given.cloned().unwrap_or_default();
         for (name, amount) in self.given.get(&seat).iter().flat_map(|given| &given.taken) {
             let sum = given.entry(name.clone()).or_insert(Amount::ZERO);
@@ -197,7 +244,7 @@ impl<'q, 'v> Trial<'q, 'v> {
     }
 
     /// What the requests from `claim` and `request` on can still be given depends on this only.
-    pub fn key(&self, claim: usize, request: usize) -> Vec<u32> {
+    pub(super) fn key(&self, claim: usize, request: usize) -> Vec<u32> {
         let admin = self.question.asks.iter().any(|entry| entry.ask.admin_access);
         let constrained = !self.question.claims[claim].constraints.is_empty();
         let tag = |chosen: &Chosen| {
