@@ -119,9 +119,20 @@ impl<'d> Evaluation<'d> {
     }
 
     fn call(&mut self, name: &str, function: super::code::Function, args: &[Code]) -> Eval<Value> {
+        if let ("@in", [_, Code::List(elements)]) = (name, args)
+            && elements.is_empty()
+        {
+            // Nothing is in it, not even what cannot be evaluated: upstream optimises this.
+            return Ok(Value::Bool(false));
+        }
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
-            values.push(self.value(arg)?);
+            // Where there is a value, nobody looks at what would stand in for it.
+            match (name, values.as_slice()) {
+                ("or", [Value::Optional(Some(_))]) => return Ok(values.remove(0)),
+                ("orValue", [Value::Optional(Some(inner))]) => return Ok((**inner).clone()),
+                _ => values.push(self.value(arg)?),
+            }
         }
         self.spend(values.iter().map(functions::traversal).sum())?;
         // These make what they are given as long as it is.
