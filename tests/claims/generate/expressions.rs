@@ -73,6 +73,8 @@ impl Grammar {
             6 | 7 => {
                 let kind = *self.dice.pick(&KINDS);
                 let sign = *self.dice.pick(&["==", "!="]);
+                // Upstream's sums of quantities can be compared, but on the right of an equality they are an error.
+                let depth = if matches!(kind, Quantity) { 0 } else { depth };
                 format!("{} {sign} {}", self.of(kind, depth), self.of(kind, depth))
             }
             8 | 9 => {
@@ -147,7 +149,8 @@ impl Grammar {
             }
             4 => format!("{}.substring({})", self.of(Text, depth), self.of(Int, depth)),
             5 => format!("{}.replace({}, {})", self.of(Text, depth), self.of(Text, depth), self.of(Text, depth)),
-            6 => format!("{}[{}]", self.of(List, depth), self.of(Int, depth)),
+            // A list that is written out as an index is refused for another reason than its type.
+            6 => format!("{}[0 + {}]", self.of(List, depth), self.of(Int, depth)),
             _ => format!("device.attributes['gpu.example.com'].?model.orValue({})", self.of(Text, depth)),
         }
     }
@@ -184,7 +187,8 @@ impl Grammar {
 
     /// A macro over a list, or over the names of a map.
     fn comprehension(&mut self, macros: &[&str], kind: Kind, depth: usize) -> String {
-        let over = match self.dice.chance(20) {
+        // In which order upstream goes through a map is left to chance: a list must not come of it.
+        let over = match matches!(kind, Kind::Bool) && !macros.contains(&"filter") && self.dice.chance(20) {
             true => "device.attributes['gpu.example.com']".to_owned(),
             false => self.of(Kind::List, depth),
         };
