@@ -111,7 +111,8 @@ impl Grammar {
                 format!("{}.includes({})", self.of(List, depth), self.of(kind, depth))
             }
             18 => format!("isQuantity({})", self.of(Text, depth)),
-            19 => format!("{}.isSorted()", self.of(List, depth)),
+            // Which overload it is depends on the types of what a list is joined from.
+            19 => format!("{}.isSorted()", self.leaf(List)),
             _ => format!("isSemver({})", self.of(Text, depth)),
         }
     }

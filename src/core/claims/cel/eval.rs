@@ -119,11 +119,16 @@ impl<'d> Evaluation<'d> {
     }
 
     fn call(&mut self, name: &str, function: super::code::Function, args: &[Code]) -> Eval<Value> {
-        if let ("@in", [_, Code::List(elements)]) = (name, args)
-            && elements.is_empty()
-        {
-            // Nothing is in it, not even what cannot be evaluated: upstream optimises this.
-            return Ok(Value::Bool(false));
+        if let ("@in", [wanted, Code::List(elements)]) = (name, args) {
+            // What is written out upstream makes a set of. Nothing is in an empty one, not even what cannot be evaluated; and
+            // versions cannot be looked up in any.
+            if elements.is_empty() {
+                return Ok(Value::Bool(false));
+            }
+            let is_set = elements.iter().all(|(element, _)| matches!(element, Code::Const(_)));
+            if is_set && let version @ Value::Semver(_) = self.value(wanted)? {
+                return Err(Fault::overload("@in", &[&version]));
+            }
         }
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
