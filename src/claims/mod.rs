@@ -15,7 +15,7 @@ use std::thread;
 use serde_json::Value;
 use testudo_core::claims::choice::Thrifty;
 use testudo_core::claims::{
-    AllocationError, Allocator, Answer, AskRefusal, BestFit, Claim, Inventory, NodeRefusal, Verdict,
+    AllocationError, Allocator, Answer, AskRefusal, BestFit, Claim, Fit, Inventory, NodeRefusal, Verdict,
 };
 
 use decode::ClaimState;
@@ -97,53 +97,78 @@ pub fn with_large_stack<T: Send>(work: impl FnOnce() -> Result<T, ClaimsError> +
 }
 
 fn answer(objects: &[Value], node: Option<&str>) -> Result<Outcome, ClaimsError> {
-    let read = decode::objects(objects)?;
-    let mut allocator = Allocator::new(Inventory::new(read.nodes, read.classes, read.slices));
-    let mut wanted: Vec<Claim> = vec![];
-    let mut places: Vec<(usize, Option<usize>)> = vec![];
-    for (at, claim) in read.claims {
-        match claim {
-            ClaimState::Allocated(holdings) => {
-                allocator.take(holdings);
-                places.push((at, None));
-            }
-            ClaimState::Unallocated(claim) => {
-                places.push((at, Some(wanted.len())));
-                wanted.push(claim);
-            }
-        }
-    }
-    let mut scorer = Thrifty::new(&allocator);
-    let Answer { verdict, steps } = match node {
-        None => allocator.allocate(&wanted, &mut scorer)?,
-        Some(node) => {
-            let Answer { verdict, steps } = allocator.allocate_on(node, &wanted, &mut scorer)?;
-            let verdict = match verdict {
-                Verdict::Fits(fit) => BestFit::Fits(fit),
-                Verdict::Refused(refusal) => BestFit::Refused(vec![refusal]),
-            };
-            Answer { verdict, steps }
-        }
-    };
+    let mut cluster = Cluster::read(objects)?;
+    let Answer { verdict, steps } = cluster.place(node)?;
     Ok(match verdict {
         BestFit::Fits(fit) => {
-            let class = |name: &str| {
-                objects.iter().find(|object| {
-                    object.get("kind").and_then(Value::as_str) == Some("DeviceClass")
-                        && object.pointer("/metadata/name").and_then(Value::as_str) == Some(name)
-                })
-            };
-            let claim = |(at, place): (usize, Option<usize>)| match place {
-                Some(place) => encode::allocated(&objects[at], &fit.allocations[place], class),
-                None => objects[at].clone(),
-            };
-            Outcome::Allocated { node: fit.node.to_string(), claims: places.into_iter().map(claim).collect(), steps }
+            Outcome::Allocated { node: fit.node.to_string(), claims: cluster.write(objects, &fit), steps }
         }
         BestFit::Refused(refusals) => {
             let complete = refusals.iter().all(|refusal| refusal.complete);
             Outcome::DoesNotFit { reason: DoesNotFit(refusals), complete, steps }
         }
     })
+}
+
+/// What objects say: devices, what is in use of them, and claims that wait for some.
+#[derive(Debug)]
+pub struct Cluster {
+    allocator: Allocator,
+    scorer: Thrifty,
+    waiting: Vec<Claim>,
+    /// Where each claim stands among the objects, and among those that wait.
+    places: Vec<(usize, Option<usize>)>,
+}
+
+impl Cluster {
+    /// Reads objects; kinds that are not concerned are passed over.
+    ///
+    /// # Errors
+    /// When one is not what its kind says.
+    pub fn read(objects: &[Value]) -> Result<Cluster, MalformedObject> {
+        let read = decode::objects(objects)?;
+        let mut allocator = Allocator::new(Inventory::new(read.nodes, read.classes, read.slices));
+        let (mut waiting, mut places) = (vec![], vec![]);
+        for (at, claim) in read.claims {
+            places.push((at, matches!(claim, ClaimState::Unallocated(_)).then_some(waiting.len())));
+            match claim {
+                ClaimState::Allocated(holdings) => allocator.take(holdings),
+                ClaimState::Unallocated(claim) => waiting.push(claim),
+            }
+        }
+        let scorer = Thrifty::new(&allocator);
+        Ok(Cluster { allocator, scorer, waiting, places })
+    }
+
+    /// Looks for devices for all claims that wait, on a node or on the best. Nothing is taken. New expressions are
+    /// compiled: see [`with_large_stack`].
+    ///
+    /// # Errors
+    /// When the question cannot be answered.
+    pub fn place(&mut self, node: Option<&str>) -> Result<Answer<BestFit>, AllocationError> {
+        let Some(node) = node else { return self.allocator.allocate(&self.waiting, &mut self.scorer) };
+        let Answer { verdict, steps } = self.allocator.allocate_on(node, &self.waiting, &mut self.scorer)?;
+        let verdict = match verdict {
+            Verdict::Fits(fit) => BestFit::Fits(fit),
+            Verdict::Refused(refusal) => BestFit::Refused(vec![refusal]),
+        };
+        Ok(Answer { verdict, steps })
+    }
+
+    /// The claims among the objects that this was read from, those that waited with their devices.
+    fn write(&self, objects: &[Value], fit: &Fit) -> Vec<Value> {
+        let text = |object: &Value, at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let class = |name: &str| {
+            let is_it =
+                |object: &&Value| text(object, "/kind") == "DeviceClass" && text(object, "/metadata/name") == name;
+            objects.iter().find(is_it)
+        };
+        let claim = |(at, place): &(usize, Option<usize>)| match place {
+            Some(place) => encode::allocated(&objects[*at], &fit.allocations[*place], class),
+            None => objects[*at].clone(),
+        };
+        self.places.iter().map(claim).collect()
+    }
 }
 
 impl fmt::Display for DoesNotFit {

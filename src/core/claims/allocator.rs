@@ -2,11 +2,11 @@
 
 use super::allocation::{Allocation, allocations};
 use super::choice::Scorer;
-use super::claim::Claim;
+use super::claim::{Claim, Count};
 use super::error::AllocationError;
 use super::inventory::Inventory;
 use super::nodes::Node;
-use super::question::Question;
+use super::question::{AskEntry, Question};
 use super::refusal::{NodeRefusal, refusal};
 use super::search::{Effort, Ending, Found, Order, Search};
 use super::selectors::Selectors;
@@ -32,8 +32,17 @@ pub struct Fit {
     pub node: Box<str>,
     /// One for each claim, in their order.
     pub allocations: Vec<Allocation>,
-    /// What they cost: less is better. Comparable between nodes, for the same claims and scorer.
+    /// Which alternative each request got, by claim and request: 0 for the first, and where there is no choice.
+    pub alternatives: Vec<Vec<usize>>,
+    /// What they cost: less is better.
     pub cost: i64,
+}
+
+impl Fit {
+    /// Between nodes, for the same claims and scorer: less is better. What is asked for first comes first, at any cost.
+    pub fn rank(&self) -> (&[Vec<usize>], i64) {
+        (&self.alternatives, self.cost)
+    }
 }
 
 /// Whether the claims of a pod fit on a node.
@@ -137,7 +146,7 @@ impl Allocator {
             steps += answer.steps;
             match answer.verdict {
                 Verdict::Fits(fit) => {
-                    if best.as_ref().is_none_or(|best| fit.cost < best.cost) {
+                    if best.as_ref().is_none_or(|best| fit.rank() < best.rank()) {
                         best = Some(fit);
                     }
                 }
@@ -187,7 +196,8 @@ fn on_node(
             let allocations = allocations(question, &view, inventory, &found).map_err(|(slice, terms)| {
                 AllocationError::NodeSelector { slice, what: format!("has {terms} terms, one is allowed") }
             })?;
-            Verdict::Fits(Fit { node: node.name.clone(), allocations, cost: found.cost })
+            let Found { alternatives, cost, .. } = found;
+            Verdict::Fits(Fit { node: node.name.clone(), allocations, alternatives, cost })
         }
         Ending::Nothing { deepest } => Verdict::Refused(refusal(question, &view, deepest, true)),
         Ending::GaveUp { deepest } => Verdict::Refused(refusal(question, &view, deepest, false)),
@@ -217,17 +227,15 @@ fn decide(question: &Question, view: &View, effort: Effort, scorer: &mut dyn Sco
 
 /// Whether it matters in which order devices are looked at: where looking at one can be an error.
 fn is_decided_by_order(question: &Question, view: &View) -> bool {
-    let all = |entry: &super::question::AskEntry| {
-        entry.ask.count == super::claim::Count::All && !entry.constraints.is_empty()
-    };
+    let all = |entry: &AskEntry| entry.ask.count == Count::All && !entry.constraints.is_empty();
     view.is_poisoned() || question.asks.iter().any(all)
 }
 
 /// A request that has too few candidates by itself, if there is one: then nothing has to be searched.
 fn hopeless(question: &Question, view: &View) -> Option<(usize, usize)> {
     let lacks = |ask: usize| match question.asks[ask].ask.count {
-        super::claim::Count::All => view.candidates[ask].is_empty(),
-        super::claim::Count::Exactly(count) => {
+        Count::All => view.candidates[ask].is_empty(),
+        Count::Exactly(count) => {
             (view.candidates[ask].iter().filter(|candidate| candidate.poison.is_none()).count() as u64) < count
         }
     };

@@ -9,7 +9,7 @@ use crate::claims::inventory::Listing;
 use crate::claims::trial::Trial;
 use crate::claims::view::Seat;
 use crate::model::catalogue::Catalogue;
-use crate::model::mig::{LayoutId, LayoutTable, Placement};
+use crate::model::mig::{LayoutId, LayoutTable, MigGeometry, Placement};
 use crate::placement::slices::{SliceBook, SliceShapes, SliceValues};
 
 /// A MIG instance that can be made or has been made.
@@ -25,7 +25,8 @@ struct Instance {
 struct Family {
     table: LayoutTable,
     book: SliceBook,
-    values: SliceValues,
+    /// For what runs, once that has been read.
+    values: Option<SliceValues>,
 }
 
 /// The worth of layouts of all products that there are, for what runs.
@@ -78,7 +79,7 @@ impl MigCosts {
             }
         }
         for (family, running) in self.families.iter_mut().zip(&running) {
-            family.values = family.book.values(running).clone();
+            family.values = Some(family.book.values(running).clone());
         }
     }
 
@@ -92,7 +93,7 @@ impl MigCosts {
             let Instance { family, gpu, placement } = self.instance(trial, *seat)?;
             let (from, family) = (layouts.get(&gpu).copied().unwrap_or(LayoutId::EMPTY), &self.families[family]);
             let to = family.table.with(from, placement)?;
-            Some(i64::from(family.values.cost(from, to)))
+            Some(i64::from(family.values.as_ref()?.cost(from, to)))
         };
         seats.iter().map(cost).collect()
     }
@@ -114,9 +115,8 @@ impl MigCosts {
     }
 }
 
-fn family(geometry: &Arc<crate::model::mig::MigGeometry>) -> Option<Family> {
+fn family(geometry: &Arc<MigGeometry>) -> Option<Family> {
     let table = LayoutTable::new(geometry)?;
-    let mut book = SliceBook::new(SliceShapes::new(&table)?);
-    let values = book.values(&vec![0; geometry.profiles().len()]).clone();
-    Some(Family { table, book, values })
+    let book = SliceBook::new(SliceShapes::new(&table)?);
+    Some(Family { table, book, values: None })
 }

@@ -88,3 +88,7 @@ fn shared(trial: &Trial, ask: usize, seat: Seat) -> i64 {
     let parts: Vec<i64> = device.capacity.iter().map(left).collect();
     parts.iter().sum::<i64>().checked_div(parts.len() as i64).unwrap_or(0)
 }
+
+#[cfg(test)]
+#[path = "thrifty_tests.rs"]
+mod tests;
