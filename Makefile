@@ -57,4 +57,6 @@ e2e: tools ## End-to-end tests on a real control plane: make e2e K8S=1.34
 
 .PHONY: bench
 bench: ## Benchmarks, each beside its reference
+	e2e/tools/build.sh
 	cargo bench --locked
+	cargo bench --locked -p testudo-e2e
