@@ -137,7 +137,7 @@ fn counters_bound_what_can_be_cut() {
     };
     let mut gpu = allocator(cut());
     assert_eq!(outcome(&mut gpu, &one(ask("any", 1).selected("device.driver == 'd'"))).split('+').count(), 1);
-    assert_eq!(outcome(&mut gpu, &one(ask("any", 2))).contains("whole"), false);
+    assert!(!outcome(&mut gpu, &one(ask("any", 2))).contains("whole"));
     assert_eq!(outcome(&mut gpu, &one(ask("any", 3))), "no");
     let before = gpu.usage().clone();
     gpu.take([held("half-0")]);

@@ -82,6 +82,9 @@ struct ListingEntry {
     draws: (u32, u32),
 }
 
+/// Counters of an edition, by set and name.
+type CounterNames = BTreeMap<(Box<str>, Box<str>), CounterNo>;
+
 /// Everything that can be allocated. It does not change; what is in use is in [`Usage`](super::usage::Usage).
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
@@ -103,7 +106,7 @@ pub struct Inventory {
     devices: IndexMap<DeviceId, Vec<Listing>, FxBuildHasher>,
     /// Each counter's amount in billionths, and its edition.
     counters: Vec<(i128, EditionNo)>,
-    counter_of: Vec<BTreeMap<(Box<str>, Box<str>), CounterNo>>,
+    counter_of: Vec<CounterNames>,
 }
 
 impl Inventory {
@@ -179,7 +182,6 @@ impl Inventory {
             let mut draws: BTreeMap<CounterNo, i128> = BTreeMap::new();
             for set in &device.consumes {
                 for (name, amount) in &set.counters {
-                    // The names are looked up in a map of pairs.
                     match self.counter_of[edition.index()].get(&(set.name.clone(), name.clone())) {
                         Some(counter) => *draws.entry(*counter).or_insert(0) += amount.nanos(),
                         None => {

@@ -35,7 +35,7 @@ pub struct Effort {
 impl Default for Effort {
     /// About a second, and next to nothing.
     fn default() -> Effort {
-        Effort { steps: 2_000_000, improvement: 200 }
+        Effort { steps: 2_000_000, improvement: 50 }
     }
 }
 
@@ -341,9 +341,10 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
             }
             self.best = Some(Found { chosen: chosen.to_vec(), cost, alternatives });
         }
+        // Of single devices the best is tried first.
         match self.order {
-            Order::Published => Outcome::Found,
-            Order::BestFirst(_) => Outcome::Failed,
+            Order::BestFirst(_) if self.improvement > 0 && self.trial.chosen().len() > 1 => Outcome::Failed,
+            _ => Outcome::Found,
         }
     }
 }

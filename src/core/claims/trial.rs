@@ -161,7 +161,8 @@ impl<'q, 'v> Trial<'q, 'v> {
         let Some(part) = consumption(&device.capacity, &entry.ask.capacity, &given) else {
             return Err(Obstacle::Unavailable);
         };
-        let draws = !device.consumes.is_empty() && !(device.shareable && self.is_shared(seat));
+        let drawn = device.shareable && self.is_shared(seat);
+        let draws = !device.consumes.is_empty() && !drawn;
         if draws && !self.view.has_counters(seat, &self.left) {
             return Err(Obstacle::Unavailable);
         }

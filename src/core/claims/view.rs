@@ -229,7 +229,8 @@ impl<'a> View<'a> {
     /// Whether a device still has to take its counters: a share of it has done so for all others.
     fn needs_counters(&self, seat: Seat) -> bool {
         let entry = &self.seats[seat.index()];
-        !entry.device.consumes.is_empty() && !(entry.device.shareable && entry.given.is_some())
+        let drawn = entry.device.shareable && entry.given.is_some();
+        !entry.device.consumes.is_empty() && !drawn
     }
 
     /// Whether so much of each counter is left that a device can take what it needs.

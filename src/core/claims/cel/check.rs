@@ -68,7 +68,7 @@ impl Checker {
             return Ok((Code::Device, Type::Device));
         }
         match type_named(name) {
-            Some(of) => Ok((Code::Const(Value::Type(name.into())), Type::Type(Arc::new(of)))),
+            Some(of) => Ok((Code::Const(Value::Type(name.into())), Type::Meta(Arc::new(of)))),
             None => error(format!("undeclared reference to '{name}'")),
         }
     }
@@ -80,7 +80,7 @@ impl Checker {
             && !self.shadows(&name)
             && let Some(of) = type_named(&name)
         {
-            return Ok((Code::Const(Value::Type(name.into())), Type::Type(Arc::new(of))));
+            return Ok((Code::Const(Value::Type(name.into())), Type::Meta(Arc::new(of))));
         }
         let (code, of) = self.field(&select.operand, &select.field, access)?;
         Ok((code, if access == Access::Has { Type::Bool } else { of }))
@@ -272,7 +272,7 @@ impl Checker {
             return error("the condition of a loop must be bool");
         }
         let (step, of) = self.expr(&fold.loop_step)?;
-        if !self.unknowns.assign(&[of.clone()], &[accu.clone()]) {
+        if !self.unknowns.assign(std::slice::from_ref(&of), std::slice::from_ref(&accu)) {
             let (accu, of) = (self.unknowns.resolve(&accu), self.unknowns.resolve(&of));
             return error(format!("expected type '{accu}' but found '{of}'"));
         }
@@ -398,7 +398,7 @@ fn type_named(name: &str) -> Option<Type> {
         "map" => Type::map(Type::Dyn, Type::Dyn),
         "null_type" => Type::Null,
         "string" => Type::String,
-        "type" => Type::Type(Arc::new(Type::Dyn)),
+        "type" => Type::Meta(Arc::new(Type::Dyn)),
         "uint" => Type::Uint,
         "optional_type" => Type::optional(Type::Dyn),
         _ => return None,

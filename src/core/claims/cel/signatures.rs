@@ -198,7 +198,7 @@ fn renumbered(wanted: &Type, first: usize) -> Type {
         Type::Var(var) => Type::Var(first + var),
         Type::List(item) => Type::list(renumbered(item, first)),
         Type::Optional(inner) => Type::optional(renumbered(inner, first)),
-        Type::Type(inner) => Type::Type(Arc::new(renumbered(inner, first))),
+        Type::Meta(inner) => Type::Meta(Arc::new(renumbered(inner, first))),
         Type::Map(key, value) => Type::map(renumbered(key, first), renumbered(value, first)),
         _ => wanted.clone(),
     }
@@ -266,7 +266,7 @@ fn read_type(text: &str) -> Option<Type> {
             ("list", [item]) => Some(Type::list(item.clone())),
             ("map", [key, value]) => Some(Type::map(key.clone(), value.clone())),
             ("optional", [inner]) => Some(Type::optional(inner.clone())),
-            ("type", [inner]) => Some(Type::Type(Arc::new(inner.clone()))),
+            ("type", [inner]) => Some(Type::Meta(Arc::new(inner.clone()))),
             _ => None,
         };
     }

@@ -22,7 +22,7 @@ pub(super) enum Type {
     Map(Arc<Type>, Arc<Type>),
     Optional(Arc<Type>),
     /// Of a type itself.
-    Type(Arc<Type>),
+    Meta(Arc<Type>),
     /// Not known yet.
     Var(usize),
 }
@@ -43,7 +43,7 @@ impl Type {
     fn mentions(&self, var: usize, vars: &Unknowns) -> bool {
         match self {
             Type::Var(own) => *own == var || vars.known[*own].as_ref().is_some_and(|known| known.mentions(var, vars)),
-            Type::List(item) | Type::Optional(item) | Type::Type(item) => item.mentions(var, vars),
+            Type::List(item) | Type::Optional(item) | Type::Meta(item) => item.mentions(var, vars),
             Type::Map(key, value) => key.mentions(var, vars) || value.mentions(var, vars),
             _ => false,
         }
@@ -67,7 +67,7 @@ impl fmt::Display for Type {
             Type::List(item) => return write!(f, "list({item})"),
             Type::Map(key, value) => return write!(f, "map({key}, {value})"),
             Type::Optional(inner) => return write!(f, "optional_type({inner})"),
-            Type::Type(inner) => return write!(f, "type({inner})"),
+            Type::Meta(inner) => return write!(f, "type({inner})"),
         })
     }
 }
@@ -101,7 +101,7 @@ impl Unknowns {
             },
             Type::List(item) => Type::list(self.resolve(item)),
             Type::Optional(inner) => Type::optional(self.resolve(inner)),
-            Type::Type(inner) => Type::Type(Arc::new(self.resolve(inner))),
+            Type::Meta(inner) => Type::Meta(Arc::new(self.resolve(inner))),
             Type::Map(key, value) => Type::map(self.resolve(key), self.resolve(value)),
             _ => wanted.clone(),
         }
@@ -136,7 +136,7 @@ impl Unknowns {
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.goes_for(a, b),
             (Type::Map(a, x), Type::Map(b, y)) => self.goes_for(a, b) && self.goes_for(x, y),
             // Types of types are all of one kind.
-            (Type::Type(_), Type::Type(_)) => true,
+            (Type::Meta(_), Type::Meta(_)) => true,
             _ => actual == expected,
         }
     }
@@ -183,7 +183,7 @@ fn is_less_specific(a: &Type, b: &Type) -> bool {
         (_, Type::Dyn | Type::Var(_)) => false,
         (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => is_less_specific(a, b),
         (Type::Map(a, x), Type::Map(b, y)) => is_less_specific(a, b) && is_less_specific(x, y),
-        (Type::Type(_), Type::Type(_)) => true,
+        (Type::Meta(_), Type::Meta(_)) => true,
         _ => a == b,
     }
 }

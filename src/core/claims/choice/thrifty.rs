@@ -81,11 +81,11 @@ fn shared(trial: &Trial, ask: usize, seat: Seat) -> i64 {
     let (_, device) = trial.device(seat);
     let given = trial.given_of(seat);
     let Some(taken) = consumption(&device.capacity, trial.capacity_of(ask), &given) else { return WASTE };
-    let left = |(name, capacity): (&Box<str>, &Capacity)| {
+    let left = |name: &str, capacity: &Capacity| {
         let of = |amounts: &Amounts| amounts.get(name).map_or(0, |amount| amount.nanos());
         part(capacity.value.nanos() - of(&taken) - of(&given), capacity.value.nanos())
     };
-    let parts: Vec<i64> = device.capacity.iter().map(left).collect();
+    let parts: Vec<i64> = device.capacity.iter().map(|(name, capacity)| left(name, capacity)).collect();
     parts.iter().sum::<i64>().checked_div(parts.len() as i64).unwrap_or(0)
 }
 
