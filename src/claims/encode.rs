@@ -42,7 +42,7 @@ fn result(claim: &Value, device: &AllocatedDevice) -> Value {
     }
     let tolerations = ask(claim, device).and_then(|ask| ask.get("tolerations")).filter(|list| !is_empty(list));
     if let Some(tolerations) = tolerations {
-        result.insert("tolerations".into(), tolerations.clone());
+        result.insert("tolerations".into(), with_operators(tolerations.clone()));
     }
     for (field, conditions) in [
         ("bindingConditions", &device.binding_conditions),
@@ -60,6 +60,14 @@ fn result(claim: &Value, device: &AllocatedDevice) -> Value {
         }
     }
     result.into()
+}
+
+/// Tolerations as the API server stores them: one without an operator is for equal values.
+fn with_operators(mut tolerations: Value) -> Value {
+    for toleration in tolerations.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        toleration.entry("operator").or_insert_with(|| "Equal".into());
+    }
+    tolerations
 }
 
 /// The ask that a device was chosen for, as it was written.

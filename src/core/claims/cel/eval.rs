@@ -119,9 +119,25 @@ impl<'d> Evaluation<'d> {
     }
 
     fn call(&mut self, name: &str, function: super::code::Function, args: &[Code]) -> Eval<Value> {
+        if let ("@in", [wanted, Code::List(elements)]) = (name, args) {
+            // What is written out upstream makes a set of. Nothing is in an empty one, not even what cannot be evaluated; and
+            // versions cannot be looked up in any.
+            if elements.is_empty() {
+                return Ok(Value::Bool(false));
+            }
+            let is_set = elements.iter().all(|(element, _)| matches!(element, Code::Const(_)));
+            if is_set && let version @ Value::Semver(_) = self.value(wanted)? {
+                return Err(Fault::overload("@in", &[&version]));
+            }
+        }
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
-            values.push(self.value(arg)?);
+            // Where there is a value, nobody looks at what would stand in for it.
+            match (name, values.as_slice()) {
+                ("or", [Value::Optional(Some(_))]) => return Ok(values.remove(0)),
+                ("orValue", [Value::Optional(Some(inner))]) => return Ok((**inner).clone()),
+                _ => values.push(self.value(arg)?),
+            }
         }
         self.spend(values.iter().map(functions::traversal).sum())?;
         // These make what they are given as long as it is.

@@ -308,8 +308,17 @@ fn includes(args: &[Value]) -> Eval<Value> {
 
 fn sorted(args: &[Value]) -> Eval<Value> {
     let [Value::List(values)] = args else { return none("isSorted", args) };
-    for pair in values.windows(2) {
-        if pair[0].order("isSorted", &pair[1])? == Some(Ordering::Greater) {
+    for (at, value) in values.iter().enumerate() {
+        let has_order = matches!(
+            value,
+            Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_) | Value::Bytes(_)
+        );
+        if !has_order {
+            return none("isSorted", args);
+        }
+        // Upstream looks for what is out of order, and values of two types are not.
+        let previous = at.checked_sub(1).map(|previous| &values[previous]);
+        if previous.is_some_and(|previous| matches!(previous.order("isSorted", value), Ok(Some(Ordering::Greater)))) {
             return Ok(Value::Bool(false));
         }
     }
