@@ -148,6 +148,9 @@ impl GangKeeper {
         for key in cluster.take_changed_gangs() {
             self.review(&key, cluster, policy, now_ms);
         }
+        for kept in self.kept.values_mut() {
+            kept.forget_refusals(now_ms);
+        }
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
@@ -361,7 +364,6 @@ impl GangKeeper {
         kept.failures = kept.failures.saturating_add(1);
         let pause = policy.gangs.retry_ms << kept.failures.saturating_sub(1).min(6);
         kept.not_before_ms = now_ms + pause;
-        kept.avoid.retain(|_, until| *until > now_ms);
         kept.avoid.extend(avoid.into_iter().map(|node| (node, now_ms + policy.gangs.avoid_ms)));
         self.tell(key, NewsKind::Failed, format_args!("its plan was given up, nothing has started: {why}"));
         self.post(key, now_ms);
@@ -378,9 +380,8 @@ impl GangKeeper {
     ) {
         let Some(kept) = self.kept.get_mut(key) else { return };
         for (pod, node, _) in refusals {
-            let of_pod = kept.refused.entry(pod.uid.clone()).or_default();
-            of_pod.retain(|_, until| *until > now_ms);
-            of_pod.insert(node.clone(), now_ms + policy.gangs.refusal_ms);
+            let until_ms = now_ms + policy.gangs.refusal_ms;
+            kept.refused.entry(pod.uid.clone()).or_default().insert(node.clone(), until_ms);
         }
         let Some((pod, node, why)) = refusals.first() else { return };
         let text = format!("node {node} was refused to pod {}: {why}", pod.key);
@@ -515,6 +516,17 @@ impl Kept {
             without_phantoms: false,
             withdrawn: BTreeMap::new(),
             corrected: BTreeMap::new(),
+        }
+    }
+
+    /// Nodes that refused somebody are tried again after a while.
+    fn forget_refusals(&mut self, now_ms: u64) {
+        let before = self.avoid.len() + self.refused.values().map(BTreeMap::len).sum::<usize>();
+        self.avoid.retain(|_, until| *until > now_ms);
+        self.refused.values_mut().for_each(|nodes| nodes.retain(|_, until| *until > now_ms));
+        self.refused.retain(|_, nodes| !nodes.is_empty());
+        if before > self.avoid.len() + self.refused.values().map(BTreeMap::len).sum::<usize>() {
+            self.no = None;
         }
     }
 

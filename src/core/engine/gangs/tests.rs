@@ -626,3 +626,38 @@ fn the_next_members_of_one_that_has_gone_are_held_again() {
         "the watch has not shown it"
     );
 }
+
+#[test]
+fn what_no_member_would_fit_on_is_no_reason_to_plan_again() {
+    let mut world = World::new(2);
+    for (name, node) in [("a", "n0"), ("b", "n0"), ("c", "n1")] {
+        world.set(pod(name).gpus(4).on(node).build());
+    }
+    gang(&mut world, "g", 2);
+    assert_eq!(world.plan(), 1);
+    world.delete("a");
+    assert_eq!(world.plan(), 0, "n0 is half free only");
+    world.delete("b");
+    assert_eq!(world.plan(), 1, "n0 takes one");
+    world.delete("c");
+    assert_eq!(world.plan(), 1);
+    world.place("g-0");
+}
+
+#[test]
+fn a_node_that_refused_a_member_is_tried_again_after_a_while() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    for _ in 0..2 {
+        world.plan();
+        let Arrival::Wait(batch) = world.arrive("g-0") else { panic!("g-1 is not there") };
+        let uid = world.pods["g-0"].uid.clone();
+        world.engine.give_up(&uid, &batch, world.now_ms);
+        world.wait(5_000);
+    }
+    assert_eq!(world.plan(), 1);
+    assert!(world.filter("g-0").is_err(), "both nodes have refused g-1");
+    world.wait(GangPolicy::default().refusal_ms);
+    assert_eq!(world.plan(), 1);
+    world.place("g-0");
+}
