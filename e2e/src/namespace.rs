@@ -11,6 +11,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ObjectMeta, Request};
 use kube::{Api, Resource, ResourceExt};
+use serde_json::Value;
 
 use crate::control_plane::ControlPlane;
 use crate::node::NodeBuilder;
@@ -139,9 +140,13 @@ impl Namespace {
     /// Creates a pod; unless it is for [`anywhere`](PodBuilder::anywhere) it can go to this scenario's nodes only.
     pub async fn create(&self, pod: PodBuilder) -> Result<Pod> {
         let pod = if pod.anywhere { pod } else { pod.selector(SCENARIO_LABEL, &self.name) };
-        let name = pod.name().to_owned();
-        let what = || format!("cannot create the pod {name}");
-        let body = serde_json::to_vec(&pod.build_json()?).with_context(what)?;
+        self.create_object(&pod.build_json()?).await
+    }
+
+    /// Creates a pod as it is written.
+    pub async fn create_object(&self, pod: &Value) -> Result<Pod> {
+        let what = || format!("cannot create the pod {}", pod["metadata"]["name"]);
+        let body = serde_json::to_vec(pod).with_context(what)?;
         let request = Request::new(Pod::url_path(&(), Some(&self.name)));
         let request = request.create(&PostParams::default(), body).with_context(what)?;
         self.client.request(request).await.with_context(what)

@@ -4,6 +4,7 @@ mod bare;
 mod clique;
 mod crash;
 mod deadlock;
+mod examples;
 mod figure;
 mod gone;
 mod leader_worker_set;
@@ -38,6 +39,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
         crash::scenarios(stage),
         gone::scenarios(stage),
         objects::scenarios(stage),
+        examples::scenarios(stage),
         figure::scenarios(stage),
     ]
     .into_iter()
