@@ -1,5 +1,6 @@
 //! Our allocator's answer to a case.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use testudo::claims::{Outcome, allocate};
@@ -8,7 +9,6 @@ use crate::case::{Case, is_pending, text};
 use crate::oracle::AllocatedClaim;
 
 /// What ours says of a case.
-#[derive(Debug)]
 pub enum Ours {
     /// The claims that were to be allocated are, on a node.
     Fits { node: String, claims: Vec<AllocatedClaim> },
@@ -18,6 +18,17 @@ pub enum Ours {
     Error(String),
     /// It did not answer, or changed what it must not.
     Broken(String),
+}
+
+impl fmt::Display for Ours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name())?;
+        match self {
+            Self::Fits { node, claims } => write!(f, "on {node}, {claims:?}"),
+            Self::NoFit { reason, .. } => f.write_str(reason),
+            Self::Error(text) | Self::Broken(text) => f.write_str(text),
+        }
+    }
 }
 
 impl Ours {
