@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::gangs::Fate;
 use super::snapshot::Snapshot;
-use super::verdicts::{Verdict, VerdictTable};
+use super::verdicts::{Refusal, Verdict, VerdictTable};
 use crate::cluster::{NodeState, Slot};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::Pod;
@@ -48,10 +48,8 @@ impl<'a> Judgement<'a> {
             Offered::Named(name) => name,
             Offered::Described(node) => node.name().as_str(),
         };
-        match &self.fate {
-            Fate::Held(why) => return Verdict::No(Arc::clone(why)),
-            Fate::Planned(place, elsewhere) if place.as_str() != name => return Verdict::No(Arc::clone(elsewhere)),
-            Fate::Planned(..) | Fate::Free => {}
+        if let Some(why) = self.forbidden(name) {
+            return Verdict::No(why);
         }
         match (self.snapshot.slot(name), node) {
             (Some(slot), _) => self.in_slot(slot),
@@ -99,12 +97,25 @@ impl<'a> Judgement<'a> {
         state.node().map_or(rank, |node| self.refined(self.suited(rank, node), node.name()))
     }
 
+    /// Why the pod may not go to a node for the sake of a gang, its own or another.
+    fn forbidden(&self, name: &str) -> Option<Arc<Refusal>> {
+        match &self.fate {
+            Fate::Held(why) => Some(Arc::clone(why)),
+            Fate::Planned(place, elsewhere) => (place.as_str() != name).then(|| Arc::clone(elsewhere)),
+            Fate::Free => {
+                let gang = self.pod.membership.as_ref().map(|membership| &membership.gang);
+                self.snapshot.board().keeps_free(name, self.pod.priority, self.pod.created_s, gang)
+            }
+        }
+    }
+
     fn table(&self) -> &VerdictTable {
         self.table.get_or_init(|| self.snapshot.verdicts_on(&self.pod.demand))
     }
 
     fn rank_in_slot(&self, slot: Slot, node: &Node) -> Option<Rank> {
         let rank = match &self.own {
+            _ if self.forbidden(node.name().as_str()).is_some() => None,
             Some((own, verdict)) if own == node.name() => verdict.rank(),
             _ => self.table().rank(slot),
         };

@@ -226,7 +226,7 @@ impl Engine {
     /// [`adopt`](Self::adopt).
     pub fn next_plan(&mut self, now_ms: u64) -> Option<PlanTask> {
         loop {
-            let gang = self.gangs.next(&self.cluster, now_ms)?;
+            let gang = self.gangs.next(&self.cluster, &self.policy, now_ms)?;
             let snapshot = self.snapshot();
             if let Some(task) = self.gangs.task(&gang, snapshot, &self.cluster, &self.policy, now_ms) {
                 return Some(task);

@@ -59,6 +59,14 @@ pub struct GangPolicy {
     pub max_steers: u32,
     /// The namespaces whose gangs may evict pods of lower priority.
     pub preempting: BTreeSet<String>,
+    /// The namespaces for whose gangs nodes are kept free when they have waited too long.
+    pub reserving: BTreeSet<String>,
+    /// How long that is.
+    pub starving_after_ms: u64,
+    /// For how long nodes are then kept free.
+    pub reserve_ms: u64,
+    /// For how long not again after that.
+    pub cool_down_ms: u64,
     /// How long evicted pods may take to go before the plan is given up.
     pub clearing_ms: u64,
 }
@@ -77,6 +85,10 @@ impl Default for GangPolicy {
             max_steers: 4,
             preempting: BTreeSet::new(),
             clearing_ms: 5 * 60_000,
+            reserving: BTreeSet::new(),
+            starving_after_ms: 15 * 60_000,
+            reserve_ms: 30 * 60_000,
+            cool_down_ms: 30 * 60_000,
         }
     }
 }

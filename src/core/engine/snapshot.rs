@@ -9,6 +9,7 @@ use super::policy::{Policy, Stance};
 use super::scoring::Scoring;
 use super::verdicts::{Verdict, VerdictCache, VerdictTable};
 use crate::cluster::{Cluster, Domains, NameIndex, NodeState, Services, Slot};
+use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::place::Place;
 use crate::model::pod::{Demand, Pod, PodUid};
@@ -141,13 +142,25 @@ impl Snapshot {
         &self.board
     }
 
-    /// How good a place each node is for a pod with this demand and priority, by slot; nothing where it does not fit now, and
-    /// for nodes that are to be avoided.
-    pub(super) fn ranks(&self, demand: &Arc<Demand>, priority: i32, avoid: &BTreeSet<NodeName>) -> Vec<Option<Rank>> {
+    /// Is a node not kept free from a gang with this priority and age?
+    pub(super) fn is_open_to(&self, node: &NodeName, (priority, created_s): (i32, i64), gang: &GangKey) -> bool {
+        self.board.keeps_free(node.as_str(), priority, created_s, Some(gang)).is_none()
+    }
+
+    /// How good a place each node is for a member of a gang with this priority and age, by slot; nothing where it does not
+    /// fit now, for nodes that are to be avoided, and for those that are kept free for others.
+    pub(super) fn ranks(
+        &self,
+        demand: &Arc<Demand>,
+        order: (i32, i64),
+        gang: &GangKey,
+        avoid: &BTreeSet<NodeName>,
+    ) -> Vec<Option<Rank>> {
         let table = self.verdicts_on(demand);
+        let is_open = |node: &NodeName| !avoid.contains(node) && self.is_open_to(node, order, gang);
         let rank = |(at, state): (usize, &Option<Arc<NodeState>>)| {
-            let node = state.as_ref()?.node().filter(|node| !avoid.contains(node.name()))?;
-            let misfit = self.misfit(priority, &node.place);
+            let node = state.as_ref()?.node().filter(|node| is_open(node.name()))?;
+            let misfit = self.misfit(order.0, &node.place);
             Some(Rank { misfit, ..table.rank(Slot::at(at))? })
         };
         self.slots.iter().enumerate().map(rank).collect()

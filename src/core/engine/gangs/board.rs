@@ -1,5 +1,6 @@
 //! What filter tells members of gangs, written down whenever it changes: reading it costs two look-ups.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,6 +27,28 @@ pub(super) struct Notice {
 pub struct Board {
     /// None for a gang of which each member starts for itself.
     notices: BTreeMap<GangKey, Option<Arc<Notice>>>,
+    /// Nodes that are kept free, and for whom.
+    kept_free: BTreeMap<NodeName, Arc<Kept>>,
+}
+
+/// For whom a node is kept free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    gang: GangKey,
+    priority: i32,
+    created_s: i64,
+    refusal: Arc<Refusal>,
+}
+
+impl Kept {
+    pub fn new(gang: &GangKey, (priority, created_s): (i32, i64)) -> Self {
+        let refusal = Refusal {
+            text: format!("kept free for gang {gang}, which has waited long").into(),
+            label: "kept_free",
+            preemption_can_help: false,
+        };
+        Self { gang: gang.clone(), priority, created_s, refusal: Arc::new(refusal) }
+    }
 }
 
 /// Where a pod may go, as far as its gang is concerned.
@@ -53,6 +76,26 @@ impl Board {
             // The scheduler can hear of a pod before we do.
             None => Fate::Held(Arc::new(held(&membership.gang, "gang_unknown", "not seen by testudo yet"))),
         }
+    }
+
+    /// Is a node kept free from whoever has this priority and age, and belongs to this gang if to any?
+    pub fn keeps_free(
+        &self,
+        node: &str,
+        priority: i32,
+        created_s: i64,
+        gang: Option<&GangKey>,
+    ) -> Option<Arc<Refusal>> {
+        let kept = self.kept_free.get(node)?;
+        // Who comes first is let in: the more important, then the older.
+        let is_before = (Reverse(priority), created_s) < (Reverse(kept.priority), kept.created_s);
+        (gang != Some(&kept.gang) && !is_before).then(|| Arc::clone(&kept.refusal))
+    }
+
+    /// Writes down which nodes are kept free. Says whether one is that no longer.
+    pub(super) fn keep_free(&mut self, nodes: BTreeMap<NodeName, Arc<Kept>>) -> bool {
+        let before = std::mem::replace(&mut self.kept_free, nodes);
+        before.keys().any(|node| !self.kept_free.contains_key(node))
     }
 
     /// Do the members of a gang start together?

@@ -12,6 +12,7 @@ mod formation;
 mod planning;
 mod preemption;
 mod roster;
+mod starvation;
 mod steering;
 mod task;
 mod view;
@@ -32,6 +33,7 @@ use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
 use roster::{Roster, Seat, Shortage};
+use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
 pub use view::{GangStage, GangView, MemberView};
@@ -115,6 +117,8 @@ struct Kept {
     without_phantoms: bool,
     /// Members of whom it was written lately that they have no place any more, and when.
     withdrawn: BTreeMap<PodUid, u64>,
+    /// How long it has waited, and what is kept free for it.
+    patience: Patience,
     /// Members that were woken for the reason that is told now.
     corrected: BTreeMap<PodUid, Arc<str>>,
 }
@@ -151,6 +155,7 @@ impl GangKeeper {
         for kept in self.kept.values_mut() {
             kept.forget_refusals(now_ms);
         }
+        self.end_reserves(&policy.gangs, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
@@ -182,6 +187,7 @@ impl GangKeeper {
             for batch in kept.batches {
                 self.give_back(batch, cluster);
             }
+            self.post_reserves();
         }
         Arc::make_mut(&mut self.board).strike(key);
     }
@@ -515,6 +521,7 @@ impl Kept {
             not_before_ms: 0,
             without_phantoms: false,
             withdrawn: BTreeMap::new(),
+            patience: Patience::default(),
             corrected: BTreeMap::new(),
         }
     }

@@ -18,11 +18,14 @@ use crate::placement;
 
 impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
-    pub fn next(&mut self, cluster: &Cluster, now_ms: u64) -> Option<GangKey> {
+    pub fn next(&mut self, cluster: &Cluster, policy: &Policy, now_ms: u64) -> Option<GangKey> {
         for kept in self.kept.values_mut() {
             kept.confirm_no(cluster);
         }
-        let due = self.kept.iter().filter(|(_, kept)| kept.is_due(cluster.freed(), now_ms));
+        let is_due = |key: &GangKey, kept: &Kept| {
+            kept.is_due(cluster.freed(), now_ms) || self.is_starving(key, &policy.gangs, now_ms)
+        };
+        let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
             let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
             (!kept.has_started(), std::cmp::Reverse(priority), created_s, (*key).clone())
@@ -41,12 +44,25 @@ impl GangKeeper {
     ) -> Option<PlanTask> {
         let roster = self.kept.get(key)?.roster_to_plan()?;
         let yielders = self.yielders(&roster, key, cluster, policy);
+        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+        let below = roster.priority.saturating_add(1);
+        let drainable = self
+            .is_starving(key, &policy.gangs, now_ms)
+            .then(|| preemption::evictable(cluster, policy, below, is_together));
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         match formation::question(&roster, &kept.refusals(), fabric_of) {
             Ok(question) => {
                 let avoid = kept.avoid.keys().cloned().collect();
-                Some(PlanTask { gang: key.clone(), roster, question, avoid, yielders, snapshot: Arc::new(snapshot) })
+                Some(PlanTask {
+                    gang: key.clone(),
+                    roster,
+                    question,
+                    avoid,
+                    yielders,
+                    drainable,
+                    snapshot: Arc::new(snapshot),
+                })
             }
             Err(shortage) => {
                 kept.roster = Err(shortage);
@@ -81,7 +97,7 @@ impl GangKeeper {
     /// Takes in what came of a task. Places are held if all of them still fit; if the gang or a node has changed meanwhile,
     /// nothing is done, and the gang is due again.
     pub fn adopt(&mut self, solved: Solved, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Solved { task, outcome } = solved;
+        let Solved { task, outcome, keep_free } = solved;
         let key = task.gang.clone();
         let Some(kept) = self.kept.get_mut(&key) else { return };
         if !kept.roster_to_plan().is_some_and(|roster| roster.is_same(&task.roster)) {
@@ -92,6 +108,12 @@ impl GangKeeper {
                 let text = no.to_string();
                 let is_news = kept.no.as_ref().is_none_or(|(known, _)| known.to_string() != text);
                 kept.no = Some((no, task.snapshot.generation()));
+                if task.drainable.is_some() {
+                    kept.patience.was_tried(now_ms);
+                }
+                if let Some(nodes) = keep_free {
+                    self.reserve(&key, nodes, &policy.gangs, now_ms);
+                }
                 if is_news {
                     self.tell(&key, NewsKind::Waiting, text);
                 }

@@ -95,7 +95,7 @@ pub(super) fn make_way(task: &PlanTask) -> Option<Way> {
         task.yielders.keys().partition(|yielder| matches!(yielder, Yielder::Plan(_)));
     let plans: BTreeSet<&Yielder> = plans.into_iter().collect();
     if !plans.is_empty()
-        && let Some(nodes) = places(task, &plans)
+        && let Some(nodes) = places(task, &task.yielders, &plans)
     {
         return Some(spare(task, plans, nodes));
     }
@@ -108,7 +108,7 @@ pub(super) fn make_way(task: &PlanTask) -> Option<Way> {
     for tier in tiers {
         let of_tier = running.iter().copied().filter(|yielder| task.yielders[*yielder].priority <= tier);
         let gone: BTreeSet<&Yielder> = plans.iter().copied().chain(of_tier).collect();
-        if let Some(nodes) = places(task, &gone) {
+        if let Some(nodes) = places(task, &task.yielders, &gone) {
             return Some(spare(task, gone, nodes));
         }
     }
@@ -127,7 +127,7 @@ fn spare<'a>(task: &'a PlanTask, mut may_go: BTreeSet<&'a Yielder>, mut nodes: V
         });
         let Some(yielder) = most_important else { break };
         may_go.remove(yielder);
-        match places(task, &may_go) {
+        match places(task, &task.yielders, &may_go) {
             Some(found) => nodes = found,
             None => {
                 may_go.insert(yielder);
@@ -149,11 +149,11 @@ impl PlanTask {
 }
 
 /// The places that there are without these.
-fn places(task: &PlanTask, gone: &BTreeSet<&Yielder>) -> Option<Vec<NodeName>> {
+pub(super) fn places(task: &PlanTask, all: &Yielders, gone: &BTreeSet<&Yielder>) -> Option<Vec<NodeName>> {
     let snapshot = &task.snapshot;
     let mut without: BTreeMap<&NodeName, Vec<&PodUid>> = BTreeMap::new();
     let mut burdens: BTreeMap<&NodeName, usize> = BTreeMap::new();
-    for held in gone.iter().map(|yielder| &task.yielders[*yielder]) {
+    for held in gone.iter().map(|yielder| &all[*yielder]) {
         for (uid, node) in &held.members {
             without.entry(node).or_default().push(uid);
             // Who takes the place of one of them makes all go.
@@ -164,7 +164,8 @@ fn places(task: &PlanTask, gone: &BTreeSet<&Yielder>) -> Option<Vec<NodeName>> {
     let formation = &task.question.formation;
     let mut ranks = task.ranks();
     for (node, uids) in without {
-        let Some(slot) = snapshot.slot(node.as_str()).filter(|_| !task.avoid.contains(node)) else { continue };
+        let is_open = !task.avoid.contains(node) && snapshot.is_open_to(node, task.order(), &task.gang);
+        let Some(slot) = snapshot.slot(node.as_str()).filter(|_| is_open) else { continue };
         let Some(state) = &slots[slot.index()] else { continue };
         let burden = burdens[node];
         let state = Arc::new(state.without(uids));

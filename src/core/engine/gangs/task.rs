@@ -10,7 +10,7 @@ use crate::engine::snapshot::Snapshot;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::placement::Rank;
-use crate::placement::gang::{self, Budget, Field, No};
+use crate::placement::gang::{self, Block, Budget, Field, No};
 
 /// A gang to plan.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct PlanTask {
     pub(super) avoid: BTreeSet<NodeName>,
     /// Who may have to make way.
     pub(super) yielders: Yielders,
+    /// What would have to end by itself, if nodes may be kept free for it by now.
+    pub(super) drainable: Option<Yielders>,
     pub(super) snapshot: Arc<Snapshot>,
 }
 
@@ -30,6 +32,8 @@ pub struct Solved {
     pub(super) task: PlanTask,
     /// Where the members go, and who makes way for them; or why they cannot go anywhere.
     pub(super) outcome: Result<Way, No>,
+    /// Nodes to keep free for it, if it cannot go anywhere and has waited too long.
+    pub(super) keep_free: Option<BTreeSet<NodeName>>,
 }
 
 impl PlanTask {
@@ -49,15 +53,22 @@ impl PlanTask {
             }
             Err(no) => preemption::make_way(&self).ok_or(no),
         };
-        Solved { task: self, outcome }
+        let keep_free = outcome.is_err().then(|| self.nodes_to_keep_free()).flatten();
+        Solved { task: self, outcome, keep_free }
+    }
+
+    /// Priority and age.
+    pub(super) fn order(&self) -> (i32, i64) {
+        (self.roster.priority, self.roster.created_s)
     }
 
     /// How good each node is for a member of each block, as things are.
     pub(super) fn ranks(&self) -> Vec<Vec<Option<Rank>>> {
         let blocks = self.question.formation.blocks.iter().zip(&self.question.refused);
         let without = |refused: &BTreeSet<NodeName>| self.avoid.union(refused).cloned().collect();
-        blocks
-            .map(|(block, refused)| self.snapshot.ranks(&block.demand, self.roster.priority, &without(refused)))
-            .collect()
+        let ranks = |(block, refused): (&Block, _)| {
+            self.snapshot.ranks(&block.demand, self.order(), &self.gang, &without(refused))
+        };
+        blocks.map(ranks).collect()
     }
 }
