@@ -1,0 +1,231 @@
+//! Who waits, who is given places, and who takes them.
+
+use super::*;
+
+#[test]
+fn nobody_is_placed_before_all_are_there() {
+    let mut world = World::new(4);
+    world.set(member("g-0", "g", 0, of(3)).build());
+    world.set(member("g-1", "g", 1, of(3)).build());
+    assert_eq!(world.plan(), 0);
+    assert_eq!(world.filter("g-0"), Err("gang default/g: 1 of 3 members exist".into()), "a number may lag");
+    world.wait(TEXT_STAYS_MS);
+    assert_eq!(world.filter("g-0"), Err("gang default/g: 2 of 3 members exist".into()));
+    assert_eq!(world.gpus_in_use(), 0, "who waits holds nothing");
+    world.set(member("g-2", "g", 2, of(3)).build());
+    assert_eq!(world.plan(), 1);
+    let places: BTreeSet<String> = ["g-0", "g-1", "g-2"].into_iter().map(|name| world.place(name)).collect();
+    assert_eq!(places.len(), 3);
+    assert_eq!(world.gpus_in_use(), 24, "the ledger shows the plan to everybody");
+}
+
+#[test]
+fn of_two_gangs_that_do_not_fit_together_one_waits_whole() {
+    let mut world = World::new(5);
+    for index in 0..3 {
+        for name in ["a", "b"] {
+            world.set(member(&format!("{name}-{index}"), name, index, of(3)).build());
+        }
+    }
+    assert_eq!(world.plan(), 2);
+    world.bind_all(&["a-0", "a-1", "a-2"]);
+    for index in 0..3 {
+        assert!(world.filter(&format!("b-{index}")).is_err());
+    }
+    assert_eq!(world.plan(), 0, "nothing has become free");
+    for index in 0..3 {
+        world.delete(&format!("a-{index}"));
+    }
+    assert_eq!(world.plan(), 1);
+    world.bind_all(&["b-0", "b-1", "b-2"]);
+    assert_eq!(world.gpus_in_use(), 24);
+}
+
+#[test]
+fn a_plan_that_is_not_used_in_time_is_given_up() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.wait(GangPolicy::default().bind_window_ms);
+    assert_eq!(world.gpus_in_use(), 0);
+    assert!(world.filter("g-0").is_err());
+}
+
+#[test]
+fn a_member_that_goes_away_takes_the_plan_with_it() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.delete("g-1");
+    assert_eq!(world.gpus_in_use(), 0);
+    assert_eq!(world.filter("g-0"), Err("gang default/g: 1 of 2 members exist".into()));
+    world.delete("g-0");
+    assert!(world.engine.gangs.kept.is_empty() && world.engine.gangs.gang_of.is_empty());
+}
+
+#[test]
+fn one_that_takes_the_place_of_another_joins_the_others() {
+    let mut world = World::new(3);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    world.delete("g-1");
+    world.set(member("g-1b", "g", 1, of(2)).build());
+    assert_eq!(world.plan(), 1);
+    assert_eq!(world.arrive("g-1b"), Arrival::Go, "the others run already");
+    world.bind("g-1b");
+    assert_eq!(world.gpus_in_use(), 16);
+}
+
+#[test]
+fn members_beyond_what_must_start_at_once_start_when_there_is_room() {
+    let mut world = World::new(3);
+    for index in 0..4 {
+        world.set(member(&format!("g-{index}"), "g", index, of(2)).build());
+    }
+    assert_eq!(world.plan(), 1);
+    assert!(world.filter("g-2").is_err(), "first those that must");
+    world.bind_all(&["g-0", "g-1"]);
+    world.plan();
+    assert_eq!(world.arrive("g-2"), Arrival::Go);
+    world.bind("g-2");
+    assert!(world.filter("g-3").is_err(), "no room");
+    assert_eq!(world.gpus_in_use(), 24);
+}
+
+#[test]
+fn places_are_kept_for_members_yet_to_be_made() {
+    let mut world = World::new(3);
+    let staged = |name: &str, index: u32| {
+        let mut pod = member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build();
+        pod.membership = pod.membership.map(|m| Arc::new(Membership { staged: true, ..(*m).clone() }));
+        pod
+    };
+    world.set(staged("leader", 0));
+    assert_eq!(world.plan(), 1);
+    assert_eq!(world.gpus_in_use(), 24, "also for the workers");
+    world.bind_all(&["leader"]);
+    world.set(pod("other").gpus(1).build());
+    assert!(world.filter("other").is_err(), "their places are taken");
+    for (name, index) in [("w1", 1), ("w2", 2)] {
+        world.wait(GangPolicy::default().bind_window_ms);
+        world.set(staged(name, index));
+        world.wait(1);
+        assert_eq!(world.plan(), 0, "they have places");
+        world.bind_all(&[name]);
+    }
+    assert_eq!(world.gpus_in_use(), 24);
+    for name in ["w1", "w2"] {
+        world.delete(name);
+    }
+    world.set(staged("w1", 1));
+    world.plan();
+    world.wait(GangPolicy::default().hold_timeout_ms);
+    assert_eq!(world.gpus_in_use(), 8, "neither came: nothing is kept any more");
+}
+
+#[test]
+fn each_role_has_what_it_needs() {
+    let mut world = World::new(4);
+    let need = |min| RoleTerms { min_member: Some(min), ..RoleTerms::default() };
+    let roles = BTreeMap::from([("decode".into(), need(2)), ("prefill".into(), need(1))]);
+    let terms = Terms { roles, ..Terms::default() };
+    let of_role = |name: &str, role: &str, index| pod(name).gpus(8).member_of("g", role, index, terms.clone()).build();
+    for index in 0..3 {
+        world.set(of_role(&format!("d{index}"), "decode", index));
+    }
+    assert_eq!(world.filter("d0"), Err("gang default/g: 0 of 1 members exist in role prefill".into()));
+    world.set(of_role("p0", "prefill", 0));
+    assert_eq!(world.plan(), 1);
+    let placed = ["d0", "d1", "d2", "p0"].into_iter().filter(|name| world.filter(name).is_ok()).count();
+    assert_eq!(placed, 3);
+    world.place("p0");
+}
+
+#[test]
+fn a_new_leader_takes_up_the_promises_of_the_last() {
+    let promised = |name: &str, index, node: &str, until_s| {
+        let mut pod = member(name, "g", index, of(2)).build();
+        pod.steering.promise = Some(Promise { plan: "7-1".into(), node: node.into(), until_s });
+        pod
+    };
+    let mut world = World::new(3);
+    for pod in [promised("g-0", 0, "n2", 1_010), promised("g-1", 1, "n1", 1_010)] {
+        world.engine.apply(Change::PodApplied(Box::new(pod.clone())), world.now_ms);
+        world.pods.insert(pod.key.name.clone(), pod);
+    }
+    world.engine.keep_gangs(world.now_ms);
+    assert_eq!((world.place("g-0"), world.place("g-1")), ("n2".into(), "n1".into()));
+    assert_eq!(world.plan(), 0);
+
+    let mut world = World::new(3);
+    for pod in [promised("g-0", 0, "n2", 1_010), promised("g-1", 1, "n1", 999)] {
+        world.engine.apply(Change::PodApplied(Box::new(pod.clone())), world.now_ms);
+        world.pods.insert(pod.key.name.clone(), pod);
+    }
+    world.engine.keep_gangs(world.now_ms);
+    assert_eq!(world.gpus_in_use(), 0, "one promise has run out: all are planned anew");
+    assert_eq!(world.plan(), 1);
+}
+
+#[test]
+fn a_node_that_changes_under_a_plan_ends_it() {
+    let mut world = World::new(3);
+    gang(&mut world, "g", 2);
+    world.plan();
+    let place = world.place("g-0");
+    let gpus = node(&place).instance("p5.48xlarge").product("NVIDIA-H100-80GB-HBM3").has("nvidia.com/gpu", 8);
+    world.apply(Change::NodeApplied(Box::new(gpus.cordoned().build())));
+    assert_eq!(world.gpus_in_use(), 0);
+    world.wait(1_000);
+    assert_eq!(world.plan(), 1);
+    assert_ne!(world.place("g-0"), place);
+}
+
+#[test]
+fn a_single_pod_that_was_faster_makes_the_plan_void() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    let task = world.engine.next_plan(world.now_ms).expect("a gang to plan");
+    world.set(pod("other").gpus(1).on("n1").build());
+    world.engine.adopt(task.solve(), world.now_ms);
+    assert_eq!(world.gpus_in_use(), 1, "all or nothing");
+    assert_eq!(world.plan(), 1, "a no this time");
+    assert!(world.filter("g-0").is_err());
+}
+
+#[test]
+fn the_next_members_of_one_that_has_gone_are_held_again() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    for index in 0..2 {
+        let leaving = Pod { leaving: true, ..world.pods[&format!("g-{index}")].clone() };
+        world.set(leaving);
+    }
+    let next = member("next", "g", 0, of(2)).build();
+    world.pods.insert("next".into(), next);
+    assert_eq!(
+        world.filter("next"),
+        Err("gang default/g: not seen by testudo yet".into()),
+        "the watch has not shown it"
+    );
+}
+
+#[test]
+fn what_no_member_would_fit_on_is_no_reason_to_plan_again() {
+    let mut world = World::new(2);
+    for (name, node) in [("a", "n0"), ("b", "n0"), ("c", "n1")] {
+        world.set(pod(name).gpus(4).on(node).build());
+    }
+    gang(&mut world, "g", 2);
+    assert_eq!(world.plan(), 1);
+    world.delete("a");
+    assert_eq!(world.plan(), 0, "n0 is half free only");
+    world.delete("b");
+    assert_eq!(world.plan(), 1, "n0 takes one");
+    world.delete("c");
+    assert_eq!(world.plan(), 1);
+    world.place("g-0");
+}

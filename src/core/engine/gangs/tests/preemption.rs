@@ -1,0 +1,114 @@
+//! Who makes way for a gang.
+
+use super::*;
+
+fn preempting(nodes: usize) -> World {
+    let mut world = World::new(nodes);
+    let gangs = GangPolicy { preempting: BTreeSet::from(["default".into()]), ..GangPolicy::default() };
+    world.engine.policy = Arc::new(Policy { gangs, ..Policy::default() });
+    world
+}
+
+/// The pods whose eviction is asked for, by name.
+fn evicted(world: &mut World) -> Vec<String> {
+    let orders = world.engine.orders(world.now_ms);
+    let evicted = orders.into_iter().filter_map(|order| match order {
+        Order::Evict { pod, .. } => Some(pod.key.name.clone()),
+        Order::Steer { .. } | Order::Withdraw { .. } | Order::Wake { .. } => None,
+    });
+    let mut names: Vec<String> = evicted.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_plan_gives_way_to_a_gang_of_higher_priority() {
+    let mut world = World::new(3);
+    gang(&mut world, "low", 2);
+    world.plan();
+    for index in 0..2 {
+        world.set(important(member(&format!("high-{index}"), "high", index, of(2)).build(), 10));
+    }
+    world.plan();
+    world.bind_all(&["high-0", "high-1"]);
+    assert!(world.filter("low-0").is_err());
+    assert_eq!(world.gpus_in_use(), 16);
+}
+
+#[test]
+fn nobody_is_evicted_where_the_policy_does_not_say_so() {
+    let mut world = World::new(1);
+    world.set(pod("low").gpus(8).on("n0").build());
+    for index in 0..2 {
+        let half = pod(&format!("g-{index}")).gpus(4).member_of("g", "", index, of(2));
+        world.set(important(half.build(), 10));
+    }
+    world.plan();
+    assert!(evicted(&mut world).is_empty());
+    assert!(world.filter("g-0").is_err());
+}
+
+#[test]
+fn the_fewest_and_least_important_make_way() {
+    let mut world = preempting(3);
+    world.set(important(pod("a").gpus(4).on("n0").build(), 1));
+    world.set(important(pod("b").gpus(4).on("n0").build(), 1));
+    world.set(important(pod("c").gpus(8).on("n1").build(), 1));
+    world.set(important(pod("d").gpus(8).on("n2").build(), 5));
+    for index in 0..2 {
+        world.set(important(member(&format!("g-{index}"), "g", index, of(2)).build(), 10));
+    }
+    world.plan();
+    assert_eq!(evicted(&mut world), ["a", "b", "c"], "d is more important");
+    assert!(evicted(&mut world).is_empty(), "asked once");
+    world.set(important(pod("other").gpus(1).build(), 20));
+    assert!(world.filter("other").is_err(), "what they leave is kept for the gang");
+    for name in ["a", "b", "c"] {
+        assert!(world.filter("g-0").is_err(), "not before all have gone");
+        world.delete(name);
+    }
+    world.bind_all(&["g-0", "g-1"]);
+    assert_eq!(world.gpus_in_use(), 24);
+}
+
+#[test]
+fn a_gang_is_evicted_as_a_whole_or_not_at_all() {
+    let mut world = preempting(3);
+    gang(&mut world, "low", 2);
+    world.plan();
+    world.bind_all(&["low-0", "low-1"]);
+    world.set(important(pod("single").gpus(8).on("n2").build(), 0));
+    for index in 0..2 {
+        world.set(important(pod(&format!("g-{index}")).gpus(4).member_of("g", "", index, of(2)).build(), 10));
+    }
+    world.plan();
+    assert_eq!(evicted(&mut world), ["single"], "one pod is less than a gang");
+    world.delete("single");
+    world.bind_all(&["g-0", "g-1"]);
+    for index in 0..2 {
+        world.set(important(pod(&format!("h-{index}")).gpus(4).member_of("h", "", index, of(2)).build(), 10));
+    }
+    world.plan();
+    assert_eq!(evicted(&mut world), ["low-0", "low-1"], "also the one that is not in the way");
+}
+
+#[test]
+fn a_gang_that_does_not_fit_evicts_nobody() {
+    let mut world = preempting(2);
+    world.set(important(pod("low").gpus(8).on("n0").build(), 1));
+    world.set(important(pod("high").gpus(8).on("n1").build(), 50));
+    for index in 0..2 {
+        world.set(important(member(&format!("g-{index}"), "g", index, of(2)).build(), 10));
+    }
+    world.plan();
+    assert!(evicted(&mut world).is_empty());
+    let mut modest = important(member("m-0", "m", 0, of(2)).build(), 10);
+    modest.preempts = false;
+    world.delete("g-0");
+    world.delete("g-1");
+    world.delete("high");
+    world.set(modest);
+    world.set(important(member("m-1", "m", 1, of(2)).build(), 10));
+    world.plan();
+    assert!(evicted(&mut world).is_empty(), "preemptionPolicy: Never");
+}

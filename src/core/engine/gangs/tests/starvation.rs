@@ -1,0 +1,72 @@
+//! Nodes that are kept free for a gang that has waited long.
+
+use super::*;
+
+#[test]
+fn for_a_gang_that_has_waited_long_nodes_are_kept_free() {
+    let mut world = World::new(3);
+    let gangs = GangPolicy { reserving: BTreeSet::from(["default".into()]), ..GangPolicy::default() };
+    let (after, reserve_ms) = (gangs.starving_after_ms, gangs.reserve_ms);
+    world.engine.policy = Arc::new(Policy { gangs, ..Policy::default() });
+    let made = |name: &str, at: i64| Pod { created_s: at, ..pod(name).gpus(4).build() };
+    for (name, node) in [("a", "n0"), ("b", "n1"), ("c", "n2")] {
+        world.set(Pod { stage: Stage::Bound(node.into()), ..made(name, 1) });
+    }
+    for index in 0..3 {
+        world.set(Pod { created_s: 2, ..member(&format!("g-{index}"), "g", index, of(3)).build() });
+    }
+    world.plan();
+    world.set(made("later", 3));
+    assert!(world.filter("later").is_ok(), "smaller ones may pass");
+    world.wait(after);
+    assert_eq!(world.plan(), 1);
+    let kept = "kept free for gang default/g, which has waited long";
+    assert_eq!(world.filter("later"), Err(kept.into()));
+    world.set(made("earlier", 1));
+    assert!(world.filter("earlier").is_ok(), "it comes first");
+    world.set(important(made("important", 9), 1));
+    assert!(world.filter("important").is_ok());
+    for name in ["a", "b", "c"] {
+        world.delete(name);
+    }
+    assert_eq!(world.plan(), 1);
+    world.bind_all(&["g-0", "g-1", "g-2"]);
+    world.delete("g-0");
+    world.wait(1);
+    assert!(world.filter("later").is_ok(), "the reserve has ended");
+
+    // One for which nothing ends gets its nodes kept free for a limited time.
+    let mut world = World::new(1);
+    let gangs = GangPolicy { reserving: BTreeSet::from(["default".into()]), ..GangPolicy::default() };
+    world.engine.policy = Arc::new(Policy { gangs, ..Policy::default() });
+    world.set(Pod { stage: Stage::Bound("n0".into()), ..made("a", 1) });
+    for index in 0..2 {
+        let half = pod(&format!("g-{index}")).gpus(4).member_of("g", "", index, of(2));
+        world.set(Pod { created_s: 2, ..half.build() });
+    }
+    world.plan();
+    world.wait(after);
+    world.plan();
+    world.set(made("later", 3));
+    assert_eq!(world.filter("later"), Err(kept.into()));
+    world.wait(reserve_ms);
+    assert!(world.filter("later").is_ok());
+    world.wait(after);
+    world.plan();
+    assert!(world.filter("later").is_ok(), "not again for a while");
+}
+
+#[test]
+fn no_node_is_kept_free_for_a_gang_that_would_never_fit() {
+    let mut world = World::new(1);
+    let gangs = GangPolicy { reserving: BTreeSet::from(["default".into()]), ..GangPolicy::default() };
+    let after = gangs.starving_after_ms;
+    world.engine.policy = Arc::new(Policy { gangs, ..Policy::default() });
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.wait(after);
+    assert_eq!(world.plan(), 1);
+    world.set(pod("later").gpus(1).build());
+    assert!(world.filter("later").is_ok());
+    assert_eq!(world.plan(), 0, "not at once again");
+}
