@@ -55,7 +55,7 @@ fn ours(corpus: &Corpus, expressions: &[String]) -> Vec<(&'static str, String)> 
 }
 
 fn device(published: &Value) -> Device {
-    let texts = |value: &Value| value.as_array().expect("a list").iter().map(|text| boxed(text)).collect();
+    let texts = |value: &Value| value.as_array().expect("a list").iter().map(boxed).collect();
     let attribute = |value: &Value| {
         let (kind, value) = value.as_object().and_then(|value| value.iter().next()).expect("an attribute has a value");
         match kind.as_str() {
