@@ -163,6 +163,8 @@ pub struct GangsSection {
     pub hold_timeout: Duration,
     /// The namespaces whose gangs may evict pods of lower priority; none by default.
     pub preempting_namespaces: BTreeSet<String>,
+    /// The namespaces for whose gangs nodes are kept free of later pods when they have waited long; none by default.
+    pub reserving_namespaces: BTreeSet<String>,
 }
 
 impl Default for GangsSection {
@@ -172,6 +174,7 @@ impl Default for GangsSection {
             bind_window: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(15 * 60),
             preempting_namespaces: BTreeSet::new(),
+            reserving_namespaces: BTreeSet::new(),
         }
     }
 }
@@ -357,6 +360,7 @@ impl Configuration {
                 bind_window_ms: milliseconds(self.gangs.bind_window),
                 hold_timeout_ms: milliseconds(self.gangs.hold_timeout),
                 preempting: self.gangs.preempting_namespaces.clone(),
+                reserving: self.gangs.reserving_namespaces.clone(),
                 ..GangPolicy::default()
             },
         }

@@ -39,6 +39,7 @@ gangs:
   bindWindow: 2m
   holdTimeout: 1h
   preemptingNamespaces: [inference]
+  reservingNamespaces: [training]
 catalogueFile: /etc/testudo/catalogue.yaml
 ",
     )
@@ -57,6 +58,7 @@ catalogueFile: /etc/testudo/catalogue.yaml
         bind_window_ms: 120_000,
         hold_timeout_ms: 3_600_000,
         preempting: ["inference".to_owned()].into(),
+        reserving: ["training".to_owned()].into(),
         ..GangPolicy::default()
     };
     assert_eq!(policy.gangs, gangs);

@@ -69,7 +69,7 @@ pub fn compare(
         ("no-fit", "fits") if forgets_lists(case) => Ok(Agreement::UpstreamForgets),
         (theirs, ours_name) => disagree(
             format!("theirs {theirs}, ours {ours_name}"),
-            format!("theirs: {}, ours: {ours}", upstream.message),
+            format!("theirs: {}, ours: {}", upstream.message, ours.why()),
         ),
     }
 }

@@ -62,12 +62,14 @@ impl Tally {
             let objects: String = smallest.objects.iter().map(|object| format!("\n  {object}")).collect();
             let now = ours(&smallest, Some(&smallest.node));
             self.told.push(format!(
-                "seed {}: {}\n{}\ntheirs, as it was: {}\nnode {}, shrunk to:{objects}\nours, shrunk: {now}",
+                "seed {}: {}\n{}\ntheirs, as it was: {}\nnode {}, shrunk to:{objects}\nours, shrunk: {} {}",
                 case.seed,
                 found.kind,
                 found.text,
                 json!(upstream.claims.iter().map(|claim| &claim.allocation).collect::<Vec<_>>()),
                 smallest.node,
+                now.name(),
+                now.why(),
             ));
         }
     }
@@ -184,6 +186,12 @@ fn the_best_node_is_one_that_fits() {
             Ours::Broken(_) => false,
         };
         let said: BTreeMap<_, _> = theirs.iter().map(|(node, answer)| (node, &answer.outcome)).collect();
-        assert!(agree || somewhere("timeout"), "seed {}: theirs {said:?}, ours {ours}", case.seed);
+        assert!(
+            agree || somewhere("timeout"),
+            "seed {}: theirs {said:?}, ours {} {}",
+            case.seed,
+            ours.name(),
+            ours.why()
+        );
     }
 }

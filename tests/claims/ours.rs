@@ -42,6 +42,14 @@ impl Ours {
             Self::Broken(_) => "broken",
         }
     }
+
+    /// What it says beside that, for who reads about a disagreement.
+    pub fn why(&self) -> String {
+        match self {
+            Self::Fits { node, claims } => format!("on {node}: {claims:?}"),
+            Self::NoFit { reason: text, .. } | Self::Error(text) | Self::Broken(text) => text.clone(),
+        }
+    }
 }
 
 /// Asks ours.

@@ -9,14 +9,14 @@ use super::theme::Theme;
 
 /// Does one thing to a pool that makes some or all of it unusable.
 pub fn spoil(dice: &mut Dice, theme: &Theme, nodes: &[Value], pool: &mut Pool) {
-    match dice.between(0, 9) {
+    match dice.between(0, 10) {
         0 | 1 => pool.miscounted = 1,
         2 => pool.miscounted = -1,
         3 | 4 => stale(dice, theme, pool),
-        5 => superseded(dice, theme, nodes, pool),
-        6 => duplicate_device(dice, pool),
-        7 => lost_counters(pool),
-        8 => duplicate_counters(pool),
+        5 | 6 => superseded(dice, theme, nodes, pool),
+        7 => duplicate_device(dice, pool),
+        8 => lost_counters(pool),
+        9 => duplicate_counters(pool),
         _ => unknown_counter(pool),
     }
 }
@@ -40,6 +40,14 @@ fn stale(dice: &mut Dice, theme: &Theme, pool: &mut Pool) {
 fn superseded(dice: &mut Dice, theme: &Theme, nodes: &[Value], pool: &mut Pool) {
     let node = if dice.chance(50) { "node-9".to_owned() } else { any_node(dice, nodes) };
     let members = vec![devices::device(dice, theme, pool.driver, 20)];
+    // Only who does not see all slices of a pool looks whether there are newer ones.
+    match pool.slices.last_mut() {
+        Some(last) if !matches!(last.reach, Reach::PerDevice) && dice.chance(60) => {
+            last.reach = Reach::Node("node-9".to_owned());
+        }
+        _ if dice.chance(50) => pool.miscounted = 1,
+        _ => {}
+    }
     let generation = pool.generation + 1;
     pool.slices.push(Slice { reach: Reach::Node(node), content: Content::Devices(members), generation });
 }

@@ -36,6 +36,7 @@ impl Theme {
             partitions: false,
             shares: false,
             taints: false,
+            lists: false,
             constraints: false,
             held: false,
             pool_faults: false,
