@@ -38,14 +38,16 @@ test: tools ## Everything that a change must pass
 	$(call stage,format,cargo fmt --all --check)
 	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
 	$(call stage,unit and property tests,cargo test --locked --workspace --exclude testudo-e2e)
-	$(call stage,control plane $(K8S),e2e/tools/build.sh)
-	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e)
+	$(call stage,Go tools for $(K8S),e2e/tools/build.sh)
+	$(call stage,DRA differential,cargo test --locked -p testudo-e2e --test claims)
+	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e --test e2e)
 
 .PHONY: test-all
 test-all: test ## The same, the long simulations, and the end-to-end tests on every supported Kubernetes
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
-	$(call stage,killed while it binds gangs,TESTUDO_E2E_CRASHES=20 cargo test --locked -p testudo-e2e -- gangs::killed)
+	$(call stage,killed while it binds gangs,TESTUDO_E2E_CRASHES=20 cargo test --locked -p testudo-e2e --test e2e -- gangs::killed)
+	$(call stage,DRA differential at length,CLAIMS_SEED=1000000 CLAIMS_CASES=200000 cargo test --locked -p testudo-e2e --test claims agree)
 	$(call stage,end-to-end on 1.34,$(MAKE) e2e K8S=1.34)
 	$(call stage,end-to-end on 1.35,$(MAKE) e2e K8S=1.35)
 
@@ -53,11 +55,12 @@ test-all: test ## The same, the long simulations, and the end-to-end tests on ev
 e2e: tools ## End-to-end tests on a real control plane: make e2e K8S=1.34
 	e2e/tools/build.sh
 	cargo build --locked
-	cargo test --locked -p testudo-e2e
+	cargo test --locked -p testudo-e2e --test e2e
 
 .PHONY: bench
 bench: ## Benchmarks, each beside its reference
-	cargo bench --locked
 	e2e/tools/build.sh
+	cargo bench --locked
+	cargo bench --locked -p testudo-e2e
 	cargo build --locked --profile bench -p testudo
-	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e -- --ignored gangs::figure
+	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e --test e2e -- --ignored gangs::figure

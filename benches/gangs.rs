@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use testudo_core::cluster::{Cluster, NodeState};
+use testudo_core::engine::{Change, Engine, Offered, Policy};
 use testudo_core::model::catalogue::Catalogue;
-use testudo_core::model::gang::{Strictness, TopologyLevel, TopologyRule};
+use testudo_core::model::gang::{Dialect, GangKey, Membership, Strictness, Terms, TopologyLevel, TopologyRule};
 use testudo_core::model::node::{Node, NodeParts};
 use testudo_core::model::pod::{Demand, Pod, PodKey, Stage};
 use testudo_core::model::resources::Resources;
@@ -24,7 +25,7 @@ fn fleet(nodes: usize, trays: bool) -> Cluster {
         // Made in an order that is not that of the names.
         let at = at * 7919 % nodes;
         cluster.set_node(node(at, trays));
-        if at % 4 == 0 && !trays {
+        if at.is_multiple_of(4) && !trays {
             let key = PodKey { namespace: "default".into(), name: format!("running-{at}") };
             let pod = Pod::new(key, format!("uid-{at}").as_str().into(), demand(2));
             cluster.set_pod(Pod { stage: Stage::Bound(name(at).as_str().into()), ..pod });
@@ -105,7 +106,7 @@ fn mixed(workers: usize) -> Formation {
 /// Members of three and of five GPUs that do not all fit, which no count tells.
 fn puzzle() -> Formation {
     let set = |member| Set { members: vec![member], within: None, placed: vec![] };
-    let sets = std::iter::repeat_n(set(0), 300).chain(std::iter::repeat_n(set(1), 576)).collect();
+    let sets = std::iter::repeat_n(set(0), 300).chain(std::iter::repeat_n(set(1), 701)).collect();
     Formation {
         blocks: vec![block("large", 5), block("small", 3)],
         topology: vec![],
@@ -161,7 +162,7 @@ fn gangs(criterion: &mut Criterion) {
             formation(2, 1, 72, fabric(), false),
             false,
         ),
-        ("876 pods on 500 nodes: a search that gives up", fleet(500, false), puzzle(), false),
+        ("1,001 pods on 500 nodes: a search that gives up", fleet(500, false), puzzle(), false),
     ];
     for (title, cluster, formation, fits) in cases {
         let question = Question::new(cluster, formation);
@@ -171,9 +172,93 @@ fn gangs(criterion: &mut Criterion) {
     }
 }
 
+/// An engine with 5,000 nodes, all but 71 in use, and a gang of 72 that waits for whole ones.
+fn waiting() -> (Engine, Vec<Pod>) {
+    let mut engine = Engine::new(Policy::default());
+    for at in 0..5_000 {
+        engine.apply(Change::NodeApplied(Box::new(node(at, false))), 0);
+        if at >= 71 {
+            engine.apply(Change::PodApplied(Box::new(runs_on(at, 0))), 0);
+        }
+    }
+    let terms = Terms { min_member: Some(72), ..Terms::default() };
+    let gang = GangKey { namespace: "default".into(), name: "large".into(), dialect: Dialect::Testudo };
+    let member = |index: u32| {
+        let key = PodKey { namespace: "default".into(), name: format!("large-{index}") };
+        let membership = Membership {
+            gang: gang.clone(),
+            also: vec![],
+            role: "".into(),
+            part: None,
+            index: Some(index),
+            staged: false,
+            terms: terms.clone(),
+            relations: vec![],
+        };
+        let pod = Pod::new(key, format!("uid-large-{index}").as_str().into(), demand(8));
+        Pod { membership: Some(Arc::new(membership)), ..pod }
+    };
+    let members: Vec<Pod> = (0..72).map(member).collect();
+    for pod in &members {
+        engine.apply(Change::PodApplied(Box::new(pod.clone())), 0);
+    }
+    settle(&mut engine);
+    (engine, members)
+}
+
+/// A pod of four GPUs, the so-manieth on its node.
+fn runs_on(at: usize, number: usize) -> Pod {
+    let key = PodKey { namespace: "default".into(), name: format!("running-{at}-{number}") };
+    let pod = Pod::new(key, format!("uid-{at}-{number}").as_str().into(), demand(4));
+    Pod { stage: Stage::Bound(name(at).as_str().into()), ..pod }
+}
+
+/// What the process does after changes: gangs are looked at, and planned until nothing is left to plan.
+fn settle(engine: &mut Engine) {
+    engine.keep_gangs(0);
+    while let Some(task) = engine.next_plan(0) {
+        engine.adopt(task.solve(), 0);
+    }
+}
+
+/// Asks filter about all members on one node each.
+fn ask_all(engine: &mut Engine, members: &[Pod]) {
+    let snapshot = engine.snapshot();
+    for (at, pod) in members.iter().enumerate() {
+        let verdict = snapshot.judge(pod).of(Offered::Named(&name(at)));
+        assert!(verdict.rank().is_none(), "the gang does not fit");
+    }
+}
+
+fn waiting_gang(criterion: &mut Criterion) {
+    let (mut engine, members) = waiting();
+    let snapshot = engine.snapshot();
+    let node = name(0);
+    criterion.bench_function("a waiting member of 72 on 5,000 nodes: one no", |bencher| {
+        bencher.iter(|| snapshot.judge(&members[0]).of(Offered::Named(&node)))
+    });
+    // Pods come and go on used nodes; after each change all members are asked for.
+    criterion.bench_function(
+        "a waiting gang of 72 on 5,000 nodes: 1,000 changes, 72 questions after each",
+        |bencher| {
+            bencher.iter(|| {
+                for change in 0..500 {
+                    let pod = runs_on(71 + change * 7, 1);
+                    let uid = pod.uid.clone();
+                    for change in [Change::PodApplied(Box::new(pod)), Change::PodDeleted(uid)] {
+                        engine.apply(change, 0);
+                        settle(&mut engine);
+                        ask_all(&mut engine, &members);
+                    }
+                }
+            });
+        },
+    );
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(500)).measurement_time(std::time::Duration::from_secs(2));
-    targets = gangs
+    targets = gangs, waiting_gang
 }
 criterion_main!(benches);

@@ -1,10 +1,11 @@
 //! Testudo: a kube-scheduler extender for GPU clusters.
 //!
 //! The decisions are taken in [`testudo_core`]; this crate holds the adapters around it: the extender protocol
-//! ([`extender`]), Kubernetes objects, watches and bindings ([`k8s`]), the engine's home in a process ([`host`]), the
+//! ([`extender`]), Kubernetes objects, watches and bindings ([`k8s`]), ResourceClaims ([`claims`]), the engine's home in a process ([`host`]), the
 //! configuration file ([`config`]), simulated clusters ([`sim`]), the demo on one ([`demo`]), what plays kube-scheduler
 //! there ([`kube_scheduler`]) and the command line ([`cli`]).
 
+pub mod claims;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -79,6 +79,11 @@ impl Tools {
     }
 }
 
+/// The claim allocator's oracle: upstream's own allocator behind JSON lines, the same with every version.
+pub fn dra_oracle() -> Result<PathBuf> {
+    find(&cache()?.join("dra-oracle"), "dra-oracle", Version::default())
+}
+
 /// Whether `KUBEBUILDER_ASSETS` is set: then the version of what runs is not ours to know.
 pub fn has_assets() -> bool {
     assets().is_some()

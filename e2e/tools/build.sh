@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the control plane that the end-to-end tests run: etcd, kube-apiserver, kube-controller-manager, kube-scheduler
-# and kwok, each from the Go module beside this script, into a cache outside the tree. What is there and was built
-# from the same go.mod and go.sum is kept.
+# and kwok, each from the Go module beside this script, and the claim allocator's oracle from e2e/dra-oracle, into a
+# cache outside the tree. What is there and was built from the same go.mod, go.sum and Go files is kept.
 #
 #   K8S=1.34|1.35|1.36   which Kubernetes (default 1.36)
 #   KUBEBUILDER_ASSETS   a folder whose binaries are used instead; only what it lacks is built
@@ -25,14 +25,19 @@ version_of() {
 # stamp MODULE LDFLAGS: what the binaries depend on, in one line. The Go release is left out on purpose: an upgrade of
 # Go alone is no reason to build Kubernetes again.
 stamp() {
-    printf '%s %s %s\n' "$(cat "$tools/$1/go.mod" "$tools/$1/go.sum" | cksum | tr ' ' '-')" "$(uname -sm | tr ' ' '-')" "$2"
+    printf '%s %s %s\n' "$(sources "$1" | cksum | tr ' ' '-')" "$(uname -sm | tr ' ' '-')" "$2"
+}
+
+# sources MODULE: the text of what is built. Only the oracle has Go files of its own.
+sources() {
+    (cd "$tools/$1" && find . -name go.mod -o -name go.sum -o -name '*.go' | LC_ALL=C sort | xargs cat)
 }
 
 # build MODULE LDFLAGS PACKAGE...: every package's binary that KUBEBUILDER_ASSETS lacks.
 build() {
     module=$1 flags=$2
     shift 2
-    into=$cache/$module
+    into=$cache/$(basename "$module")
     want=$(stamp "$module" "$flags")
     # The stamp says what everything in the folder was built from, so it is written before the first binary.
     if [ "$(cat "$into/stamp" 2>/dev/null || true)" != "$want" ]; then
@@ -63,6 +68,7 @@ build() {
 binary() {
     case $1 in
     go.etcd.io/etcd/*) echo etcd ;;
+    .) basename "$module" ;;
     *) basename "$1" ;;
     esac
 }
@@ -82,3 +88,5 @@ build "k8s-$k8s" "-X $base.gitVersion=$kubernetes -X $base.gitMajor=1 -X $base.g
     k8s.io/kubernetes/cmd/kube-apiserver \
     k8s.io/kubernetes/cmd/kube-controller-manager \
     k8s.io/kubernetes/cmd/kube-scheduler
+# Upstream's allocator is of one release, whichever Kubernetes runs.
+build ../dra-oracle "" .

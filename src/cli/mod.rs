@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes what is meant, and errors become exit codes.
 
+mod claims;
 mod demo;
 mod explain;
 mod serve;
@@ -27,6 +28,8 @@ enum Command {
     Demo(demo::Args),
     /// Compare placement policies on a simulated cluster: a trace, manifests, a generated fleet or MIG GPUs.
     Simulate(Box<simulate::Args>),
+    /// Allocate devices to ResourceClaims, on files.
+    Claims(claims::Args),
     /// Say where a pod fits and why not elsewhere, or what a node is taken for.
     Explain(explain::Args),
 }
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(*args),
+        Command::Claims(args) => claims::run(args),
         Command::Explain(args) => explain::run(args),
     };
     match outcome {

@@ -138,7 +138,12 @@ impl Host {
                 self.change(event)
             })
             .collect();
-        self.apply(changes);
+        // The promises of an earlier leader are taken up when all is known: a part of a gang is not the gang.
+        let is_listed = |flag: &AtomicBool, now: bool| now || flag.load(Ordering::Acquire);
+        let is_whole = is_listed(&self.nodes_listed, nodes_listed)
+            && is_listed(&self.pods_listed, pods_listed)
+            && is_listed(&self.groups_listed, groups_listed);
+        self.apply_to(changes, is_whole);
         // Only now: who finds us ready must find the lists in the snapshot.
         self.nodes_listed.fetch_or(nodes_listed, Ordering::Release);
         self.pods_listed.fetch_or(pods_listed, Ordering::Release);
@@ -230,12 +235,17 @@ impl Host {
     }
 
     fn apply(&self, changes: impl IntoIterator<Item = Change>) {
+        self.apply_to(changes, self.extender_ready().is_ok());
+    }
+
+    /// Takes in changes of a state that is whole, or that is still being listed.
+    fn apply_to(&self, changes: impl IntoIterator<Item = Change>, is_whole: bool) {
         let now_ms = self.now_ms();
         let mut engine = self.engine.lock();
         for change in changes {
             engine.apply(change, now_ms);
         }
-        if self.mode == Mode::Enforce {
+        if self.mode == Mode::Enforce && is_whole {
             engine.keep_gangs(now_ms);
             self.gang_work.notify_one();
         }

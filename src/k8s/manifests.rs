@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 mod document;
 
+use serde_json::Value;
 use testudo_core::model::gang::Group;
 
 use super::gang::objects;
@@ -97,6 +98,26 @@ pub fn read(paths: &[PathBuf], limits: &Limits) -> Result<Manifests, ManifestErr
     Ok(reader.finish())
 }
 
+/// The objects of files as they stand there, those of Lists one by one; `-` is the standard input.
+pub fn objects(paths: &[PathBuf], limits: &Limits) -> Result<Vec<Value>, ManifestError> {
+    let mut objects = vec![];
+    for path in paths {
+        let name = path.display().to_string();
+        let bytes = load(path, limits.file_bytes).map_err(|what| ManifestError::of_file(&name, what))?;
+        let text = text(&name, &bytes)?;
+        for (at, document) in document::split(&name, text, limits.documents)?.iter().enumerate() {
+            objects.extend(document.values(&name, at + 1)?);
+        }
+    }
+    Ok(objects)
+}
+
+fn text<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, ManifestError> {
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|error| ManifestError::of_file(name, format!("is no text: {error}")))?;
+    Ok(text.trim_start_matches('\u{feff}'))
+}
+
 fn load(path: &Path, limit_bytes: usize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let with_one_more = limit_bytes as u64 + 1;
@@ -139,9 +160,7 @@ impl Reader {
 
     /// Reads what a file holds; `name` is how errors call it.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), ManifestError> {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| ManifestError::of_file(name, format!("is no text: {error}")))?
-            .trim_start_matches('\u{feff}');
+        let text = text(name, bytes)?;
         for (at, document) in document::split(name, text, self.limits.documents)?.iter().enumerate() {
             let place = Place { file: name.into(), document: at + 1 };
             for object in document.read(name, at + 1)? {

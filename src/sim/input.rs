@@ -171,6 +171,8 @@ impl Reader<'_> {
         usable(file, &problems)?;
         self.register(file, format!("Pod {}", pod.key))?;
         pod.stage = Stage::Pending;
+        // A simulation places pod by pod.
+        pod.membership = None;
         let time = |field: &str, text: &Option<String>| match text {
             None => Ok(None),
             Some(text) => seconds(text).map(Some).ok_or_else(|| InputError::Object {

@@ -26,8 +26,8 @@ pub enum Offered<'a> {
 pub struct Judgement<'a> {
     snapshot: &'a Snapshot,
     pod: Pod,
-    /// What every pod with this demand is told.
-    table: Arc<VerdictTable>,
+    /// What every pod with this demand is told; found out when it is first asked, which a pod that is held never is.
+    table: OnceCell<Arc<VerdictTable>>,
     /// The node on which the pod itself is assumed to be, and the verdict on it but for that.
     own: Option<(NodeName, Verdict)>,
     /// Where the pod's service is, if it belongs to one; found out when it is first asked.
@@ -37,14 +37,8 @@ pub struct Judgement<'a> {
 }
 
 impl<'a> Judgement<'a> {
-    pub(super) fn new(
-        snapshot: &'a Snapshot,
-        pod: &Pod,
-        table: Arc<VerdictTable>,
-        own: Option<(NodeName, Verdict)>,
-        fate: Fate,
-    ) -> Self {
-        Self { snapshot, pod: pod.clone(), table, own, peers: OnceCell::new(), fate }
+    pub(super) fn new(snapshot: &'a Snapshot, pod: &Pod, own: Option<(NodeName, Verdict)>, fate: Fate) -> Self {
+        Self { snapshot, pod: pod.clone(), table: OnceCell::new(), own, peers: OnceCell::new(), fate }
     }
 
     /// The verdict on a node, but for who else is around there, see [`Judgement::refined`]. A node that the state does not
@@ -105,10 +99,14 @@ impl<'a> Judgement<'a> {
         state.node().map_or(rank, |node| self.refined(self.suited(rank, node), node.name()))
     }
 
+    fn table(&self) -> &VerdictTable {
+        self.table.get_or_init(|| self.snapshot.verdicts_on(&self.pod.demand))
+    }
+
     fn rank_in_slot(&self, slot: Slot, node: &Node) -> Option<Rank> {
         let rank = match &self.own {
             Some((own, verdict)) if own == node.name() => verdict.rank(),
-            _ => self.table.rank(slot),
+            _ => self.table().rank(slot),
         };
         rank.map(|rank| self.suited(rank, node))
     }
@@ -118,7 +116,7 @@ impl<'a> Judgement<'a> {
         let Some(node) = state.and_then(|state| state.node()) else { return Verdict::no(Reason::UnknownNode) };
         let verdict = match &self.own {
             Some((own, verdict)) if own == node.name() => verdict.clone(),
-            _ => self.table.verdict(slot),
+            _ => self.table().verdict(slot),
         };
         match verdict {
             Verdict::Fits(rank) => Verdict::Fits(self.suited(rank, node)),

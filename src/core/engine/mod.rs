@@ -242,7 +242,7 @@ impl Engine {
     /// What is to be written on pods now.
     pub fn orders(&mut self, now_ms: u64) -> Vec<Order> {
         let mut orders = self.gangs.orders(&mut self.cluster, &self.policy, now_ms);
-        let to_wake = self.gangs.to_wake(&self.cluster, &self.policy);
+        let to_wake = self.gangs.take_sleepers(&self.cluster, &self.policy);
         if !to_wake.is_empty() {
             let snapshot = self.snapshot();
             let would_fit = to_wake.into_iter().filter(|pod| snapshot.judge(pod).best().is_some());

@@ -7,7 +7,7 @@ use super::gangs::{Board, Fate, not_ours};
 use super::judgement::Judgement;
 use super::policy::{Policy, Stance};
 use super::scoring::Scoring;
-use super::verdicts::{Verdict, VerdictCache};
+use super::verdicts::{Verdict, VerdictCache, VerdictTable};
 use crate::cluster::{Cluster, Domains, NameIndex, NodeState, Services, Slot};
 use crate::model::node::NodeName;
 use crate::model::place::Place;
@@ -144,7 +144,7 @@ impl Snapshot {
     /// How good a place each node is for a pod with this demand and priority, by slot; nothing where it does not fit now, and
     /// for nodes that are to be avoided.
     pub(super) fn ranks(&self, demand: &Arc<Demand>, priority: i32, avoid: &BTreeSet<NodeName>) -> Vec<Option<Rank>> {
-        let table = self.verdicts.table(self, demand);
+        let table = self.verdicts_on(demand);
         let rank = |(at, state): (usize, &Option<Arc<NodeState>>)| {
             let node = state.as_ref()?.node().filter(|node| !avoid.contains(node.name()))?;
             let misfit = self.misfit(priority, &node.place);
@@ -168,7 +168,12 @@ impl Snapshot {
             let state = self.node(node.as_str())?.without([&pod.uid]);
             Some((node.clone(), self.verdict(&pod.demand, &state)))
         });
-        Judgement::new(self, pod, self.verdicts.table(self, &pod.demand), own, self.fate(pod))
+        Judgement::new(self, pod, own, self.fate(pod))
+    }
+
+    /// The verdicts on all nodes for one demand.
+    pub(super) fn verdicts_on(&self, demand: &Arc<Demand>) -> Arc<VerdictTable> {
+        self.verdicts.table(self, demand)
     }
 
     /// Where may this pod go, as far as its gang is concerned?

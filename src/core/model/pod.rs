@@ -147,6 +147,11 @@ impl Pod {
             steering: Steering::default(),
         }
     }
+
+    /// Does it wait or run, and is it to go on doing so?
+    pub fn is_alive(&self) -> bool {
+        !self.leaving && self.stage != Stage::Finished
+    }
 }
 
 /// What keeps a pod from being scheduled, and where it is to go.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::super::gang::objects::{GroupObject, KINDS, Kind};
 use super::super::object::{self, null_as_default};
@@ -152,6 +153,18 @@ impl Document<'_> {
         result.map_err(|fault| error(fault, current)).map(|()| objects)
     }
 
+    /// The objects of the document as they stand there, those of Lists one by one.
+    pub(super) fn values(&self, file: &str, number: usize) -> Result<Vec<Value>, ManifestError> {
+        let value = self.parse(std::marker::PhantomData::<Option<Value>>).map_err(|fault| ManifestError {
+            file: file.into(),
+            document: Some(number),
+            object: None,
+            at: fault.at.map(|(line, column)| (line + self.lines_before, column)),
+            what: fault.what,
+        })?;
+        Ok(value.map(items).unwrap_or_default())
+    }
+
     fn parse<'de, S: DeserializeSeed<'de>>(&'de self, seed: S) -> Result<S::Value, Fault> {
         match self.format {
             Format::Json => {
@@ -173,6 +186,22 @@ impl Document<'_> {
             }
         }
     }
+}
+
+/// The items of a List, or the object itself. Items of a `PodList` and the like may leave their kind to the list.
+fn items(mut object: Value) -> Vec<Value> {
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    let Some(Value::Array(mut items)) = object.get_mut("items").map(Value::take).filter(|_| kind.ends_with("List"))
+    else {
+        return vec![object];
+    };
+    let of_items = kind.strip_suffix("List").unwrap_or_default();
+    for item in items.iter_mut().filter_map(Value::as_object_mut).filter(|_| !of_items.is_empty()) {
+        item.entry("apiVersion").or_insert_with(|| version.as_str().into());
+        item.entry("kind").or_insert_with(|| of_items.into());
+    }
+    items
 }
 
 /// What went wrong, and where in the document.

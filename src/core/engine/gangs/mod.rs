@@ -148,6 +148,9 @@ impl GangKeeper {
         for key in cluster.take_changed_gangs() {
             self.review(&key, cluster, policy, now_ms);
         }
+        for kept in self.kept.values_mut() {
+            kept.forget_refusals(now_ms);
+        }
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
@@ -157,9 +160,10 @@ impl GangKeeper {
     /// Looks at a gang whose members, or whose object, have changed.
     fn review(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let gangs = cluster.gangs();
-        let roster =
-            gangs.get(key).map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), |pod| policy.is_ours(pod)));
-        match roster {
+        let is_ours = |pod: &Pod| policy.is_ours(pod);
+        // Of one that has lost all its members the next ones are held until it is clear what they are.
+        let gang = gangs.get(key).filter(|gang| gang.members.values().any(|pod| is_ours(pod) && pod.is_alive()));
+        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours)) {
             None => self.forget(key, cluster),
             Some(Ok(None)) => {
                 self.forget(key, cluster);
@@ -246,7 +250,7 @@ impl GangKeeper {
         }
         kept.batches.retain(|batch| !batch.places.is_empty());
         kept.refused.retain(|uid, _| members.contains_key(uid));
-        self.admit_newcomers(key, cluster);
+        self.admit_newcomers(key, cluster, policy, now_ms);
         let Some(kept) = self.kept.get(key) else { return };
         // Nothing has started, and the places are not those of all any more: all are planned anew together.
         let is_partial =
@@ -258,35 +262,32 @@ impl GangKeeper {
         }
     }
 
-    /// Members that have just been made take the places that were kept for them.
-    fn admit_newcomers(&mut self, key: &GangKey, cluster: &mut Cluster) {
+    /// Members that have just been made take the places that were kept for them, and have as long to come to bind as others.
+    fn admit_newcomers(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
         let Ok(roster) = &kept.roster else { return };
-        let newcomers: Vec<&Seat> =
-            roster.seats.iter().filter(|seat| seat.node.is_none() && !kept.has_place(seat)).collect();
-        let mut admitted = vec![];
-        for seat in newcomers {
-            let Some(pod) = &seat.pod else { continue };
-            let taken: &BTreeSet<PodUid> =
-                &admitted.iter().map(|(_, uid, _): &(usize, PodUid, Arc<Pod>)| uid.clone()).collect();
-            let found = kept.batches.iter().enumerate().find_map(|(at, batch)| {
-                let uid = batch.place_for(seat, taken)?;
-                Some((at, uid))
-            });
-            if let Some((at, uid)) = found {
-                admitted.push((at, uid, Arc::clone(pod)));
+        let newcomers = roster.seats.iter().filter(|seat| seat.node.is_none() && !kept.has_place(seat));
+        let mut taken: BTreeSet<PodUid> = BTreeSet::new();
+        let mut admitted: Vec<(usize, PodUid, Arc<Pod>)> = vec![];
+        for (seat, pod) in newcomers.filter_map(|seat| Some((seat, seat.pod.as_ref()?))) {
+            let vacancies = kept.batches.iter().enumerate();
+            let found = { vacancies }.find_map(|(at, batch)| Some((at, batch.place_for(seat, &taken)?)));
+            if let Some((at, phantom)) = found {
+                taken.insert(phantom.clone());
+                admitted.push((at, phantom, Arc::clone(pod)));
             }
         }
         for (at, phantom, pod) in admitted {
-            let Some(place) = kept.batches[at].places.remove(&phantom) else { continue };
+            let batch = &mut kept.batches[at];
+            let Some(place) = batch.places.remove(&phantom) else { continue };
             cluster.release(&phantom);
             let fits = cluster.node(place.node.as_str()).map(|state| placement::check(&pod.demand, state));
             if fits.is_some_and(|fits| fits.is_ok()) {
                 cluster.hold(&pod.uid, Holding::of(&pod, &place.node), Standing::Planned);
                 self.gang_of.insert(pod.uid.clone(), key.clone());
-                let uid = pod.uid.clone();
-                let message_before = pod.steering.unscheduled.clone();
-                kept.batches[at].places.insert(uid, Place { pod: Some(pod), message_before, ..place });
+                batch.until_ms = batch.until_ms.max(now_ms + policy.gangs.bind_window_ms);
+                let (uid, message_before) = (pod.uid.clone(), pod.steering.unscheduled.clone());
+                batch.places.insert(uid, Place { pod: Some(pod), message_before, ..place });
             }
         }
     }
@@ -363,7 +364,6 @@ impl GangKeeper {
         kept.failures = kept.failures.saturating_add(1);
         let pause = policy.gangs.retry_ms << kept.failures.saturating_sub(1).min(6);
         kept.not_before_ms = now_ms + pause;
-        kept.avoid.retain(|_, until| *until > now_ms);
         kept.avoid.extend(avoid.into_iter().map(|node| (node, now_ms + policy.gangs.avoid_ms)));
         self.tell(key, NewsKind::Failed, format_args!("its plan was given up, nothing has started: {why}"));
         self.post(key, now_ms);
@@ -380,9 +380,8 @@ impl GangKeeper {
     ) {
         let Some(kept) = self.kept.get_mut(key) else { return };
         for (pod, node, _) in refusals {
-            let of_pod = kept.refused.entry(pod.uid.clone()).or_default();
-            of_pod.retain(|_, until| *until > now_ms);
-            of_pod.insert(node.clone(), now_ms + policy.gangs.refusal_ms);
+            let until_ms = now_ms + policy.gangs.refusal_ms;
+            kept.refused.entry(pod.uid.clone()).or_default().insert(node.clone(), until_ms);
         }
         let Some((pod, node, why)) = refusals.first() else { return };
         let text = format!("node {node} was refused to pod {}: {why}", pod.key);
@@ -517,6 +516,17 @@ impl Kept {
             without_phantoms: false,
             withdrawn: BTreeMap::new(),
             corrected: BTreeMap::new(),
+        }
+    }
+
+    /// Nodes that refused somebody are tried again after a while.
+    fn forget_refusals(&mut self, now_ms: u64) {
+        let before = self.avoid.len() + self.refused.values().map(BTreeMap::len).sum::<usize>();
+        self.avoid.retain(|_, until| *until > now_ms);
+        self.refused.values_mut().for_each(|nodes| nodes.retain(|_, until| *until > now_ms));
+        self.refused.retain(|_, nodes| !nodes.is_empty());
+        if before > self.avoid.len() + self.refused.values().map(BTreeMap::len).sum::<usize>() {
+            self.no = None;
         }
     }
 

@@ -9,16 +9,19 @@ use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
 use super::task::{PlanTask, Solved};
 use super::{GangKeeper, Kept, NewsKind};
-use crate::cluster::{Cluster, Domains, Holding, Standing};
+use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
 use crate::engine::{Policy, Snapshot};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
-use crate::model::pod::{Pod, PodUid, Promise};
+use crate::model::pod::{Demand, Pod, PodUid, Promise};
 use crate::placement;
 
 impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
-    pub fn next(&self, cluster: &Cluster, now_ms: u64) -> Option<GangKey> {
+    pub fn next(&mut self, cluster: &Cluster, now_ms: u64) -> Option<GangKey> {
+        for kept in self.kept.values_mut() {
+            kept.confirm_no(cluster);
+        }
         let due = self.kept.iter().filter(|(_, kept)| kept.is_due(cluster.freed(), now_ms));
         let order = |(key, kept): &(&GangKey, &Kept)| {
             let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
@@ -40,10 +43,9 @@ impl GangKeeper {
         let yielders = self.yielders(&roster, key, cluster, policy);
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
-        match formation::question(&roster, &kept.refusals(now_ms), fabric_of) {
+        match formation::question(&roster, &kept.refusals(), fabric_of) {
             Ok(question) => {
-                let avoid =
-                    kept.avoid.iter().filter(|(_, until)| **until > now_ms).map(|(node, _)| node.clone()).collect();
+                let avoid = kept.avoid.keys().cloned().collect();
                 Some(PlanTask { gang: key.clone(), roster, question, avoid, yielders, snapshot: Arc::new(snapshot) })
             }
             Err(shortage) => {
@@ -227,6 +229,24 @@ impl Place {
 }
 
 impl Kept {
+    /// A "no" still holds where no node has changed that would take any of the members.
+    fn confirm_no(&mut self, cluster: &Cluster) {
+        let (Some((_, generation)), Ok(roster)) = (&mut self.no, &self.roster) else { return };
+        if cluster.freed() <= *generation {
+            return;
+        }
+        let waiting = roster.seats.iter().chain(&roster.extras).filter(|seat| seat.node.is_none());
+        let mut demands: Vec<&Arc<Demand>> = waiting.map(|seat| &seat.demand).collect();
+        demands.sort_unstable();
+        demands.dedup();
+        let states = cluster.stamps().iter().zip(cluster.slots());
+        let mut changed = states.filter(|(stamp, _)| **stamp > *generation).filter_map(|(_, state)| state.as_ref());
+        let takes_one = |state: &Arc<NodeState>| demands.iter().any(|demand| placement::check(demand, state).is_ok());
+        if !changed.any(takes_one) {
+            *generation = cluster.generation();
+        }
+    }
+
     /// Is there somebody to plan for, and may a place have come free since the last no?
     fn is_due(&self, freed: u64, now_ms: u64) -> bool {
         let may_fit = self.no.as_ref().is_none_or(|(_, generation)| freed > *generation);
@@ -275,12 +295,9 @@ impl Kept {
         roster
     }
 
-    /// The nodes that refused members, as far as they are still not tried.
-    fn refusals(&self, now_ms: u64) -> Refusals {
-        let still = |nodes: &BTreeMap<NodeName, u64>| {
-            nodes.iter().filter(|(_, until)| **until > now_ms).map(|(node, _)| node.clone()).collect()
-        };
-        self.refused.iter().map(|(uid, nodes)| (uid.clone(), still(nodes))).collect()
+    /// The nodes that refused members.
+    fn refusals(&self) -> Refusals {
+        self.refused.iter().map(|(uid, nodes)| (uid.clone(), nodes.keys().cloned().collect())).collect()
     }
 
     fn place_of(&self, uid: &PodUid) -> Option<NodeName> {

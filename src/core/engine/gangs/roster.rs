@@ -142,8 +142,7 @@ pub fn roster(
     members.sort_by(|a, b| (&a.key, &a.uid).cmp(&(&b.key, &b.uid)));
     let terms = terms(groups, &members);
     let has_started = members.iter().any(|pod| pod.stage != Stage::Pending);
-    let alive: Vec<&Arc<Pod>> =
-        members.into_iter().filter(|pod| !pod.leaving && pod.stage != Stage::Finished).collect();
+    let alive: Vec<&Arc<Pod>> = members.into_iter().filter(|pod| pod.is_alive()).collect();
     if alive.is_empty() {
         return Ok(None);
     }
@@ -350,7 +349,7 @@ impl Roster {
         // Where no role says where it begins, all count on from each other.
         let shared = |(_, index): &(Option<u32>, Option<u32>)| self.seats.iter().any(|seat| seat.index == *index);
         let counts_on = are_numbered(&self.seats) && said.part_size.is_none_or(|size| size == 1);
-        let vacant = |place: &(Option<u32>, Option<u32>)| !taken.contains(place) && !(counts_on && shared(place));
+        let vacant = |place: &(Option<u32>, Option<u32>)| !(taken.contains(place) || counts_on && shared(place));
         (0..=MAX_SEATS).map(place).find(vacant).unwrap_or((None, None))
     }
 

@@ -94,7 +94,7 @@ impl GangKeeper {
 impl GangKeeper {
     /// Pods that the scheduler has put aside and that may fit now, since places were given up: no event of the API tells it.
     /// The most important first, then the oldest.
-    pub fn to_wake(&mut self, cluster: &Cluster, policy: &Policy) -> Vec<Arc<Pod>> {
+    pub fn take_sleepers(&mut self, cluster: &Cluster, policy: &Policy) -> Vec<Arc<Pod>> {
         if !std::mem::take(&mut self.freed_places) {
             return vec![];
         }

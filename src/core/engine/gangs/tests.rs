@@ -311,7 +311,9 @@ fn places_are_kept_for_members_yet_to_be_made() {
     world.set(pod("other").gpus(1).build());
     assert!(world.filter("other").is_err(), "their places are taken");
     for (name, index) in [("w1", 1), ("w2", 2)] {
+        world.wait(GangPolicy::default().bind_window_ms);
         world.set(staged(name, index));
+        world.wait(1);
         assert_eq!(world.plan(), 0, "they have places");
         world.bind_all(&[name]);
     }
@@ -604,4 +606,58 @@ fn who_may_fit_since_places_were_given_up_is_woken() {
     let woken = world.engine.orders(world.now_ms);
     assert!(matches!(&woken[..], [Order::Wake { pod }] if pod.key.name == "small"), "{woken:?}");
     assert!(world.engine.orders(world.now_ms).is_empty(), "once");
+}
+
+#[test]
+fn the_next_members_of_one_that_has_gone_are_held_again() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    for index in 0..2 {
+        let leaving = Pod { leaving: true, ..world.pods[&format!("g-{index}")].clone() };
+        world.set(leaving);
+    }
+    let next = member("next", "g", 0, of(2)).build();
+    world.pods.insert("next".into(), next);
+    assert_eq!(
+        world.filter("next"),
+        Err("gang default/g: not seen by testudo yet".into()),
+        "the watch has not shown it"
+    );
+}
+
+#[test]
+fn what_no_member_would_fit_on_is_no_reason_to_plan_again() {
+    let mut world = World::new(2);
+    for (name, node) in [("a", "n0"), ("b", "n0"), ("c", "n1")] {
+        world.set(pod(name).gpus(4).on(node).build());
+    }
+    gang(&mut world, "g", 2);
+    assert_eq!(world.plan(), 1);
+    world.delete("a");
+    assert_eq!(world.plan(), 0, "n0 is half free only");
+    world.delete("b");
+    assert_eq!(world.plan(), 1, "n0 takes one");
+    world.delete("c");
+    assert_eq!(world.plan(), 1);
+    world.place("g-0");
+}
+
+#[test]
+fn a_node_that_refused_a_member_is_tried_again_after_a_while() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    for _ in 0..2 {
+        world.plan();
+        let Arrival::Wait(batch) = world.arrive("g-0") else { panic!("g-1 is not there") };
+        let uid = world.pods["g-0"].uid.clone();
+        world.engine.give_up(&uid, &batch, world.now_ms);
+        world.wait(5_000);
+    }
+    assert_eq!(world.plan(), 1);
+    assert!(world.filter("g-0").is_err(), "both nodes have refused g-1");
+    world.wait(GangPolicy::default().refusal_ms);
+    assert_eq!(world.plan(), 1);
+    world.place("g-0");
 }

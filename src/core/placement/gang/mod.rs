@@ -93,6 +93,8 @@ pub struct Budget {
 }
 
 impl Default for Budget {
+    /// A million steps. Measured on 500 nodes one takes 20 ns, so a search that finds nothing ends after some 20 ms: it is
+    /// meant for a worker beside those that answer.
     fn default() -> Self {
         Self { steps: 1 << 20 }
     }

@@ -45,25 +45,31 @@ impl<'a> Question<'a> {
     /// # Errors
     /// A bound that proves that there is none.
     pub fn by_counts(&self) -> Result<Option<Places>, No> {
-        if let Some(no) = self.failed_bound(&self.trial(self.relations.fixed(), |_| true)) {
+        let mut fixed = self.trial(self.relations.fixed(), |_| true);
+        if let Some(no) = self.failed_bound(&fixed) {
             return Err(no);
         }
-        let open_block = self.relations.open_block();
-        let mut open = false;
+        let Some(block) = self.relations.open_block() else { return Ok(self.counted(&mut fixed)) };
+        let mut is_possible = false;
         for reading in self.relations.readings() {
             let mut trial = self.trial(&reading, |_| true);
-            if open_block.is_some() && self.failed_bound(&trial).is_some() {
+            if self.failed_bound(&trial).is_some() {
                 continue;
             }
-            open = true;
-            if !self.rooms.depends_on_order() && greedy::place(&self.asks, &self.map.terrain, &mut trial) {
-                return Ok(Some(self.places(&trial)));
+            is_possible = true;
+            if let Some(places) = self.counted(&mut trial) {
+                return Ok(Some(places));
             }
         }
-        match open_block {
-            Some(block) if !open => Err(No::Relations { role: self.formation.blocks[block].role.clone() }),
-            _ => Ok(None),
+        match is_possible {
+            true => Ok(None),
+            false => Err(No::Relations { role: self.formation.blocks[block].role.clone() }),
         }
+    }
+
+    fn counted(&self, trial: &mut Trial<'a>) -> Option<Places> {
+        let placed = !self.rooms.depends_on_order() && greedy::place(&self.asks, &self.map.terrain, trial);
+        placed.then(|| self.places(trial))
     }
 
     /// Is there no placement where [`Question::by_counts`] finds none?

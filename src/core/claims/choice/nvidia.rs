@@ -1,0 +1,74 @@
+//! What NVIDIA's driver (`kubernetes-sigs/dra-driver-nvidia-gpu`) says of its devices by names and attributes.
+
+use crate::claims::attribute::Attribute;
+use crate::claims::slice::Device;
+use crate::model::catalogue::Catalogue;
+use crate::model::mig::{MigGeometry, Placement};
+use crate::model::product::Product;
+
+/// A text attribute in the driver's own domain.
+fn text<'d>(device: &'d Device, driver: &str, name: &str) -> Option<&'d str> {
+    let own = device.attributes.get(name).or_else(|| device.attributes.get(format!("{driver}/{name}").as_str()))?;
+    match own {
+        Attribute::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The product, if the catalogue knows it.
+pub(super) fn product<'c>(catalogue: &'c Catalogue, driver: &str, device: &Device) -> Option<&'c Product> {
+    let name = text(device, driver, "productName")?;
+    catalogue.product_by_driver_name(name).map(|product| &**product)
+}
+
+/// Whether it is a MIG device.
+pub(super) fn is_mig(driver: &str, device: &Device) -> bool {
+    text(device, driver, "type") == Some("mig")
+}
+
+/// Where a MIG device lies on its GPU: `gpu-0-mig-1g10gb-15-4` is an instance of GPU profile 15 from memory slice 4 on.
+pub(super) fn placement(geometry: &MigGeometry, driver: &str, device: &Device) -> Option<Placement> {
+    let by_name = || {
+        let mut parts = device.name.split_once("-mig-")?.1.rsplit('-');
+        let (start, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        geometry.placement(geometry.profile_by_gi_id(id)?, start)
+    };
+    let by_attributes = || {
+        let profile = geometry.profile_like_name(text(device, driver, "profile")?)?;
+        geometry.placement(profile, first_slice(device)?)
+    };
+    by_name().or_else(by_attributes)
+}
+
+/// The first memory slice that it takes, of the counters `memory-slice-N`.
+fn first_slice(device: &Device) -> Option<u8> {
+    let counters = device.consumes.iter().flat_map(|set| set.counters.keys());
+    counters.filter_map(|name| name.strip_prefix("memory-slice-")?.parse().ok()).min()
+}
+
+/// Its number on the machine: 3 of `gpu-3`.
+pub(super) fn index(device: &Device) -> Option<usize> {
+    device.name.strip_prefix("gpu-")?.parse().ok()
+}
+
+/// The PCIe root that it hangs on.
+pub(super) fn pcie_root(device: &Device) -> Option<&str> {
+    match device.attributes.get("resource.kubernetes.io/pcieRoot")? {
+        Attribute::String(root) => Some(root),
+        _ => None,
+    }
+}
+
+/// Its NUMA node.
+pub(super) fn numa(device: &Device) -> Option<u8> {
+    match device.attributes.get("resource.kubernetes.io/numaNode")? {
+        Attribute::Int(node) => u8::try_from(*node).ok(),
+        _ => None,
+    }
+}
+
+/// The Fabric Manager partition of so many GPUs that it is in.
+pub(super) fn partition<'d>(driver: &str, device: &'d Device, size: usize) -> Option<&'d Attribute> {
+    let name = format!("partition{size}");
+    device.attributes.get(name.as_str()).or_else(|| device.attributes.get(format!("{driver}/{name}").as_str()))
+}

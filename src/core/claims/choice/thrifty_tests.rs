@@ -1,0 +1,96 @@
+//! Which devices are taken.
+
+use super::super::super::testing::*;
+use super::super::super::*;
+use super::*;
+
+/// A GPU that is cut on demand: its profiles as `(profile, GPU profile id, slices, starts)`.
+fn cut(gpu: usize, product: &str, profiles: &[(&str, u8, u8, &[u8])]) -> Vec<Device> {
+    let mut devices = vec![];
+    for (profile, id, slices, starts) in profiles {
+        for start in *starts {
+            let counters: Vec<String> = (*start..start + slices).map(|slice| format!("memory-slice-{slice}")).collect();
+            let counters: Vec<(&str, &str)> = counters.iter().map(|name| (name.as_str(), "1")).collect();
+            let name = format!("gpu-{gpu}-mig-{}-{id}-{start}", profile.replace('.', ""));
+            let device = device(&name).with_text("type", "mig").with_text("productName", product);
+            devices.push(device.with_text("profile", profile).taking(&format!("gpu-{gpu}-counter-set"), &counters));
+        }
+    }
+    devices
+}
+
+const A30: &[(&str, u8, u8, &[u8])] =
+    &[("1g.6gb", 14, 1, &[0, 1, 2, 3]), ("2g.12gb", 5, 2, &[0, 2]), ("4g.24gb", 0, 4, &[0])];
+
+fn a30s(count: usize) -> Allocator {
+    let slices: Vec<(String, &str)> = (0..4).map(|slice| (format!("memory-slice-{slice}"), "1")).collect();
+    let slices: Vec<(&str, &str)> = slices.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let names: Vec<String> = (0..count).map(|gpu| format!("gpu-{gpu}-counter-set")).collect();
+    let sets: Vec<(&str, &[(&str, &str)])> = names.iter().map(|name| (name.as_str(), slices.as_slice())).collect();
+    let devices = (0..count).flat_map(|gpu| cut(gpu, "NVIDIA A30", A30)).collect();
+    allocator(with_counters("n", &sets, devices))
+}
+
+fn profile(name: &str) -> Vec<Claim> {
+    let wanted = format!("device.attributes['d'].profile == '{name}'");
+    vec![claim("c", vec![request("r", ask("any", 1).selected(&wanted))])]
+}
+
+#[test]
+fn a_mig_instance_goes_where_it_costs_least() {
+    let mut one = a30s(1);
+    one.take([held("gpu-0-mig-1g6gb-14-3")]);
+    assert_eq!(outcome(&mut one, &profile("1g.6gb")), "gpu-0-mig-1g6gb-14-2", "the other half stays whole");
+    assert_eq!(outcome(&mut one, &profile("2g.12gb")), "gpu-0-mig-2g12gb-5-0");
+    let mut two = a30s(2);
+    two.take([held("gpu-1-mig-1g6gb-14-0")]);
+    assert_eq!(outcome(&mut two, &profile("1g.6gb")), "gpu-1-mig-1g6gb-14-1", "the other GPU stays whole");
+    assert_eq!(outcome(&mut two, &profile("2g.12gb")), "gpu-1-mig-2g12gb-5-2");
+    assert_eq!(outcome(&mut two, &profile("4g.24gb")), "gpu-0-mig-4g24gb-0-0");
+    // First fit would take slice 0 of the empty GPU, and the last claim would not fit.
+    let three = ["1g.6gb", "2g.12gb", "4g.24gb"].map(|name| profile(name).remove(0));
+    let answer = outcome(&mut two, &three);
+    assert_eq!(answer, "gpu-1-mig-1g6gb-14-1 gpu-1-mig-2g12gb-5-2 gpu-0-mig-4g24gb-0-0");
+}
+
+fn gpu(index: usize, product: &str, root: usize) -> Device {
+    let mut device = device(&format!("gpu-{index}")).with_text("type", "gpu").with_text("productName", product);
+    let root = Attribute::String(format!("pci0000:{root}0").into());
+    device.attributes.insert("resource.kubernetes.io/pcieRoot".into(), root);
+    device
+}
+
+fn several(count: u64) -> Vec<Claim> {
+    vec![claim("c", vec![request("r", ask("any", count))])]
+}
+
+#[test]
+fn gpus_that_are_linked_best_go_together() {
+    let mut cards = allocator(vec![slice("n", (0..4).map(|index| gpu(index, "NVIDIA L4", index % 2)).collect())]);
+    assert_eq!(outcome(&mut cards, &several(2)), "gpu-0+gpu-2", "one PCIe root");
+    cards.take([held("gpu-0")]);
+    assert_eq!(outcome(&mut cards, &several(2)), "gpu-1+gpu-3");
+    let partitioned = |index: usize| gpu(index, "NVIDIA H100 80GB HBM3", index).with("partition2", [7, 8, 8, 7][index]);
+    let mut switched = allocator(vec![slice("n", (0..4).map(partitioned).collect())]);
+    assert_eq!(outcome(&mut switched, &several(2)), "gpu-0+gpu-3", "one partition");
+    switched.take([held("gpu-0")]);
+    assert_eq!(outcome(&mut switched, &several(2)), "gpu-1+gpu-2");
+}
+
+#[test]
+fn the_smallest_that_suffices_is_taken() {
+    let sizes = [("a", "80Gi"), ("b", "24Gi"), ("c", "40Gi")];
+    let devices = sizes.map(|(name, size)| device(name).with_capacity("memory", size, None)).to_vec();
+    let mut three = allocator(vec![slice("n", devices)]);
+    assert_eq!(outcome(&mut three, &several(1)), "b");
+    let least = "device.capacity['d'].memory.compareTo(quantity('30Gi')) >= 0";
+    let large = vec![claim("c", vec![request("r", ask("any", 1).selected(least))])];
+    assert_eq!(outcome(&mut three, &large), "c");
+}
+
+#[test]
+fn devices_that_have_to_be_prepared_are_taken_last() {
+    let conditional = Device { binding_conditions: Some(vec!["ready".into()]), ..device("a") };
+    let mut two = allocator(vec![slice("n", vec![conditional, device("b")])]);
+    assert_eq!(outcome(&mut two, &several(1)), "b");
+}

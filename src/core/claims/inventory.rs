@@ -1,0 +1,307 @@
+//! Everything that can be allocated: nodes, classes, slices, with devices and counters by number.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+use super::claim::DeviceClass;
+use super::nodes::Node;
+use super::slice::{Device, DeviceId, PoolId, Slice};
+
+/// A device by its name. Several editions of a pool may describe it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceNo(pub(super) u32);
+
+impl DeviceNo {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A device as a slice describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Listing(u32);
+
+impl Listing {
+    /// The description of this number.
+    pub(super) fn at(number: usize) -> Listing {
+        Listing(number_of(number))
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A counter of an edition of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct CounterNo(u32);
+
+impl CounterNo {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// An edition of a pool: all its slices of one generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct EditionNo(u32);
+
+impl EditionNo {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What is known of an edition beyond its slices.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Edition {
+    /// Its slices, in the order in which they were given.
+    pub slices: Vec<u32>,
+    /// Why no counter of it can be trusted, if so.
+    pub fault: Option<String>,
+    /// Its counters.
+    pub counters: Vec<CounterNo>,
+}
+
+/// What one device takes of a counter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draw {
+    pub counter: CounterNo,
+    /// In billionths.
+    pub nanos: i128,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ListingEntry {
+    slice: u32,
+    at: u32,
+    device: DeviceNo,
+    /// Where its draws are.
+    draws: (u32, u32),
+}
+
+/// Counters of an edition, by set and name.
+type CounterNames = BTreeMap<(Box<str>, Box<str>), CounterNo>;
+
+/// Everything that can be allocated. It does not change; what is in use is in [`Usage`](super::usage::Usage).
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    nodes: BTreeMap<Box<str>, Node>,
+    classes: BTreeMap<Box<str>, DeviceClass>,
+    slices: Vec<Slice>,
+    /// The edition of each slice.
+    edition_of: Vec<EditionNo>,
+    editions: Vec<Edition>,
+    /// The editions of each pool, by generation.
+    pools: BTreeMap<PoolId, BTreeMap<i64, EditionNo>>,
+    /// Slices for one node, and those that any node may have to look at.
+    on_node: BTreeMap<Box<str>, Vec<u32>>,
+    shared: Vec<u32>,
+    listings: Vec<ListingEntry>,
+    /// The first listing of each slice.
+    first_listing: Vec<u32>,
+    draws: Vec<Draw>,
+    devices: IndexMap<DeviceId, Vec<Listing>, FxBuildHasher>,
+    /// Each counter's amount in billionths, and its edition.
+    counters: Vec<(i128, EditionNo)>,
+    counter_of: Vec<CounterNames>,
+}
+
+impl Inventory {
+    /// What these offer. Of two nodes, or classes, of one name the later one counts.
+    ///
+    /// # Panics
+    /// With four billion devices or counters.
+    pub fn new(nodes: Vec<Node>, classes: Vec<DeviceClass>, slices: Vec<Slice>) -> Inventory {
+        let mut inventory = Inventory {
+            nodes: nodes.into_iter().map(|node| (node.name.clone(), node)).collect(),
+            classes: classes.into_iter().map(|class| (class.name.clone(), class)).collect(),
+            slices,
+            ..Inventory::default()
+        };
+        let slices = std::mem::take(&mut inventory.slices);
+        for (number, slice) in (0..).zip(&slices) {
+            inventory.index_slice(number, slice);
+        }
+        for slice in &slices {
+            inventory.index_counters(slice);
+        }
+        for slice in &slices {
+            inventory.index_devices(slice);
+        }
+        inventory.slices = slices;
+        inventory
+    }
+
+    fn index_slice(&mut self, number: u32, slice: &Slice) {
+        let generations = self.pools.entry(slice.pool.clone()).or_default();
+        let next = EditionNo(number_of(self.editions.len()));
+        let edition = *generations.entry(slice.generation).or_insert(next);
+        if edition == next {
+            self.editions.push(Edition::default());
+            self.counter_of.push(BTreeMap::new());
+        }
+        self.editions[edition.index()].slices.push(number);
+        self.edition_of.push(edition);
+        match slice.nodes.single() {
+            Some(node) if slice.counters.is_empty() => self.on_node.entry(node.into()).or_default().push(number),
+            _ => self.shared.push(number),
+        }
+    }
+
+    fn edition(&self, slice: &Slice) -> EditionNo {
+        self.pools[&slice.pool][&slice.generation]
+    }
+
+    fn index_counters(&mut self, slice: &Slice) {
+        let edition = self.edition(slice);
+        for set in &slice.counters {
+            let names = &self.counter_of[edition.index()];
+            let known = (set.name.clone(), "".into());
+            if names.range(known..).next().is_some_and(|((name, _), _)| *name == set.name) {
+                self.editions[edition.index()].fault.get_or_insert(format!("duplicate counter set name {}", set.name));
+                continue;
+            }
+            for (name, amount) in &set.counters {
+                let counter = CounterNo(number_of(self.counters.len()));
+                self.counters.push((amount.nanos(), edition));
+                self.editions[edition.index()].counters.push(counter);
+                self.counter_of[edition.index()].insert((set.name.clone(), name.clone()), counter);
+            }
+        }
+    }
+
+    fn index_devices(&mut self, slice: &Slice) {
+        let edition = self.edition(slice);
+        self.first_listing.push(number_of(self.listings.len()));
+        let number = number_of(self.first_listing.len() - 1);
+        for (at, device) in (0..).zip(&slice.devices) {
+            let first = number_of(self.draws.len());
+            let mut draws: BTreeMap<CounterNo, i128> = BTreeMap::new();
+            for set in &device.consumes {
+                for (name, amount) in &set.counters {
+                    match self.counter_of[edition.index()].get(&(set.name.clone(), name.clone())) {
+                        Some(counter) => *draws.entry(*counter).or_insert(0) += amount.nanos(),
+                        None => {
+                            let fault = format!("device {} takes {name} of counter set {}", device.name, set.name);
+                            self.editions[edition.index()].fault.get_or_insert(format!("{fault}, which is not there"));
+                        }
+                    }
+                }
+            }
+            self.draws.extend(draws.into_iter().map(|(counter, nanos)| Draw { counter, nanos }));
+            let id = DeviceId { pool: slice.pool.clone(), name: device.name.clone() };
+            let listing = Listing(number_of(self.listings.len()));
+            let entry = self.devices.entry(id);
+            let device = DeviceNo(number_of(entry.index()));
+            entry.or_default().push(listing);
+            let draws = (first, number_of(self.draws.len()));
+            self.listings.push(ListingEntry { slice: number, at, device, draws });
+        }
+    }
+
+    /// The nodes, by name.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// A node.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.get(name)
+    }
+
+    /// A class.
+    pub fn class(&self, name: &str) -> Option<&DeviceClass> {
+        self.classes.get(name)
+    }
+
+    /// A device by its name, if any slice describes it.
+    pub fn device_no(&self, id: &DeviceId) -> Option<DeviceNo> {
+        self.devices.get_index_of(id).map(|at| DeviceNo(number_of(at)))
+    }
+
+    /// The name of a device.
+    pub fn device_id(&self, device: DeviceNo) -> &DeviceId {
+        self.devices.get_index(device.index()).expect("numbers are handed out with their devices").0
+    }
+
+    /// How many descriptions of devices there are.
+    pub(super) fn listings(&self) -> usize {
+        self.listings.len()
+    }
+
+    /// How many editions there are.
+    pub(super) fn editions(&self) -> usize {
+        self.editions.len()
+    }
+
+    /// Each counter's amount in billionths, and the edition that it is of.
+    pub(super) fn counters(&self) -> &[(i128, EditionNo)] {
+        &self.counters
+    }
+
+    /// How slices describe a device.
+    pub(super) fn listings_of(&self, device: DeviceNo) -> &[Listing] {
+        &self.devices[device.index()]
+    }
+
+    /// A description of a device.
+    pub(super) fn device(&self, listing: Listing) -> &Device {
+        let entry = &self.listings[listing.index()];
+        &self.slices[entry.slice as usize].devices[entry.at as usize]
+    }
+
+    /// The slice that a description is in.
+    pub(super) fn slice_of(&self, listing: Listing) -> &Slice {
+        &self.slices[self.listings[listing.index()].slice as usize]
+    }
+
+    /// The device that is described.
+    pub(super) fn described(&self, listing: Listing) -> DeviceNo {
+        self.listings[listing.index()].device
+    }
+
+    /// What a device takes of counters.
+    pub(super) fn draws(&self, listing: Listing) -> &[Draw] {
+        let (from, to) = self.listings[listing.index()].draws;
+        &self.draws[from as usize..to as usize]
+    }
+
+    /// The devices of a slice.
+    pub(super) fn listings_in(&self, slice: u32) -> impl Iterator<Item = Listing> {
+        let first = self.first_listing[slice as usize];
+        (first..first + number_of(self.slices[slice as usize].devices.len())).map(Listing)
+    }
+
+    /// The number of the edition that a description is in.
+    pub(super) fn edition_number(&self, listing: Listing) -> u32 {
+        self.edition_of[self.listings[listing.index()].slice as usize].0
+    }
+
+    /// A slice.
+    pub(super) fn slice(&self, number: u32) -> &Slice {
+        &self.slices[number as usize]
+    }
+
+    /// Slices that may be for a node: its own, then those that are not for one node only.
+    pub(super) fn slices_for(&self, node: &str) -> impl Iterator<Item = u32> {
+        self.on_node.get(node).into_iter().flatten().chain(&self.shared).copied()
+    }
+
+    /// The edition of a slice.
+    pub(super) fn edition_of(&self, slice: u32) -> (EditionNo, &Edition) {
+        let number = self.edition_of[slice as usize];
+        (number, &self.editions[number.index()])
+    }
+
+    /// The newest generation of a pool.
+    pub(super) fn newest(&self, pool: &PoolId) -> Option<i64> {
+        self.pools.get(pool).and_then(|generations| generations.keys().next_back().copied())
+    }
+}
+
+fn number_of(count: usize) -> u32 {
+    u32::try_from(count).expect("fewer than four billion devices, counters and slices")
+}
