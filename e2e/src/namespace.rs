@@ -376,10 +376,25 @@ impl Namespace {
         Ok(())
     }
 
-    /// Removes the scenario's pods.
+    /// Removes the scenario's pods. One by one: the API server cuts requests that take a minute, and of many pods one for
+    /// all does.
     pub async fn clear_pods(&self) -> Result<()> {
         let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-        self.pods().delete_collection(&now, &ListParams::default()).await.context("cannot delete the pods")?;
+        let names: Vec<String> = self.list().await?.iter().map(ResourceExt::name_any).collect();
+        stream::iter(names)
+            .map(|name| {
+                let (pods, now) = (self.pods(), &now);
+                async move {
+                    match pods.delete(&name, now).await {
+                        Ok(_) => Ok(()),
+                        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                        Err(error) => Err(error).with_context(|| format!("cannot delete the pod {name}")),
+                    }
+                }
+            })
+            .buffer_unordered(AT_A_TIME)
+            .try_for_each(async |()| Ok(()))
+            .await?;
         wait::until(&format!("the pods of {} to be gone", self.name), self.patience, async || {
             let left = self.list().await?.len();
             Ok(if left == 0 { Look::Done(()) } else { Look::NotYet(format!("{left} pods")) })

@@ -60,6 +60,11 @@ impl Observer {
         self.record().lives.clone()
     }
 
+    /// How many pods were seen with a node.
+    pub fn bound_count(&self) -> usize {
+        self.record().lives.iter().filter(|life| life.bound.is_some()).count()
+    }
+
     /// Waits until the watch, too, has shown that all of these pods have a node, and says where each is.
     pub async fn until_bound<N: AsRef<str>>(&self, names: &[N]) -> Result<Vec<String>> {
         let bound = self.until_seen_bound(names).await?;

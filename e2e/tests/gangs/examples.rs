@@ -13,7 +13,7 @@ use testudo_e2e::manifests::workspace;
 use testudo_e2e::namespace::SCENARIO_LABEL;
 use testudo_e2e::{Namespace, Observer};
 
-use super::{WINDOW, h100s, names};
+use super::{WINDOW, gb200, h100s, names};
 use crate::deployed::Deployed;
 use crate::stage::Stage;
 
@@ -114,8 +114,14 @@ async fn example_of_a_leader_worker_set(d: Arc<Deployed>) -> Result<()> {
     ns.clear().await
 }
 
+/// Prefill does not start where decode cannot: its pods are made first, and would find room.
 async fn example_of_prefill_and_decode(d: Arc<Deployed>) -> Result<()> {
-    let ns = stage_of(&d, "example-roles", 3).await?;
+    d.shared().await?;
+    let ns = d.cp.namespace("example-roles").await?;
+    let tray = |at: usize, clique| {
+        gb200(&format!("example-roles-{at}"), clique).label("topology.kubernetes.io/zone", "example-roles")
+    };
+    ns.create_nodes((0..6).map(|at| tray(at, if at < 3 { "example.1" } else { "example.2" }))).await?;
     let observer = Observer::start(&ns).await?;
     let mut pods = vec![];
     for set in example("prefill-decode.yaml")?.iter().filter(|document| document["kind"] == "LeaderWorkerSet") {
@@ -124,12 +130,21 @@ async fn example_of_prefill_and_decode(d: Arc<Deployed>) -> Result<()> {
             pods.extend(group(set, index as usize, &ns)?);
         }
     }
-    for pod in &pods {
+    let names = pod_names(&pods);
+    ns.create_object(&pods[0]).await?;
+    ns.until_pending_with_message(&names[0], &["gang example-roles/deepseek: "]).await?;
+    for pod in &pods[1..] {
         ns.create_object(pod).await?;
     }
-    let names = pod_names(&pods);
-    ensure!(names.len() == 4, "{names:?}");
-    observer.until_bound_together(&names, WINDOW).await?;
+    let why = "gang example-roles/deepseek: needs 16 GPUs in one NVLink fabric, the largest free is 12 in ";
+    for name in &names {
+        ns.until_pending_with_message(name, &[why]).await?;
+    }
+    observer.check_never_bound(|_| true)?;
+    ns.create_node(tray(6, "example.1")).await?;
+    let nodes = observer.until_bound_together(&names, WINDOW).await?;
+    let (_, decode) = nodes.split_at_checked(2).context("two prefill pods")?;
+    ensure!(decode.iter().all(|node| ["0", "1", "2", "6"].iter().any(|at| node.ends_with(at))), "{nodes:?}");
     ns.until_all_running(&names).await?;
     d.cp.check_nothing_is_overcommitted().await?;
     ns.clear().await

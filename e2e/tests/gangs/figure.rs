@@ -1,5 +1,6 @@
 //! The figure to beat: how long it takes until all gangs that fit are whole, of more than fit. `make bench` plays it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,15 @@ struct Row {
     longest: Duration,
 }
 
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, whole, half, took, creation, longest } = self;
+        let took = took.map_or_else(|| "never".to_owned(), |took| format!("{:.1}", took.as_secs_f64()));
+        let (creation, longest) = (creation.as_secs_f64(), longest.as_secs_f64());
+        write!(f, "{name:<24} {whole:>6} {half:>6} {took:>10} {creation:>10.1} {longest:>13.2}s")
+    }
+}
+
 fn gang_of(pod: &str) -> &str {
     pod.rsplit_once('-').map_or(pod, |(gang, _)| gang)
 }
@@ -52,6 +62,8 @@ fn members() -> impl Iterator<Item = (String, PodBuilder)> {
 }
 
 async fn figure(d: Arc<Deployed>) -> Result<()> {
+    println!("\n{GANGS} gangs of {SIZE} pods of 8 GPUs, created in turns, {NODES} nodes of 8 GPUs: {FIT} fit");
+    println!("{:<24} {:>6} {:>6} {:>10} {:>10} {:>14}", "", "whole", "half", "seconds", "creation", "longest half");
     let mut rows = vec![];
     {
         let ns = stage_with_nodes(&d.cp, "figure").await?;
@@ -61,13 +73,6 @@ async fn figure(d: Arc<Deployed>) -> Result<()> {
     }
     if d.cp.version() >= Version::V1_36 {
         rows.push(native().await?);
-    }
-    println!("\n{GANGS} gangs of {SIZE} pods of 8 GPUs, created in turns, {NODES} nodes of 8 GPUs: {FIT} fit");
-    println!("{:<24} {:>6} {:>6} {:>10} {:>10} {:>14}", "", "whole", "half", "seconds", "creation", "longest half");
-    for Row { name, whole, half, took, creation, longest } in &rows {
-        let took = took.map_or_else(|| "never".to_owned(), |took| format!("{:.1}", took.as_secs_f64()));
-        let (creation, longest) = (creation.as_secs_f64(), longest.as_secs_f64());
-        println!("{name:<24} {whole:>6} {half:>6} {took:>10} {creation:>10.1} {longest:>13.2}s");
     }
     let [plain, testudo, ..] = &rows[..] else { anyhow::bail!("a row is missing") };
     ensure!(plain.whole == 0, "plain kube-scheduler has made {} gangs whole", plain.whole);
@@ -124,7 +129,7 @@ async fn play(ns: &Namespace, name: &'static str, with: impl Fn(&str, PodBuilder
     ns.create_at_once(members().map(|(gang, pod)| with(&gang, pod))).await?;
     let creation = begin.elapsed();
     let settled = wait::until("the nodes to be taken", PATIENCE, async || {
-        let bound = observer.lives().iter().filter(|life| life.bound.is_some()).count();
+        let bound = observer.bound_count();
         Ok(if bound == NODES { Look::Done(()) } else { Look::NotYet(format!("{bound} pods are bound")) })
     })
     .await;
@@ -132,6 +137,7 @@ async fn play(ns: &Namespace, name: &'static str, with: impl Fn(&str, PodBuilder
         println!("{name}: {error:#}");
     }
     let row = row(name, begin, creation, &observer.lives());
+    println!("{row}");
     ns.clear_pods().await?;
     Ok(row)
 }

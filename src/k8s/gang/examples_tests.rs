@@ -247,14 +247,16 @@ fn a_leader_worker_set_of_two_replicas() {
 fn prefill_and_decode_as_one() {
     let pods = members("prefill-decode.yaml");
     let of = |role, part, index| ("deepseek", role, Some(part), Some(index));
-    let expected = [of("prefill", 0, 0), of("prefill", 1, 0), of("decode", 0, 0), of("decode", 0, 1)];
+    let mut expected = vec![of("prefill", 0, 0), of("prefill", 1, 0)];
+    expected.extend((0..4).map(|worker| of("decode", 0, worker)));
     assert_eq!(identities(&pods), expected);
-    assert_eq!(pods.iter().map(gpus).collect::<Vec<_>>(), [4, 4, 8, 8]);
+    assert_eq!(pods.iter().map(gpus).collect::<Vec<_>>(), [4; 6]);
     for pod in &pods {
-        let Membership { gang, also, role, terms, .. } = membership(pod);
-        assert_eq!((gang.dialect, terms.min_member), (Dialect::Testudo, Some(4)));
+        let Membership { gang, also, role, terms, staged, .. } = membership(pod);
+        assert_eq!((gang.dialect, terms.min_member), (Dialect::Testudo, Some(6)));
         assert_eq!(terms.roles[role].tensor_parallel, Some(if &**role == "decode" { 16 } else { 4 }));
         assert_eq!(also.len(), 1, "its LeaderWorkerSet");
+        assert_eq!(*staged, &**role == "decode", "a group of one makes no further pods");
     }
     assert_eq!(groups("prefill-decode.yaml").len(), 2);
 }

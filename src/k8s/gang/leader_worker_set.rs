@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use testudo_core::model::gang::{Role, RoleTerms, Slices, Strictness, Terms};
 
+use super::super::object;
 use super::levels;
 use super::limits::{INDICES, MEMBERS};
 use super::reading::Reading;
@@ -41,6 +42,11 @@ pub(super) fn group(reading: &Reading<'_, '_>) -> Option<(String, String)> {
 /// `set-group-revision`.
 pub(super) fn has_made(reading: &Reading<'_, '_>, pod_group: &str) -> bool {
     set_and_group(reading).is_some_and(|(set, group)| pod_group.starts_with(&format!("{set}-{group}-")))
+}
+
+/// Is the pod a group of its own? Then its controller makes no others that belong to it.
+pub(super) fn is_alone(pod: &object::Pod) -> bool {
+    pod.metadata.labels.contains_key(WORKER_INDEX) && pod.metadata.annotations.get(SIZE).is_some_and(|size| size == "1")
 }
 
 /// Leader or worker, where the pod is of a LeaderWorkerSet.

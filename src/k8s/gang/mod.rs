@@ -87,6 +87,9 @@ fn said_by(reading: &mut Reading<'_, '_>, mut gang: GangKey) -> (GangKey, Role, 
 
 /// Do its controllers make pods one after the other? Of a StatefulSet it cannot be seen whether they do.
 fn is_staged(pod: &object::Pod) -> bool {
+    if leader_worker_set::is_alone(pod) {
+        return false;
+    }
     let labels = &pod.metadata.labels;
     let makers = [leader_worker_set::WORKER_INDEX, jobset::REPLICATED_JOB, "apps.kubernetes.io/pod-index"];
     makers.iter().any(|key| labels.contains_key(*key))
