@@ -101,6 +101,8 @@ struct Kept {
     batches: Vec<Batch>,
     /// Why it cannot be placed, and the generation for which that is so.
     no: Option<(No, u64)>,
+    /// For what it is known to wait, without numbers.
+    waits_for: Option<String>,
     /// What its members are told while they wait; with the time when that was new, so that it does not change all the time.
     told: Option<(Arc<str>, u64)>,
     /// What is told has other numbers than what is so by now.
@@ -513,6 +515,7 @@ impl Kept {
             roster,
             batches: vec![],
             no: None,
+            waits_for: None,
             told: None,
             is_behind: false,
             avoid: BTreeMap::new(),

@@ -8,7 +8,7 @@ use super::formation::{self, Refusals};
 use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
 use super::task::{PlanTask, Solved};
-use super::{GangKeeper, Kept, NewsKind};
+use super::{GangKeeper, Kept, NewsKind, without_numbers};
 use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
 use crate::engine::{Policy, Snapshot};
 use crate::model::gang::GangKey;
@@ -106,7 +106,9 @@ impl GangKeeper {
         match outcome {
             Err(no) => {
                 let text = no.to_string();
-                let is_news = kept.no.as_ref().is_none_or(|(known, _)| known.to_string() != text);
+                // What is free changes all the time: the same with other numbers is no news.
+                let words = without_numbers(&text);
+                let is_news = kept.waits_for.replace(words.clone()) != Some(words);
                 kept.no = Some((no, task.snapshot.generation()));
                 if task.drainable.is_some() {
                     kept.patience.was_tried(now_ms);
@@ -188,7 +190,7 @@ impl GangKeeper {
             cluster.hold(&uid, holding(key, seat, &node), Standing::Planned);
             batch.places.insert(uid, Place::new(seat, node));
         }
-        kept.no = None;
+        (kept.no, kept.waits_for) = (None, None);
         self.gang_of.extend(batch.places.keys().map(|uid| (uid.clone(), key.clone())));
         kept.batches.push(batch);
         true
