@@ -9,14 +9,14 @@ use super::theme::Theme;
 
 /// Does one thing to a pool that makes some or all of it unusable.
 pub fn spoil(dice: &mut Dice, theme: &Theme, nodes: &[Value], pool: &mut Pool) {
-    match dice.between(0, 10) {
+    match dice.between(0, 11) {
         0 | 1 => pool.miscounted = 1,
         2 => pool.miscounted = -1,
         3 | 4 => stale(dice, theme, pool),
         5 | 6 => superseded(dice, theme, nodes, pool),
-        7 => duplicate_device(dice, pool),
-        8 => lost_counters(pool),
-        9 => duplicate_counters(pool),
+        7 | 8 => duplicate_device(dice, pool),
+        9 => lost_counters(pool),
+        10 => duplicate_counters(pool),
         _ => unknown_counter(pool),
     }
 }
