@@ -2,8 +2,8 @@
 //!
 //!     e2e/tools/build.sh && cargo bench -p testudo-e2e
 //!
-//! Both have read the objects before, as a scheduler's caches have. What is measured is one pod's way over all nodes, on
-//! one core. Upstream makes an allocator for each pod and looks at each device anew, with expressions that are compiled
+//! Both have read the objects before, as a scheduler's caches have. What is measured is one pod's way over some of the nodes,
+//! on one core. Upstream makes an allocator for each pod and looks at each device anew, with expressions that are compiled
 //! already. Ours keeps what it found out of devices: for the first pod it compiles and looks at all of them, for the next
 //! that asks the same it does not. Upstream takes the first devices that fit; ours also weighs which are the best.
 
@@ -20,14 +20,16 @@ use testudo_core::claims::BestFit;
 use testudo_e2e::tools::dra_oracle;
 
 const NODES: usize = 500;
-const ROUNDS: usize = 7;
+/// Upstream takes long where there are counters: of so many nodes in a row one is asked.
+const STRIDE: usize = 10;
+const ROUNDS: usize = 5;
 
 struct Scenario {
     name: &'static str,
     objects: Vec<Value>,
 }
 
-/// What all nodes took, and how many of them fit.
+/// What the nodes took together, and how many of them fit.
 struct Measured {
     nanos: u64,
     fits: usize,
@@ -40,11 +42,11 @@ fn main() {
     let mut table = Table::new();
     table.set_header(["us a node", "fit", "upstream", "ours, first pod", "ratio", "ours, next pods", "ratio"]);
     for scenario in scenarios(nodes) {
-        let names: Vec<String> = (0..nodes).map(fleet::name_of).collect();
+        let names: Vec<String> = (0..nodes).step_by(STRIDE).map(fleet::name_of).collect();
         let theirs = upstream(&scenario, &names, rounds);
         let [first, next] = ours(&scenario, &names, rounds);
         assert_eq!(theirs.fits, first.fits, "{}: upstream and ours differ in what fits", scenario.name);
-        let each = |measured: &Measured| measured.nanos as f64 / 1_000.0 / nodes as f64;
+        let each = |measured: &Measured| measured.nanos as f64 / 1_000.0 / names.len() as f64;
         let cells = [
             scenario.name.to_owned(),
             theirs.fits.to_string(),
@@ -59,7 +61,7 @@ fn main() {
         });
         table.add_row(cells);
     }
-    println!("{nodes} nodes x 8 GPUs, median of {rounds} rounds\n{table}");
+    println!("{nodes} nodes x 8 GPUs, every {STRIDE}th asked, median of {rounds} rounds\n{table}");
 }
 
 fn scenarios(nodes: usize) -> Vec<Scenario> {

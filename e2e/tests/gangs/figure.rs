@@ -55,9 +55,15 @@ fn gang_of(pod: &str) -> &str {
     pod.rsplit_once('-').map_or(pod, |(gang, _)| gang)
 }
 
+/// The names of all gangs of one scheduler. Each has its own: kwok deletes by name, and late when it is busy, which is
+/// not to hit the next one's pods.
+fn gangs(of: &str) -> impl Iterator<Item = String> {
+    (0..GANGS).map(move |gang| format!("{of}{gang:03}"))
+}
+
 /// The first members of all gangs, the second ones of all, and so on.
-fn members() -> impl Iterator<Item = (String, PodBuilder)> {
-    let pairs = (0..SIZE).flat_map(|index| (0..GANGS).map(move |gang| (format!("g{gang:03}"), index)));
+fn members(of: &str) -> impl Iterator<Item = (String, PodBuilder)> {
+    let pairs = (0..SIZE).flat_map(move |index| gangs(of).map(move |gang| (gang, index)));
     pairs.map(|(gang, index)| (gang.clone(), pod(&format!("{gang}-{index}")).gpus(8)))
 }
 
@@ -90,13 +96,13 @@ async fn stage_with_nodes(cp: &ControlPlane, name: &str) -> Result<Namespace> {
 async fn plain(cp: &ControlPlane, ns: &Namespace) -> Result<Row> {
     let name = "figure-plain";
     let _scheduler = Scheduler::start(cp, &SchedulerConfig::default().named(name)).await?;
-    play(ns, "kube-scheduler", |_, pod| pod.scheduler(name)).await
+    play(ns, ("plain", "kube-scheduler"), |_, pod| pod.scheduler(name)).await
 }
 
 async fn testudo(d: &Deployed, ns: &Namespace) -> Result<Row> {
     let name = "figure-testudo";
     let _pair = d.pair(name).await?;
-    let row = play(ns, "testudo", |gang, pod| of_gang(pod, gang, SIZE).gate(GATE).scheduler(name)).await?;
+    let row = play(ns, ("testudo", "testudo"), |gang, pod| of_gang(pod, gang, SIZE).gate(GATE).scheduler(name)).await?;
     d.cp.check_nothing_is_overcommitted().await?;
     Ok(row)
 }
@@ -108,25 +114,29 @@ async fn native() -> Result<Row> {
     let cp =
         ControlPlane::start(Options { version: Version::from_env()?, feature_gates: gates, runtime_config }).await?;
     let ns = stage_with_nodes(&cp, "figure").await?;
-    let groups = stream::iter(0..GANGS).map(|gang| {
+    let groups = stream::iter(gangs("native")).map(|gang| {
         cp.apply(json!({
             "apiVersion": "scheduling.k8s.io/v1alpha2",
             "kind": "PodGroup",
-            "metadata": {"name": format!("g{gang:03}"), "namespace": ns.name()},
+            "metadata": {"name": gang, "namespace": ns.name()},
             "spec": {"schedulingPolicy": {"gang": {"minCount": SIZE}}},
         }))
     });
     groups.buffered(16).try_for_each(async |_| Ok(())).await?;
     let name = "figure-native";
     let _scheduler = Scheduler::start(&cp, &SchedulerConfig::default().named(name)).await?;
-    play(&ns, "native gang API", |gang, pod| pod.scheduling_group(gang).scheduler(name)).await
+    play(&ns, ("native", "native gang API"), |gang, pod| pod.scheduling_group(gang).scheduler(name)).await
 }
 
 /// Creates all pods and watches until all gangs that fit are whole, or all nodes are taken.
-async fn play(ns: &Namespace, name: &'static str, with: impl Fn(&str, PodBuilder) -> PodBuilder) -> Result<Row> {
+async fn play(
+    ns: &Namespace,
+    (gangs, name): (&str, &'static str),
+    with: impl Fn(&str, PodBuilder) -> PodBuilder,
+) -> Result<Row> {
     let observer = Observer::start(ns).await?;
     let begin = Instant::now();
-    ns.create_at_once(members().map(|(gang, pod)| with(&gang, pod))).await?;
+    ns.create_at_once(members(gangs).map(|(gang, pod)| with(&gang, pod))).await?;
     let creation = begin.elapsed();
     let settled = wait::until("the nodes to be taken", PATIENCE, async || {
         let bound = observer.bound_count();
@@ -136,16 +146,16 @@ async fn play(ns: &Namespace, name: &'static str, with: impl Fn(&str, PodBuilder
     if let Err(error) = settled {
         println!("{name}: {error:#}");
     }
-    let row = row(name, begin, creation, &observer.lives());
+    let row = row((gangs, name), begin, creation, &observer.lives());
     println!("{row}");
     ns.clear_pods().await?;
     Ok(row)
 }
 
-fn row(name: &'static str, begin: Instant, creation: Duration, lives: &[Life]) -> Row {
+fn row((of, name): (&str, &'static str), begin: Instant, creation: Duration, lives: &[Life]) -> Row {
     let mut row = Row { name, whole: 0, half: 0, took: None, creation, longest: Duration::ZERO };
     let mut last = begin;
-    for gang in (0..GANGS).map(|gang| format!("g{gang:03}")) {
+    for gang in gangs(of) {
         let members = lives.iter().filter(|life| gang_of(&life.name) == gang);
         let times: Vec<Instant> = members.filter_map(|life| Some(life.bound.as_ref()?.1)).collect();
         let (Some(first), Some(latest)) = (times.iter().min(), times.iter().max()) else { continue };
