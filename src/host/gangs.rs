@@ -42,11 +42,11 @@ impl Host {
             self.tell_news(events.as_ref());
             let orders = self.gang_orders();
             if let Some(steerer) = &steerer {
+                // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
-                    let permit = Arc::clone(&writes).acquire_owned().await;
-                    let steerer = steerer.clone();
+                    let (writes, steerer) = (Arc::clone(&writes), steerer.clone());
                     tokio::spawn(async move {
-                        let _permit = permit;
+                        let _permit = writes.acquire_owned().await;
                         carry_out(&steerer, order).await;
                     });
                 }
