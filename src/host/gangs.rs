@@ -69,7 +69,7 @@ impl Host {
             let gang = task.gang().clone();
             let begun = Instant::now();
             let Ok(solved) = tokio::task::spawn_blocking(|| task.solve()).await else {
-                warn!(%gang, "planning ended in a panic");
+                self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
                 continue;
             };
             debug!(%gang, took = ?begun.elapsed(), "looked for places");

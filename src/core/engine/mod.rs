@@ -239,6 +239,11 @@ impl Engine {
         self.gangs.adopt(solved, &mut self.cluster, &self.policy, now_ms);
     }
 
+    /// Nothing came of a plan that was looked for: the gang is looked at again after a while, and others meanwhile.
+    pub fn set_aside(&mut self, gang: &GangKey, why: &str, now_ms: u64) {
+        self.gangs.fail(gang, &mut self.cluster, why, BTreeSet::new(), &self.policy, now_ms);
+    }
+
     /// What is to be written on pods now.
     pub fn orders(&mut self, now_ms: u64) -> Vec<Order> {
         let mut orders = self.gangs.orders(&mut self.cluster, &self.policy, now_ms);

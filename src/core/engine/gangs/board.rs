@@ -28,19 +28,19 @@ pub struct Board {
     /// None for a gang of which each member starts for itself.
     notices: BTreeMap<GangKey, Option<Arc<Notice>>>,
     /// Nodes that are kept free, and for whom.
-    kept_free: BTreeMap<NodeName, Arc<Kept>>,
+    kept_free: BTreeMap<NodeName, Arc<KeptFree>>,
 }
 
 /// For whom a node is kept free.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct KeptFree {
     gang: GangKey,
     priority: i32,
     created_s: i64,
     refusal: Arc<Refusal>,
 }
 
-impl Kept {
+impl KeptFree {
     pub fn new(gang: &GangKey, (priority, created_s): (i32, i64)) -> Self {
         let refusal = Refusal {
             text: format!("kept free for gang {gang}, which has waited long").into(),
@@ -93,7 +93,7 @@ impl Board {
     }
 
     /// Writes down which nodes are kept free. Says whether one is that no longer.
-    pub(super) fn keep_free(&mut self, nodes: BTreeMap<NodeName, Arc<Kept>>) -> bool {
+    pub(super) fn keep_free(&mut self, nodes: BTreeMap<NodeName, Arc<KeptFree>>) -> bool {
         let before = std::mem::replace(&mut self.kept_free, nodes);
         before.keys().any(|node| !self.kept_free.contains_key(node))
     }

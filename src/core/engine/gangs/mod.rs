@@ -358,7 +358,7 @@ impl GangKeeper {
 
     /// Gives up the places of members that have not started; the next plan avoids these nodes, and waits a little longer each
     /// time.
-    fn fail(
+    pub fn fail(
         &mut self,
         key: &GangKey,
         cluster: &mut Cluster,

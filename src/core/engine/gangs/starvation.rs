@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::board::Kept as KeptFree;
+use super::board::KeptFree;
 use super::preemption::{self, Yielder};
 use super::task::PlanTask;
 use super::{GangKeeper, Kept, NewsKind};

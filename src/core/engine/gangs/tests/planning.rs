@@ -229,3 +229,20 @@ fn what_no_member_would_fit_on_is_no_reason_to_plan_again() {
     assert_eq!(world.plan(), 1);
     world.place("g-0");
 }
+
+#[test]
+fn a_gang_whose_planning_fails_does_not_hold_up_others() {
+    let mut world = World::new(1);
+    for name in ["a", "b"] {
+        for index in 0..2 {
+            let half = pod(&format!("{name}-{index}")).gpus(4).member_of(name, "", index, of(2));
+            world.set(half.build());
+        }
+    }
+    let first = world.engine.next_plan(world.now_ms).expect("a gang to plan").gang().clone();
+    world.engine.set_aside(&first, "looking for its places ended in a panic", world.now_ms);
+    let next = world.engine.next_plan(world.now_ms).expect("the other");
+    assert_ne!(*next.gang(), first);
+    world.wait(1_000);
+    assert_eq!(*world.engine.next_plan(world.now_ms).expect("again").gang(), first);
+}
