@@ -56,13 +56,10 @@ async fn create_zonal_claim(d: &Deployed, ns: &Namespace, zone: &str) -> Result<
     ns.until_claim_bound("weights").await
 }
 
-/// How often the places of a gang were refused is what its members' events count.
-async fn refusals(ns: &Namespace, names: &[String]) -> Result<usize> {
-    let mut count = 0;
-    for name in names {
-        count += ns.events_of(name).await?.iter().filter(|event| event.reason == "FailedScheduling").count();
-    }
-    Ok(count)
+/// How many plans of a gang were given up, as the Events on its first member say. FailedScheduling would count more: its text
+/// changes with the nodes of other scenarios.
+async fn plans_given_up(ns: &Namespace, first: &str) -> Result<usize> {
+    Ok(ns.events_of(first).await?.iter().filter(|event| event.reason == "GangPlanFailed").count())
 }
 
 /// The first plan puts both into the nearer zone.
@@ -76,8 +73,9 @@ async fn a_volume_refuses_the_planned_node(d: Arc<Deployed>) -> Result<()> {
     ns.create_all([member("g", 0, 2), member("g", 1, 2).claim("weights")]).await?;
     let nodes = observer.until_bound_together(&names("g", 2), WINDOW).await?;
     ensure!(nodes[1] == "gang-volume-2", "the member with the volume is on {}", nodes[1]);
-    let refusals = refusals(&ns, &names("g", 2)).await?;
-    ensure!(refusals <= 6, "{refusals} refusals until the gang ran");
+    // Each of the near nodes is refused once to the member with the volume, and then not tried again.
+    let given_up = plans_given_up(&ns, "g-0").await?;
+    ensure!((1..=2).contains(&given_up), "{given_up} plans were given up until the gang ran");
     ns.until_all_running(&names("g", 2)).await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
