@@ -7,6 +7,7 @@ use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::gpu_share::{INDEX_ANNOTATION, format_indices};
 use tokio::time::{Instant, timeout_at};
 
+use super::fence::is_fenced;
 use super::object;
 use super::watched::Watched;
 
@@ -108,6 +109,7 @@ fn outcome_of(error: kube::Error) -> BindOutcome {
         kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 408 => {
             BindOutcome::Refused { code: status.code, message: status.message }
         }
+        error if is_fenced(&error) => BindOutcome::Refused { code: 503, message: error.to_string() },
         kube::Error::BuildRequest(error) => BindOutcome::Refused { code: 400, message: error.to_string() },
         error => BindOutcome::Unknown { message: error.to_string() },
     }
