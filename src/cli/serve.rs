@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     client_ca_file: Option<PathBuf>,
     /// Whether other replicas may run: one of them leads, the others follow [default: in a pod].
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     leader_elect: Option<bool>,
     #[command(flatten)]
     log: LogArgs,

@@ -152,7 +152,8 @@ async fn open_for(served: &Served, bytes: &[u8]) -> Duration {
 
 #[tokio::test]
 async fn a_head_that_comes_slowly_or_not_at_all_is_not_waited_for() {
-    let served = serve(ServerOptions { head_timeout: Duration::from_millis(300), ..options() });
+    // The server's clock has steps of half a second.
+    let served = serve(ServerOptions { head_timeout: Duration::from_millis(1_200), ..options() });
     for begun in [&b""[..], b"POST /v1/filter HTTP/1.1\r\nHost: l\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
         let open = open_for(&served, begun).await;
         assert!(open < Duration::from_secs(5), "{open:?}");
@@ -176,7 +177,7 @@ async fn a_head_of_any_size_is_not_read() {
 #[tokio::test]
 async fn more_connections_than_there_may_be_wait_and_are_served_when_others_close() {
     let limits = ServerOptions { workers: 1, max_connections: 2, ..options() };
-    let served = serve(ServerOptions { head_timeout: Duration::from_millis(500), ..limits });
+    let served = serve(ServerOptions { head_timeout: Duration::from_millis(1_200), ..limits });
     let idle = [(); 2].map(|()| TcpStream::connect(served.running.address()));
     let idle = futures::future::try_join_all(idle).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
