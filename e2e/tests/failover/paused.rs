@@ -1,7 +1,6 @@
 //! The leader is stopped, another takes over, and the first comes back with its old belief.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::StatusCode;
@@ -33,10 +32,11 @@ async fn comes_back_and_does_nothing(d: Arc<Deployed>) -> Result<()> {
     let binding = json!({
         "PodName": "late", "PodNamespace": ns.name(), "PodUID": late.uid().context("a pod without uid")?, "Node": "paused-b",
     });
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    replicas.testudo(former).process()?.freeze(true)?;
-    // It is there when the leader wakes up, before that can have asked anybody whether it still leads.
     let api = replicas.testudo(former).api().clone();
+    // So there is a connection, and the pod has been seen.
+    api.get("/readyz").await?;
+    replicas.testudo(former).process()?.freeze(true)?;
+    // The question is there when the leader wakes up, before that can have asked anybody whether it still leads.
     let asked = tokio::spawn(async move { api.post("/v1/bind", binding.to_string()).await });
     let leader = replicas.until_other_leads(Some(former)).await?;
     // The places that the former leader believes to be free.
