@@ -198,3 +198,7 @@ impl Host {
         self.leadership.change(|_| Role::Leaving { until: Some(Instant::now()) });
     }
 }
+
+#[cfg(test)]
+#[path = "leadership_tests.rs"]
+mod tests;

@@ -166,3 +166,143 @@ fn epoch(lease: &Lease) -> u64 {
     let part = |number: i64| u64::try_from(number).unwrap_or(0);
     part(made) * 1_000_000 + part(transitions.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+    use tokio::time::sleep;
+
+    use super::super::mock::{ApiServer, failure};
+    use super::*;
+
+    /// The lease as the API server has it.
+    type Stored = Arc<Mutex<Option<Value>>>;
+
+    /// An API server that keeps one lease, and makes it at this time.
+    fn server(stored: &Stored, made: &'static str) -> ApiServer {
+        let stored = Arc::clone(stored);
+        ApiServer::new(move |request| {
+            let mut stored = stored.lock();
+            let body: Option<Value> =
+                request.split_once(" {").map(|(_, body)| serde_json::from_str(&format!("{{{body}")).unwrap());
+            let version = stored.as_ref().map(|lease| lease["metadata"]["resourceVersion"].clone());
+            match (request.split(' ').next().unwrap(), body) {
+                ("GET", _) => {}
+                ("POST", Some(mut lease)) if version.is_none() => {
+                    lease["metadata"]["creationTimestamp"] = json!(made);
+                    lease["metadata"]["resourceVersion"] = json!("1");
+                    *stored = Some(lease);
+                }
+                ("PUT", Some(mut lease)) if version.as_ref() == Some(&lease["metadata"]["resourceVersion"]) => {
+                    let next = version.as_ref().and_then(Value::as_str).unwrap().parse::<u64>().unwrap() + 1;
+                    lease["metadata"]["resourceVersion"] = json!(next.to_string());
+                    *stored = Some(lease);
+                }
+                _ => return Some(failure(409, "Conflict", "it has changed")),
+            }
+            Some(stored.as_ref().map_or_else(|| failure(404, "NotFound", "no lease"), |lease| (200, lease.to_string())))
+        })
+    }
+
+    fn candidate(server: &ApiServer, identity: &str) -> Candidate {
+        let options = LeaseOptions {
+            namespace: "ns".into(),
+            name: "testudo".into(),
+            identity: identity.into(),
+            duration: Duration::from_secs(1),
+        };
+        Candidate::new(server.client.clone(), options)
+    }
+
+    async fn epoch_of(candidate: &mut Candidate) -> Option<u64> {
+        match candidate.bid().await.expect("an answer") {
+            Bid::Won { epoch, .. } => Some(epoch),
+            Bid::Lost { .. } => None,
+        }
+    }
+
+    const MADE: &str = "2026-01-02T03:04:05Z";
+
+    #[tokio::test]
+    async fn one_holds_it_until_it_has_not_been_renewed_for_its_duration() {
+        let stored = Stored::default();
+        let server = server(&stored, MADE);
+        let (mut a, mut b) = (candidate(&server, "a"), candidate(&server, "b"));
+        let first = epoch_of(&mut a).await.expect("nobody held it");
+        assert_eq!(b.bid().await.expect("an answer"), Bid::Lost { holder: "a".into() });
+        sleep(Duration::from_millis(700)).await;
+        assert_eq!(epoch_of(&mut a).await, Some(first), "a renewal begins no new term");
+        sleep(Duration::from_millis(700)).await;
+        assert_eq!(epoch_of(&mut b).await, None, "it was renewed meanwhile");
+        sleep(Duration::from_millis(1_100)).await;
+        assert_eq!(epoch_of(&mut b).await, Some(first + 1));
+        assert_eq!(epoch_of(&mut a).await, None);
+    }
+
+    #[tokio::test]
+    async fn nobody_believes_the_times_in_the_record() {
+        for renewed in ["2001-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"] {
+            let record =
+                json!({"holderIdentity": "a", "leaseDurationSeconds": 1, "renewTime": renewed, "leaseTransitions": 4});
+            let metadata = json!({"name": "testudo", "resourceVersion": "9", "creationTimestamp": MADE});
+            let stored: Stored = Arc::new(Mutex::new(Some(json!({"metadata": metadata, "spec": record}))));
+            let server = server(&stored, MADE);
+            let mut b = candidate(&server, "b");
+            assert_eq!(epoch_of(&mut b).await, None, "{renewed}");
+            sleep(Duration::from_millis(1_100)).await;
+            assert_eq!(epoch_of(&mut b).await, Some(1_767_323_045_000_005), "{renewed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_is_made_anew_has_greater_epochs() {
+        let stored = Stored::default();
+        let before = server(&stored, MADE);
+        let (mut a, mut b) = (candidate(&before, "a"), candidate(&before, "b"));
+        let mut last = epoch_of(&mut a).await.expect("nobody held it");
+        for _ in 0..3 {
+            a.release().await.unwrap();
+            last = last.max(epoch_of(&mut b).await.expect("it was given back"));
+            b.release().await.unwrap();
+            last = last.max(epoch_of(&mut a).await.expect("it was given back"));
+        }
+        *stored.lock() = None;
+        let after = server(&stored, "2026-01-02T03:04:06Z");
+        assert!(epoch_of(&mut candidate(&after, "c")).await.expect("nobody holds it") > last);
+    }
+
+    #[tokio::test]
+    async fn who_gives_it_back_need_not_be_waited_for() {
+        let stored = Stored::default();
+        let server = server(&stored, MADE);
+        let (mut a, mut b) = (candidate(&server, "a"), candidate(&server, "b"));
+        let first = epoch_of(&mut a).await.expect("nobody held it");
+        b.release().await.unwrap();
+        assert_eq!(epoch_of(&mut b).await, None, "only its holder can give it back");
+        a.release().await.unwrap();
+        assert_eq!(epoch_of(&mut b).await, Some(first + 1));
+    }
+
+    #[tokio::test]
+    async fn of_two_at_once_one_is_faster() {
+        let stored = Stored::default();
+        let server = server(&stored, MADE);
+        let (mut a, mut b) = (candidate(&server, "a"), candidate(&server, "b"));
+        // Both find none, and both make one.
+        let (first, second) = tokio::join!(epoch_of(&mut a), epoch_of(&mut b));
+        assert!(first.is_some() != second.is_some(), "{first:?} {second:?}");
+        a.release().await.unwrap();
+        b.release().await.unwrap();
+        let (first, second) = tokio::join!(epoch_of(&mut a), epoch_of(&mut b));
+        assert!(first.is_some() != second.is_some(), "{first:?} {second:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_answered_is_an_error() {
+        let denied = ApiServer::new(|_| Some(failure(403, "Forbidden", "no")));
+        assert!(candidate(&denied, "a").bid().await.is_err());
+    }
+}
