@@ -5,6 +5,7 @@ mod planning;
 mod preemption;
 mod starvation;
 mod steering;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
