@@ -18,9 +18,10 @@ use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{Bindings, Host};
+use crate::host::{Bindings, GangWriters, Host};
 use crate::k8s::bind::Binder;
 use crate::k8s::events::Events;
+use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
 
@@ -111,8 +112,12 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
-    let events = client.clone().map(|client| Events::new(client, std::env::var("POD_NAME").ok()));
-    tokio::spawn(Arc::clone(&host).plan_gangs(client.clone().map(Steerer::new), events));
+    let writers = client.clone().map(|client| GangWriters {
+        steerer: Steerer::new(client.clone()),
+        events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
+        statuses: GroupStatuses::start(client),
+    });
+    tokio::spawn(Arc::clone(&host).plan_gangs(writers));
     let metrics = Metrics::register(&mut registry);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
     tokio::select! {

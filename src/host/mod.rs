@@ -30,6 +30,7 @@ use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 pub use binding::Bindings;
 use fleet_metrics::FleetMetrics;
+pub use gangs::GangWriters;
 use metrics::Metrics;
 use problems::KnownProblems;
 use recent::RecentPods;

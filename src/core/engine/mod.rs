@@ -9,7 +9,7 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Solved};
+pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
 pub use judgement::{Judgement, Offered};
 pub use policy::{Exclusion, GangPolicy, Policy, Stance};
 pub use snapshot::Snapshot;
@@ -259,6 +259,11 @@ impl Engine {
     /// What of gangs has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         self.gangs.take_news()
+    }
+
+    /// What is to be shown on the objects that describe gangs and is not yet.
+    pub fn take_reports(&mut self, now_ms: u64) -> Vec<Report> {
+        self.gangs.take_reports(now_ms)
     }
 
     /// The gangs whose members start together, by key.

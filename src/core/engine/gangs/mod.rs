@@ -11,6 +11,7 @@ mod board;
 mod formation;
 mod planning;
 mod preemption;
+mod report;
 mod roster;
 mod starvation;
 mod steering;
@@ -32,6 +33,8 @@ pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+pub use report::Report;
+use report::Reported;
 use roster::{Roster, Seat, Shortage};
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
@@ -89,6 +92,8 @@ pub(super) struct GangKeeper {
     /// Places were given up since pods were last woken: no event of the API tells the scheduler.
     freed_places: bool,
     news: Vec<News>,
+    /// Of gangs that have lost all members.
+    farewells: Vec<Report>,
 }
 
 /// What is kept of a gang.
@@ -123,6 +128,8 @@ struct Kept {
     patience: Patience,
     /// Members that were woken for the reason that is told now.
     corrected: BTreeMap<PodUid, Arc<str>>,
+    /// What its object shows.
+    reported: Reported,
 }
 
 /// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
@@ -186,6 +193,7 @@ impl GangKeeper {
 
     fn forget(&mut self, key: &GangKey, cluster: &mut Cluster) {
         if let Some(kept) = self.kept.remove(key) {
+            self.say_farewell(key, &kept);
             for batch in kept.batches {
                 self.give_back(batch, cluster);
             }
@@ -429,6 +437,7 @@ impl GangKeeper {
         if is_new && !kept.is_behind {
             kept.told = Some((text, now_ms));
         }
+        kept.note_progress(key);
         let told = kept.told.as_ref().map_or("", |(told, _)| told);
         let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none());
         let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
@@ -526,6 +535,7 @@ impl Kept {
             withdrawn: BTreeMap::new(),
             patience: Patience::default(),
             corrected: BTreeMap::new(),
+            reported: Reported::default(),
         }
     }
 
@@ -553,7 +563,7 @@ impl Kept {
 
     fn has_place(&self, seat: &Seat) -> bool {
         let Some(pod) = &seat.pod else { return false };
-        self.places().any(|(uid, _)| *uid == pod.uid)
+        self.batches.iter().any(|batch| batch.places.contains_key(&pod.uid))
     }
 
     /// Is there anybody who must start at once and has no place?

@@ -325,6 +325,6 @@ impl Kept {
     }
 
     fn place_of(&self, uid: &PodUid) -> Option<NodeName> {
-        self.places().find(|(of, _)| *of == uid).map(|(_, place)| place.node.clone())
+        self.batches.iter().find_map(|batch| batch.places.get(uid)).map(|place| place.node.clone())
     }
 }

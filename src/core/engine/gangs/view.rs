@@ -81,7 +81,7 @@ impl Kept {
         GangView { key: key.clone(), stage, why, priority, members, avoided, failures: self.failures }
     }
 
-    fn stage(&self) -> GangStage {
+    pub(super) fn stage(&self) -> GangStage {
         if self.roster.is_err() {
             GangStage::Gathering
         } else if self.lacks_places() {
