@@ -244,10 +244,9 @@ impl SetDevices {
             let Some(pool) = inventory.pool(name.as_str()) else { return false };
             let is_share = pool.unit == Unit::Thousandth;
             let of_each = if is_share { pool.unit.set_size(*each) } else { *each };
-            let unit_milli = if is_share { 1000 } else { inventory.unit_milli(pool) };
             let asked = of_each.saturating_mul(*members);
             units = units.saturating_add(asked);
-            milli = milli.saturating_add(asked.saturating_mul(unit_milli));
+            milli = milli.saturating_add(asked.saturating_mul(inventory.set_unit_milli(pool)));
             joins &= pool.unit.joins_sets();
             shares |= is_share;
         }

@@ -19,7 +19,7 @@ mod symmetry;
 mod terrain;
 mod trial;
 
-pub use no::{Amount, No, SetName};
+pub use no::{Amount, No, Obstacle, SetName};
 
 use std::sync::Arc;
 
