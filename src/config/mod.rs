@@ -165,6 +165,8 @@ pub struct GangsSection {
     pub preempting_namespaces: BTreeSet<String>,
     /// The namespaces for whose gangs nodes are kept free of later pods when they have waited long; none by default.
     pub reserving_namespaces: BTreeSet<String>,
+    /// The namespaces whose gangs are evicted as wholes when a part runs and the rest finds no place.
+    pub regrouping_namespaces: BTreeSet<String>,
 }
 
 impl Default for GangsSection {
@@ -175,6 +177,7 @@ impl Default for GangsSection {
             hold_timeout: Duration::from_secs(15 * 60),
             preempting_namespaces: BTreeSet::new(),
             reserving_namespaces: BTreeSet::new(),
+            regrouping_namespaces: BTreeSet::new(),
         }
     }
 }
@@ -361,6 +364,7 @@ impl Configuration {
                 hold_timeout_ms: milliseconds(self.gangs.hold_timeout),
                 preempting: self.gangs.preempting_namespaces.clone(),
                 reserving: self.gangs.reserving_namespaces.clone(),
+                regrouping: self.gangs.regrouping_namespaces.clone(),
                 ..GangPolicy::default()
             },
         }

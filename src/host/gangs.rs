@@ -106,7 +106,9 @@ impl Host {
             let (gang, text) = (&news.gang, &news.text);
             self.metrics.gang_news(news.kind);
             match news.kind {
-                NewsKind::Invalid | NewsKind::Failed | NewsKind::TimedOut => warn!(%gang, "{text}"),
+                NewsKind::Invalid | NewsKind::Failed | NewsKind::Regrouping | NewsKind::TimedOut => {
+                    warn!(%gang, "{text}")
+                }
                 NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
             }
         }
@@ -159,7 +161,7 @@ async fn carry_out(steerer: &Steerer, order: Order) {
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
             let pod = &pod.key;
             match allowed {
-                true => info!(%gang, %pod, "evicted: a gang of higher priority needs the room"),
+                true => info!(%gang, %pod, "evicted for the gang"),
                 false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
             }
         }),

@@ -51,6 +51,7 @@ impl Events {
             NewsKind::Planned => (EventType::Normal, "GangPlanned"),
             NewsKind::Failed => (EventType::Warning, "GangPlanFailed"),
             NewsKind::Started => (EventType::Normal, "GangStarted"),
+            NewsKind::Regrouping => (EventType::Warning, "GangRegrouping"),
             NewsKind::TimedOut => (EventType::Warning, "GangHoldTimedOut"),
         };
         let note = shortened(format!("gang {}: {}", news.gang, news.text));

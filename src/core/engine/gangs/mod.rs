@@ -11,6 +11,7 @@ mod board;
 mod formation;
 mod planning;
 mod preemption;
+mod regrouping;
 mod report;
 mod roster;
 mod starvation;
@@ -33,6 +34,7 @@ pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
 use roster::{Roster, Seat, Shortage};
@@ -69,6 +71,8 @@ pub enum NewsKind {
     Failed,
     /// All that must start at once are being bound.
     Started,
+    /// A part of it that runs is evicted, since the rest finds no place.
+    Regrouping,
     /// Members that were expected have not come.
     TimedOut,
 }
@@ -126,6 +130,8 @@ struct Kept {
     withdrawn: BTreeMap<PodUid, u64>,
     /// How long it has waited, and what is kept free for it.
     patience: Patience,
+    /// Is a part of it that runs being evicted?
+    regrouping: Regrouping,
     /// Members that were woken for the reason that is told now.
     corrected: BTreeMap<PodUid, Arc<str>>,
     /// What its object shows.
@@ -165,6 +171,7 @@ impl GangKeeper {
             kept.forget_refusals(now_ms);
         }
         self.end_reserves(&policy.gangs, now_ms);
+        self.regroup(cluster, &policy.gangs, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
@@ -534,6 +541,7 @@ impl Kept {
             without_phantoms: false,
             withdrawn: BTreeMap::new(),
             patience: Patience::default(),
+            regrouping: Regrouping::default(),
             corrected: BTreeMap::new(),
             reported: Reported::default(),
         }
@@ -579,6 +587,9 @@ impl Kept {
     fn why_held(&self) -> (&'static str, Arc<str>) {
         if self.batches.iter().any(|batch| batch.clearing.is_some()) {
             return ("gang_clearing", "pods of lower priority are making way for it".into());
+        }
+        if self.regrouping.is_going_on() {
+            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
         }
         match (&self.roster, &self.no) {
             (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),

@@ -274,7 +274,7 @@ impl Kept {
     /// Is there somebody to plan for, and may a place have come free since the last no?
     fn is_due(&self, freed: u64, now_ms: u64) -> bool {
         let may_fit = self.no.as_ref().is_none_or(|(_, generation)| freed > *generation);
-        may_fit && now_ms >= self.not_before_ms && self.roster_to_plan().is_some()
+        may_fit && now_ms >= self.not_before_ms && !self.regrouping.is_going_on() && self.roster_to_plan().is_some()
     }
 
     /// The roster with the places that there are, and somebody in it who has none: all that must start at once, or, once

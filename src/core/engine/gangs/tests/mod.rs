@@ -2,6 +2,7 @@
 
 mod planning;
 mod preemption;
+mod regrouping;
 mod report;
 mod starvation;
 mod steering;
