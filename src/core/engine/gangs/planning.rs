@@ -263,8 +263,7 @@ impl Kept {
         let mut demands: Vec<&Arc<Demand>> = waiting.map(|seat| &seat.demand).collect();
         demands.sort_unstable();
         demands.dedup();
-        let states = cluster.stamps().iter().zip(cluster.slots());
-        let mut changed = states.filter(|(stamp, _)| **stamp > *generation).filter_map(|(_, state)| state.as_ref());
+        let mut changed = cluster.slots().changed_after(*generation).map(|(.., state)| state);
         let takes_one = |state: &Arc<NodeState>| demands.iter().any(|demand| placement::check(demand, state).is_ok());
         if !changed.any(takes_one) {
             *generation = cluster.generation();

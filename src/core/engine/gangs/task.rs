@@ -45,7 +45,9 @@ impl PlanTask {
     /// Looks for places. May take milliseconds.
     pub fn solve(self) -> Solved {
         let ranks = self.ranks();
-        let field = Field { slots: self.snapshot.slots(), domains: self.snapshot.domains(), ranks: &ranks };
+        let snapshot = &self.snapshot;
+        let (slots, geography, domains) = (snapshot.slots(), snapshot.geography(), snapshot.domains());
+        let field = Field { slots, geography, domains, ranks: &ranks };
         let outcome = match gang::plan(&self.question.formation, field, Budget::default()) {
             Ok(places) => {
                 let nodes = places.parts().iter().flatten().flatten().cloned().collect();

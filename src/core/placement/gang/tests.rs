@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NodeState};
 use crate::model::gang::Strictness;
 use crate::placement::{Asked, check};
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
@@ -63,20 +63,25 @@ impl Scene {
         self.formation.blocks.iter().map(row).collect()
     }
 
+    fn field<'a>(&'a self, ranks: &'a [Vec<Option<Rank>>]) -> Field<'a> {
+        let cluster = &self.cluster;
+        Field { slots: cluster.slots(), geography: cluster.geography(), domains: cluster.domains(), ranks }
+    }
+
     pub fn plan(&self) -> Result<Places, No> {
         self.plan_within(Budget::default())
     }
 
     pub fn plan_within(&self, budget: Budget) -> Result<Places, No> {
         let ranks = self.ranks();
-        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
+        let field = self.field(&ranks);
         plan(&self.formation, field, budget)
     }
 
     /// By search alone.
     pub fn search(&self, budget: Budget) -> Result<Places, No> {
         let ranks = self.ranks();
-        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
+        let field = self.field(&ranks);
         Question::of(&self.formation, field)?.by_search(budget)
     }
 
@@ -448,7 +453,7 @@ fn a_no_says_what_is_missing() {
 fn told_without(scene: &Scene, barred: &[(usize, usize)]) -> String {
     let mut ranks = scene.ranks();
     barred.iter().for_each(|(block, slot)| ranks[*block][*slot] = None);
-    let field = Field { slots: scene.cluster.slots(), domains: scene.cluster.domains(), ranks: &ranks };
+    let field = scene.field(&ranks);
     plan(&scene.formation, field, Budget::default()).map_or_else(|no| no.to_string(), |_| "placed".into())
 }
 
