@@ -202,11 +202,6 @@ impl Snapshot {
         self.promised.get_or_init(|| self.unconfirmed.values().cloned().collect()).contains(node)
     }
 
-    /// Is this pod only planned for, or assumed to be on its node?
-    pub fn is_unconfirmed(&self, pod: &PodUid) -> bool {
-        self.unconfirmed.contains_key(pod)
-    }
-
     /// How much of what is free on the node in a slot typical pods would still fill; nothing where there are no
     /// accelerators.
     pub fn usable(&self, slot: Slot) -> Option<Usable> {
