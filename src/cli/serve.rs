@@ -24,6 +24,7 @@ use crate::k8s::events::Events;
 use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
+use crate::web::{self, PageOptions};
 
 /// Flags of `testudo serve`. What is given here wins over the configuration file.
 #[derive(Debug, clap::Args)]
@@ -42,6 +43,9 @@ pub struct Args {
     /// Where metrics and health are served; by default on the extender's listener.
     #[arg(long, value_name = "ADDRESS")]
     metrics_bind_address: Option<SocketAddr>,
+    /// Where the page is served [default: 127.0.0.1:8890].
+    #[arg(long, value_name = "ADDRESS")]
+    web_bind_address: Option<SocketAddr>,
     /// PEM file with the server's certificate chain.
     #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
     tls_cert_file: Option<PathBuf>,
@@ -87,6 +91,9 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
     if args.metrics_bind_address.is_some() {
         configuration.metrics.bind_address = args.metrics_bind_address;
     }
+    if let Some(address) = args.web_bind_address {
+        configuration.web.bind_address = address;
+    }
     if let Some(mode) = args.mode {
         configuration.mode = mode;
     }
@@ -120,13 +127,33 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     tokio::spawn(Arc::clone(&host).plan_gangs(writers));
     let metrics = Metrics::register(&mut registry);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
+    let page = serve_page(&host, &configuration);
     tokio::select! {
         () = follow(&host, client) => {}
         result = stop_signal() => result?,
     }
     info!("stopping");
+    if let Some(page) = page {
+        page.stop().await;
+    }
     server.stop(true).await;
     Ok(())
+}
+
+/// Serves the page. Pods are placed without it, too: that it cannot be served stops nothing.
+fn serve_page(host: &Arc<Host>, configuration: &Configuration) -> Option<web::Running> {
+    let section = &configuration.web;
+    let defaults = PageOptions::default();
+    let options = PageOptions {
+        bind_address: section.bind_address,
+        allow_unauthenticated: section.allow_unauthenticated,
+        title: section.title.clone(),
+        scheduler: configuration.gangs.scheduler_names.first().cloned().unwrap_or(defaults.scheduler),
+    };
+    if !section.enabled {
+        return None;
+    }
+    web::start(Arc::clone(host), options).inspect_err(|error| warn!(%error, "the page is not served")).ok()
 }
 
 /// Keeps the host up to date; ends never.

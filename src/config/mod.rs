@@ -17,6 +17,8 @@ use testudo_core::placement::{CapacityPolicy, ZonePolicy};
 use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
+use crate::web::PageOptions;
+
 /// `apiVersion` of the file.
 pub const API_VERSION: &str = "config.testudo.dev/v1alpha1";
 /// `kind` of the file.
@@ -39,6 +41,9 @@ pub struct Configuration {
     /// The listener for metrics and health; without an address both are served on the extender's.
     #[serde(default)]
     pub metrics: MetricsSection,
+    /// The page.
+    #[serde(default)]
+    pub web: WebSection,
     /// Pods that pass untouched.
     #[serde(default)]
     pub exclude: Vec<ExcludeSection>,
@@ -105,6 +110,21 @@ pub struct TlsSection {
 pub struct MetricsSection {
     /// Where to listen.
     pub bind_address: Option<SocketAddr>,
+}
+
+/// The page.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WebSection {
+    /// Serve it? `true` by default.
+    pub enabled: bool,
+    /// Where it listens, `127.0.0.1:8890` by default.
+    pub bind_address: SocketAddr,
+    /// May `bindAddress` be one that others can reach? Everybody who can sees the page: it has no authentication. `false`
+    /// by default.
+    pub allow_unauthenticated: bool,
+    /// What the page calls the cluster, `cluster` by default.
+    pub title: String,
 }
 
 /// Pods that pass untouched: those in one of the namespaces, if any are named, that the selector selects, if there is one.
@@ -256,6 +276,7 @@ impl Default for Configuration {
             mode: Mode::default(),
             extender: ExtenderSection::default(),
             metrics: MetricsSection::default(),
+            web: WebSection::default(),
             exclude: vec![],
             placement: PlacementSection::default(),
             gangs: GangsSection::default(),
@@ -274,6 +295,13 @@ impl Default for ExtenderSection {
             request_timeout: Duration::from_secs(1),
             bind_timeout: Duration::from_secs(25),
         }
+    }
+}
+
+impl Default for WebSection {
+    fn default() -> Self {
+        let PageOptions { bind_address, allow_unauthenticated, title, .. } = PageOptions::default();
+        Self { enabled: true, bind_address, allow_unauthenticated, title }
     }
 }
 
@@ -329,6 +357,11 @@ impl Configuration {
         if self.metrics.bind_address.is_some_and(|address| address.port() != 0 && address == extender.bind_address) {
             return Err("metrics.bindAddress and extender.bindAddress are the same; \
                         leave metrics.bindAddress out to serve both on one listener"
+                .into());
+        }
+        if self.web.enabled && !self.web.bind_address.ip().is_loopback() && !self.web.allow_unauthenticated {
+            return Err("web.bindAddress can be reached from other machines, and the page has no authentication: \
+                        use a loopback address, or set web.allowUnauthenticated: true"
                 .into());
         }
         let capacity = &self.placement.capacity;

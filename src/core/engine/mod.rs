@@ -271,6 +271,35 @@ impl Engine {
         self.gangs.views()
     }
 
+    /// The gang of this key.
+    pub fn gang(&self, key: &GangKey) -> Option<GangView> {
+        self.gangs.view(key)
+    }
+
+    /// How far each gang has come, by key: quicker than to look at all of them.
+    pub fn gang_stages(&self) -> impl Iterator<Item = (&GangKey, GangStage)> {
+        self.gangs.stages()
+    }
+
+    /// The question who would have to end for a gang to start; nothing where it does not wait for places, or its members
+    /// form no sets. Ask it with [`PlanTask::who_must_end`], without holding up the engine.
+    pub fn making_room(&mut self, gang: &GangKey) -> Option<PlanTask> {
+        let snapshot = self.snapshot();
+        self.gangs.making_room(gang, snapshot, &self.cluster, &self.policy)
+    }
+
+    /// An engine of the same state that goes its own way from here: what is tried on it happens to nobody.
+    pub fn branch(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            policy: Arc::clone(&self.policy),
+            // Verdicts are kept by generation, and the generations of the two mean different states from now on.
+            verdicts: Arc::default(),
+            mix: self.mix.clone(),
+            gangs: self.gangs.clone(),
+        }
+    }
+
     /// A pod is at bind: may it be bound?
     pub fn arrive(&mut self, pod: &Pod, node: &NodeName, now_ms: u64) -> Arrival {
         self.gangs.arrive(pod, node, &self.policy, now_ms)

@@ -14,7 +14,7 @@ use crate::model::node::NodeName;
 use crate::model::place::Place;
 use crate::model::pod::{Demand, Pod, PodUid};
 use crate::model::service::Replica;
-use crate::placement::fragmentation::{Mix, Scorer};
+use crate::placement::fragmentation::{Mix, Scorer, Usable};
 use crate::placement::{self, Asked, Peers, Rank};
 
 /// An immutable view of the state.
@@ -127,7 +127,7 @@ impl Snapshot {
     }
 
     /// Where the nodes stand.
-    pub(super) fn domains(&self) -> &Domains {
+    pub fn domains(&self) -> &Domains {
         &self.domains
     }
 
@@ -199,6 +199,12 @@ impl Snapshot {
     /// Is a place on this node kept for somebody who is not there yet?
     pub fn is_promised(&self, node: &str) -> bool {
         self.promised.get_or_init(|| self.unconfirmed.values().cloned().collect()).contains(node)
+    }
+
+    /// How much of what is free on the node in a slot typical pods would still fill; nothing where there are no
+    /// accelerators.
+    pub fn usable(&self, slot: Slot) -> Option<Usable> {
+        self.scorer().usable(slot, self.slots.get(slot.index())?.as_ref()?)
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.

@@ -81,7 +81,7 @@ pub enum NewsKind {
 const MAX_NEWS: usize = 10_000;
 
 /// All gangs whose members do not start each for itself.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct GangKeeper {
     kept: BTreeMap<GangKey, Kept>,
     /// Whose place is kept, by pod.
@@ -101,7 +101,7 @@ pub(super) struct GangKeeper {
 }
 
 /// What is kept of a gang.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     /// The object that describes it, and its first member, for those who are told of it.
     group: Option<Arc<Group>>,

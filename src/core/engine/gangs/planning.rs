@@ -72,6 +72,25 @@ impl GangKeeper {
         }
     }
 
+    /// The task of finding out who would have to end for a gang to start, whatever its priority and whoever they are.
+    pub fn making_room(
+        &self,
+        key: &GangKey,
+        snapshot: Snapshot,
+        cluster: &Cluster,
+        policy: &Policy,
+    ) -> Option<PlanTask> {
+        let kept = self.kept.get(key)?;
+        let roster = kept.roster_to_plan()?;
+        let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
+        let question = formation::question(&roster, &kept.refusals(), fabric_of).ok()?;
+        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
+        let avoid = kept.avoid.keys().cloned().collect();
+        let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
+        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, snapshot })
+    }
+
     /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
     fn yielders(&self, roster: &Roster, key: &GangKey, cluster: &Cluster, policy: &Policy) -> Yielders {
         let is_below = |kept: &Kept| kept.roster.as_ref().is_ok_and(|other| other.priority < roster.priority);

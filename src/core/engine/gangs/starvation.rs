@@ -17,7 +17,7 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 
 /// How long a gang has waited, and which nodes are kept free for it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Patience {
     /// Since when all its members are there and find no place, in the engine's milliseconds.
     waiting_since_ms: Option<u64>,
