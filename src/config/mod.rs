@@ -2,6 +2,7 @@
 //!
 //! Versioned like a Kubernetes object, and strict: what is not understood is refused, with the place in the file.
 
+mod leader_election;
 mod units;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
 use crate::web::PageOptions;
+pub use leader_election::LeaderElectionSection;
 
 /// `apiVersion` of the file.
 pub const API_VERSION: &str = "config.testudo.dev/v1alpha1";
@@ -53,6 +55,9 @@ pub struct Configuration {
     /// How gangs are planned.
     #[serde(default)]
     pub gangs: GangsSection,
+    /// How one of several replicas is chosen to lead.
+    #[serde(default)]
+    pub leader_election: LeaderElectionSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -280,6 +285,7 @@ impl Default for Configuration {
             exclude: vec![],
             placement: PlacementSection::default(),
             gangs: GangsSection::default(),
+            leader_election: LeaderElectionSection::default(),
             catalogue_file: None,
         }
     }
@@ -354,6 +360,7 @@ impl Configuration {
                         kube-scheduler has one httpTimeout for both"
                 .into());
         }
+        self.leader_election.validate()?;
         if self.metrics.bind_address.is_some_and(|address| address.port() != 0 && address == extender.bind_address) {
             return Err("metrics.bindAddress and extender.bindAddress are the same; \
                         leave metrics.bindAddress out to serve both on one listener"

@@ -92,13 +92,14 @@ impl Extender for Host {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.extender_ready()
+        self.is_synced()?;
+        if self.leadership.is_leaving() { Err("stopping".into()) } else { Ok(()) }
     }
 }
 
 impl Host {
     /// Have nodes and pods been listed?
-    pub(super) fn extender_ready(&self) -> Result<(), String> {
+    pub(super) fn is_synced(&self) -> Result<(), String> {
         let listed = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Acquire);
         let kinds =
             [("nodes", &self.nodes_listed), ("pods", &self.pods_listed), ("groups of pods", &self.groups_listed)];
@@ -110,7 +111,7 @@ impl Host {
 impl Host {
     /// Reads the pod of a request. What is asked for by a pod that cannot be read is not guessed.
     fn question(&self, object: &object::Pod) -> Result<Arc<Pod>, Refusal> {
-        self.ready().map_err(Refusal::Unavailable)?;
+        self.may_answer()?;
         let (pod, problems) = pod::decode(object);
         match problems.into_iter().find(|problem| problem.blocking) {
             Some(problem) => Err(Refusal::Error(problem.to_string())),

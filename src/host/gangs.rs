@@ -46,7 +46,7 @@ impl Host {
             // Woken, or it is time to look again.
             let _ = timeout(IDLE, self.gang_work.notified()).await;
             sleep(GATHER).await;
-            if self.mode == Mode::Observe || self.extender_ready().is_err() {
+            if self.mode == Mode::Observe || self.may_answer().is_err() {
                 continue;
             }
             self.settle_gangs().await;
@@ -56,7 +56,9 @@ impl Host {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
                     let (writes, steerer) = (Arc::clone(&writes), steerer.clone());
+                    let leadership = self.leadership.clone();
                     tokio::spawn(async move {
+                        let _act = leadership.act().await;
                         let _permit = writes.acquire_owned().await;
                         carry_out(&steerer, order).await;
                     });
@@ -141,6 +143,8 @@ impl Host {
                 }
                 Arrival::Wait(batch) => batch,
             };
+            // The others of the batch will be brought to whoever leads next.
+            self.may_answer()?;
             let is_late = timeout_at(deadline, versions.changed()).await.is_err();
             let mut engine = self.engine.lock();
             if is_late {

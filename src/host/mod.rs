@@ -6,8 +6,11 @@
 mod answers;
 mod binding;
 pub mod decisions;
+mod election;
 mod fleet_metrics;
 mod gangs;
+mod leader_metrics;
+mod leadership;
 mod metrics;
 mod problems;
 mod recent;
@@ -33,8 +36,10 @@ use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 pub use binding::Bindings;
 use decisions::{Decision, RecentDecisions};
+pub use election::ElectionTimes;
 use fleet_metrics::FleetMetrics;
 pub use gangs::GangWriters;
+pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;
 use recent::RecentPods;
@@ -60,6 +65,7 @@ pub struct Host {
     gang_work: Notify,
     /// Tells those who wait at the barrier to look again.
     gang_versions: watch::Sender<u64>,
+    leadership: Leadership,
     clock: Clock,
 }
 
@@ -92,7 +98,7 @@ impl Host {
     ) -> Self {
         let clock = Clock::start();
         let mut engine = Engine::new(policy);
-        engine.set_epoch(clock.now_ms() / 1000);
+        engine.lead(clock.now_ms() / 1000);
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -110,6 +116,7 @@ impl Host {
             groups_listed: AtomicBool::new(false),
             gang_work: Notify::new(),
             gang_versions: watch::Sender::new(0),
+            leadership: Leadership::default(),
             clock,
         }
     }
@@ -287,7 +294,7 @@ impl Host {
     }
 
     fn apply(&self, changes: impl IntoIterator<Item = Change>) {
-        self.apply_to(changes, self.extender_ready().is_ok());
+        self.apply_to(changes, self.is_synced().is_ok());
     }
 
     /// Takes in changes of a state that is whole, or that is still being listed.
@@ -297,7 +304,9 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
-        if self.mode == Mode::Enforce && is_whole {
+        if self.mode == Mode::Observe || self.leadership.follows() {
+            engine.stand_by();
+        } else if is_whole {
             engine.keep_gangs(now_ms);
             self.gang_work.notify_one();
         }

@@ -49,6 +49,10 @@ impl Gangs {
         std::mem::take(&mut self.changed)
     }
 
+    pub(super) fn change_all(&mut self) {
+        self.changed = self.by_key.keys().cloned().collect();
+    }
+
     pub(super) fn set_group(&mut self, group: Group) {
         let key = group.key.clone();
         if self.get(&key).is_none_or(|gang| gang.group.as_deref() != Some(&group)) {

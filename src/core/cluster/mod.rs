@@ -130,6 +130,11 @@ impl Cluster {
         self.gangs.take_changed()
     }
 
+    /// Takes all gangs for changed.
+    pub fn change_all_gangs(&mut self) {
+        self.gangs.change_all();
+    }
+
     /// The generation in which something last became free, or a node changed: what found no place before that may find one
     /// now.
     pub fn freed(&self) -> u64 {

@@ -212,9 +212,15 @@ impl Engine {
         }
     }
 
-    /// Tells the plans of one leader from those of another. Call before the first plan.
-    pub fn set_epoch(&mut self, epoch: u64) {
-        self.gangs.set_epoch(epoch);
+    /// Begins a term of leadership: plans are named after its epoch, which is greater than that of any term before, and
+    /// what an earlier leader has promised is taken up from the pods. Call before the first plan.
+    pub fn lead(&mut self, epoch: u64) {
+        self.gangs.lead(epoch, &mut self.cluster);
+    }
+
+    /// Another leads: follows the cluster without any plan. Call after changes, in place of [`keep_gangs`](Self::keep_gangs).
+    pub fn stand_by(&mut self) {
+        self.gangs.stand_by(&mut self.cluster);
     }
 
     /// Looks at the gangs that have changed, and lets time pass for the others. Call after changes, before what follows.

@@ -204,7 +204,7 @@ impl Snapshot {
     /// How much of what is free on the node in a slot typical pods would still fill; nothing where there are no
     /// accelerators.
     pub fn usable(&self, slot: Slot) -> Option<Usable> {
-        self.scorer().usable(slot, self.slots.get(slot.index())?.as_ref()?)
+        self.scorer().usable(slot, self.slots[slot].as_ref()?)
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.

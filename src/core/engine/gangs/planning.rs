@@ -145,8 +145,7 @@ impl GangKeeper {
                     let why = format!("gang {key} of higher priority needs the room");
                     self.fail(plan, cluster, &why, BTreeSet::new(), policy, now_ms);
                 }
-                self.plans += 1;
-                let id: Arc<str> = format!("{}-{}", self.epoch, self.plans).into();
+                let id = self.next_id();
                 let seats = task.question.seats.iter().map(|at| (*at, &task.roster.seats[*at]));
                 let until_ms = now_ms + policy.gangs.clearing_ms;
                 let clearing = (!victims.is_empty()).then_some(Clearing { victims, until_ms });
@@ -215,27 +214,40 @@ impl GangKeeper {
         true
     }
 
-    /// Takes up the places that an earlier leader has promised and that are still there: its plans outlive it. Where only a
-    /// part of the members knows its place, nothing has started, and all are planned anew.
+    /// Takes up the places that an earlier leader has promised and that are still there: its plans outlive it, under names
+    /// of our own, so that what it may still write is seen to be old. Where not all members know their places by the same
+    /// plan, nothing has started, and all are planned anew.
     pub(super) fn restore(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
+        let Some(kept) = self.kept.get(key) else { return };
         let Ok(roster) = &kept.roster else { return };
-        let valid = |pod: &Pod| {
-            let promise = pod.steering.promise.as_ref()?;
-            u64::try_from(promise.until_s).is_ok_and(|until| until * 1000 > now_ms).then(|| promise.clone())
-        };
-        let pending = roster.seats.iter().filter(|seat| seat.node.is_none());
-        let promised: Vec<(Seat, Promise)> =
-            pending.clone().filter_map(|seat| Some((seat.clone(), valid(seat.pod.as_ref()?)?))).collect();
-        let is_whole = pending.filter(|seat| seat.pod.is_some()).count() == promised.len();
-        let Some((_, first)) = promised.first() else { return };
-        if !is_whole && !kept.has_started() {
+        let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
+        let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
+        for (seat, promise) in waiting().filter_map(|seat| Some((seat, valid_promise(seat.pod.as_ref()?, now_ms)?))) {
+            plans.entry(Arc::clone(&promise.plan)).or_default().push((seat.clone(), promise.node.clone()));
+        }
+        let is_one_plan = plans.len() == 1 && plans.values().map(Vec::len).sum::<usize>() == waiting().count();
+        if !is_one_plan && !kept.has_started() {
             return;
         }
-        let id = Arc::clone(&first.plan);
-        let places = promised.iter().enumerate().map(|(at, (seat, promise))| ((at, seat), promise.node.clone()));
-        self.hold(key, id, places, None, cluster, policy, now_ms);
+        for places in plans.into_values() {
+            let id = self.next_id();
+            let places = places.iter().enumerate().map(|(at, (seat, node))| ((at, seat), node.clone()));
+            self.hold(key, id, places, None, cluster, policy, now_ms);
+        }
     }
+
+    /// The name of the next plan: none before had it, in this term or in another.
+    fn next_id(&mut self) -> Arc<str> {
+        self.plans += 1;
+        format!("{}-{}", self.epoch, self.plans).into()
+    }
+}
+
+/// What a pod shows of a plan, unless its time is over.
+fn valid_promise(pod: &Pod, now_ms: u64) -> Option<&Promise> {
+    let promise = pod.steering.promise.as_ref()?;
+    let until_ms = u64::try_from(promise.until_s).ok()?.saturating_mul(1000);
+    (until_ms > now_ms).then_some(promise)
 }
 
 /// What is held for a seat on a node.

@@ -13,7 +13,7 @@ use crate::model::gang::GangKey;
 use crate::model::pod::PodUid;
 
 /// How far that has come.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Regrouping {
     /// Since when a part runs and the rest finds no place, in the engine's milliseconds.
     since_ms: Option<u64>,

@@ -30,7 +30,7 @@ const NUMBERS_STAY_MS: u64 = 10_000;
 const MAX_REPORTS: usize = 100_000;
 
 /// What was reported of a gang, and what is to be.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reported {
     last: Option<(Report, u64)>,
     next: Option<Report>,
