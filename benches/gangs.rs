@@ -131,7 +131,8 @@ impl Question {
     }
 
     fn ask(&self) -> Result<Places, No> {
-        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &self.ranks };
+        let field =
+            Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &self.ranks, devices: &[] };
         plan(&self.formation, field, Budget::default())
     }
 }

@@ -18,8 +18,9 @@ use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{Bindings, Host};
+use crate::host::{Bindings, Host, Writers};
 use crate::k8s::bind::Binder;
+use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
@@ -112,11 +113,13 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         host.take_manifests(manifests);
     }
     let events = client.clone().map(|client| Events::new(client, std::env::var("POD_NAME").ok()));
-    tokio::spawn(Arc::clone(&host).plan_gangs(client.clone().map(Steerer::new), events));
+    let writers =
+        client.clone().map(|client| Writers { pods: Steerer::new(client.clone()), claims: ClaimWriter::new(client) });
+    tokio::spawn(Arc::clone(&host).plan_gangs(writers, events));
     let metrics = Metrics::register(&mut registry);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
     tokio::select! {
-        () = follow(&host, client) => {}
+        () = follow(&host, client, configuration.policy().claims.is_on()) => {}
         result = stop_signal() => result?,
     }
     info!("stopping");
@@ -125,12 +128,12 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
 }
 
 /// Keeps the host up to date; ends never.
-async fn follow(host: &Host, client: Option<kube::Client>) {
+async fn follow(host: &Host, client: Option<kube::Client>, devices: bool) {
     let (events, mut incoming) = mpsc::channel(BATCH);
     // Without a cluster nothing happens, but time passes.
     let _open = events.clone();
     if let Some(client) = client {
-        tokio::spawn(watch_cluster(client, events));
+        tokio::spawn(watch_cluster(client, events, devices));
     }
     let mut batch = Vec::with_capacity(BATCH);
     let mut ticks = tokio::time::interval(TICK);

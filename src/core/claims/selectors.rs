@@ -54,6 +54,14 @@ impl Selectors {
         }
     }
 
+    /// The inventory has other listings under the same numbers.
+    pub(super) fn forget_devices(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.known.clear();
+            entry.failures.clear();
+        }
+    }
+
     /// The number of an expression. It is compiled now if it is new.
     pub(super) fn number(&mut self, expression: &Arc<str>) -> SelectorNo {
         if let Some(at) = self.entries.get_index_of(expression) {
@@ -76,8 +84,8 @@ impl Selectors {
             Ok(program) => program,
             Err(what) => return Err(SelectorFault::Expression(what.clone())),
         };
-        if entry.known.is_empty() {
-            entry.known = vec![Known::Nothing; inventory.listings()];
+        if entry.known.len() < inventory.listings() {
+            entry.known.resize(inventory.listings(), Known::Nothing);
         }
         match entry.known[listing.index()] {
             Known::No => return Ok(false),

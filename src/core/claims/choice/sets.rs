@@ -33,6 +33,11 @@ struct Gpus {
 }
 
 impl Sets {
+    /// Nodes may offer other devices from now on.
+    pub fn forget_devices(&mut self) {
+        (self.current, self.last) = (None, None);
+    }
+
     /// The best `count` of the free devices of an ask; none when there is no best.
     pub fn best(&mut self, trial: &Trial, ask: usize, free: &[Seat], count: usize) -> Vec<Seat> {
         let chosen: Vec<Seat> = trial.chosen_for(ask).collect();

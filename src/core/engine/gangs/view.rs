@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::roster::Seat;
 use super::{GangKeeper, Kept};
+use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::{GangKey, Role};
 use crate::model::node::NodeName;
 use crate::model::pod::PodKey;
@@ -62,14 +63,14 @@ pub struct MemberView {
 impl GangKeeper {
     /// All gangs whose members start together, by key.
     pub fn views(&self) -> impl Iterator<Item = GangView> {
-        self.kept.iter().map(|(key, kept)| kept.view(key))
+        self.kept.iter().map(|(key, kept)| kept.view(key, &self.claims))
     }
 }
 
 impl Kept {
-    fn view(&self, key: &GangKey) -> GangView {
+    fn view(&self, key: &GangKey, claims: &ClaimKeeper) -> GangView {
         let stage = self.stage();
-        let why = (stage < GangStage::Planned).then(|| self.why_held().1);
+        let why = (stage < GangStage::Planned).then(|| self.why_held(claims).1);
         let (mut members, mut priority) = (vec![], 0);
         if let Ok(roster) = &self.roster {
             let roster = self.with_places(roster);

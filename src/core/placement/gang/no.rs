@@ -13,6 +13,11 @@ pub enum No {
         /// Which; empty where the gang has no roles.
         role: Role,
     },
+    /// No node has the devices that claims of any member ask for.
+    NoDevices {
+        /// What is asked for.
+        why: String,
+    },
     /// There are too few places for the members of a role, wherever they are.
     TooFewPlaces {
         /// Which; empty where the gang has no roles.
@@ -93,6 +98,7 @@ impl fmt::Display for No {
         match self {
             Self::NoNode { role } if role.is_empty() => f.write_str("no node takes any member"),
             Self::NoNode { role } => write!(f, "no node takes role {role}"),
+            Self::NoDevices { why } => write!(f, "no node has free devices: {why}"),
             Self::TooFewPlaces { role, needed, asks, places } => {
                 let who = if role.is_empty() { "members" } else { role };
                 write!(f, "needs {needed} places for {who} asking for {asks}, ")?;

@@ -12,6 +12,8 @@ use crate::model::node::{Node, NodeName};
 /// The nodes where a member may go or is already.
 pub(super) struct Terrain<'a> {
     nodes: Vec<(&'a NodeState, &'a Node)>,
+    /// For each block the number of members for which each node has devices that claims give, where these matter.
+    devices: Vec<Option<Vec<u32>>>,
     /// For each block in turn the rank of each node, packed; none where no member may go.
     ranks: Vec<Option<u64>>,
     /// Where the nodes stand.
@@ -36,7 +38,12 @@ impl<'a> Terrain<'a> {
             .collect();
         found.sort_unstable_by_key(|(_, state, _)| state.name());
         let packed = |block: usize| found.iter().map(move |(slot, ..)| rank(block, *slot).map(|rank| rank.packed()));
+        let devices = |block: usize| {
+            let row = field.devices.get(block)?.as_ref()?;
+            Some(found.iter().map(|(slot, ..)| row.get(*slot).copied().unwrap_or(0)).collect())
+        };
         Self {
+            devices: blocks.clone().map(devices).collect(),
             ranks: blocks.clone().flat_map(packed).collect(),
             nodes: found.into_iter().map(|(_, state, node)| (state, node)).collect(),
             domains: field.domains,
@@ -59,6 +66,11 @@ impl<'a> Terrain<'a> {
     /// The number of the node of this name.
     pub fn find(&self, name: &NodeName) -> Option<usize> {
         self.nodes.binary_search_by_key(&name, |(state, _)| state.name()).ok()
+    }
+
+    /// For how many members of a block each node has devices that claims give; none where these do not matter.
+    pub fn devices(&self, block: usize) -> Option<&[u32]> {
+        self.devices[block].as_deref()
     }
 
     /// How good a place for a member of a block a node is, if it is one.

@@ -69,14 +69,14 @@ impl Scene {
 
     pub fn plan_within(&self, budget: Budget) -> Result<Places, No> {
         let ranks = self.ranks();
-        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
+        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks, devices: &[] };
         plan(&self.formation, field, budget)
     }
 
     /// By search alone.
     pub fn search(&self, budget: Budget) -> Result<Places, No> {
         let ranks = self.ranks();
-        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
+        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks, devices: &[] };
         Question::of(&self.formation, field)?.by_search(budget)
     }
 
