@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use testudo_core::engine::{Exclusion, GangPolicy, Policy};
+use testudo_core::engine::{ClaimPolicy, Exclusion, GangPolicy, Policy};
 use testudo_core::model::selector::{Operator, Requirement};
 use testudo_core::placement::{CapacityPolicy, ZonePolicy};
 use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
+use crate::web::PageOptions;
 pub use leader_election::LeaderElectionSection;
 
 /// `apiVersion` of the file.
@@ -42,6 +43,9 @@ pub struct Configuration {
     /// The listener for metrics and health; without an address both are served on the extender's.
     #[serde(default)]
     pub metrics: MetricsSection,
+    /// The page.
+    #[serde(default)]
+    pub web: WebSection,
     /// Pods that pass untouched.
     #[serde(default)]
     pub exclude: Vec<ExcludeSection>,
@@ -54,6 +58,9 @@ pub struct Configuration {
     /// How one of several replicas is chosen to lead.
     #[serde(default)]
     pub leader_election: LeaderElectionSection,
+    /// Which ResourceClaims are allocated.
+    #[serde(default)]
+    pub claims: ClaimsSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -111,6 +118,21 @@ pub struct TlsSection {
 pub struct MetricsSection {
     /// Where to listen.
     pub bind_address: Option<SocketAddr>,
+}
+
+/// The page.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WebSection {
+    /// Serve it? `true` by default.
+    pub enabled: bool,
+    /// Where it listens, `127.0.0.1:8890` by default.
+    pub bind_address: SocketAddr,
+    /// May `bindAddress` be one that others can reach? Everybody who can sees the page: it has no authentication. `false`
+    /// by default.
+    pub allow_unauthenticated: bool,
+    /// What the page calls the cluster, `cluster` by default.
+    pub title: String,
 }
 
 /// Pods that pass untouched: those in one of the namespaces, if any are named, that the selector selects, if there is one.
@@ -177,6 +199,8 @@ pub struct GangsSection {
     pub preempting_namespaces: BTreeSet<String>,
     /// The namespaces for whose gangs nodes are kept free of later pods when they have waited long; none by default.
     pub reserving_namespaces: BTreeSet<String>,
+    /// The namespaces whose gangs are evicted as wholes when a part runs and the rest finds no place.
+    pub regrouping_namespaces: BTreeSet<String>,
 }
 
 impl Default for GangsSection {
@@ -189,7 +213,26 @@ impl Default for GangsSection {
             max_expected_members: 256,
             preempting_namespaces: BTreeSet::new(),
             reserving_namespaces: BTreeSet::new(),
+            regrouping_namespaces: BTreeSet::new(),
         }
+    }
+}
+
+/// Which ResourceClaims are allocated.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ClaimsSection {
+    /// The DeviceClasses whose claims testudo allocates; none by default. A claim of which any request asks for one of these
+    /// is allocated as a whole.
+    pub device_classes: BTreeSet<String>,
+    /// After what time devices that a claim was given and nobody uses are taken back, `1m` by default.
+    #[serde(deserialize_with = "units::duration")]
+    pub release_unused_after: Duration,
+}
+
+impl Default for ClaimsSection {
+    fn default() -> Self {
+        Self { device_classes: BTreeSet::new(), release_unused_after: Duration::from_secs(60) }
     }
 }
 
@@ -267,10 +310,12 @@ impl Default for Configuration {
             mode: Mode::default(),
             extender: ExtenderSection::default(),
             metrics: MetricsSection::default(),
+            web: WebSection::default(),
             exclude: vec![],
             placement: PlacementSection::default(),
             gangs: GangsSection::default(),
             leader_election: LeaderElectionSection::default(),
+            claims: ClaimsSection::default(),
             catalogue_file: None,
         }
     }
@@ -286,6 +331,13 @@ impl Default for ExtenderSection {
             request_timeout: Duration::from_secs(1),
             bind_timeout: Duration::from_secs(25),
         }
+    }
+}
+
+impl Default for WebSection {
+    fn default() -> Self {
+        let PageOptions { bind_address, allow_unauthenticated, title, .. } = PageOptions::default();
+        Self { enabled: true, bind_address, allow_unauthenticated, title }
     }
 }
 
@@ -344,6 +396,11 @@ impl Configuration {
                         leave metrics.bindAddress out to serve both on one listener"
                 .into());
         }
+        if self.web.enabled && !self.web.bind_address.ip().is_loopback() && !self.web.allow_unauthenticated {
+            return Err("web.bindAddress can be reached from other machines, and the page has no authentication: \
+                        use a loopback address, or set web.allowUnauthenticated: true"
+                .into());
+        }
         let capacity = &self.placement.capacity;
         if capacity.spot_up_to >= capacity.steady_from {
             return Err("placement.capacity.spotUpTo must be below placement.capacity.steadyFrom: \
@@ -379,7 +436,13 @@ impl Configuration {
                 max_expected: self.gangs.max_expected_members,
                 preempting: self.gangs.preempting_namespaces.clone(),
                 reserving: self.gangs.reserving_namespaces.clone(),
+                regrouping: self.gangs.regrouping_namespaces.clone(),
                 ..GangPolicy::default()
+            },
+            claims: ClaimPolicy {
+                classes: self.claims.device_classes.clone(),
+                unused_ms: milliseconds(self.claims.release_unused_after),
+                ..ClaimPolicy::default()
             },
         }
     }

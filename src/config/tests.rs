@@ -26,6 +26,7 @@ extender:
   requestTimeout: 500ms
   bindTimeout: 1m
 metrics: {bindAddress: 0.0.0.0:8889}
+web: {bindAddress: 0.0.0.0:9000, allowUnauthenticated: true, title: prod}
 exclude:
   - namespaces: [kube-system]
   - podSelector:
@@ -42,6 +43,7 @@ gangs:
   maxExpectedMembers: 16
   preemptingNamespaces: [inference]
   reservingNamespaces: [training]
+  regroupingNamespaces: [serving]
 leaderElection:
   leaderElect: false
   leaseDuration: 30s
@@ -57,6 +59,7 @@ catalogueFile: /etc/testudo/catalogue.yaml
     assert_eq!(configuration.extender.max_body_bytes, 16 << 20);
     assert_eq!(configuration.extender.request_timeout, Duration::from_millis(500));
     assert_eq!(configuration.extender.tls.as_ref().unwrap().client_ca_file, Some("/tls/ca.crt".into()));
+    assert_eq!((configuration.web.enabled, configuration.web.title.as_str()), (true, "prod"));
     let policy = configuration.policy();
     assert_eq!(policy.exclusions.len(), 2);
     assert_eq!(policy.exclusions[1].labels.len(), 2);
@@ -70,6 +73,7 @@ catalogueFile: /etc/testudo/catalogue.yaml
         max_expected: 16,
         preempting: ["inference".to_owned()].into(),
         reserving: ["training".to_owned()].into(),
+        regrouping: ["serving".to_owned()].into(),
         ..GangPolicy::default()
     };
     assert_eq!(policy.gangs, gangs);
@@ -147,4 +151,12 @@ fn a_leader_has_stopped_before_another_may_begin() {
     assert!(refused("retryPeriod: 0s").contains("above 0s"));
     assert!(refused("resourceName: ''").contains("must not be empty"));
     assert!(refused("leaseduration: 1s").contains("unknown field"));
+}
+
+#[test]
+fn a_page_without_authentication_is_not_shown_to_others_by_mistake() {
+    let refused = error("web: {bindAddress: 0.0.0.0:8890}\n");
+    assert!(refused.contains("web.allowUnauthenticated"), "{refused}");
+    assert!(parse("web: {bindAddress: 0.0.0.0:8890, enabled: false}\n").is_ok());
+    assert!(parse("web: {bindAddress: '[::1]:8890'}\n").is_ok());
 }

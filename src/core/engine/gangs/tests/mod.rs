@@ -3,6 +3,8 @@
 mod leadership;
 mod planning;
 mod preemption;
+mod regrouping;
+mod report;
 mod starvation;
 mod steering;
 mod strangers;
