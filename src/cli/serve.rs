@@ -73,8 +73,10 @@ const BATCH: usize = 4096;
 /// How often time passes for the engine.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long bindings that have begun may take to come to their end when the server stops.
+/// How long bindings that have begun may take to come to their end when the server stops, and then whoever is still being
+/// answered: together less than the 30 s that a pod has to end.
 const LEAVING: Duration = Duration::from_secs(5);
+const STOPPING: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to stop.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -246,6 +248,7 @@ fn server_options(configuration: &Configuration) -> ServerOptions {
         bind_timeout: extender.bind_timeout,
         max_nodes: extender.max_nodes,
         metrics_bind_address: configuration.metrics.bind_address,
+        shutdown_timeout: STOPPING,
         ..ServerOptions::default()
     }
 }

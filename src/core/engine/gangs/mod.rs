@@ -10,6 +10,7 @@ mod batch;
 mod board;
 mod devices;
 mod formation;
+mod leadership;
 mod planning;
 mod preemption;
 mod regrouping;
@@ -158,28 +159,6 @@ impl GangKeeper {
         self.version
     }
 
-    /// Begins a term of leadership, whose plans have names of their own. Every gang is looked at as if for the first time: what
-    /// an earlier leader has promised stands on the pods.
-    pub fn lead(&mut self, epoch: u64, cluster: &mut Cluster) {
-        self.stand_by(cluster);
-        cluster.change_all_gangs();
-        self.epoch = epoch;
-        // Nobody knows which pods were put aside before these places came free.
-        self.freed_places = true;
-    }
-
-    /// Forgets all plans, and what it would take to make some: another leads, and its plans stand on the pods.
-    pub fn stand_by(&mut self, cluster: &mut Cluster) {
-        cluster.take_changed_gangs();
-        if self.kept.is_empty() && *self.board == Board::default() {
-            return;
-        }
-        for batch in std::mem::take(&mut self.kept).into_values().flat_map(|kept| kept.batches) {
-            self.give_back(batch, cluster);
-        }
-        *self = Self { epoch: self.epoch, version: self.version + 1, ..Self::default() };
-    }
-
     /// What has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
@@ -212,7 +191,8 @@ impl GangKeeper {
         let needs = |pod: &Pod| self.claims.needs(pod, &policy.claims);
         // Of one that has lost all its members the next ones are held until it is clear what they are.
         let gang = gangs.get(key).filter(|gang| gang.members.values().any(|pod| is_ours(pod) && pod.is_alive()));
-        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs)) {
+        let max_expected = policy.gangs.max_expected;
+        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs, max_expected)) {
             None => self.forget(key, cluster),
             Some(Ok(None)) => {
                 // Who was planned alone may be on its node by now.

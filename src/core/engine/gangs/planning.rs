@@ -16,6 +16,7 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodUid, Promise};
 use crate::placement;
+use crate::placement::gang::No;
 
 impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
@@ -44,6 +45,11 @@ impl GangKeeper {
         now_ms: u64,
     ) -> Option<PlanTask> {
         let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
+        if let Some(no) = self.too_many_expected(key, &roster, policy) {
+            self.put_off(key, no, snapshot.generation());
+            self.post(key, now_ms);
+            return None;
+        }
         let yielders = self.yielders(&roster, key, cluster, policy);
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let below = roster.priority.saturating_add(1);
@@ -94,6 +100,30 @@ impl GangKeeper {
         Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, snapshot })
     }
 
+    /// Members that do not exist yet hold places that no quota counts. So there is a limit to them in each namespace: nobody
+    /// can take from others what he does not use.
+    fn too_many_expected(&self, key: &GangKey, roster: &Roster, policy: &Policy) -> Option<No> {
+        let limit = policy.gangs.max_expected;
+        let more = roster.seats.iter().filter(|seat| seat.pod.is_none() && seat.node.is_none()).count();
+        let kept = self.kept.iter().filter(|(gang, _)| gang.namespace == key.namespace);
+        let held = kept.flat_map(|(_, kept)| kept.places()).filter(|(_, place)| place.pod.is_none()).count();
+        (more > 0 && held + more > limit as usize).then_some(No::TooManyExpected { limit })
+    }
+
+    /// A gang cannot be placed, as things were in this generation.
+    fn put_off(&mut self, key: &GangKey, no: No, generation: u64) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let text = no.to_string();
+        // What is free changes all the time: the same with other numbers is no news.
+        let words = without_numbers(&text);
+        let is_news = kept.waits_for.replace(words.clone()) != Some(words);
+        kept.no = Some((no, generation));
+        kept.no_devices = self.claims.freed();
+        if is_news {
+            self.tell(key, NewsKind::Waiting, text);
+        }
+    }
+
     /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
     fn yielders(&self, roster: &Roster, key: &GangKey, cluster: &Cluster, policy: &Policy) -> Yielders {
         let is_below = |kept: &Kept| kept.roster.as_ref().is_ok_and(|other| other.priority < roster.priority);
@@ -130,21 +160,13 @@ impl GangKeeper {
         }
         match outcome {
             Err(no) => {
-                let text = no.to_string();
-                // What is free changes all the time: the same with other numbers is no news.
-                let words = without_numbers(&text);
-                let is_news = kept.waits_for.replace(words.clone()) != Some(words);
-                kept.no = Some((no, task.snapshot.generation()));
-                kept.no_devices = self.claims.freed();
                 if task.drainable.is_some() {
                     kept.patience.was_tried(now_ms);
                 }
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, &policy.gangs, now_ms);
                 }
-                if is_news {
-                    self.tell(&key, NewsKind::Waiting, text);
-                }
+                self.put_off(&key, no, task.snapshot.generation());
             }
             Ok(Way { nodes, yielders, grants }) => {
                 if !self.claims.still_hold(grants.iter().flatten()) {
@@ -207,13 +229,14 @@ impl GangKeeper {
     ) -> bool {
         let Some(kept) = self.kept.get_mut(key) else { return false };
         let timeout = kept.roster.as_ref().ok().and_then(|roster| roster.terms.hold_timeout_ms);
+        let timeout = timeout.unwrap_or(policy.gangs.hold_timeout_ms).min(policy.gangs.max_hold_timeout_ms);
         let seats: Vec<((usize, &Seat), NodeName)> = places.collect();
         let shared_claims = self.claims.planned(seats.iter().map(|((_, seat), _)| &*seat.needs));
         let mut batch = Batch {
             claims: vec![],
             shared_claims,
             until_ms: now_ms + policy.gangs.bind_window_ms,
-            phantoms_until_ms: now_ms + timeout.unwrap_or(policy.gangs.hold_timeout_ms),
+            phantoms_until_ms: now_ms + timeout,
             places: BTreeMap::new(),
             is_going: kept.has_started() && !kept.lacks_places(),
             clearing,
