@@ -5,6 +5,7 @@ mod cpu;
 mod deployed;
 mod forms;
 mod gangs;
+mod installed;
 mod mig;
 mod observe;
 mod outage;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
+        scenarios.extend(installed::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));
         scenarios.push(outage::restart(stage));

@@ -6,6 +6,7 @@ pub mod bind;
 pub mod client;
 pub mod events;
 pub mod gang;
+pub mod gates;
 pub mod manifests;
 #[cfg(test)]
 pub(crate) mod mock;
