@@ -3,6 +3,7 @@
 mod control_plane;
 mod cpu;
 mod deployed;
+mod failover;
 mod forms;
 mod gangs;
 mod installed;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
+        scenarios.extend(failover::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
         scenarios.extend(installed::scenarios(stage));
         // It looks back on what the others have asked for.

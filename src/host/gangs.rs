@@ -15,6 +15,7 @@ use super::Host;
 use crate::config::Mode;
 use crate::extender::Refusal;
 use crate::k8s::events::Events;
+use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::steer::Steerer;
 
 /// How long to wait for further changes before plans are looked for: members of a gang are made one after the other.
@@ -23,29 +24,41 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Gangs are looked at this often though nothing has changed, for what is due.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// Who writes of gangs to the API server.
+pub struct GangWriters {
+    /// On pods, where they are to go.
+    pub steerer: Steerer,
+    /// What became of gangs.
+    pub events: Events,
+    /// On the objects that describe them, how far they have come.
+    pub statuses: GroupStatuses,
+}
+
 /// Pods written at the same time, at most.
 const WRITES: usize = 48;
 
 impl Host {
-    /// Plans gangs, and points kube-scheduler to the places of their members; ends never. Without a `steerer` nobody is
+    /// Plans gangs, and points kube-scheduler to the places of their members; ends never. Without `writers` nobody is
     /// pointed anywhere: kube-scheduler finds the places by asking filter.
-    pub async fn plan_gangs(self: Arc<Self>, steerer: Option<Steerer>, events: Option<Events>) {
+    pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
         let writes = Arc::new(Semaphore::new(WRITES));
         loop {
             // Woken, or it is time to look again.
             let _ = timeout(IDLE, self.gang_work.notified()).await;
             sleep(GATHER).await;
-            if self.mode == Mode::Observe || self.extender_ready().is_err() {
+            if self.mode == Mode::Observe || self.may_answer().is_err() {
                 continue;
             }
             self.settle_gangs().await;
-            self.tell_news(events.as_ref());
+            self.tell_news(writers.as_ref());
             let orders = self.gang_orders();
-            if let Some(steerer) = &steerer {
+            if let Some(GangWriters { steerer, .. }) = &writers {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
                     let (writes, steerer) = (Arc::clone(&writes), steerer.clone());
+                    let leadership = self.leadership.clone();
                     tokio::spawn(async move {
+                        let _act = leadership.act().await;
                         let _permit = writes.acquire_owned().await;
                         carry_out(&steerer, order).await;
                     });
@@ -86,22 +99,26 @@ impl Host {
         orders
     }
 
-    fn tell_news(&self, events: Option<&Events>) {
-        let news = self.engine.lock().take_news();
+    fn tell_news(&self, writers: Option<&GangWriters>) {
+        let (news, reports) = {
+            let mut engine = self.engine.lock();
+            (engine.take_news(), engine.take_reports(self.now_ms()))
+        };
         for news in &news {
             let (gang, text) = (&news.gang, &news.text);
             self.metrics.gang_news(news.kind);
             match news.kind {
-                NewsKind::Invalid | NewsKind::Failed | NewsKind::TimedOut => warn!(%gang, "{text}"),
+                NewsKind::Invalid | NewsKind::Failed | NewsKind::Regrouping | NewsKind::TimedOut => {
+                    warn!(%gang, "{text}")
+                }
                 NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
             }
         }
-        if let Some(events) = events.filter(|_| !news.is_empty()).cloned() {
-            tokio::spawn(async move {
-                for news in &news {
-                    events.tell(news).await;
-                }
-            });
+        let Some(GangWriters { events, statuses, .. }) = writers else { return };
+        statuses.report(reports);
+        if !news.is_empty() {
+            let events = events.clone();
+            tokio::spawn(async move { events.tell_all(&news).await });
         }
     }
 
@@ -126,6 +143,8 @@ impl Host {
                 }
                 Arrival::Wait(batch) => batch,
             };
+            // The others of the batch will be brought to whoever leads next.
+            self.may_answer()?;
             let is_late = timeout_at(deadline, versions.changed()).await.is_err();
             let mut engine = self.engine.lock();
             if is_late {
@@ -146,7 +165,7 @@ async fn carry_out(steerer: &Steerer, order: Order) {
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
             let pod = &pod.key;
             match allowed {
-                true => info!(%gang, %pod, "evicted: a gang of higher priority needs the room"),
+                true => info!(%gang, %pod, "evicted for the gang"),
                 false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
             }
         }),

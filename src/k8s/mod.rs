@@ -5,8 +5,12 @@ mod amounts;
 pub mod bind;
 pub mod client;
 pub mod events;
+pub mod fence;
 pub mod gang;
 pub mod gates;
+pub mod group_status;
+pub mod leader_label;
+pub mod lease;
 pub mod manifests;
 #[cfg(test)]
 pub(crate) mod mock;

@@ -9,6 +9,7 @@ use super::roster::Roster;
 use crate::engine::snapshot::Snapshot;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
+use crate::model::pod::{PodKey, PodUid};
 use crate::placement::Rank;
 use crate::placement::gang::{self, Block, Budget, Field, No};
 
@@ -45,7 +46,9 @@ impl PlanTask {
     /// Looks for places. May take milliseconds.
     pub fn solve(self) -> Solved {
         let ranks = self.ranks();
-        let field = Field { slots: self.snapshot.slots(), domains: self.snapshot.domains(), ranks: &ranks };
+        let snapshot = &self.snapshot;
+        let (slots, geography, domains) = (snapshot.slots(), snapshot.geography(), snapshot.domains());
+        let field = Field { slots, geography, domains, ranks: &ranks };
         let outcome = match gang::plan(&self.question.formation, field, Budget::default()) {
             Ok(places) => {
                 let nodes = places.parts().iter().flatten().flatten().cloned().collect();
@@ -55,6 +58,18 @@ impl PlanTask {
         };
         let keep_free = outcome.is_err().then(|| self.nodes_to_keep_free()).flatten();
         Solved { task: self, outcome, keep_free }
+    }
+
+    /// Who would have to end, pod by pod, for the gang to start: the least important first, and as few as could be found.
+    /// Nothing where it would not fit even then. May take a good part of a second.
+    pub fn who_must_end(&self) -> Option<Vec<(PodKey, NodeName)>> {
+        let way = preemption::make_way(self)?;
+        let held = way.yielders.iter().filter_map(|yielder| self.yielders.get(yielder));
+        let holder = |(uid, node): &(PodUid, NodeName)| {
+            let holding = self.snapshot.node(node.as_str())?.holders().get(uid)?;
+            Some((holding.pod.clone(), node.clone()))
+        };
+        Some(held.flat_map(|held| &held.members).filter_map(holder).collect())
     }
 
     /// Priority and age.
