@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -130,8 +130,13 @@ impl Chart {
         let files = server.files();
         config["extender"]["tls"] = json!({ "certFile": files.cert, "keyFile": files.key, "clientCAFile": authority });
         let account = cp.service_account_kubeconfig(namespace.name(), "shields-testudo").await?;
+        // The process stands for one of the pods that are there.
+        let replicas = ListParams::default().labels("app.kubernetes.io/component=extender");
+        let replica = namespace.pods().list(&replicas).await?.items.first().context("no pod of testudo")?.name_any();
         let options = TestudoOptions::new(&account).named("testudo-chart").config(config.to_string());
+        let options = options.variable("POD_NAME", &replica).variable("POD_NAMESPACE", NAMESPACE);
         let testudo = Testudo::start(cp, options.with_own_metrics_port()).await?;
+        until_the_service_selects(namespace, &replica).await?;
         let adaptation = Adaptation {
             scheduler_name: Some(SCHEDULER.to_owned()),
             url: testudo.url().replace("http://", "https://"),
@@ -168,6 +173,21 @@ async fn pods_are_admitted(namespace: &Namespace) -> Result<()> {
         |pod: &Pod| pod.spec.as_ref().is_some_and(|spec| spec.scheduler_name.as_deref() == Some("default-scheduler"));
     ensure!(!pods.is_empty() && pods.iter().all(other), "{pods:?}");
     Ok(())
+}
+
+/// The pod of the one that leads is what the Service selects, and no other.
+async fn until_the_service_selects(namespace: &Namespace, replica: &str) -> Result<()> {
+    let services: Api<Service> = Api::namespaced(namespace.pods().into_client(), NAMESPACE);
+    let spec = services.get("shields-testudo").await?.spec.context("a Service without spec")?;
+    let selector = spec.selector.unwrap_or_default();
+    ensure!(selector.contains_key("testudo.dev/leader"), "{selector:?}");
+    let selector: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let selected = ListParams::default().labels(&selector.join(","));
+    wait::until("the Service to select the leader", PATIENCE, async || {
+        let pods: Vec<String> = namespace.pods().list(&selected).await?.iter().map(ResourceExt::name_any).collect();
+        Ok(if pods == [replica] { Look::Done(()) } else { Look::NotYet(format!("{pods:?}")) })
+    })
+    .await
 }
 
 /// A pod goes through the installed pair: kube-scheduler and testudo accept each other's certificates.
