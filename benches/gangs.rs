@@ -133,7 +133,7 @@ impl Question {
     fn ask(&self) -> Result<Places, No> {
         let cluster = &self.cluster;
         let (slots, geography, domains) = (cluster.slots(), cluster.geography(), cluster.domains());
-        let field = Field { slots, geography, domains, ranks: &self.ranks };
+        let field = Field { slots, geography, domains, ranks: &self.ranks, devices: &[] };
         plan(&self.formation, field, Budget::default())
     }
 }

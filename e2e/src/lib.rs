@@ -8,6 +8,7 @@ pub mod audit;
 pub mod books;
 mod components;
 pub mod control_plane;
+pub mod devices;
 pub mod endpoint;
 pub mod kubeconfig;
 pub mod manifests;

@@ -61,6 +61,14 @@ impl Deployed {
         self.pair_with(name, config.replace(none, &format!("preemptingNamespaces: [{namespaces}]"))).await
     }
 
+    /// The same, where claims of these classes are testudo's to allocate.
+    pub async fn allocating_pair(&self, name: &str, classes: &[&str]) -> Result<Pair> {
+        let none = "deviceClasses: []";
+        let config = testudo_for(name)?;
+        ensure!(config.contains(none), "deploy/testudo.yaml has no {none:?}");
+        self.pair_with(name, config.replace(none, &format!("deviceClasses: [{}]", classes.join(", ")))).await
+    }
+
     async fn pair_with(&self, name: &str, config: String) -> Result<Pair> {
         let options = self.testudo(&format!("testudo-{name}"))?.config(config);
         let testudo = Testudo::start(&self.cp, options).await?;

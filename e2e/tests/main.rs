@@ -1,5 +1,6 @@
 //! The scenarios, on one control plane that they share. `cargo test -p testudo-e2e -- NAME` runs some of them.
 
+mod claims;
 mod control_plane;
 mod cpu;
 mod deployed;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         scenarios.extend(race::scenarios(stage));
         scenarios.extend(preemption::scenarios(stage));
         scenarios.extend(gangs::scenarios(stage));
+        scenarios.extend(claims::scenarios(stage));
         scenarios.extend(observe::scenarios(stage));
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));

@@ -20,8 +20,9 @@ use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{Bindings, GangWriters, Host, Leadership};
+use crate::host::{Bindings, Host, Leadership, Writers};
 use crate::k8s::bind::Binder;
+use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
 use crate::k8s::fence::fenced;
 use crate::k8s::group_status::GroupStatuses;
@@ -142,8 +143,9 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
-    let writers = writing.clone().map(|client| GangWriters {
-        steerer: Steerer::new(client.clone()),
+    let writers = writing.clone().map(|client| Writers {
+        pods: Steerer::new(client.clone()),
+        claims: ClaimWriter::new(client.clone()),
         events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
         statuses: GroupStatuses::start(client),
     });
@@ -158,7 +160,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         }
     };
     tokio::select! {
-        () = follow(&host, client) => {}
+        () = follow(&host, client, configuration.policy().claims.is_on()) => {}
         () = taking_part => {}
         result = stop_signal() => result?,
     }
@@ -191,12 +193,12 @@ fn serve_page(host: &Arc<Host>, configuration: &Configuration) -> Option<web::Ru
 }
 
 /// Keeps the host up to date; ends never.
-async fn follow(host: &Host, client: Option<kube::Client>) {
+async fn follow(host: &Host, client: Option<kube::Client>, devices: bool) {
     let (events, mut incoming) = mpsc::channel(BATCH);
     // Without a cluster nothing happens, but time passes.
     let _open = events.clone();
     if let Some(client) = client {
-        tokio::spawn(watch_cluster(client, events));
+        tokio::spawn(watch_cluster(client, events, devices));
     }
     let mut batch = Vec::with_capacity(BATCH);
     let mut ticks = tokio::time::interval(TICK);

@@ -101,7 +101,7 @@ impl Source {
 async fn list(host: &Host, client: kube::Client) {
     const BATCH: usize = 4096;
     let (events, mut incoming) = mpsc::channel(BATCH);
-    let watch = tokio::spawn(watch_cluster(client, events));
+    let watch = tokio::spawn(watch_cluster(client, events, false));
     let mut batch = Vec::with_capacity(BATCH);
     while host.ready().is_err() && incoming.recv_many(&mut batch, BATCH).await > 0 {
         host.take(batch.drain(..));

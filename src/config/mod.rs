@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use testudo_core::engine::{Exclusion, GangPolicy, Policy};
+use testudo_core::engine::{ClaimPolicy, Exclusion, GangPolicy, Policy};
 use testudo_core::model::selector::{Operator, Requirement};
 use testudo_core::placement::{CapacityPolicy, ZonePolicy};
 use testudo_core::yaml::{self, YamlError};
@@ -58,6 +58,9 @@ pub struct Configuration {
     /// How one of several replicas is chosen to lead.
     #[serde(default)]
     pub leader_election: LeaderElectionSection,
+    /// Which ResourceClaims are allocated.
+    #[serde(default)]
+    pub claims: ClaimsSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -207,6 +210,24 @@ impl Default for GangsSection {
     }
 }
 
+/// Which ResourceClaims are allocated.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ClaimsSection {
+    /// The DeviceClasses whose claims testudo allocates; none by default. A claim of which any request asks for one of these
+    /// is allocated as a whole.
+    pub device_classes: BTreeSet<String>,
+    /// After what time devices that a claim was given and nobody uses are taken back, `1m` by default.
+    #[serde(deserialize_with = "units::duration")]
+    pub release_unused_after: Duration,
+}
+
+impl Default for ClaimsSection {
+    fn default() -> Self {
+        Self { device_classes: BTreeSet::new(), release_unused_after: Duration::from_secs(60) }
+    }
+}
+
 /// A selector of labels, as in the Kubernetes API.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -286,6 +307,7 @@ impl Default for Configuration {
             placement: PlacementSection::default(),
             gangs: GangsSection::default(),
             leader_election: LeaderElectionSection::default(),
+            claims: ClaimsSection::default(),
             catalogue_file: None,
         }
     }
@@ -406,6 +428,11 @@ impl Configuration {
                 reserving: self.gangs.reserving_namespaces.clone(),
                 regrouping: self.gangs.regrouping_namespaces.clone(),
                 ..GangPolicy::default()
+            },
+            claims: ClaimPolicy {
+                classes: self.claims.device_classes.clone(),
+                unused_ms: milliseconds(self.claims.release_unused_after),
+                ..ClaimPolicy::default()
             },
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use testudo_core::engine::{Arrival, NewsKind, Order};
+use testudo_core::engine::{Arrival, ClaimNewsKind, ClaimOrder, ClaimOutcome, NewsKind, Order, PlanTask, Solved};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
@@ -12,8 +12,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Host;
+use crate::claims::with_large_stack;
 use crate::config::Mode;
 use crate::extender::Refusal;
+use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
 use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::steer::Steerer;
@@ -24,23 +26,26 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Gangs are looked at this often though nothing has changed, for what is due.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Who writes of gangs to the API server.
-pub struct GangWriters {
-    /// On pods, where they are to go.
-    pub steerer: Steerer,
-    /// What became of gangs.
-    pub events: Events,
-    /// On the objects that describe them, how far they have come.
-    pub statuses: GroupStatuses,
-}
-
 /// Pods written at the same time, at most.
 const WRITES: usize = 48;
 
+/// Writes what follows from plans.
+#[derive(Clone)]
+pub struct Writers {
+    /// On pods, where they are to go.
+    pub pods: Steerer,
+    /// On claims, which devices they get.
+    pub claims: ClaimWriter,
+    /// What became of gangs and claims.
+    pub events: Events,
+    /// On the objects that describe gangs, how far these have come.
+    pub statuses: GroupStatuses,
+}
+
 impl Host {
-    /// Plans gangs, and points kube-scheduler to the places of their members; ends never. Without `writers` nobody is
-    /// pointed anywhere: kube-scheduler finds the places by asking filter.
-    pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
+    /// Plans gangs, gives their claims devices, and points kube-scheduler to the places of their members; ends never.
+    /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter.
+    pub async fn plan_gangs(self: Arc<Self>, writers: Option<Writers>) {
         let writes = Arc::new(Semaphore::new(WRITES));
         loop {
             // Woken, or it is time to look again.
@@ -52,15 +57,18 @@ impl Host {
             self.settle_gangs().await;
             self.tell_news(writers.as_ref());
             let orders = self.gang_orders();
-            if let Some(GangWriters { steerer, .. }) = &writers {
+            if let Some(writers) = &writers {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
-                    let (writes, steerer) = (Arc::clone(&writes), steerer.clone());
+                    let (host, writes, writers) = (Arc::clone(&self), Arc::clone(&writes), writers.clone());
                     let leadership = self.leadership.clone();
                     tokio::spawn(async move {
                         let _act = leadership.act().await;
                         let _permit = writes.acquire_owned().await;
-                        carry_out(&steerer, order).await;
+                        match order {
+                            Order::Claim(order) => host.write_claim(&writers.claims, &order).await,
+                            order => carry_out(&writers.pods, order).await,
+                        }
                     });
                 }
             }
@@ -81,7 +89,7 @@ impl Host {
             let Some(task) = task else { break };
             let gang = task.gang().clone();
             let begun = Instant::now();
-            let Ok(solved) = tokio::task::spawn_blocking(|| task.solve()).await else {
+            let Ok(solved) = tokio::task::spawn_blocking(|| solve(task)).await else {
                 self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
                 continue;
             };
@@ -92,6 +100,22 @@ impl Host {
         }
     }
 
+    async fn write_claim(&self, writer: &ClaimWriter, order: &ClaimOrder) {
+        let outcome = writer.carry_out(order).await;
+        let (ClaimOrder::Allocate { claim, uid, .. } | ClaimOrder::Release { claim, uid, .. }) = order;
+        self.metrics.claim_written(&outcome);
+        match &outcome {
+            ClaimOutcome::Allocated { .. } => info!(%claim, "given its devices"),
+            ClaimOutcome::Refused { why } => warn!(%claim, "not given its devices: {why}"),
+            outcome => debug!(%claim, ?outcome, "written"),
+        }
+        let mut engine = self.engine.lock();
+        engine.conclude(claim, uid, outcome);
+        engine.keep_gangs(self.now_ms());
+        self.publish(&mut engine);
+        self.gang_work.notify_one();
+    }
+
     fn gang_orders(&self) -> Vec<Order> {
         let mut engine = self.engine.lock();
         let orders = engine.orders(self.now_ms());
@@ -99,11 +123,19 @@ impl Host {
         orders
     }
 
-    fn tell_news(&self, writers: Option<&GangWriters>) {
-        let (news, reports) = {
+    fn tell_news(&self, writers: Option<&Writers>) {
+        let (news, claim_news, reports) = {
             let mut engine = self.engine.lock();
-            (engine.take_news(), engine.take_reports(self.now_ms()))
+            (engine.take_news(), engine.take_claim_news(), engine.take_reports(self.now_ms()))
         };
+        for news in &claim_news {
+            let (claim, text) = (&news.claim, &news.text);
+            self.metrics.claim_news(news.kind);
+            match news.kind {
+                ClaimNewsKind::GivenTwice => warn!(%claim, "{text}"),
+                ClaimNewsKind::Released => info!(%claim, "{text}"),
+            }
+        }
         for news in &news {
             let (gang, text) = (&news.gang, &news.text);
             self.metrics.gang_news(news.kind);
@@ -114,11 +146,16 @@ impl Host {
                 NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
             }
         }
-        let Some(GangWriters { events, statuses, .. }) = writers else { return };
+        let Some(Writers { events, statuses, .. }) = writers else { return };
         statuses.report(reports);
-        if !news.is_empty() {
+        if !news.is_empty() || !claim_news.is_empty() {
             let events = events.clone();
-            tokio::spawn(async move { events.tell_all(&news).await });
+            tokio::spawn(async move {
+                events.tell_all(&news).await;
+                for news in &claim_news {
+                    events.tell_of_claim(news).await;
+                }
+            });
         }
     }
 
@@ -157,11 +194,21 @@ impl Host {
     }
 }
 
+/// Looks for places; where expressions are evaluated on the way, with room for that.
+fn solve(task: PlanTask) -> Solved {
+    if !task.needs_devices() {
+        return task.solve();
+    }
+    with_large_stack(|| Ok(task.solve())).unwrap_or_else(|error| panic!("{error}"))
+}
+
 async fn carry_out(steerer: &Steerer, order: Order) {
     let result = match &order {
         Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
         Order::Withdraw { pod } => steerer.withdraw(pod).await,
         Order::Wake { pod } => steerer.wake(pod).await,
+        // Not on a pod: [`Host::write_claim`].
+        Order::Claim(_) => Ok(()),
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
             let pod = &pod.key;
             match allowed {

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use testudo_core::engine::{News, NewsKind};
+use testudo_core::engine::{ClaimNews, ClaimNewsKind, News, NewsKind};
 use testudo_core::model::gang::{GangKey, Group, ObjectRef};
 use testudo_core::model::pod::Pod;
 use tracing::debug;
@@ -54,7 +54,7 @@ impl Events {
             NewsKind::Regrouping => (EventType::Warning, "GangRegrouping"),
             NewsKind::TimedOut => (EventType::Warning, "GangHoldTimedOut"),
         };
-        let note = shortened(format!("gang {}: {}", news.gang, news.text));
+        let note = shortened(format!("{}: {}", news.gang.title(), news.text));
         let event =
             Event { type_, reason: reason.into(), note: Some(note), action: "Scheduling".into(), secondary: None };
         let group = news.group.as_deref().map(reference_to_group);
@@ -64,6 +64,31 @@ impl Events {
                 debug!(gang = %news.gang, %error, "an event could not be written");
             }
         }
+    }
+
+    /// Tells what is news of a claim, in the same way.
+    pub async fn tell_of_claim(&self, news: &ClaimNews) {
+        let (type_, reason) = match news.kind {
+            ClaimNewsKind::GivenTwice => (EventType::Warning, "DeviceGivenTwice"),
+            ClaimNewsKind::Released => (EventType::Normal, "DevicesReleased"),
+        };
+        let note = Some(shortened(news.text.clone()));
+        let event = Event { type_, reason: reason.into(), note, action: "Allocating".into(), secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &reference_to_claim(news)).await {
+            debug!(claim = %news.claim, %error, "an event could not be written");
+        }
+    }
+}
+
+/// What became of a claim, on the claim itself.
+fn reference_to_claim(news: &ClaimNews) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("resource.k8s.io/v1".into()),
+        kind: Some("ResourceClaim".into()),
+        namespace: Some(news.claim.namespace.as_ref().into()),
+        name: Some(news.claim.name.as_ref().into()),
+        uid: Some(news.uid.as_ref().into()),
+        ..ObjectReference::default()
     }
 }
 

@@ -3,7 +3,9 @@
 mod affinity;
 mod amounts;
 pub mod bind;
+pub mod claims;
 pub mod client;
+mod devices;
 pub mod events;
 pub mod fence;
 pub mod gang;

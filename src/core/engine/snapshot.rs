@@ -116,6 +116,11 @@ impl Snapshot {
         self.node(name).and_then(|state| state.node()).is_some_and(|node| node.inventory.has_accelerators())
     }
 
+    /// The pod as it is planned: one of no gang that uses claims, where claims are ours, is planned like a gang of its own.
+    pub fn as_planned(&self, pod: Pod) -> Pod {
+        self.policy.as_planned(pod)
+    }
+
     /// How a pod is treated.
     pub fn stance(&self, pod: &Pod) -> Stance {
         self.policy.stance(pod)

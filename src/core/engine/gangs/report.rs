@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::view::GangStage;
 use super::{GangKeeper, Kept, same_words};
+use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::{GangKey, Group};
 
 /// What is to be shown on the object that describes a gang.
@@ -86,7 +87,7 @@ impl GangKeeper {
 
 impl Kept {
     /// Notes how far the gang has come.
-    pub(super) fn note_progress(&mut self, key: &GangKey) {
+    pub(super) fn note_progress(&mut self, key: &GangKey, claims: &ClaimKeeper) {
         let Some(group) = self.group.clone() else { return };
         let stage = self.stage();
         let seats = self.roster.iter().flat_map(|roster| &roster.seats);
@@ -96,7 +97,7 @@ impl Kept {
         let text = match stage {
             GangStage::Planned => format!("{members} members have a place, {bound} of them are bound").into(),
             GangStage::Running => format!("{bound} members have their nodes").into(),
-            GangStage::Gathering | GangStage::Waiting | GangStage::Clearing => self.why_held().1,
+            GangStage::Gathering | GangStage::Waiting | GangStage::Clearing => self.why_held(claims).1,
         };
         let is_invalid = self.roster.as_ref().is_err_and(|shortage| shortage.is_invalid());
         self.reported.set(Report { gang: key.clone(), group, stage, is_invalid, bound, text });

@@ -31,6 +31,9 @@ impl PlanTask {
     /// The nodes on which the gang would fit once everything has ended that does not come before it. Nobody is evicted for
     /// that, so that all that runs there counts alike.
     pub(super) fn nodes_to_keep_free(&self) -> Option<BTreeSet<NodeName>> {
+        if self.desk.is_some() {
+            return None;
+        }
         let drained: BTreeSet<&Yielder> = self.drainable.as_ref()?.keys().collect();
         let nodes: BTreeSet<NodeName> =
             preemption::places(self, self.drainable.as_ref()?, &drained)?.into_iter().collect();

@@ -85,6 +85,9 @@ pub struct Field<'a> {
     pub domains: &'a Domains,
     /// For each block and slot how good a place for one member the node is as it is now, if it is one at all.
     pub ranks: &'a [Vec<Option<Rank>>],
+    /// For each block and slot for how many members the node has devices that claims give. No row for a block, or no rows
+    /// at all: these do not matter.
+    pub devices: &'a [Option<Vec<u32>>],
 }
 
 /// How long may be searched where counts do not decide.

@@ -16,6 +16,11 @@ pub enum No {
         /// What keeps a member off the nodes that come nearest, and how many these are; none where there is no node.
         obstacle: Option<(Obstacle, usize)>,
     },
+    /// No node has the devices that claims of any member ask for.
+    NoDevices {
+        /// What is asked for.
+        why: String,
+    },
     /// There are too few places for the members of a role, wherever they are.
     TooFewPlaces {
         /// Which; empty where the gang has no roles.
@@ -137,6 +142,7 @@ impl fmt::Display for No {
                     None => f.write_str("; there are no nodes"),
                 }
             }
+            Self::NoDevices { why } => write!(f, "no node has free devices: {why}"),
             Self::TooFewPlaces { role, needed, asks, places } => {
                 let who = if role.is_empty() { "members" } else { role };
                 write!(f, "needs {needed} places for {who} asking for {asks}, ")?;

@@ -13,6 +13,8 @@ use crate::model::node::{Node, NodeName};
 /// The nodes where a member may go or is already.
 pub(super) struct Terrain<'a> {
     nodes: Vec<(&'a NodeState, &'a Node)>,
+    /// For each block the number of members for which each node has devices that claims give, where these matter.
+    devices: Vec<Option<Vec<u32>>>,
     /// For each block in turn the rank of each node, packed; none where no member may go.
     ranks: Vec<Option<u64>>,
     /// The slot of each.
@@ -36,7 +38,17 @@ impl<'a> Terrain<'a> {
         });
         let (slots, nodes): (Vec<u32>, Vec<(&NodeState, &Node)>) = found.unzip();
         let packed = |block: usize| slots.iter().map(move |slot| rank(block, *slot as usize).map(|rank| rank.packed()));
-        Self { ranks: blocks.clone().flat_map(packed).collect(), nodes, slots, field }
+        let devices = |block: usize| {
+            let row = field.devices.get(block)?.as_ref()?;
+            Some(slots.iter().map(|slot| row.get(*slot as usize).copied().unwrap_or(0)).collect())
+        };
+        Self {
+            devices: blocks.clone().map(devices).collect(),
+            ranks: blocks.clone().flat_map(packed).collect(),
+            nodes,
+            slots,
+            field,
+        }
     }
 
     /// How many nodes there are.
@@ -75,6 +87,11 @@ impl<'a> Terrain<'a> {
     /// The slot of a node.
     pub fn slot(&self, at: usize) -> usize {
         self.slots[at] as usize
+    }
+
+    /// For how many members of a block each node has devices that claims give; none where these do not matter.
+    pub fn devices(&self, block: usize) -> Option<&[u32]> {
+        self.devices[block].as_deref()
     }
 
     /// How good a place for a member of a block a node is, if it is one.

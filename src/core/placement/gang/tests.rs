@@ -65,7 +65,13 @@ impl Scene {
 
     fn field<'a>(&'a self, ranks: &'a [Vec<Option<Rank>>]) -> Field<'a> {
         let cluster = &self.cluster;
-        Field { slots: cluster.slots(), geography: cluster.geography(), domains: cluster.domains(), ranks }
+        Field {
+            slots: cluster.slots(),
+            geography: cluster.geography(),
+            domains: cluster.domains(),
+            ranks,
+            devices: &[],
+        }
     }
 
     pub fn plan(&self) -> Result<Places, No> {
