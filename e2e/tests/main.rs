@@ -7,6 +7,7 @@ mod deployed;
 mod failover;
 mod forms;
 mod gangs;
+mod installed;
 mod mig;
 mod observe;
 mod outage;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         scenarios.extend(pending::scenarios(stage));
         scenarios.extend(failover::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
+        scenarios.extend(installed::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));
         scenarios.push(outage::restart(stage));

@@ -8,6 +8,7 @@ mod serve;
 mod simulate;
 mod source;
 mod telemetry;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ enum Command {
     Claims(claims::Args),
     /// Say where a pod fits and why not elsewhere, or what a node is taken for.
     Explain(explain::Args),
+    /// Before testudo is taken away: open the gates of waiting gangs, which nobody else would.
+    Uninstall(uninstall::Args),
 }
 
 /// What a command that did its work has to say.
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(*args),
         Command::Claims(args) => claims::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Uninstall(args) => uninstall::run(args),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
