@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use testudo_core::engine::{ClaimNews, ClaimNewsKind, News, NewsKind};
-use testudo_core::model::gang::Group;
+use testudo_core::model::gang::{Dialect, Group};
 use testudo_core::model::pod::Pod;
 use tracing::debug;
 
@@ -27,17 +27,18 @@ impl Events {
 
     /// Tells what is news of a gang. What cannot be written is not tried again: an Event is no state.
     pub async fn tell(&self, news: &News) {
-        let (type_, reason) = match news.kind {
-            NewsKind::Invalid => (EventType::Warning, "GangInvalid"),
-            NewsKind::Waiting => (EventType::Normal, "GangWaiting"),
-            NewsKind::Planned => (EventType::Normal, "GangPlanned"),
-            NewsKind::Failed => (EventType::Warning, "GangPlanFailed"),
-            NewsKind::Started => (EventType::Normal, "GangStarted"),
-            NewsKind::TimedOut => (EventType::Warning, "GangHoldTimedOut"),
+        let (type_, what) = match news.kind {
+            NewsKind::Invalid => (EventType::Warning, "Invalid"),
+            NewsKind::Waiting => (EventType::Normal, "Waiting"),
+            NewsKind::Planned => (EventType::Normal, "Planned"),
+            NewsKind::Failed => (EventType::Warning, "PlanFailed"),
+            NewsKind::Started => (EventType::Normal, "Started"),
+            NewsKind::TimedOut => (EventType::Warning, "HoldTimedOut"),
         };
+        let whose = if news.gang.dialect == Dialect::Claims { "Claims" } else { "Gang" };
+        let reason = format!("{whose}{what}");
         let note = shortened(format!("{}: {}", news.gang.title(), news.text));
-        let event =
-            Event { type_, reason: reason.into(), note: Some(note), action: "Scheduling".into(), secondary: None };
+        let event = Event { type_, reason, note: Some(note), action: "Scheduling".into(), secondary: None };
         let group = news.group.as_deref().map(reference_to_group);
         let member = news.member.as_deref().map(reference_to_pod);
         for about in group.into_iter().flatten().chain(member) {
