@@ -4,6 +4,7 @@ mod claims;
 mod control_plane;
 mod cpu;
 mod deployed;
+mod failover;
 mod forms;
 mod gangs;
 mod mig;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
+        scenarios.extend(failover::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));

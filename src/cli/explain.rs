@@ -3,22 +3,19 @@
 mod gang;
 mod mix;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
-use testudo_core::cluster::NodeState;
-use testudo_core::engine::{Snapshot, Stance};
 use testudo_core::model::accelerator::AcceleratorResource;
-use testudo_core::model::pod::{Pod, Stage};
-use testudo_core::placement::{self, Rank, Reason, deciding};
 
 use super::Outcome;
 use super::source::Source;
-use gang::GangExplanation;
+use crate::explain::gang::GangExplanation;
+use crate::explain::node::NodeExplanation;
+use crate::explain::pod::PodExplanation;
 use mix::MixExplanation;
 
 /// Flags of `testudo explain`.
@@ -149,81 +146,7 @@ impl Output {
     }
 }
 
-/// Where a pod fits, and what stands against it elsewhere.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PodExplanation {
-    pod: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bound_to: Option<String>,
-    treated_as: &'static str,
-    requests: BTreeMap<String, i64>,
-    nodes: Vec<NodeLine>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeLine {
-    node: String,
-    fits: bool,
-    /// 1 is the best place.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<usize>,
-    /// What the best place has before this one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    free: Option<i64>,
-}
-
 impl PodExplanation {
-    fn new(snapshot: &Snapshot, pod: &Pod) -> Self {
-        let judgement = snapshot.judge(pod);
-        let mut fitting: Vec<(Rank, String)> = vec![];
-        let mut nodes: Vec<NodeLine> = vec![];
-        for state in snapshot.nodes() {
-            // Where the pod is bound it holds what it asks for: judge the place without it.
-            let state = state.without([&pod.uid]);
-            let node = state.name().to_string();
-            match placement::check(&pod.demand, &state) {
-                Ok(()) => fitting.push((judgement.rank_in(&state), node)),
-                Err(reason) => {
-                    let free = if let Reason::Insufficient { free, .. } = reason { Some(free) } else { None };
-                    let reason = Some(reason.to_string());
-                    nodes.push(NodeLine { node, fits: false, place: None, behind: None, reason, free });
-                }
-            }
-        }
-        fitting.sort_unstable_by(|(a, a_name), (b, b_name)| (a.packed(), a_name).cmp(&(b.packed(), b_name)));
-        let best = fitting.first().map(|(rank, _)| *rank).unwrap_or_default();
-        nodes.extend(fitting.into_iter().zip(1..).map(|((rank, node), place)| NodeLine {
-            node,
-            fits: true,
-            place: Some(place),
-            behind: (place > 1).then(|| deciding(&best, &rank).to_string()),
-            reason: None,
-            free: None,
-        }));
-        nodes.sort_by(|a, b| (a.place.unwrap_or(usize::MAX), &a.node).cmp(&(b.place.unwrap_or(usize::MAX), &b.node)));
-        Self {
-            pod: pod.key.to_string(),
-            bound_to: if let Stage::Bound(node) = &pod.stage { Some(node.to_string()) } else { None },
-            treated_as: match snapshot.stance(pod) {
-                Stance::Placed => "placed by testudo",
-                Stance::Unconcerned => "asks for no accelerators: kube-scheduler decides",
-                Stance::Excluded => "excluded by the policy",
-            },
-            requests: pod.demand.requests.iter().map(|(name, amount)| (name.to_string(), amount)).collect(),
-            nodes,
-        }
-    }
-
-    fn fits(&self) -> bool {
-        self.bound_to.is_some() || self.nodes.iter().any(|line| line.fits)
-    }
-
     fn table(&self, out: &mut dyn Write, all_nodes: bool) -> std::io::Result<()> {
         let fitting = self.nodes.iter().filter(|line| line.fits).count();
         let asked: Vec<String> = self
@@ -262,77 +185,9 @@ impl PodExplanation {
         }
         writeln!(out, "{table}")
     }
-
-    /// Nodes by what is said of them, the fitting ones first, then the reason that most of them share.
-    fn by_verdict(&self) -> Vec<(&str, Vec<&str>)> {
-        let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for line in &self.nodes {
-            groups.entry(line.reason.as_deref().unwrap_or("fits")).or_default().push(&line.node);
-        }
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_by_key(|(verdict, nodes)| (*verdict != "fits", std::cmp::Reverse(nodes.len())));
-        groups
-    }
-}
-
-/// What a node is taken for.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeExplanation {
-    node: String,
-    product: Option<String>,
-    machine: Option<String>,
-    instance_type: Option<String>,
-    zone: Option<String>,
-    clique: Option<String>,
-    link_complete: bool,
-    cordoned: bool,
-    taints: Vec<String>,
-    pools: Vec<PoolLine>,
-    pods: Vec<String>,
-    not_understood: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PoolLine {
-    resource: String,
-    unit: String,
-    capacity: i64,
-    allocatable: i64,
-    free: i64,
 }
 
 impl NodeExplanation {
-    fn new(state: &NodeState, not_understood: Vec<String>) -> Self {
-        let node = state.node().expect("the caller found the node");
-        let inventory = &node.inventory;
-        Self {
-            node: state.name().to_string(),
-            product: inventory.product.as_ref().map(|product| product.name.clone()),
-            machine: inventory.machine.as_ref().map(|machine| machine.name.clone()),
-            instance_type: node.place.instance_type.clone(),
-            zone: node.place.zone.clone(),
-            clique: node.place.clique.clone(),
-            link_complete: inventory.is_link_complete(),
-            cordoned: node.parts.cordoned,
-            taints: node.parts.taints.iter().map(ToString::to_string).collect(),
-            pools: inventory
-                .pools
-                .iter()
-                .map(|pool| PoolLine {
-                    resource: pool.resource.to_string(),
-                    unit: pool.unit.to_string(),
-                    capacity: pool.capacity,
-                    allocatable: pool.allocatable,
-                    free: state.free_units(pool),
-                })
-                .collect(),
-            pods: state.holders().values().map(|holding| holding.pod.to_string()).collect(),
-            not_understood,
-        }
-    }
-
     fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
         writeln!(out, "Node {}", self.node)?;

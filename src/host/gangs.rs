@@ -17,6 +17,7 @@ use crate::config::Mode;
 use crate::extender::Refusal;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
+use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::steer::Steerer;
 
 /// How long to wait for further changes before plans are looked for: members of a gang are made one after the other.
@@ -25,42 +26,48 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Gangs are looked at this often though nothing has changed, for what is due.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// Who writes of gangs to the API server.
+pub struct GangWriters {
+    /// On pods, where they are to go.
+    pub steerer: Steerer,
+    /// On claims, what devices they have.
+    pub claims: ClaimWriter,
+    /// What became of gangs.
+    pub events: Events,
+    /// On the objects that describe them, how far they have come.
+    pub statuses: GroupStatuses,
+}
+
 /// Pods written at the same time, at most.
 const WRITES: usize = 48;
-
-/// Writes what follows from plans.
-#[derive(Clone)]
-pub struct Writers {
-    /// On pods.
-    pub pods: Steerer,
-    /// On claims.
-    pub claims: ClaimWriter,
-}
 
 impl Host {
     /// Plans gangs, gives their claims devices, and points kube-scheduler to the places of their members; ends never.
     /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter.
-    pub async fn plan_gangs(self: Arc<Self>, writers: Option<Writers>, events: Option<Events>) {
+    pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
         let writes = Arc::new(Semaphore::new(WRITES));
         loop {
             // Woken, or it is time to look again.
             let _ = timeout(IDLE, self.gang_work.notified()).await;
             sleep(GATHER).await;
-            if self.mode == Mode::Observe || self.extender_ready().is_err() {
+            if self.mode == Mode::Observe || self.may_answer().is_err() {
                 continue;
             }
             self.settle_gangs().await;
-            self.tell_news(events.as_ref());
+            self.tell_news(writers.as_ref());
             let orders = self.gang_orders();
-            if let Some(writers) = &writers {
+            if let Some(GangWriters { steerer, claims, .. }) = &writers {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
-                    let (host, writes, writers) = (Arc::clone(&self), Arc::clone(&writes), writers.clone());
+                    let (host, writes) = (Arc::clone(&self), Arc::clone(&writes));
+                    let (steerer, claims) = (steerer.clone(), claims.clone());
+                    let leadership = self.leadership.clone();
                     tokio::spawn(async move {
+                        let _act = leadership.act().await;
                         let _permit = writes.acquire_owned().await;
                         match order {
-                            Order::Claim(order) => host.write_claim(&writers.claims, &order).await,
-                            order => carry_out(&writers.pods, order).await,
+                            Order::Claim(order) => host.write_claim(&claims, &order).await,
+                            order => carry_out(&steerer, order).await,
                         }
                     });
                 }
@@ -116,10 +123,10 @@ impl Host {
         orders
     }
 
-    fn tell_news(&self, events: Option<&Events>) {
-        let (news, claim_news) = {
+    fn tell_news(&self, writers: Option<&GangWriters>) {
+        let (news, claim_news, reports) = {
             let mut engine = self.engine.lock();
-            (engine.take_news(), engine.take_claim_news())
+            (engine.take_news(), engine.take_claim_news(), engine.take_reports(self.now_ms()))
         };
         for news in &claim_news {
             let (claim, text) = (&news.claim, &news.text);
@@ -133,18 +140,19 @@ impl Host {
             let (gang, text) = (&news.gang, &news.text);
             self.metrics.gang_news(news.kind);
             match news.kind {
-                NewsKind::Invalid | NewsKind::Failed | NewsKind::TimedOut => warn!(%gang, "{text}"),
+                NewsKind::Invalid | NewsKind::Failed | NewsKind::Regrouping | NewsKind::TimedOut => {
+                    warn!(%gang, "{text}")
+                }
                 NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
             }
         }
-        if let Some(events) = events.filter(|_| !news.is_empty() || !claim_news.is_empty()).cloned() {
+        let Some(GangWriters { events, statuses, .. }) = writers else { return };
+        statuses.report(reports);
+        if !news.is_empty() || !claim_news.is_empty() {
+            let events = events.clone();
             tokio::spawn(async move {
-                for news in &news {
-                    events.tell(news).await;
-                }
-                for news in &claim_news {
-                    events.tell_of_claim(news).await;
-                }
+                events.tell_all(&news).await;
+                events.tell_of_claims(&claim_news).await;
             });
         }
     }
@@ -170,6 +178,8 @@ impl Host {
                 }
                 Arrival::Wait(batch) => batch,
             };
+            // The others of the batch will be brought to whoever leads next.
+            self.may_answer()?;
             let is_late = timeout_at(deadline, versions.changed()).await.is_err();
             let mut engine = self.engine.lock();
             if is_late {
@@ -200,7 +210,7 @@ async fn carry_out(steerer: &Steerer, order: Order) {
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
             let pod = &pod.key;
             match allowed {
-                true => info!(%gang, %pod, "evicted: a gang of higher priority needs the room"),
+                true => info!(%gang, %pod, "evicted for the gang"),
                 false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
             }
         }),

@@ -90,6 +90,7 @@ impl Metrics {
             NewsKind::Planned => "planned",
             NewsKind::Failed => "plan_failed",
             NewsKind::Started => "started",
+            NewsKind::Regrouping => "regrouping",
             NewsKind::TimedOut => "hold_timed_out",
         };
         self.gangs.get_or_create(&GangLabels { outcome }).inc();

@@ -5,12 +5,17 @@
 
 mod answers;
 mod binding;
+pub mod decisions;
+mod election;
 mod fleet_metrics;
 mod gangs;
+mod leader_metrics;
+mod leadership;
 mod metrics;
 mod problems;
 mod recent;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -18,10 +23,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::{Change, Engine, GangView, Policy, Snapshot};
+use testudo_core::engine::{Change, Engine, GangStage, GangView, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
-use testudo_core::model::pod::{Pod, PodUid};
+use testudo_core::model::pod::{Pod, PodUid, Stage};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
@@ -29,11 +35,17 @@ use crate::config::Mode;
 use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 pub use binding::Bindings;
+use decisions::{Decision, RecentDecisions};
+pub use election::ElectionTimes;
 use fleet_metrics::FleetMetrics;
-pub use gangs::Writers;
+pub use gangs::GangWriters;
+pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;
 use recent::RecentPods;
+
+/// Pods that are only planned for or assumed to be on their nodes, with these.
+pub type Unconfirmed = Arc<BTreeMap<PodUid, NodeName>>;
 
 /// The engine's home.
 pub struct Host {
@@ -43,6 +55,7 @@ pub struct Host {
     mode: Mode,
     bindings: Bindings,
     recent: Mutex<RecentPods>,
+    decisions: Mutex<RecentDecisions>,
     problems: Mutex<KnownProblems>,
     metrics: Metrics,
     nodes_listed: AtomicBool,
@@ -55,6 +68,7 @@ pub struct Host {
     gang_work: Notify,
     /// Tells those who wait at the barrier to look again.
     gang_versions: watch::Sender<u64>,
+    leadership: Leadership,
     clock: Clock,
 }
 
@@ -89,7 +103,7 @@ impl Host {
         // Where no claims are ours nobody waits for them.
         let without_claims = !policy.claims.is_on();
         let mut engine = Engine::new(policy);
-        engine.set_epoch(clock.now_ms() / 1000);
+        engine.lead(clock.now_ms() / 1000);
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -99,6 +113,7 @@ impl Host {
             mode,
             bindings,
             recent: Mutex::default(),
+            decisions: Mutex::default(),
             problems: Mutex::default(),
             metrics: Metrics::register(registry),
             nodes_listed: AtomicBool::new(false),
@@ -109,6 +124,7 @@ impl Host {
             classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
             gang_versions: watch::Sender::new(0),
+            leadership: Leadership::default(),
             clock,
         }
     }
@@ -128,6 +144,48 @@ impl Host {
     pub fn gangs_named(&self, namespace: &str, name: &str) -> Vec<GangView> {
         let engine = self.engine.lock();
         engine.gangs().filter(|gang| gang.key.namespace == namespace && gang.key.name == name).collect()
+    }
+
+    /// All pods that are known, in no order that means anything.
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
+        self.engine.lock().cluster().pods().cloned().collect()
+    }
+
+    /// How far each gang has come, with a view of those that are not running.
+    pub fn gangs_underway(&self) -> (Vec<(GangKey, GangStage)>, Vec<GangView>) {
+        let engine = self.engine.lock();
+        let stages: Vec<(GangKey, GangStage)> = engine.gang_stages().map(|(key, stage)| (key.clone(), stage)).collect();
+        let underway = stages.iter().filter(|(_, stage)| *stage < GangStage::Running);
+        let views = underway.filter_map(|(key, _)| engine.gang(key)).collect();
+        (stages, views)
+    }
+
+    /// The pods that are only planned for or assumed to be on their nodes. That one is confirmed makes no new snapshot: it
+    /// changes no decision.
+    pub fn unconfirmed(&self) -> Unconfirmed {
+        Arc::clone(self.engine.lock().cluster().unconfirmed())
+    }
+
+    /// An engine of the present state to try things on; nothing of it comes back here.
+    pub fn branch(&self) -> Engine {
+        self.engine.lock().branch()
+    }
+
+    /// How many pods wait for accelerators.
+    pub fn waiting_pods(&self) -> usize {
+        let engine = self.engine.lock();
+        let waits = |pod: &&Arc<Pod>| pod.stage == Stage::Pending && pod.is_alive() && pod.demand.wants_accelerators();
+        engine.cluster().pods().filter(waits).count()
+    }
+
+    /// The catalogue by which nodes are read.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The decisions after the one of this number, oldest first.
+    pub fn decisions_since(&self, number: u64) -> Vec<Arc<Decision>> {
+        self.decisions.lock().since(number)
     }
 
     /// What could not be understood about a node.
@@ -276,7 +334,7 @@ impl Host {
     }
 
     fn apply(&self, changes: impl IntoIterator<Item = Change>) {
-        self.apply_to(changes, self.extender_ready().is_ok());
+        self.apply_to(changes, self.is_synced().is_ok());
     }
 
     /// Takes in changes of a state that is whole, or that is still being listed.
@@ -286,7 +344,9 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
-        if self.mode == Mode::Enforce && is_whole {
+        if self.mode == Mode::Observe || self.leadership.follows() {
+            engine.stand_by();
+        } else if is_whole {
             engine.keep_gangs(now_ms);
             self.gang_work.notify_one();
         }
@@ -303,7 +363,8 @@ impl Host {
         self.gang_versions.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
-    fn now_ms(&self) -> u64 {
+    /// The engine's time, in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()
     }
 }

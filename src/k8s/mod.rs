@@ -7,7 +7,11 @@ pub mod claims;
 pub mod client;
 mod devices;
 pub mod events;
+pub mod fence;
 pub mod gang;
+pub mod group_status;
+pub mod leader_label;
+pub mod lease;
 pub mod manifests;
 #[cfg(test)]
 pub(crate) mod mock;

@@ -36,6 +36,8 @@ pub struct Metadata {
     pub uid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_zero")]
+    pub generation: i64,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: StringMap,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
@@ -46,6 +48,11 @@ pub struct Metadata {
     pub deletion_timestamp: Option<String>,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "how serde asks")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// A node (`v1/Node`).

@@ -99,15 +99,21 @@ impl Scheduler {
         Ok(Outcome::Chosen(Choice { node, feasible, refused }))
     }
 
-    /// Binds the pod; from then on it counts on the node.
+    /// Binds pods to their nodes, at the same time; from then on they count there.
     ///
     /// # Errors
     /// When the extender refuses or fails.
-    pub async fn bind(&mut self, pod: &Pod, node: usize) -> anyhow::Result<()> {
-        let known = &mut self.nodes[node];
-        self.client.bind(pod, known.parts.name.as_str()).await?;
-        known.used.add(&pod::decode(pod).0.demand.requests);
+    pub async fn bind(&mut self, pods: &[(&Pod, usize)]) -> anyhow::Result<()> {
+        let named: Vec<(&Pod, &str)> =
+            pods.iter().map(|(pod, node)| (*pod, self.nodes[*node].parts.name.as_str())).collect();
+        self.client.bind(&named).await?;
+        pods.iter().for_each(|(pod, node)| self.count(pod, *node));
         Ok(())
+    }
+
+    /// The pod is on the node: it was bound, or was there before.
+    pub fn count(&mut self, pod: &Pod, node: usize) {
+        self.nodes[node].used.add(&pod::decode(pod).0.demand.requests);
     }
 
     /// The pod is gone from the node.

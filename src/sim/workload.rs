@@ -9,17 +9,17 @@ use crate::k8s::object::{
 pub const PODS_PER_NODE: usize = 8;
 
 /// One sort of pod.
-struct Sort {
-    name: &'static str,
+pub(super) struct Sort {
+    pub(super) name: &'static str,
     /// How many there are of this sort, relative to the others.
-    share: usize,
+    pub(super) share: usize,
     /// What the pod takes beside accelerators: CPUs and GiB.
     plain: (u32, u32),
     accelerator: Option<(&'static str, u32)>,
     selector: Option<(&'static str, &'static str)>,
 }
 
-const fn sort(
+pub(super) const fn sort(
     name: &'static str,
     share: usize,
     plain: (u32, u32),
@@ -29,9 +29,9 @@ const fn sort(
     Sort { name, share, plain, accelerator, selector }
 }
 
-const GPU: &str = "nvidia.com/gpu";
+pub(super) const GPU: &str = "nvidia.com/gpu";
 const NEURON: &str = "aws.amazon.com/neuron";
-const PRODUCT: &str = "nvidia.com/gpu.product";
+pub(super) const PRODUCT: &str = "nvidia.com/gpu.product";
 
 const SORTS: [Sort; 21] = [
     // Tensor-parallel sets.
@@ -86,7 +86,8 @@ fn shares(pods: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
+/// A pod of a sort.
+pub(super) fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
     let (cpus, gib) = sort.plain;
     let plain = [("cpu".to_owned(), format!("{cpus}")), ("memory".to_owned(), format!("{gib}Gi"))];
     let accelerator = sort.accelerator.map(|(name, count)| (name.to_owned(), count.to_string()));
@@ -107,19 +108,11 @@ fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
         effect: Some("NoSchedule".into()),
         ..Toleration::default()
     });
-    let (high, low) = (rng.number(), rng.number());
     Pod {
         metadata: Metadata {
             name: format!("{}-{number}", sort.name),
             namespace: "inference".into(),
-            uid: format!(
-                "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-                high >> 32,
-                high >> 16 & 0xffff,
-                high & 0xfff,
-                low >> 52,
-                low & 0xffff_ffff_ffff
-            ),
+            uid: uid(rng),
             labels: [("app".to_owned(), sort.name.to_owned())].into(),
             ..Metadata::default()
         },
@@ -133,6 +126,19 @@ fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
         },
         status: PodStatus { phase: Some("Pending".into()), ..PodStatus::default() },
     }
+}
+
+/// A unique id, as the API server gives them.
+pub fn uid(rng: &mut Rng) -> String {
+    let (high, low) = (rng.number(), rng.number());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 #[cfg(test)]

@@ -1,72 +1,11 @@
-//! A gang, explained: how far it has come, why not further, and where its members are.
+//! A gang's explanation as a table.
 
 use std::io::Write;
 
-use serde::Serialize;
-use testudo_core::engine::{GangStage, GangView, MemberView};
-
 use super::table;
-
-/// A gang, explained.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GangExplanation {
-    gang: String,
-    written_as: &'static str,
-    stage: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-    priority: i32,
-    members: Vec<MemberLine>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    avoided_nodes: Vec<String>,
-    failed_plans: u32,
-    #[serde(skip)]
-    has_places: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MemberLine {
-    /// Absent for a member that its controller has yet to make.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    role: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<u32>,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    node: Option<String>,
-}
+use crate::explain::gang::GangExplanation;
 
 impl GangExplanation {
-    /// Explains a gang.
-    pub fn new(view: &GangView) -> Self {
-        Self {
-            gang: view.key.to_string(),
-            written_as: view.key.dialect.group_kind(),
-            stage: match view.stage {
-                GangStage::Gathering => "is not complete",
-                GangStage::Waiting => "waits for places",
-                GangStage::Clearing => "waits for others to make way",
-                GangStage::Planned => "has places, and is about to start",
-                GangStage::Running => "runs",
-            },
-            why: view.why.as_ref().map(ToString::to_string),
-            priority: view.priority,
-            members: view.members.iter().map(MemberLine::new).collect(),
-            avoided_nodes: view.avoided.iter().map(ToString::to_string).collect(),
-            failed_plans: view.failures,
-            has_places: view.stage >= GangStage::Clearing,
-        }
-    }
-
-    /// Do all that must start together have places?
-    pub fn has_places(&self) -> bool {
-        self.has_places
-    }
-
     /// Writes one screen.
     pub fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "Gang {} ({}, priority {}): {}", self.gang, self.written_as, self.priority, self.stage)?;
@@ -94,22 +33,5 @@ impl GangExplanation {
             ]);
         }
         writeln!(out, "{table}")
-    }
-}
-
-impl MemberLine {
-    fn new(member: &MemberView) -> Self {
-        Self {
-            pod: member.pod.as_ref().map(|pod| pod.name.clone()),
-            role: member.role.to_string(),
-            index: member.index,
-            state: match (member.is_bound, &member.node, member.is_extra) {
-                (true, ..) => "bound",
-                (false, Some(_), _) => "place kept",
-                (false, None, false) => "waits",
-                (false, None, true) => "waits, may start later",
-            },
-            node: member.node.as_ref().map(ToString::to_string),
-        }
     }
 }

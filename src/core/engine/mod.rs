@@ -11,7 +11,7 @@ mod snapshot;
 mod verdicts;
 
 pub use claims::{ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome};
-pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Solved};
+pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
 pub use judgement::{Judgement, Offered};
 pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};
 pub use snapshot::Snapshot;
@@ -277,9 +277,15 @@ impl Engine {
         }
     }
 
-    /// Tells the plans of one leader from those of another. Call before the first plan.
-    pub fn set_epoch(&mut self, epoch: u64) {
-        self.gangs.set_epoch(epoch);
+    /// Begins a term of leadership: plans are named after its epoch, which is greater than that of any term before, and
+    /// what an earlier leader has promised is taken up from the pods. Call before the first plan.
+    pub fn lead(&mut self, epoch: u64) {
+        self.gangs.lead(epoch, &mut self.cluster);
+    }
+
+    /// Another leads: follows the cluster without any plan. Call after changes, in place of [`keep_gangs`](Self::keep_gangs).
+    pub fn stand_by(&mut self) {
+        self.gangs.stand_by(&mut self.cluster);
     }
 
     /// Looks at the gangs that have changed, and lets time pass for the others. Call after changes, before what follows.
@@ -341,9 +347,43 @@ impl Engine {
         self.gangs.take_news()
     }
 
+    /// What is to be shown on the objects that describe gangs and is not yet.
+    pub fn take_reports(&mut self, now_ms: u64) -> Vec<Report> {
+        self.gangs.take_reports(now_ms)
+    }
+
     /// The gangs whose members start together, by key.
     pub fn gangs(&self) -> impl Iterator<Item = GangView> {
         self.gangs.views()
+    }
+
+    /// The gang of this key.
+    pub fn gang(&self, key: &GangKey) -> Option<GangView> {
+        self.gangs.view(key)
+    }
+
+    /// How far each gang has come, by key: quicker than to look at all of them.
+    pub fn gang_stages(&self) -> impl Iterator<Item = (&GangKey, GangStage)> {
+        self.gangs.stages()
+    }
+
+    /// The question who would have to end for a gang to start; nothing where it does not wait for places, or its members
+    /// form no sets. Ask it with [`PlanTask::who_must_end`], without holding up the engine.
+    pub fn making_room(&mut self, gang: &GangKey) -> Option<PlanTask> {
+        let snapshot = self.snapshot();
+        self.gangs.making_room(gang, snapshot, &self.cluster, &self.policy)
+    }
+
+    /// An engine of the same state that goes its own way from here: what is tried on it happens to nobody.
+    pub fn branch(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            policy: Arc::clone(&self.policy),
+            // Verdicts are kept by generation, and the generations of the two mean different states from now on.
+            verdicts: Arc::default(),
+            mix: self.mix.clone(),
+            gangs: self.gangs.clone(),
+        }
     }
 
     /// A pod is at bind: may it be bound?

@@ -94,6 +94,10 @@ pub struct GangPolicy {
     pub reserve_ms: u64,
     /// For how long not again after that.
     pub cool_down_ms: u64,
+    /// The namespaces whose gangs are evicted as wholes when a part runs and the rest finds no place.
+    pub regrouping: BTreeSet<String>,
+    /// After what time.
+    pub regroup_after_ms: u64,
     /// How long evicted pods may take to go before the plan is given up.
     pub clearing_ms: u64,
 }
@@ -113,6 +117,8 @@ impl Default for GangPolicy {
             preempting: BTreeSet::new(),
             clearing_ms: 5 * 60_000,
             reserving: BTreeSet::new(),
+            regrouping: BTreeSet::new(),
+            regroup_after_ms: 5 * 60_000,
             starving_after_ms: 15 * 60_000,
             reserve_ms: 30 * 60_000,
             cool_down_ms: 30 * 60_000,

@@ -304,13 +304,28 @@ pub enum Relation {
     },
 }
 
+/// Which object of the cluster something is said of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectRef {
+    /// Group and version of its API, in which it was seen.
+    pub api_version: Arc<str>,
+    /// Its kind.
+    pub kind: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its unique id.
+    pub uid: Arc<str>,
+    /// Grows with each change of what it asks for.
+    pub generation: i64,
+}
+
 /// A group object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Whose it is.
     pub key: GangKey,
-    /// Its unique id.
-    pub uid: Arc<str>,
+    /// Which object it is.
+    pub object: ObjectRef,
     /// When it was made, in seconds since 1970.
     pub created_s: i64,
     /// Its priority, where it has one of its own.

@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::model::node::NodeName;
 
 /// Classes and slices, by name, and what has changed since an allocator was last told.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Fleet {
     classes: BTreeMap<Box<str>, DeviceClass>,
     slices: BTreeMap<Box<str>, Arc<Slice>>,
@@ -16,7 +16,7 @@ pub(super) struct Fleet {
     untold: Untold,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Untold {
     nodes: BTreeSet<NodeName>,
     classes: BTreeSet<Box<str>>,

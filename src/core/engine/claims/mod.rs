@@ -49,8 +49,18 @@ pub enum ClaimNewsKind {
 /// News that are kept until somebody asks for them.
 const MAX_NEWS: usize = 10_000;
 
-/// All claims, and the devices that there are.
+/// Where the desk is when no task has taken it along. A copy of the engine makes one of its own when it needs it.
 #[derive(Debug, Default)]
+struct Home(Option<Desk>);
+
+impl Clone for Home {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+/// All claims, and the devices that there are.
+#[derive(Debug, Clone, Default)]
 pub(super) struct ClaimKeeper {
     fleet: Fleet,
     claims: BTreeMap<ClaimKey, SeenClaim>,
@@ -64,7 +74,7 @@ pub(super) struct ClaimKeeper {
     holders: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
     /// Devices that several claims have for themselves, and which claims; told already.
     given_twice: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
-    desk: Option<Desk>,
+    desk: Home,
     /// Claims that hold something else than the desk has heard.
     untold: BTreeSet<ClaimKey>,
     /// Pools of which something was taken or changed since the desk was last taken along.
@@ -204,7 +214,7 @@ impl ClaimKeeper {
 
     /// The desk, up to date. It is to be brought back.
     pub fn take_desk(&mut self, cluster: &Cluster) -> Desk {
-        let mut desk = self.desk.take().unwrap_or_else(|| {
+        let mut desk = self.desk.0.take().unwrap_or_else(|| {
             // The last one did not come back.
             self.fleet.tell_anew(cluster);
             self.untold.extend(self.claims.keys().chain(self.plans.keys()).cloned());
@@ -219,7 +229,7 @@ impl ClaimKeeper {
 
     /// The desk comes back.
     pub fn return_desk(&mut self, desk: Desk) {
-        self.desk = Some(desk);
+        self.desk = Home(Some(desk));
     }
 
     /// Is all that these grants rest on as the desk has seen it?

@@ -21,7 +21,7 @@ pub(in crate::engine) struct Grant {
 }
 
 /// A claim that is being given devices, or from which they are being taken back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Plan {
     uid: Box<str>,
     /// For whom.

@@ -25,7 +25,7 @@ pub(super) struct Notice {
 }
 
 /// The notices of all gangs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Board {
     /// None for a gang of which each member starts for itself.
     notices: BTreeMap<GangKey, Option<Arc<Notice>>>,

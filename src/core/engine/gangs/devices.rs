@@ -75,7 +75,7 @@ fn joining(task: &PlanTask) -> Vec<u32> {
 
 /// Leaves only nodes on which claims that have devices can be used.
 fn keep_within(task: &PlanTask, needs: &Needs, ranks: &mut [Option<Rank>]) {
-    for (rank, state) in ranks.iter_mut().zip(task.snapshot.slots()) {
+    for (rank, state) in ranks.iter_mut().zip(task.snapshot.slots().iter()) {
         let allows = state.as_ref().and_then(|state| state.node()).is_some_and(|node| needs.allow(node));
         *rank = rank.filter(|_| allows);
     }

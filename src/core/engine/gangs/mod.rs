@@ -12,6 +12,8 @@ mod devices;
 mod formation;
 mod planning;
 mod preemption;
+mod regrouping;
+mod report;
 mod roster;
 mod starvation;
 mod steering;
@@ -34,6 +36,9 @@ pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+use regrouping::Regrouping;
+pub use report::Report;
+use report::Reported;
 use roster::{Roster, Seat, Shortage};
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
@@ -68,6 +73,8 @@ pub enum NewsKind {
     Failed,
     /// All that must start at once are being bound.
     Started,
+    /// A part of it that runs is evicted, since the rest finds no place.
+    Regrouping,
     /// Members that were expected have not come.
     TimedOut,
 }
@@ -76,7 +83,7 @@ pub enum NewsKind {
 const MAX_NEWS: usize = 10_000;
 
 /// All gangs whose members do not start each for itself.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct GangKeeper {
     kept: BTreeMap<GangKey, Kept>,
     /// The claims of all pods.
@@ -93,10 +100,12 @@ pub(super) struct GangKeeper {
     /// Places were given up since pods were last woken: no event of the API tells the scheduler.
     freed_places: bool,
     news: Vec<News>,
+    /// Of gangs that have lost all members.
+    farewells: Vec<Report>,
 }
 
 /// What is kept of a gang.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     /// The object that describes it, and its first member, for those who are told of it.
     group: Option<Arc<Group>>,
@@ -127,8 +136,12 @@ struct Kept {
     withdrawn: BTreeMap<PodUid, u64>,
     /// How long it has waited, and what is kept free for it.
     patience: Patience,
+    /// Is a part of it that runs being evicted?
+    regrouping: Regrouping,
     /// Members that were woken for the reason that is told now.
     corrected: BTreeMap<PodUid, Arc<str>>,
+    /// What its object shows.
+    reported: Reported,
 }
 
 /// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
@@ -145,9 +158,26 @@ impl GangKeeper {
         self.version
     }
 
-    /// A new leader: its plans have other names.
-    pub fn set_epoch(&mut self, epoch: u64) {
-        (self.epoch, self.plans) = (epoch, 0);
+    /// Begins a term of leadership, whose plans have names of their own. Every gang is looked at as if for the first time: what
+    /// an earlier leader has promised stands on the pods.
+    pub fn lead(&mut self, epoch: u64, cluster: &mut Cluster) {
+        self.stand_by(cluster);
+        cluster.change_all_gangs();
+        self.epoch = epoch;
+        // Nobody knows which pods were put aside before these places came free.
+        self.freed_places = true;
+    }
+
+    /// Forgets all plans, and what it would take to make some: another leads, and its plans stand on the pods.
+    pub fn stand_by(&mut self, cluster: &mut Cluster) {
+        cluster.take_changed_gangs();
+        if self.kept.is_empty() && *self.board == Board::default() {
+            return;
+        }
+        for batch in std::mem::take(&mut self.kept).into_values().flat_map(|kept| kept.batches) {
+            self.give_back(batch, cluster);
+        }
+        *self = Self { epoch: self.epoch, version: self.version + 1, ..Self::default() };
     }
 
     /// What has been worth telling since this was last asked.
@@ -168,6 +198,7 @@ impl GangKeeper {
             kept.forget_refusals(now_ms);
         }
         self.end_reserves(&policy.gangs, now_ms);
+        self.regroup(cluster, &policy.gangs, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
@@ -199,6 +230,7 @@ impl GangKeeper {
 
     fn forget(&mut self, key: &GangKey, cluster: &mut Cluster) {
         if let Some(kept) = self.kept.remove(key) {
+            self.say_farewell(key, &kept);
             for batch in kept.batches {
                 self.give_back(batch, cluster);
             }
@@ -444,6 +476,7 @@ impl GangKeeper {
         if is_new && !kept.is_behind {
             kept.told = Some((text, now_ms));
         }
+        kept.note_progress(key, &self.claims);
         let told = kept.told.as_ref().map_or("", |(told, _)| told);
         let has_devices = |batch: &&Batch| self.claims.are_given(batch.awaited_claims());
         let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none()).filter(has_devices);
@@ -544,7 +577,9 @@ impl Kept {
             without_phantoms: false,
             withdrawn: BTreeMap::new(),
             patience: Patience::default(),
+            regrouping: Regrouping::default(),
             corrected: BTreeMap::new(),
+            reported: Reported::default(),
         }
     }
 
@@ -579,7 +614,7 @@ impl Kept {
 
     fn has_place(&self, seat: &Seat) -> bool {
         let Some(pod) = &seat.pod else { return false };
-        self.places().any(|(uid, _)| *uid == pod.uid)
+        self.batches.iter().any(|batch| batch.places.contains_key(&pod.uid))
     }
 
     /// Is there anybody who must start at once and has no place?
@@ -598,6 +633,9 @@ impl Kept {
         }
         if self.batches.iter().any(|batch| !claims.are_given(batch.awaited_claims())) {
             return ("claims_pending", "its devices are being allocated".into());
+        }
+        if self.regrouping.is_going_on() {
+            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
         }
         match (&self.roster, &self.no) {
             (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),

@@ -75,6 +75,29 @@ impl GangKeeper {
         }
     }
 
+    /// The task of finding out who would have to end for a gang to start, whatever its priority and whoever they are.
+    pub fn making_room(
+        &self,
+        key: &GangKey,
+        snapshot: Snapshot,
+        cluster: &Cluster,
+        policy: &Policy,
+    ) -> Option<PlanTask> {
+        let kept = self.kept.get(key)?;
+        let roster = kept.roster_to_plan(&self.claims)?;
+        let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
+        let question = formation::question(&roster, &kept.refusals(), fabric_of).ok()?;
+        // Which devices would become free is not known.
+        if question.asks_for_devices() {
+            return None;
+        }
+        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
+        let avoid = kept.avoid.keys().cloned().collect();
+        let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
+        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, snapshot })
+    }
+
     /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
     fn yielders(&self, roster: &Roster, key: &GangKey, cluster: &Cluster, policy: &Policy) -> Yielders {
         let is_below = |kept: &Kept| kept.roster.as_ref().is_ok_and(|other| other.priority < roster.priority);
@@ -136,8 +159,7 @@ impl GangKeeper {
                     let why = format!("gang {key} of higher priority needs the room");
                     self.fail(plan, cluster, &why, BTreeSet::new(), policy, now_ms);
                 }
-                self.plans += 1;
-                let id: Arc<str> = format!("{}-{}", self.epoch, self.plans).into();
+                let id = self.next_id();
                 let seats = task.question.seats.iter().map(|at| (*at, &task.roster.seats[*at]));
                 let until_ms = now_ms + policy.gangs.clearing_ms;
                 let clearing = (!victims.is_empty()).then_some(Clearing { victims, until_ms });
@@ -220,30 +242,45 @@ impl GangKeeper {
         true
     }
 
-    /// Takes up the places that an earlier leader has promised and that are still there: its plans outlive it. Where only a
-    /// part of the members knows its place, nothing has started, and all are planned anew.
+    /// Takes up the places that an earlier leader has promised and that are still there: its plans outlive it, under names
+    /// of our own, so that what it may still write is seen to be old. Where not all members know their places by the same
+    /// plan, nothing has started, and all are planned anew.
     pub(super) fn restore(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
+        let Some(kept) = self.kept.get(key) else { return };
         let Ok(roster) = &kept.roster else { return };
-        let valid = |pod: &Pod| {
-            let promise = pod.steering.promise.as_ref()?;
-            u64::try_from(promise.until_s).is_ok_and(|until| until * 1000 > now_ms).then(|| promise.clone())
-        };
-        let pending = roster.seats.iter().filter(|seat| seat.node.is_none());
-        let promised: Vec<(Seat, Promise)> =
-            // One whose claims have no devices (any more) would be pointed to a place where it has none.
-            (pending.clone().filter(|seat| seat.needs.open.is_empty() && seat.needs.shared.is_empty()))
-                .filter_map(|seat| Some((seat.clone(), valid(seat.pod.as_ref()?)?)))
-                .collect();
-        let is_whole = pending.filter(|seat| seat.pod.is_some()).count() == promised.len();
-        let Some((_, first)) = promised.first() else { return };
-        if !is_whole && !kept.has_started() {
+        let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
+        let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
+        // One whose claims have no devices (any more) would be pointed to a place where it has none.
+        let has_devices = |seat: &&Seat| seat.needs.open.is_empty() && seat.needs.shared.is_empty();
+        let waiting_with_devices = waiting().filter(has_devices);
+        for (seat, promise) in
+            waiting_with_devices.filter_map(|seat| Some((seat, valid_promise(seat.pod.as_ref()?, now_ms)?)))
+        {
+            plans.entry(Arc::clone(&promise.plan)).or_default().push((seat.clone(), promise.node.clone()));
+        }
+        let is_one_plan = plans.len() == 1 && plans.values().map(Vec::len).sum::<usize>() == waiting().count();
+        if !is_one_plan && !kept.has_started() {
             return;
         }
-        let id = Arc::clone(&first.plan);
-        let places = promised.iter().enumerate().map(|(at, (seat, promise))| ((at, seat), promise.node.clone()));
-        self.hold(key, id, places, None, cluster, policy, now_ms);
+        for places in plans.into_values() {
+            let id = self.next_id();
+            let places = places.iter().enumerate().map(|(at, (seat, node))| ((at, seat), node.clone()));
+            self.hold(key, id, places, None, cluster, policy, now_ms);
+        }
     }
+
+    /// The name of the next plan: none before had it, in this term or in another.
+    fn next_id(&mut self) -> Arc<str> {
+        self.plans += 1;
+        format!("{}-{}", self.epoch, self.plans).into()
+    }
+}
+
+/// What a pod shows of a plan, unless its time is over.
+fn valid_promise(pod: &Pod, now_ms: u64) -> Option<&Promise> {
+    let promise = pod.steering.promise.as_ref()?;
+    let until_ms = u64::try_from(promise.until_s).ok()?.saturating_mul(1000);
+    (until_ms > now_ms).then_some(promise)
 }
 
 /// What is held for a seat on a node.
@@ -294,8 +331,7 @@ impl Kept {
         let mut demands: Vec<&Arc<Demand>> = waiting.map(|seat| &seat.demand).collect();
         demands.sort_unstable();
         demands.dedup();
-        let states = cluster.stamps().iter().zip(cluster.slots());
-        let mut changed = states.filter(|(stamp, _)| **stamp > *generation).filter_map(|(_, state)| state.as_ref());
+        let mut changed = cluster.slots().changed_after(*generation).map(|(.., state)| state);
         let takes_one = |state: &Arc<NodeState>| demands.iter().any(|demand| placement::check(demand, state).is_ok());
         if !changed.any(takes_one) {
             *generation = cluster.generation();
@@ -305,7 +341,10 @@ impl Kept {
     /// Is there somebody to plan for, and may a place have come free since the last no?
     fn is_due(&self, freed: u64, claims: &ClaimKeeper, now_ms: u64) -> bool {
         let may_fit = self.no.as_ref().is_none_or(|(_, generation)| freed > *generation);
-        may_fit && now_ms >= self.not_before_ms && self.roster_to_plan(claims).is_some()
+        may_fit
+            && now_ms >= self.not_before_ms
+            && !self.regrouping.is_going_on()
+            && self.roster_to_plan(claims).is_some()
     }
 
     /// The roster with the places that there are, and somebody in it who has none: all that must start at once, or, once
@@ -361,6 +400,6 @@ impl Kept {
     }
 
     fn place_of(&self, uid: &PodUid) -> Option<NodeName> {
-        self.places().find(|(of, _)| *of == uid).map(|(_, place)| place.node.clone())
+        self.batches.iter().find_map(|batch| batch.places.get(uid)).map(|place| place.node.clone())
     }
 }

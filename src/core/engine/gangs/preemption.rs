@@ -169,21 +169,22 @@ pub(super) fn places(task: &PlanTask, all: &Yielders, gone: &BTreeSet<&Yielder>)
             *burdens.entry(node).or_default() += held.members.len();
         }
     }
-    let mut slots: Vec<Option<Arc<NodeState>>> = snapshot.slots().to_vec();
+    let mut slots = snapshot.slots().clone();
     let formation = &task.question.formation;
     let mut ranks = task.ranks();
     for (node, uids) in without {
         let is_open = !task.avoid.contains(node) && snapshot.is_open_to(node, task.order(), &task.gang);
         let Some(slot) = snapshot.slot(node.as_str()).filter(|_| is_open) else { continue };
-        let Some(state) = &slots[slot.index()] else { continue };
+        let Some(state) = &slots[slot] else { continue };
         let burden = burdens[node];
         let state = Arc::new(state.without(uids));
         for (block, ranks) in formation.blocks.iter().zip(&mut ranks) {
             ranks[slot.index()] = rank(snapshot, task, &block.demand, &state, burden);
         }
-        slots[slot.index()] = Some(state);
+        slots.suppose(slot, state);
     }
-    let field = Field { slots: &slots, domains: snapshot.domains(), ranks: &ranks, devices: &[] };
+    let (geography, domains) = (snapshot.geography(), snapshot.domains());
+    let field = Field { slots: &slots, geography, domains, ranks: &ranks, devices: &[] };
     let places = gang::plan(formation, field, Budget::default()).ok()?;
     Some(places.parts().iter().flatten().flatten().cloned().collect())
 }

@@ -17,7 +17,7 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 
 /// How long a gang has waited, and which nodes are kept free for it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Patience {
     /// Since when all its members are there and find no place, in the engine's milliseconds.
     waiting_since_ms: Option<u64>,
@@ -71,7 +71,10 @@ impl GangKeeper {
     /// Reserves end in time, or when their gang has places.
     pub(super) fn end_reserves(&mut self, policy: &GangPolicy, now_ms: u64) {
         let mut ended = false;
-        for kept in self.kept.values_mut() {
+        let is_concerned = |(key, kept): &(&GangKey, &mut Kept)| {
+            kept.patience.reserve.is_some() || policy.reserving.contains(&key.namespace)
+        };
+        for (_, kept) in self.kept.iter_mut().filter(is_concerned) {
             let still_waits = kept.lacks_places();
             ended |= kept.patience.pass(still_waits, policy, now_ms);
         }

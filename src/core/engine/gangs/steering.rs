@@ -85,6 +85,9 @@ impl GangKeeper {
                     }
                 }
             }
+            if let Some(leaving) = kept.regrouping.leaving() {
+                orders.extend(leaving.evictions(key, cluster, now_ms, policy.gangs.steer_again_ms));
+            }
             orders.extend(kept.withdrawals(now_ms, policy.gangs.steer_again_ms));
             if let Some(gang) = cluster.gangs().get(key) {
                 orders.extend(kept.corrections(&gang.members, now_ms));
