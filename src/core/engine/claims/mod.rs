@@ -246,25 +246,30 @@ impl ClaimKeeper {
 
     fn replace(&mut self, key: &ClaimKey, seen: Option<SeenClaim>) {
         let before = held(self.claims.get(key), self.plans.get(key));
-        for device in exclusive(self.claims.get(key)) {
-            if let Some(claims) = self.holders.get_mut(&device) {
-                claims.remove(key);
-                if claims.len() <= 1 {
-                    self.given_twice.remove(&device);
-                }
-                if claims.is_empty() {
-                    self.holders.remove(&device);
-                }
-            }
-        }
+        let devices_before = exclusive(self.claims.get(key));
+        let devices = exclusive(seen.as_ref());
         match seen {
             Some(seen) => self.claims.insert(key.clone(), seen),
             None => self.claims.remove(key),
         };
-        for device in exclusive(self.claims.get(key)) {
+        for device in devices_before.iter().filter(|device| !devices.contains(device)) {
+            self.strike_holder(device, key);
+        }
+        for device in devices {
             self.holders.entry(device).or_default().insert(key.clone());
         }
         self.note_move(key, &before);
+    }
+
+    fn strike_holder(&mut self, device: &DeviceId, key: &ClaimKey) {
+        let Some(claims) = self.holders.get_mut(device) else { return };
+        claims.remove(key);
+        if claims.len() <= 1 {
+            self.given_twice.remove(device);
+        }
+        if claims.is_empty() {
+            self.holders.remove(device);
+        }
     }
 
     /// The allocation that was last seen is not there any more.
@@ -374,3 +379,6 @@ fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
     let named = pod.claims.iter().filter_map(|claim| claim.name.clone());
     named.map(|name| ClaimKey { namespace: pod.key.namespace.as_str().into(), name }).collect()
 }
+
+#[cfg(test)]
+mod tests;
