@@ -93,6 +93,10 @@ impl GangKeeper {
         let roster = kept.roster_to_plan(&self.claims)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let question = formation::question(&roster, &kept.refusals(), fabric_of).ok()?;
+        // Which devices would become free is not known.
+        if question.asks_for_devices() {
+            return None;
+        }
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
         let avoid = kept.avoid.keys().cloned().collect();
@@ -268,11 +272,13 @@ impl GangKeeper {
         let Some(kept) = self.kept.get(key) else { return };
         let Ok(roster) = &kept.roster else { return };
         let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
+        let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
         // One whose claims have no devices (any more) would be pointed to a place where it has none.
         let has_devices = |seat: &&Seat| seat.needs.open.is_empty() && seat.needs.shared.is_empty();
-        let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
-        let promised = waiting().filter(has_devices);
-        for (seat, promise) in promised.filter_map(|seat| Some((seat, valid_promise(seat.pod.as_ref()?, now_ms)?))) {
+        let waiting_with_devices = waiting().filter(has_devices);
+        for (seat, promise) in
+            waiting_with_devices.filter_map(|seat| Some((seat, valid_promise(seat.pod.as_ref()?, now_ms)?)))
+        {
             plans.entry(Arc::clone(&promise.plan)).or_default().push((seat.clone(), promise.node.clone()));
         }
         let is_one_plan = plans.len() == 1 && plans.values().map(Vec::len).sum::<usize>() == waiting().count();
