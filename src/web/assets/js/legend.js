@@ -8,7 +8,7 @@ import { devices, path } from "./format.js";
 import { options, repaint } from "./map.js";
 
 const box = at("legend");
-const MOST = 9;
+const MOST = 7;
 
 const swatch = (colour) => h("span", { class: "swatch", style: { background: colour } });
 

@@ -9,7 +9,7 @@ const HEAD = 0.34; // above the tiles of a rack, for its name
 const BETWEEN = 0.3; // between racks
 const ZONE_HEAD = 26; // pixels
 const MARGIN = 14; // pixels
-const MAX_TILE = 150; // pixels of a tile's height
+const MAX_TILE = 170; // pixels of a tile's height
 
 /** Zones with racks with nodes, by name. */
 export function group(faces) {
@@ -32,9 +32,9 @@ export function group(faces) {
   }).sort(by((zone) => zone.name));
 }
 
-function sizeOf(rack) {
+function sizeOf(rack, wide) {
   const nodes = rack.nodes.length;
-  const columns = Math.max(1, Math.min(nodes, Math.round(Math.sqrt(nodes * 0.8)) || 1));
+  const columns = Math.max(1, Math.min(nodes, Math.round(Math.sqrt(nodes * wide))));
   const rows = Math.ceil(nodes / columns);
   return {
     columns, rows,
@@ -56,28 +56,60 @@ function flow(racks, width) {
   return { placed, height: y + line };
 }
 
+// Zones below each other over the whole width, or beside each other in columns as wide as they have nodes.
+function columnsOf(zones, inner, beside) {
+  if (!beside) return zones.map(() => ({ x: MARGIN, width: inner }));
+  const room = inner - (zones.length - 1) * 2 * MARGIN;
+  const all = zones.reduce((sum, zone) => sum + weight(zone), 0);
+  let x = MARGIN;
+  return zones.map((zone) => {
+    const width = (room * weight(zone)) / all;
+    const column = { x, width };
+    x += width + 2 * MARGIN;
+    return column;
+  });
+}
+
+const weight = (zone) => zone.racks.reduce((sum, rack) => sum + rack.nodes.length + 1, 0);
+
+// The largest tiles with which an arrangement fits.
+function largest(sized, columns, height, beside) {
+  const tall = (unit, at) => ZONE_HEAD + flow(sized[at], columns[at].width / unit).height * unit + 12;
+  const total = (unit) => sized.reduce((sum, _, at) => (beside ? Math.max(sum, tall(unit, at)) : sum + tall(unit, at)), 0) + MARGIN;
+  const fits = (unit) => total(unit) <= height
+    && sized.every((sizes, at) => sizes.every((size) => size.width * unit <= columns[at].width));
+  let [low, high] = [0.4, MAX_TILE];
+  for (let step = 0; step < 22; step++) {
+    const unit = (low + high) / 2;
+    if (fits(unit)) low = unit; else high = unit;
+  }
+  return low;
+}
+
 /** The map for a canvas of this size: rectangles in pixels, before any zoom. */
 export function shape(zones, width, height) {
-  const sized = zones.map((zone) => zone.racks.map(sizeOf));
   const inner = Math.max(50, width - 2 * MARGIN);
-  const total = (unit) => zones.reduce(
-    (sum, _, at) => sum + ZONE_HEAD + flow(sized[at], inner / unit).height * unit + 12, MARGIN);
-  let [low, high] = [0.5, MAX_TILE];
-  for (let step = 0; step < 24; step++) {
-    const unit = (low + high) / 2;
-    const widest = Math.max(0, ...sized.flat().map((size) => size.width));
-    if (total(unit) <= height && widest * unit <= inner) low = unit; else high = unit;
+  let best = { unit: 0 };
+  for (const beside of zones.length > 1 && zones.length < 7 ? [true, false] : [false]) {
+    for (const wide of [0.5, 0.9, 2, 5]) {
+      const sized = zones.map((zone) => zone.racks.map((rack) => sizeOf(rack, wide)));
+      const columns = columnsOf(zones, inner, beside);
+      const unit = largest(sized, columns, height, beside);
+      if (unit > best.unit * 1.02) best = { unit, sized, columns, beside };
+    }
   }
-  const unit = low;
+  const { unit, sized, columns, beside } = best;
   const result = { unit, zones: [], racks: [], nodes: [], width, height: 0 };
   let top = MARGIN / 2;
   zones.forEach((zone, at) => {
-    const { placed, height: tall } = flow(sized[at], inner / unit);
-    const area = { name: zone.name, x: MARGIN, y: top, width: inner, height: ZONE_HEAD + tall * unit, nodes: 0, racks: zone.racks.length };
+    const { x: left, width: wide } = columns[at];
+    const { placed, height: tall } = flow(sized[at], wide / unit);
+    const area = { name: zone.name, x: left, y: top, width: wide, height: ZONE_HEAD + tall * unit, nodes: 0, racks: zone.racks.length };
+    const bottom = top + ZONE_HEAD + tall * unit + 12;
     top += ZONE_HEAD;
     zone.racks.forEach((rack, index) => {
       const size = sized[at][index];
-      const x = MARGIN + placed[index].x * unit;
+      const x = left + placed[index].x * unit;
       const y = top + placed[index].y * unit;
       const box = { rack, zone: area, x, y, width: size.width * unit, height: size.height * unit, head: HEAD * unit };
       result.racks.push(box);
@@ -95,9 +127,9 @@ export function shape(zones, width, height) {
       area.nodes += rack.nodes.length;
     });
     result.zones.push(area);
-    top += tall * unit + 12;
+    result.height = Math.max(result.height, bottom);
+    top = beside ? MARGIN / 2 : bottom;
   });
-  result.height = top;
   return result;
 }
 

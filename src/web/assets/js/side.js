@@ -2,28 +2,40 @@
 
 import { h, render } from "./dom.js";
 import { on, state } from "./store.js";
-import { ago, asks, count, many, path, since, timeOfDay } from "./format.js";
+import { ago, asks, count, many, path, short, since, timeOfDay } from "./format.js";
 
 const part = (title, note, ...content) => h("section", { class: "part" },
   h("header", {}, h("h2", {}, title), note && h("span", { class: "note" }, note)), content);
 
+// Gangs that are listed one by one.
+const SHOWN = 12;
+
 const VERDICTS = { bound: ["good", "bound"], noPlace: ["wait", "no place"], refused: ["bad", "refused"] };
 const STAGES = { gathering: ["", "gathering"], waiting: ["wait", "waits"], clearing: ["wait", "others make way"], planned: ["good", "planned"] };
 
+const col = (text, title) => h("th", { scope: "col", title }, text);
+
 function sets() {
-  const { sizes, sets, parts } = state.room;
+  const { sizes, sets } = state.room;
   const cell = (number) => (number === null
     ? h("td", { class: "none", "aria-label": "no machine links so many" }, "–")
     : h("td", { class: number === 0 ? "zero" : "" }, count(number)));
   return part("Could start now", "tensor-parallel sets by size",
-    h("div", {}, h("table", {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Device"), sizes.map((size) => h("th", { scope: "col" }, `TP ${size}`)))),
+    h("table", { class: "tight" },
+      h("thead", {}, h("tr", {}, col("Device"), col("Free"), sizes.map((size) => h("th", { scope: "col", "aria-label": `sets of ${size}` }, `×${size}`)))),
       h("tbody", {}, sets.map((row) => h("tr", {},
-        h("td", {}, row.product, h("span", { class: "sub" }, `${count(row.free)} of ${count(row.devices)} free`)), row.sets.map(cell)))))),
-    parts.length > 0 && h("table", { class: "parts" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Slices and replicas"), h("th", { scope: "col" }, "Free"), h("th", { scope: "col" }, "Of"))),
+        h("td", { class: "name", title: `${row.product}: ${count(row.free)} of ${count(row.devices)} free` }, row.product), h("td", { class: row.free ? "" : "zero" }, count(row.free)), row.sets.map(cell))))));
+}
+
+function slices() {
+  const { parts } = state.room;
+  if (parts.length === 0) return "";
+  return part("Slices and replicas", "",
+    h("table", { class: "tight" },
+      h("thead", {}, h("tr", {}, col("Sort"), col("Free"), col("Of"))),
       h("tbody", {}, parts.map((row) => h("tr", {},
-        h("td", {}, row.unit, h("span", { class: "sub" }, row.product)), h("td", { class: row.free ? "" : "zero" }, count(row.free)), h("td", {}, count(row.cells)))))));
+        h("td", { class: "name", title: `${row.unit} of ${row.product}, asked for as ${row.resource}` }, row.unit.replace(/^MIG slices /, "").replace(/ of GPUs$/, ""), h("small", {}, `${row.product} · ${short(row.resource)}`)),
+        h("td", { class: row.free ? "" : "zero" }, count(row.free)), h("td", {}, count(row.cells)))))));
 }
 
 function gang(line) {
@@ -38,8 +50,8 @@ function gang(line) {
 function gangs() {
   const { underway, notShown, running } = state.gangs;
   return part("Gangs on their way", `${count(running)} running`,
-    underway.length === 0 ? h("p", { class: "empty" }, "None waits.") : h("ul", {}, underway.slice(0, 40).map(gang)),
-    underway.length + notShown > 40 && h("p", { class: "more" }, `and ${count(underway.length + notShown - 40)} more`));
+    underway.length === 0 ? h("p", { class: "empty" }, "None waits.") : h("ul", {}, underway.slice(0, SHOWN).map(gang)),
+    underway.length + notShown > SHOWN && h("p", { class: "more" }, `and ${count(underway.length + notShown - SHOWN)} more`));
 }
 
 /** A decision as a line. */
@@ -68,7 +80,7 @@ function decisions() {
     newest.length === 0 ? h("p", { class: "empty" }, "None since testudo started.") : h("ul", {}, newest.map((line) => decision(line, before))));
 }
 
-const makers = { room: sets, gangs, decisions };
+const makers = { gangs, sets, decisions, slices };
 const sections = new Map();
 
 /** Shows the overview in a container, and keeps it up. */
@@ -84,7 +96,7 @@ function renew(name) {
 }
 
 export function start() {
-  on("room", () => renew("room"));
+  on("room", () => ["sets", "slices"].forEach(renew));
   on("gangs", () => renew("gangs"));
   on("decisions", () => renew("decisions"));
   // Ages grow though nothing happens.

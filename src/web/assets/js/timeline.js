@@ -15,6 +15,9 @@ const SERIES = [
   { label: "waiting gangs", colour: "bad", of: (sample) => sample[3], scale: "n", steps: true },
 ];
 
+const hourOf = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const exactHourOf = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
 function data() {
   const last = state.history.at(-1)?.[0] ?? 0;
   const shown = state.history.filter((sample) => sample[0] >= last - range);
@@ -40,7 +43,7 @@ function options() {
     legend: { show: false },
     scales: { "%": { range: [0, 100] }, n: { range: (_, __, most) => [0, Math.max(4, most * 1.15)] } },
     axes: [
-      { ...axis, size: 24, gap: 4, space: 90 },
+      { ...axis, size: 24, gap: 4, space: 80, values: (_, marks, __, ___, step) => marks.map((mark) => (step < 60 ? exactHourOf : hourOf).format(new Date(mark * 1000))) },
       { ...axis, scale: "%", size: 44, gap: 6, values: (_, marks) => marks.map((mark) => `${mark} %`), splits: () => [0, 25, 50, 75, 100] },
       { ...axis, scale: "n", side: 1, size: 34, gap: 6, grid: { show: false }, values: (_, marks) => marks.map((mark) => (Number.isInteger(mark) ? mark : "")) },
     ],
