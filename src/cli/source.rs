@@ -56,10 +56,18 @@ impl Source {
         Ok(Some(manifests::read(&self.files, &Limits::default())?))
     }
 
+    /// Is the real cluster the one that we run in?
+    pub fn is_own_cluster(&self) -> bool {
+        self.files.is_empty() && self.access().is_own_cluster()
+    }
+
+    fn access(&self) -> Access {
+        Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+
     /// A client for the real cluster.
     pub async fn connect(&self) -> anyhow::Result<kube::Client> {
-        let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-        Ok(client::connect(&access).await?)
+        Ok(client::connect(&self.access()).await?)
     }
 
     /// The cluster as it is at this moment, in a host that only looks.
@@ -93,7 +101,7 @@ impl Source {
 async fn list(host: &Host, client: kube::Client) {
     const BATCH: usize = 4096;
     let (events, mut incoming) = mpsc::channel(BATCH);
-    let watch = tokio::spawn(watch_cluster(client, events));
+    let watch = tokio::spawn(watch_cluster(client, events, false));
     let mut batch = Vec::with_capacity(BATCH);
     while host.ready().is_err() && incoming.recv_many(&mut batch, BATCH).await > 0 {
         host.take(batch.drain(..));

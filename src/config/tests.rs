@@ -41,6 +41,7 @@ gangs:
   holdTimeout: 1h
   preemptingNamespaces: [inference]
   reservingNamespaces: [training]
+  regroupingNamespaces: [serving]
 catalogueFile: /etc/testudo/catalogue.yaml
 ",
     )
@@ -61,6 +62,7 @@ catalogueFile: /etc/testudo/catalogue.yaml
         hold_timeout_ms: 3_600_000,
         preempting: ["inference".to_owned()].into(),
         reserving: ["training".to_owned()].into(),
+        regrouping: ["serving".to_owned()].into(),
         ..GangPolicy::default()
     };
     assert_eq!(policy.gangs, gangs);

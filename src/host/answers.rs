@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use testudo_core::engine::{Judgement, Offered, Snapshot, Stance, Verdict};
 use testudo_core::model::node::{Node, NodeName};
@@ -92,17 +92,16 @@ impl Extender for Host {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.extender_ready()
+        self.is_synced()?;
+        if self.leadership.is_leaving() { Err("stopping".into()) } else { Ok(()) }
     }
 }
 
 impl Host {
     /// Have nodes and pods been listed?
-    pub(super) fn extender_ready(&self) -> Result<(), String> {
-        let listed = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Acquire);
-        let kinds =
-            [("nodes", &self.nodes_listed), ("pods", &self.pods_listed), ("groups of pods", &self.groups_listed)];
-        let missing: Vec<&str> = kinds.into_iter().filter(|(_, flag)| !listed(flag)).map(|(kind, _)| kind).collect();
+    pub(super) fn is_synced(&self) -> Result<(), String> {
+        let is_missing = |(_, flag): &(_, &AtomicBool)| !flag.load(Ordering::Acquire);
+        let missing: Vec<&str> = self.lists().into_iter().filter(is_missing).map(|(kind, _)| kind).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("{} are not listed yet", missing.join(" and "))) }
     }
 }
@@ -110,11 +109,11 @@ impl Host {
 impl Host {
     /// Reads the pod of a request. What is asked for by a pod that cannot be read is not guessed.
     fn question(&self, object: &object::Pod) -> Result<Arc<Pod>, Refusal> {
-        self.ready().map_err(Refusal::Unavailable)?;
+        self.may_answer()?;
         let (pod, problems) = pod::decode(object);
         match problems.into_iter().find(|problem| problem.blocking) {
             Some(problem) => Err(Refusal::Error(problem.to_string())),
-            None => Ok(Arc::new(pod)),
+            None => Ok(Arc::new(self.snapshot().as_planned(pod))),
         }
     }
 

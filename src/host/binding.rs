@@ -58,6 +58,8 @@ impl Bindings {
 impl Host {
     /// Binds a pod as kube-scheduler asks.
     pub(super) async fn bind_once(&self, binding: Binding) -> Result<(), Refusal> {
+        let _act = self.leadership.act().await;
+        self.may_answer()?;
         let key = PodKey { namespace: binding.pod_namespace.clone(), name: binding.pod_name.clone() };
         let node = NodeName::from(binding.node.as_str());
         let pod = self.pod_to_bind(&key, &PodUid::from(binding.pod_uid.as_str()))?;

@@ -6,8 +6,11 @@
 mod answers;
 mod binding;
 pub mod decisions;
+mod election;
 mod fleet_metrics;
 mod gangs;
+mod leader_metrics;
+mod leadership;
 mod metrics;
 mod problems;
 mod recent;
@@ -33,7 +36,10 @@ use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 pub use binding::Bindings;
 use decisions::{Decision, RecentDecisions};
+pub use election::ElectionTimes;
 use fleet_metrics::FleetMetrics;
+pub use gangs::Writers;
+pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;
 use recent::RecentPods;
@@ -55,10 +61,14 @@ pub struct Host {
     nodes_listed: AtomicBool,
     pods_listed: AtomicBool,
     groups_listed: AtomicBool,
+    claims_listed: AtomicBool,
+    slices_listed: AtomicBool,
+    classes_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
     /// Tells those who wait at the barrier to look again.
     gang_versions: watch::Sender<u64>,
+    leadership: Leadership,
     clock: Clock,
 }
 
@@ -90,8 +100,10 @@ impl Host {
         registry: &mut Registry,
     ) -> Self {
         let clock = Clock::start();
+        // Where no claims are ours nobody waits for them.
+        let without_claims = !policy.claims.is_on();
         let mut engine = Engine::new(policy);
-        engine.set_epoch(clock.now_ms() / 1000);
+        engine.lead(clock.now_ms() / 1000);
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -107,8 +119,12 @@ impl Host {
             nodes_listed: AtomicBool::new(false),
             pods_listed: AtomicBool::new(false),
             groups_listed: AtomicBool::new(false),
+            claims_listed: AtomicBool::new(without_claims),
+            slices_listed: AtomicBool::new(without_claims),
+            classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
             gang_versions: watch::Sender::new(0),
+            leadership: Leadership::default(),
             clock,
         }
     }
@@ -179,26 +195,48 @@ impl Host {
 
     /// Takes in what happened, in order, and publishes the state that results.
     pub fn take(&self, events: impl IntoIterator<Item = ClusterEvent>) {
-        let (mut nodes_listed, mut pods_listed, mut groups_listed) = (false, false, false);
+        let mut listed: Vec<&AtomicBool> = vec![];
         let changes: Vec<Change> = events
             .into_iter()
             .filter_map(|event| {
-                nodes_listed |= matches!(event, ClusterEvent::NodesSynced(_));
-                pods_listed |= matches!(event, ClusterEvent::PodsSynced(_));
-                groups_listed |= matches!(event, ClusterEvent::GroupsSynced(_));
+                listed.extend(self.lists_in(&event));
                 self.change(event)
             })
             .collect();
         // The promises of an earlier leader are taken up when all is known: a part of a gang is not the gang.
-        let is_listed = |flag: &AtomicBool, now: bool| now || flag.load(Ordering::Acquire);
-        let is_whole = is_listed(&self.nodes_listed, nodes_listed)
-            && is_listed(&self.pods_listed, pods_listed)
-            && is_listed(&self.groups_listed, groups_listed);
+        let is_listed = |(_, flag): (_, &AtomicBool)| {
+            listed.iter().any(|now| std::ptr::eq(*now, flag)) || flag.load(Ordering::Acquire)
+        };
+        let is_whole = self.lists().into_iter().all(is_listed);
         self.apply_to(changes, is_whole);
         // Only now: who finds us ready must find the lists in the snapshot.
-        self.nodes_listed.fetch_or(nodes_listed, Ordering::Release);
-        self.pods_listed.fetch_or(pods_listed, Ordering::Release);
-        self.groups_listed.fetch_or(groups_listed, Ordering::Release);
+        listed.iter().for_each(|flag| flag.store(true, Ordering::Release));
+    }
+
+    /// What has to be listed before anything is decided, and whether it has been.
+    fn lists(&self) -> [(&'static str, &AtomicBool); 6] {
+        [
+            ("nodes", &self.nodes_listed),
+            ("pods", &self.pods_listed),
+            ("groups of pods", &self.groups_listed),
+            ("claims", &self.claims_listed),
+            ("slices of devices", &self.slices_listed),
+            ("device classes", &self.classes_listed),
+        ]
+    }
+
+    /// The lists that are complete with this event.
+    fn lists_in(&self, event: &ClusterEvent) -> Vec<&AtomicBool> {
+        match event {
+            ClusterEvent::NodesSynced(_) => vec![&self.nodes_listed],
+            ClusterEvent::PodsSynced(_) => vec![&self.pods_listed],
+            ClusterEvent::GroupsSynced(_) => vec![&self.groups_listed],
+            ClusterEvent::ClaimsSynced(_) => vec![&self.claims_listed],
+            ClusterEvent::SlicesSynced(_) => vec![&self.slices_listed],
+            ClusterEvent::ClassesSynced(_) => vec![&self.classes_listed],
+            ClusterEvent::DevicesUnseen => vec![&self.claims_listed, &self.slices_listed, &self.classes_listed],
+            _ => vec![],
+        }
     }
 
     /// Takes in files as the whole cluster.
@@ -256,6 +294,16 @@ impl Host {
             ClusterEvent::GroupApplied(group) => Change::GroupApplied(group),
             ClusterEvent::GroupDeleted(gang) => Change::GroupDeleted(gang),
             ClusterEvent::GroupsSynced(gangs) => Change::GroupsListed(gangs),
+            ClusterEvent::ClaimApplied(claim) => Change::ClaimApplied(claim),
+            ClusterEvent::ClaimDeleted(uid) => Change::ClaimDeleted(uid),
+            ClusterEvent::ClaimsSynced(uids) => Change::ClaimsListed(uids),
+            ClusterEvent::SliceApplied(slice) => Change::SliceApplied(slice),
+            ClusterEvent::SliceDeleted(name) => Change::SliceDeleted(name),
+            ClusterEvent::SlicesSynced(names) => Change::SlicesListed(names),
+            ClusterEvent::ClassApplied(class) => Change::ClassApplied(class),
+            ClusterEvent::ClassDeleted(name) => Change::ClassDeleted(name),
+            ClusterEvent::ClassesSynced(names) => Change::ClassesListed(names),
+            ClusterEvent::DevicesUnseen => return None,
             ClusterEvent::GroupProblems { object, problems } => {
                 self.report(object, problems.iter().map(ToString::to_string).collect());
                 return None;
@@ -286,7 +334,7 @@ impl Host {
     }
 
     fn apply(&self, changes: impl IntoIterator<Item = Change>) {
-        self.apply_to(changes, self.extender_ready().is_ok());
+        self.apply_to(changes, self.is_synced().is_ok());
     }
 
     /// Takes in changes of a state that is whole, or that is still being listed.
@@ -296,7 +344,9 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
-        if self.mode == Mode::Enforce && is_whole {
+        if self.mode == Mode::Observe || self.leadership.follows() {
+            engine.stand_by();
+        } else if is_whole {
             engine.keep_gangs(now_ms);
             self.gang_work.notify_one();
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::roster::Seat;
 use super::{GangKeeper, Kept};
+use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::{GangKey, Role};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, PodKey};
@@ -66,12 +67,12 @@ pub struct MemberView {
 impl GangKeeper {
     /// All gangs whose members start together, by key.
     pub fn views(&self) -> impl Iterator<Item = GangView> {
-        self.kept.iter().map(|(key, kept)| kept.view(key))
+        self.kept.iter().map(|(key, kept)| kept.view(key, &self.claims))
     }
 
     /// The gang of this key.
     pub fn view(&self, key: &GangKey) -> Option<GangView> {
-        self.kept.get(key).map(|kept| kept.view(key))
+        self.kept.get(key).map(|kept| kept.view(key, &self.claims))
     }
 
     /// How far each gang has come, by key.
@@ -81,9 +82,9 @@ impl GangKeeper {
 }
 
 impl Kept {
-    fn view(&self, key: &GangKey) -> GangView {
+    fn view(&self, key: &GangKey, claims: &ClaimKeeper) -> GangView {
         let stage = self.stage();
-        let why = (stage < GangStage::Planned).then(|| self.why_held().1);
+        let why = (stage < GangStage::Planned).then(|| self.why_held(claims).1);
         let mut members = vec![];
         let (mut priority, mut created_s) = self.member.as_ref().map_or((0, 0), |pod| (pod.priority, pod.created_s));
         if let Ok(roster) = &self.roster {
@@ -96,7 +97,7 @@ impl Kept {
         GangView { key: key.clone(), stage, why, priority, created_s, members, avoided, failures: self.failures }
     }
 
-    fn stage(&self) -> GangStage {
+    pub(super) fn stage(&self) -> GangStage {
         if self.roster.is_err() {
             GangStage::Gathering
         } else if self.lacks_places() {
