@@ -19,7 +19,7 @@ function fill(element, props, children) {
     else if (name === "style") for (const [key, to] of Object.entries(value)) element.style.setProperty(key, to);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(3).filter((child) => child !== undefined && child !== null && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false));
   return element;
 }
 
@@ -27,7 +27,7 @@ function fill(element, props, children) {
 export function render(container, ...children) {
   const active = container.contains(document.activeElement) ? document.activeElement.closest("[data-key]") : null;
   const key = active?.dataset.key;
-  container.replaceChildren(...children.flat(3).filter(Boolean));
+  container.replaceChildren(...children.flat(Infinity).filter(Boolean));
   if (key !== undefined) container.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 

@@ -17,7 +17,8 @@ export function forget() {
 export const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark")) === "dark";
 
 // Far enough apart to be told from each other, of one lightness, without the reds that mean harm.
-const HUES = [255, 165, 300, 75, 205, 340, 125, 275, 50, 185, 320, 100, 230, 145];
+// Each with how much lighter it has to be to look as bright: dark yellow is olive.
+const HUES = [[255, 0], [165, 0], [300, 0], [70, 0.05], [215, 0.02], [345, 0.01], [142, 0.03], [280, -0.03], [95, 0.1], [185, 0.01], [325, 0], [45, 0.01]];
 
 const named = new Map();
 
@@ -32,8 +33,9 @@ export function colourOf(name) {
   let colour = named.get(name);
   if (!colour) {
     const number = hash(name);
-    const light = Number(token("cell-light")) + [0, -0.09, 0.07][Math.floor(number / HUES.length) % 3];
-    colour = `oklch(${light} ${token("cell-chroma")} ${HUES[number % HUES.length]})`;
+    const [hue, lighter] = HUES[number % HUES.length];
+    const [shade, pale] = [[0, 1], [-0.08, 1.05], [0.07, 0.7]][Math.floor(number / HUES.length) % 3];
+    colour = `oklch(${Number(token("cell-light")) + lighter + shade} ${Number(token("cell-chroma")) * pale} ${hue})`;
     named.set(name, colour);
   }
   return colour;
