@@ -115,6 +115,12 @@ impl Host {
         engine.cluster().pods().find(|pod| pod.key.namespace == namespace && pod.key.name == name).cloned()
     }
 
+    /// All gangs whose members start together, with the snapshot of the same moment.
+    pub fn gangs(&self) -> (Arc<Snapshot>, Vec<GangView>) {
+        let engine = self.engine.lock();
+        (self.snapshot(), engine.gangs().collect())
+    }
+
     /// The gangs of this name: each dialect has its own.
     pub fn gangs_named(&self, namespace: &str, name: &str) -> Vec<GangView> {
         let engine = self.engine.lock();
