@@ -2,7 +2,7 @@
 //!
 //! The decisions are taken in [`testudo_core`]; this crate holds the adapters around it: the extender protocol
 //! ([`extender`]), Kubernetes objects, watches and bindings ([`k8s`]), ResourceClaims ([`claims`]), the engine's home in a process ([`host`]), the
-//! configuration file ([`config`]), the fleet at a glance ([`overview`]), simulated clusters ([`sim`]), the demo on one ([`demo`]), what plays kube-scheduler
+//! configuration file ([`config`]), clusters in one file ([`snapshot`]), the fleet at a glance ([`overview`]), simulated clusters ([`sim`]), the demo on one ([`demo`]), what plays kube-scheduler
 //! there ([`kube_scheduler`]) and the command line ([`cli`]).
 
 pub mod claims;
@@ -15,3 +15,4 @@ pub mod k8s;
 pub mod kube_scheduler;
 pub mod overview;
 pub mod sim;
+pub mod snapshot;

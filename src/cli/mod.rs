@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod serve;
 mod simulate;
+mod snapshot;
 mod source;
 mod telemetry;
 
@@ -32,6 +33,8 @@ enum Command {
     Claims(claims::Args),
     /// Say where a pod fits and why not elsewhere, or what a node is taken for.
     Explain(explain::Args),
+    /// Save a cluster to one file that every other command takes with -f.
+    Snapshot(snapshot::Args),
 }
 
 /// What a command that did its work has to say.
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(*args),
         Command::Claims(args) => claims::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Snapshot(args) => snapshot::run(args),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -21,7 +21,7 @@ use crate::k8s::watch::watch_cluster;
 /// Flags that say which cluster is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Source {
-    /// Take these files as the cluster, instead of a real one: a List or several documents of Nodes and Pods, YAML or
+    /// Take these files as the cluster, instead of a real one: snapshots, Lists or several documents, YAML or
     /// JSON, `-` for the standard input.
     #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
     pub files: Vec<PathBuf>,
