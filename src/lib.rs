@@ -14,5 +14,6 @@ pub mod host;
 pub mod k8s;
 pub mod kube_scheduler;
 pub mod overview;
+pub mod plan;
 pub mod sim;
 pub mod snapshot;

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::bail;
-use clap::{Subcommand, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
+use clap::Subcommand;
 use serde::Serialize;
 use testudo_core::cluster::NodeState;
 use testudo_core::engine::{Snapshot, Stance};
@@ -17,6 +16,7 @@ use testudo_core::model::pod::{Pod, Stage};
 use testudo_core::placement::{self, Rank, Reason, deciding};
 
 use super::Outcome;
+use super::output::{Output, table};
 use super::source::Source;
 use gang::GangExplanation;
 use mix::MixExplanation;
@@ -77,12 +77,6 @@ struct Common {
     output: Output,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-}
-
 /// Explains.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.subject {
@@ -128,24 +122,6 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             common.output.write(&explanation, |out| explanation.table(out))?;
             Ok(Outcome::Done)
         }
-    }
-}
-
-impl Output {
-    fn write(
-        self,
-        explanation: &impl Serialize,
-        table: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-    ) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        match self {
-            Self::Table => table(&mut out)?,
-            Self::Json => {
-                serde_json::to_writer_pretty(&mut out, explanation)?;
-                writeln!(out)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -364,11 +340,4 @@ impl NodeExplanation {
         }
         Ok(())
     }
-}
-
-/// Columns without lines, as kubectl writes them.
-fn table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table
 }

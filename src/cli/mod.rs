@@ -3,6 +3,8 @@
 mod claims;
 mod demo;
 mod explain;
+mod output;
+mod plan;
 mod serve;
 mod simulate;
 mod snapshot;
@@ -33,6 +35,8 @@ enum Command {
     Claims(claims::Args),
     /// Say where a pod fits and why not elsewhere, or what a node is taken for.
     Explain(explain::Args),
+    /// Say how many copies of a workload fit, and which node group has to grow for the rest.
+    Plan(plan::Args),
     /// Save a cluster to one file that every other command takes with -f.
     Snapshot(snapshot::Args),
 }
@@ -55,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(*args),
         Command::Claims(args) => claims::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Snapshot(args) => snapshot::run(args),
     };
     match outcome {

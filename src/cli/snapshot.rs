@@ -64,7 +64,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn take(source: &Source) -> anyhow::Result<Snapshot> {
+/// Takes a snapshot of the files or the cluster.
+pub(super) fn take(source: &Source) -> anyhow::Result<Snapshot> {
     if !source.files.is_empty() {
         return Ok(Snapshot::of(&manifests::objects(&source.files, &Limits::default())?));
     }

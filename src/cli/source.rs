@@ -62,6 +62,14 @@ impl Source {
         Ok(client::connect(&access).await?)
     }
 
+    /// Everything that a snapshot takes of the cluster or the files, as manifests.
+    pub fn listed_manifests(&self) -> anyhow::Result<Manifests> {
+        match self.manifests()? {
+            Some(manifests) => Ok(manifests),
+            None => Ok(super::snapshot::take(self)?.manifests()?),
+        }
+    }
+
     /// The cluster as it is at this moment, in a host that only looks.
     pub fn look(&self) -> anyhow::Result<Host> {
         tokio::runtime::Builder::new_current_thread()

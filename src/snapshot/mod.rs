@@ -16,6 +16,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
+use crate::k8s::manifests::{Limits, ManifestError, Manifests, Reader};
 pub use cluster::list;
 pub use fields::listed;
 
@@ -58,6 +59,17 @@ impl Snapshot {
             left_out.entry(kind_and_group(object)).or_insert_with(|| why.to_owned());
         }
         Self { objects: anonymise::anonymise(&self.objects), left_out, is_anonymised: true }
+    }
+
+    /// What the objects say.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn manifests(&self) -> Result<Manifests, ManifestError> {
+        let mut reader = Reader::new(Limits::default());
+        let lines: Vec<String> = self.objects.iter().map(Value::to_string).collect();
+        reader.add("the cluster", lines.join("\n").as_bytes())?;
+        Ok(reader.finish())
     }
 
     /// How many objects there are of each kind.

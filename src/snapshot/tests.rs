@@ -9,7 +9,6 @@ use testudo_core::model::node::Node;
 use testudo_core::model::pod::{PodKey, Stage};
 
 use super::*;
-use crate::k8s::manifests::{Limits, Manifests, Reader};
 use crate::k8s::{node, pod};
 use crate::sim::fleet::fleet;
 use crate::sim::rng::Rng;

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 use testudo_core::engine::{GangStage, GangView, MemberView};
 
-use super::table;
+use super::super::output::table;
 
 /// A gang, explained.
 #[derive(Debug, Serialize)]
