@@ -8,6 +8,7 @@ mod binding;
 mod fleet_metrics;
 mod gangs;
 mod metrics;
+pub mod offline;
 mod problems;
 mod recent;
 
@@ -125,6 +126,16 @@ impl Host {
     pub fn gangs_named(&self, namespace: &str, name: &str) -> Vec<GangView> {
         let engine = self.engine.lock();
         engine.gangs().filter(|gang| gang.key.namespace == namespace && gang.key.name == name).collect()
+    }
+
+    /// All pods that have been seen.
+    pub fn pods(&self) -> Vec<Arc<Pod>> {
+        self.engine.lock().cluster().pods().cloned().collect()
+    }
+
+    /// What could not be understood about a pod.
+    pub fn pod_problems(&self, uid: &PodUid) -> Vec<String> {
+        self.problems.lock().of(&problems::pod_key(uid.as_str())).to_vec()
     }
 
     /// What could not be understood about a node.

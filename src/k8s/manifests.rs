@@ -33,7 +33,7 @@ pub struct Manifests {
     /// The gangs that group objects describe, in the order of the files. What a controller would make of an object is not
     /// made: its pods are those that the files have.
     pub groups: Vec<Group>,
-    /// What could not be understood about group objects.
+    /// What could not be understood about group objects, and objects of a cluster that cannot be read.
     pub group_problems: Vec<Problem>,
     /// How many objects of other kinds were passed over, by kind (`ConfigMap`, `Deployment.apps`).
     pub ignored: BTreeMap<String, usize>,

@@ -1,26 +1,18 @@
 //! What the overview says of small fleets that can be counted by hand.
 
-use testudo_core::engine::{Change, Engine, Policy};
+use testudo_core::engine::Policy;
 use testudo_core::model::catalogue::Catalogue;
-use testudo_core::model::node::Node;
 
 use super::*;
+use crate::host::offline::{engine_of, settle};
 use crate::k8s::manifests::{Limits, Reader};
-use crate::k8s::{node, pod};
 
 fn overview(manifests: &str) -> Overview {
     let mut reader = Reader::new(Limits::default());
     reader.add("test.yaml", manifests.as_bytes()).unwrap();
     let manifests = reader.finish();
-    let mut engine = Engine::new(Policy::default());
-    for object in &manifests.nodes {
-        let node = Node::new(node::decode(object).0, &Catalogue::builtin()).0;
-        engine.apply(Change::NodeApplied(Box::new(node)), 0);
-    }
-    for object in &manifests.pods {
-        engine.apply(Change::PodApplied(Box::new(pod::decode(object).0)), 0);
-    }
-    engine.keep_gangs(0);
+    let mut engine = engine_of(&manifests, &Catalogue::builtin(), Policy::default(), |_| true);
+    settle(&mut engine);
     let snapshot = engine.snapshot();
     Overview::of(&snapshot, engine.gangs())
 }

@@ -11,8 +11,9 @@ use testudo_core::model::pod::{Pod, PodUid, Stage};
 use testudo_core::placement;
 
 use super::Workload;
+use crate::host::offline::{NOW_MS, engine_of, settle};
 use crate::k8s::manifests::Manifests;
-use crate::k8s::{node, pod};
+use crate::k8s::pod;
 
 /// A copy of a cluster.
 #[derive(Debug)]
@@ -41,21 +42,9 @@ pub struct Refusal {
 impl Room {
     /// The cluster that manifests describe, and `more` nodes.
     pub fn new(manifests: &Manifests, catalogue: &Catalogue, more: &[Node]) -> Self {
-        let mut engine = Engine::new(Policy::default());
-        let nodes = manifests.nodes.iter().map(|object| Node::new(node::decode(object).0, catalogue).0);
-        for node in nodes.chain(more.iter().cloned()) {
-            engine.apply(Change::NodeApplied(Box::new(node)), NOW);
-        }
-        for group in &manifests.groups {
-            engine.apply(Change::GroupApplied(Box::new(group.clone())), NOW);
-        }
-        for object in &manifests.pods {
-            let pod = pod::decode(object).0;
-            // Who waits already would compete for the room: that is for `explain` to tell.
-            if pod.stage != Stage::Pending {
-                engine.apply(Change::PodApplied(Box::new(pod)), NOW);
-            }
-        }
+        // Who waits already would compete for the room: that is for `explain` to tell.
+        let mut engine = engine_of(manifests, catalogue, Policy::default(), |pod| pod.stage != Stage::Pending);
+        more.iter().for_each(|node| engine.apply(Change::NodeApplied(Box::new(node.clone())), NOW_MS));
         Self { engine, tried: 0 }
     }
 
@@ -75,11 +64,11 @@ impl Room {
         let (objects, groups) = workload.copy(number);
         let pods: Vec<Pod> = objects.iter().map(|object| pod::decode(object).0).collect();
         for group in groups {
-            self.engine.apply(Change::GroupApplied(Box::new(group)), NOW);
+            self.engine.apply(Change::GroupApplied(Box::new(group)), NOW_MS);
         }
         let placed = if workload.is_gang() { self.place_gang(&pods) } else { self.place_each(&pods) };
         if placed.is_err() {
-            pods.iter().for_each(|pod| self.engine.apply(Change::PodDeleted(pod.uid.clone()), NOW));
+            pods.iter().for_each(|pod| self.engine.apply(Change::PodDeleted(pod.uid.clone()), NOW_MS));
         }
         placed
     }
@@ -99,7 +88,7 @@ impl Room {
         let assumed = self.engine.assume(pod, node, u64::MAX);
         let gpus = assumed.map_err(|error| Refusal { reason: error.to_string(), nodes: vec![] })?;
         let bound = Pod { gpus, stage: Stage::Bound(node.clone()), ..pod.clone() };
-        self.engine.apply(Change::PodApplied(Box::new(bound)), NOW);
+        self.engine.apply(Change::PodApplied(Box::new(bound)), NOW_MS);
         Ok(())
     }
 
@@ -107,11 +96,11 @@ impl Room {
     /// then. Goes on until all are bound, or no more get places.
     fn place_gang(&mut self, pods: &[Pod]) -> Result<Placed, Refusal> {
         for pod in pods {
-            self.engine.apply(Change::PodApplied(Box::new(pod.clone())), NOW);
+            self.engine.apply(Change::PodApplied(Box::new(pod.clone())), NOW_MS);
         }
         let mut nodes: BTreeMap<PodUid, NodeName> = BTreeMap::new();
         loop {
-            self.plan();
+            settle(&mut self.engine);
             let planned: Vec<(&Pod, NodeName)> = {
                 let snapshot = self.engine.snapshot();
                 let place = |pod: &PodUid| snapshot.unconfirmed().get(pod).cloned();
@@ -130,13 +119,6 @@ impl Room {
             return Ok(Placed { nodes: found });
         }
         Err(self.gang_refusal(pods, found.len()))
-    }
-
-    fn plan(&mut self) {
-        self.engine.keep_gangs(NOW);
-        while let Some(task) = self.engine.next_plan(NOW) {
-            self.engine.adopt(task.solve(), NOW);
-        }
     }
 
     fn gang_refusal(&mut self, pods: &[Pod], found: usize) -> Refusal {
@@ -180,6 +162,3 @@ impl Room {
         Refusal { reason: format!("none of {} nodes has a place: {most}", nodes.len()), nodes: reasons }
     }
 }
-
-/// Time stands still.
-const NOW: u64 = 0;

@@ -16,7 +16,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::k8s::manifests::{Limits, ManifestError, Manifests, Reader};
+use crate::k8s::manifests::{Limits, Manifests, Reader};
+use crate::k8s::problem::Problem;
 pub use cluster::list;
 pub use fields::listed;
 
@@ -61,15 +62,25 @@ impl Snapshot {
         Self { objects: anonymise::anonymise(&self.objects), left_out, is_anonymised: true }
     }
 
-    /// What the objects say.
-    ///
-    /// # Errors
-    /// When one cannot be read.
-    pub fn manifests(&self) -> Result<Manifests, ManifestError> {
+    /// What the objects say. One that cannot be read is a problem and stands in nobody's way: a cluster has objects of many
+    /// makers.
+    pub fn manifests(&self) -> Manifests {
         let mut reader = Reader::new(Limits::default());
-        let lines: Vec<String> = self.objects.iter().map(Value::to_string).collect();
-        reader.add("the cluster", lines.join("\n").as_bytes())?;
-        Ok(reader.finish())
+        let mut problems = vec![];
+        for object in &self.objects {
+            if let Err(error) = reader.add("the cluster", object.to_string().as_bytes()) {
+                let object = error.object.unwrap_or_else(|| kind_and_group(object));
+                problems.push(Problem { object, field: "(whole object)".into(), what: error.what, blocking: true });
+            }
+        }
+        let mut manifests = reader.finish();
+        manifests.group_problems.extend(problems);
+        manifests
+    }
+
+    /// The objects.
+    pub fn into_objects(self) -> Vec<Value> {
+        self.objects
     }
 
     /// How many objects there are of each kind.

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use testudo_core::engine::{Change, Engine, Policy};
+use testudo_core::engine::{Offered, Policy};
 use testudo_core::model::catalogue::Catalogue;
-use testudo_core::model::node::Node;
 use testudo_core::model::pod::{PodKey, Stage};
 
 use super::*;
-use crate::k8s::{node, pod};
+use crate::host::offline::{engine_of, settle};
 use crate::sim::fleet::fleet;
 use crate::sim::rng::Rng;
 use crate::sim::workload::workload;
@@ -57,24 +56,14 @@ fn cluster(seed: u64) -> Vec<Value> {
 
 /// What the engine says of every pod: the node that it would choose, and how many nodes take it.
 fn answers(manifests: &Manifests) -> Vec<(PodKey, Option<String>, usize)> {
-    let mut engine = Engine::new(Policy::default());
-    for object in &manifests.nodes {
-        let node = Node::new(node::decode(object).0, &Catalogue::builtin()).0;
-        engine.apply(Change::NodeApplied(Box::new(node)), 0);
-    }
-    for object in &manifests.pods {
-        engine.apply(Change::PodApplied(Box::new(pod::decode(object).0)), 0);
-    }
-    engine.keep_gangs(0);
-    while let Some(task) = engine.next_plan(0) {
-        engine.adopt(task.solve(), 0);
-    }
+    let mut engine = engine_of(manifests, &Catalogue::builtin(), Policy::default(), |_| true);
+    settle(&mut engine);
     let snapshot = engine.snapshot();
     let pending = engine.cluster().pods().filter(|pod| pod.stage == Stage::Pending);
     let answer = |pod: &std::sync::Arc<testudo_core::model::pod::Pod>| {
         let judgement = snapshot.judge(pod);
         let names = snapshot.nodes().into_iter().map(|state| state.name().as_str());
-        let fits = |name: &&str| judgement.of(testudo_core::engine::Offered::Named(name)).rank().is_some();
+        let fits = |name: &&str| judgement.of(Offered::Named(name)).rank().is_some();
         (pod.key.clone(), judgement.best().map(ToString::to_string), names.filter(fits).count())
     };
     let mut answers: Vec<_> = pending.map(answer).collect();

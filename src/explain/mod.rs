@@ -1,0 +1,15 @@
+//! What stands against a place, how near the nearest one is, and what could be done about it.
+//!
+//! The engine says "no" with the first reason it finds, which is enough to decide. People want to know all that stands against a
+//! node, who would have to go, and what to do: that is worked out here, from the same checks.
+
+mod gang;
+mod miss;
+mod remedy;
+
+pub use gang::{DomainMiss, domains, evictees};
+pub use miss::{Leaver, Miss, misses};
+pub use remedy::{amount, remedy};
+
+#[cfg(test)]
+mod tests;
