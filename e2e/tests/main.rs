@@ -3,6 +3,7 @@
 mod control_plane;
 mod cpu;
 mod deployed;
+mod explain;
 mod forms;
 mod gangs;
 mod mig;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
+        scenarios.extend(explain::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));

@@ -10,6 +10,7 @@ mod simulate;
 mod snapshot;
 mod source;
 mod telemetry;
+mod top;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Command {
     Claims(claims::Args),
     /// Say where a pod fits and why not elsewhere, or what a node is taken for.
     Explain(explain::Args),
+    /// Show the fleet, what becomes of its devices and what that costs, and the gangs that wait.
+    Top(top::Args),
     /// Say how many copies of a workload fit, and which node group has to grow for the rest.
     Plan(plan::Args),
     /// Save a cluster to one file that every other command takes with -f.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(*args),
         Command::Claims(args) => claims::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Top(args) => top::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Snapshot(args) => snapshot::run(args),
     };

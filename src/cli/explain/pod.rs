@@ -102,6 +102,9 @@ struct ObstacleLine {
     available: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<i64>,
+    /// `key=value:effect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taint: Option<String>,
 }
 
 /// A pod that would have to go.
@@ -352,6 +355,7 @@ impl ObstacleLine {
             requested: amounts.map(|(_, requested, _)| requested),
             available: amounts.and_then(|(.., available)| available),
             missing: amounts.and_then(|(_, requested, available)| Some(requested - available?)),
+            taint: if let Reason::Taint(taint) = reason { Some(taint.to_string()) } else { None },
         }
     }
 
