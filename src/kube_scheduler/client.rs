@@ -25,7 +25,7 @@ pub enum OfferForm {
 pub type Latencies = BTreeMap<&'static str, Vec<Duration>>;
 
 /// A client of one extender.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     url: String,
@@ -111,6 +111,22 @@ impl Client {
         let answer = self.post("bind", &args).await?;
         let result: BindingResult = read("bind", &answer)?;
         ensure!(result.error.is_empty(), "{}", result.error);
+        Ok(())
+    }
+
+    /// Binds several pods at the same time.
+    ///
+    /// # Errors
+    /// As [`Self::filter`], of the first that failed.
+    pub async fn bind_together(&mut self, bindings: &[(&Pod, &str)]) -> anyhow::Result<()> {
+        let calls = bindings.iter().map(|(pod, node)| {
+            let mut own = Self { latencies: Latencies::new(), ..self.clone() };
+            async move { own.bind(pod, node).await.map(|()| own.latencies) }
+        });
+        let answers: Vec<anyhow::Result<Latencies>> = futures::future::join_all(calls).await;
+        for answer in answers {
+            answer?.into_iter().for_each(|(verb, times)| self.latencies.entry(verb).or_default().extend(times));
+        }
         Ok(())
     }
 

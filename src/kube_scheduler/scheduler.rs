@@ -110,6 +110,20 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Binds several pods at the same time, as kube-scheduler does: each of its bindings has a thread of its own.
+    ///
+    /// # Errors
+    /// When the extender refuses or fails for any of them.
+    pub async fn bind_together(&mut self, bindings: &[(&Pod, usize)]) -> anyhow::Result<()> {
+        let name = |node: usize| self.nodes[node].parts.name.as_str();
+        let pairs: Vec<(&Pod, &str)> = bindings.iter().map(|(pod, node)| (*pod, name(*node))).collect();
+        self.client.bind_together(&pairs).await?;
+        for (pod, node) in bindings {
+            self.nodes[*node].used.add(&pod::decode(pod).0.demand.requests);
+        }
+        Ok(())
+    }
+
     /// The pod is gone from the node.
     pub fn forget(&mut self, pod: &Pod, node: usize) {
         self.nodes[node].used.subtract(&pod::decode(pod).0.demand.requests);

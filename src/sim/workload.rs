@@ -75,6 +75,48 @@ pub fn workload(pods: usize, rng: &mut Rng) -> Vec<Pod> {
     workload
 }
 
+/// Gangs to add to a workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gangs {
+    /// How many there are, as a share of the other pods.
+    pub share: f64,
+    /// How many members one has: each of these sizes as often.
+    pub sizes: Vec<u32>,
+    /// How many GPUs form one tensor-parallel set. A member has no more than [`MAX_MEMBER_GPUS`] of them.
+    pub tensor_parallel: u32,
+}
+
+/// GPUs of the largest machines that pods ask for.
+pub const MAX_MEMBER_GPUS: u32 = 8;
+
+impl Gangs {
+    /// The members of all gangs beside so many other pods, in our own words; the same for the same seed.
+    pub fn pods(&self, others: usize, rng: &mut Rng) -> Vec<Pod> {
+        let gangs = (self.share * others as f64).round() as usize;
+        (0..gangs).flat_map(|gang| self.gang(gang, rng)).collect()
+    }
+
+    fn gang(&self, number: usize, rng: &mut Rng) -> Vec<Pod> {
+        let members = self.sizes[rng.below(self.sizes.len())];
+        let gpus = self.tensor_parallel.min(MAX_MEMBER_GPUS);
+        let sort = sort("gang", 1, (6 * gpus, 64 * gpus), Some((GPU, gpus)), None);
+        let member = |index: u32| {
+            let mut pod = pod(&sort, number, rng);
+            pod.metadata.name = format!("gang-{number}-{index}");
+            let annotations = [
+                ("pod-group", format!("gang-{number}")),
+                ("min-member", members.to_string()),
+                ("tensor-parallel-size", self.tensor_parallel.to_string()),
+                ("index", index.to_string()),
+            ];
+            pod.metadata.annotations =
+                annotations.map(|(key, value)| (format!("testudo.dev/{key}"), value)).into_iter().collect();
+            pod
+        };
+        (0..members).map(member).collect()
+    }
+}
+
 /// How many pods of each sort. The running total is rounded, so that all together make `pods`.
 fn shares(pods: usize) -> impl Iterator<Item = usize> {
     let total: usize = SORTS.iter().map(|sort| sort.share).sum();
