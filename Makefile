@@ -23,7 +23,9 @@ tools: ## Check that Rust and Go are there
 	@cargo fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt"; exit 1; }
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy"; exit 1; }
 	@[ -n "$${KUBEBUILDER_ASSETS:-}" ] || command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer" \
-	    "(https://go.dev/dl), it builds the control plane of the end-to-end tests"; exit 1; }
+	    "(https://go.dev/dl), it builds the control plane of the end-to-end tests, helm, kubeconform and promtool"; exit 1; }
+	@python3 -m pip --version >/dev/null 2>&1 || { echo "pip is missing: install Python 3 with pip (Debian: python3-pip)," \
+	    "the schemas of the Kubernetes API are a package of it"; exit 1; }
 
 .PHONY: build
 build: ## Build the program
@@ -39,6 +41,7 @@ test: tools ## Everything that a change must pass
 	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
 	$(call stage,unit and property tests,cargo test --locked --workspace --exclude testudo-e2e)
 	$(call stage,Go tools for $(K8S),e2e/tools/build.sh)
+	$(call stage,chart and policies,cargo test --locked -p testudo-e2e --test chart)
 	$(call stage,DRA differential,cargo test --locked -p testudo-e2e --test claims)
 	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e --test e2e)
 
@@ -50,6 +53,11 @@ test-all: test ## The same, the long simulations, and the end-to-end tests on ev
 	$(call stage,DRA differential at length,CLAIMS_SEED=1000000 CLAIMS_CASES=200000 cargo test --locked -p testudo-e2e --test claims agree)
 	$(call stage,end-to-end on 1.34,$(MAKE) e2e K8S=1.34)
 	$(call stage,end-to-end on 1.35,$(MAKE) e2e K8S=1.35)
+
+.PHONY: rendered
+rendered: ## Write anew what is generated: deploy/manifests, policies
+	e2e/tools/build.sh
+	UPDATE_RENDERED=1 cargo test --locked -p testudo-e2e --test chart rendered
 
 .PHONY: e2e
 e2e: tools ## End-to-end tests on a real control plane: make e2e K8S=1.34

@@ -131,7 +131,9 @@ impl Question {
     }
 
     fn ask(&self) -> Result<Places, No> {
-        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &self.ranks };
+        let cluster = &self.cluster;
+        let (slots, geography, domains) = (cluster.slots(), cluster.geography(), cluster.domains());
+        let field = Field { slots, geography, domains, ranks: &self.ranks, devices: &[] };
         plan(&self.formation, field, Budget::default())
     }
 }

@@ -269,10 +269,21 @@ impl Parts {
 
 /// Starts a process of the control plane, its log under `logs/`.
 pub(crate) fn spawn(dir: &Workdir, name: &str, binary: &Path, args: Vec<String>) -> Result<Process> {
+    spawn_in(dir, name, binary, args, &[])
+}
+
+/// The same with variables in its environment.
+pub(crate) fn spawn_in(
+    dir: &Workdir,
+    name: &str,
+    binary: &Path,
+    args: Vec<String>,
+    environment: &[(String, String)],
+) -> Result<Process> {
     // An empty write makes the folder.
     let log = dir.file(format!("logs/{name}.log"));
     if !log.exists() {
         dir.write(format!("logs/{name}.log"), "")?;
     }
-    Process::spawn(name, binary, &args, &log)
+    Process::spawn(name, binary, &args, environment, &log)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, Scope};
 use kube::{Api, ResourceExt};
@@ -48,6 +48,36 @@ impl ControlPlane {
     /// Applies one object.
     pub async fn apply(&self, document: Value) -> Result<DynamicObject> {
         let object: DynamicObject = serde_json::from_value(document).context("not a Kubernetes object")?;
+        let (api, name) = self.place_of(&object).await?;
+        let params = PatchParams::apply("testudo-e2e").force();
+        let applied = api.patch(&name, &params, &Patch::Apply(&object)).await;
+        applied.with_context(|| format!("cannot apply {name}"))
+    }
+
+    /// What would become of one object if it were created now, or what the API server says against it.
+    pub async fn try_create(&self, document: Value) -> Result<Result<DynamicObject, String>> {
+        let object: DynamicObject = serde_json::from_value(document).context("not a Kubernetes object")?;
+        let (api, name) = self.place_of(&object).await?;
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        match api.create(&dry_run, &object).await {
+            Ok(object) => Ok(Ok(object)),
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => Ok(Err(status.message)),
+            Err(error) => Err(error).with_context(|| format!("cannot try to create {name}")),
+        }
+    }
+
+    /// Deletes one object, if it is there.
+    pub async fn delete(&self, document: Value) -> Result<()> {
+        let object: DynamicObject = serde_json::from_value(document).context("not a Kubernetes object")?;
+        let (api, name) = self.place_of(&object).await?;
+        match api.delete(&name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            other => other.map(drop).with_context(|| format!("cannot delete {name}")),
+        }
+    }
+
+    /// Where an object belongs, and its name.
+    async fn place_of(&self, object: &DynamicObject) -> Result<(Api<DynamicObject>, String)> {
         let types = object.types.as_ref().context("an object without apiVersion and kind")?;
         let name = object.metadata.name.clone().context("an object without a name")?;
         let what = format!("{} {name}", types.kind);
@@ -68,7 +98,6 @@ impl ControlPlane {
                 Api::namespaced_with(client, &namespace, &resource)
             }
         };
-        let params = PatchParams::apply("testudo-e2e").force();
-        api.patch(&name, &params, &Patch::Apply(&object)).await.with_context(|| format!("cannot apply {what}"))
+        Ok((api, name))
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{
-    Container, PersistentVolumeClaimVolumeSource, Pod, PodSchedulingGate, PodSpec, ResourceRequirements, Toleration,
-    Volume,
+    Container, PersistentVolumeClaimVolumeSource, Pod, PodResourceClaim, PodSchedulingGate, PodSpec, ResourceClaim,
+    ResourceRequirements, Toleration, Volume,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::core::ObjectMeta;
@@ -28,7 +28,15 @@ pub fn pod(name: &str) -> PodBuilder {
         ..PodSpec::default()
     };
     let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-    PodBuilder { metadata, spec, container, resources: BTreeMap::new(), scheduling_group: None, anywhere: false }
+    PodBuilder {
+        metadata,
+        spec,
+        container,
+        resources: BTreeMap::new(),
+        claims: vec![],
+        scheduling_group: None,
+        anywhere: false,
+    }
 }
 
 /// A pod that is being described.
@@ -38,6 +46,7 @@ pub struct PodBuilder {
     spec: PodSpec,
     container: Container,
     resources: BTreeMap<String, Quantity>,
+    claims: Vec<String>,
     scheduling_group: Option<String>,
     pub(crate) anywhere: bool,
 }
@@ -133,6 +142,31 @@ impl PodBuilder {
         self.spec(|spec| spec.volumes.get_or_insert_default().push(volume))
     }
 
+    /// A ResourceClaim of this name, of the same namespace.
+    pub fn device_claim(self, name: &str) -> Self {
+        let claim = PodResourceClaim {
+            name: name.to_owned(),
+            resource_claim_name: Some(name.to_owned()),
+            ..PodResourceClaim::default()
+        };
+        self.with_claim(claim)
+    }
+
+    /// A ResourceClaim that is made from this template.
+    pub fn device_claim_template(self, template: &str) -> Self {
+        let claim = PodResourceClaim {
+            name: template.to_owned(),
+            resource_claim_template_name: Some(template.to_owned()),
+            ..PodResourceClaim::default()
+        };
+        self.with_claim(claim)
+    }
+
+    fn with_claim(mut self, claim: PodResourceClaim) -> Self {
+        self.claims.push(claim.name.clone());
+        self.spec(|spec| spec.resource_claims.get_or_insert_default().push(claim))
+    }
+
     /// Whatever else the specification needs.
     pub fn spec(mut self, change: impl FnOnce(&mut PodSpec)) -> Self {
         change(&mut self.spec);
@@ -151,11 +185,12 @@ impl PodBuilder {
 
     /// The object.
     pub fn build(self) -> Pod {
-        let Self { metadata, mut spec, mut container, resources, .. } = self;
+        let Self { metadata, mut spec, mut container, resources, claims, .. } = self;
+        let claims = claims.into_iter().map(|name| ResourceClaim { name, request: None });
         container.resources = Some(ResourceRequirements {
+            claims: Some(claims.collect::<Vec<_>>()).filter(|claims| !claims.is_empty()),
             requests: Some(resources.clone()),
             limits: Some(resources),
-            ..ResourceRequirements::default()
         });
         spec.containers.insert(0, container);
         Pod { metadata, spec: Some(spec), status: None }

@@ -54,14 +54,21 @@ pub struct Process {
     name: String,
     binary: PathBuf,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
     log: PathBuf,
     child: Child,
     exit: Option<ExitStatus>,
 }
 
 impl Process {
-    /// Starts `binary` with `args`, standard output and error appended to `log`.
-    pub fn spawn(name: &str, binary: &Path, args: &[String], log: &Path) -> Result<Self> {
+    /// Starts `binary` with `args` and these variables beside our own, standard output and error appended to `log`.
+    pub fn spawn(
+        name: &str,
+        binary: &Path,
+        args: &[String],
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> Result<Self> {
         // The guard first: without it nothing may be started.
         LazyLock::force(&GUARD);
         let output = File::options()
@@ -72,6 +79,7 @@ impl Process {
         let errors = output.try_clone().context("cannot share a log file")?;
         let child = Command::new(binary)
             .args(args)
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
@@ -79,7 +87,8 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {name} from {}", binary.display()))?;
         let (name, binary, log) = (name.to_owned(), binary.to_owned(), log.to_owned());
-        let process = Self { name, binary, args: args.to_vec(), log, child, exit: None };
+        let (args, environment) = (args.to_vec(), environment.to_vec());
+        let process = Self { name, binary, args, environment, log, child, exit: None };
         tell_guard("watch", process.child.id())?;
         Ok(process)
     }
@@ -87,7 +96,7 @@ impl Process {
     /// Starts the same once more; this one must have ended. The log goes on in the same file.
     pub fn again(mut self) -> Result<Self> {
         self.kill()?;
-        Self::spawn(&self.name, &self.binary, &self.args, &self.log)
+        Self::spawn(&self.name, &self.binary, &self.args, &self.environment, &self.log)
     }
 
     /// What it is called in messages.

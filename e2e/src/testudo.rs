@@ -7,7 +7,7 @@ use std::{env, path::Path};
 use anyhow::{Context, Result, bail};
 
 use crate::components::flags;
-use crate::control_plane::{ControlPlane, spawn};
+use crate::control_plane::{ControlPlane, spawn_in};
 use crate::endpoint::Endpoint;
 use crate::kubeconfig::Kubeconfig;
 use crate::pki::Identity;
@@ -45,6 +45,8 @@ pub struct TestudoOptions {
     pub own_metrics_port: bool,
     /// More arguments of `testudo serve`.
     pub extra_args: Vec<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl TestudoOptions {
@@ -58,6 +60,7 @@ impl TestudoOptions {
             serving: None,
             own_metrics_port: false,
             extra_args: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -96,6 +99,12 @@ impl TestudoOptions {
         self.extra_args.push(arg.into());
         self
     }
+
+    /// One more variable of its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
 }
 
 /// A `testudo serve` process; it ends when this is dropped.
@@ -118,7 +127,8 @@ impl Testudo {
     /// Starts it and does not wait.
     pub fn start_unready(cp: &ControlPlane, options: TestudoOptions) -> Result<Self> {
         let binary = binary()?;
-        let TestudoOptions { name, kubeconfig, config, tls, serving, own_metrics_port, extra_args } = options;
+        let TestudoOptions { name, kubeconfig, config, tls, serving, own_metrics_port, extra_args, environment } =
+            options;
         let address = format!("127.0.0.1:{}", free_port()?);
         let mut args = vec!["serve".to_owned()];
         args.extend(flags([
@@ -159,7 +169,7 @@ impl Testudo {
         };
         args.extend(extra_args);
         let tls = serving.is_some().then(|| ExtenderTls { ca_file: cp.authority().cert().to_owned(), client });
-        let process = Some(spawn(cp.dir(), &name, &binary, args)?);
+        let process = Some(spawn_in(cp.dir(), &name, &binary, args, &environment)?);
         Ok(Self { process, api, metrics, tls, serving })
     }
 

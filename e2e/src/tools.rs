@@ -84,6 +84,30 @@ pub fn dra_oracle() -> Result<PathBuf> {
     find(&cache()?.join("dra-oracle"), "dra-oracle", Version::default())
 }
 
+/// What renders and installs the chart.
+pub fn helm() -> Result<PathBuf> {
+    find(&cache()?.join("helm"), "helm", Version::default())
+}
+
+/// What compares manifests with the schemas of the Kubernetes API.
+pub fn kubeconform() -> Result<PathBuf> {
+    find(&cache()?.join("kubeconform"), "kubeconform", Version::default())
+}
+
+/// What checks and tests rules of Prometheus.
+pub fn promtool() -> Result<PathBuf> {
+    find(&cache()?.join("promtool"), "promtool", Version::default())
+}
+
+/// The folder of the schemas of the Kubernetes API, one folder a version.
+pub fn schemas() -> Result<PathBuf> {
+    let path = cache()?.join("schemas");
+    if !path.join("stamp").is_file() {
+        bail!("there is no {} yet; fetch it with e2e/tools/build.sh", path.display());
+    }
+    Ok(path)
+}
+
 /// Whether `KUBEBUILDER_ASSETS` is set: then the version of what runs is not ours to know.
 pub fn has_assets() -> bool {
     assets().is_some()

@@ -9,7 +9,7 @@ use testudo_e2e::manifests::workspace;
 use testudo_e2e::{Adaptation, ControlPlane, Kubeconfig, Scheduler, Testudo, TestudoOptions, Tls};
 use tokio::sync::OnceCell;
 
-const NAMESPACE: &str = "testudo-system";
+pub const NAMESPACE: &str = "testudo-system";
 
 /// The accounts of `deploy/rbac.yaml`, and one testudo with its scheduler for all scenarios that do not disturb them.
 pub struct Deployed {
@@ -61,6 +61,14 @@ impl Deployed {
         self.pair_with(name, config.replace(none, &format!("preemptingNamespaces: [{namespaces}]"))).await
     }
 
+    /// The same, where claims of these classes are testudo's to allocate.
+    pub async fn allocating_pair(&self, name: &str, classes: &[&str]) -> Result<Pair> {
+        let none = "deviceClasses: []";
+        let config = testudo_for(name)?;
+        ensure!(config.contains(none), "deploy/testudo.yaml has no {none:?}");
+        self.pair_with(name, config.replace(none, &format!("deviceClasses: [{}]", classes.join(", ")))).await
+    }
+
     async fn pair_with(&self, name: &str, config: String) -> Result<Pair> {
         let options = self.testudo(&format!("testudo-{name}"))?.config(config);
         let testudo = Testudo::start(&self.cp, options).await?;
@@ -68,9 +76,15 @@ impl Deployed {
         Ok(Pair { _scheduler: scheduler, testudo })
     }
 
-    /// How to start testudo as it is shipped: its account, its configuration file, mutual TLS.
+    /// How to start testudo as it is shipped, but as the only replica: its account, its configuration file, mutual TLS.
     pub fn testudo(&self, name: &str) -> Result<TestudoOptions> {
+        Ok(self.replica(name)?.arg("--leader-elect=false"))
+    }
+
+    /// How to start one of several replicas, as it is shipped. All of them have one lease.
+    pub fn replica(&self, name: &str) -> Result<TestudoOptions> {
         let options = TestudoOptions::new(&self.testudo_account).named(name).config(shipped("testudo.yaml")?);
+        let options = options.variable("POD_NAME", name).variable("POD_NAMESPACE", NAMESPACE);
         Ok(options.tls(Tls::Mutual).with_own_metrics_port())
     }
 

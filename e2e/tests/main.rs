@@ -1,9 +1,11 @@
 //! The scenarios, on one control plane that they share. `cargo test -p testudo-e2e -- NAME` runs some of them.
 
+mod claims;
 mod control_plane;
 mod cpu;
 mod deployed;
 mod explain;
+mod failover;
 mod forms;
 mod gangs;
 mod mig;
@@ -33,11 +35,13 @@ fn main() -> ExitCode {
         scenarios.extend(race::scenarios(stage));
         scenarios.extend(preemption::scenarios(stage));
         scenarios.extend(gangs::scenarios(stage));
+        scenarios.extend(claims::scenarios(stage));
         scenarios.extend(observe::scenarios(stage));
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
         scenarios.extend(explain::scenarios(stage));
+        scenarios.extend(failover::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));

@@ -26,9 +26,12 @@ type Permission = (String, String, String);
 /// Kinds of groups that are watched where a cluster has them: what is given for these need not be used here.
 const WHERE_SERVED: &[(&str, &str)] = &[
     ("scheduling.k8s.io", "podgroups"),
+    ("scheduling.k8s.io", "podgroups/status"),
     ("scheduling.k8s.io", "workloads"),
     ("scheduling.x-k8s.io", "podgroups"),
     ("scheduling.sigs.k8s.io", "podgroups"),
+    ("scheduling.x-k8s.io", "podgroups/status"),
+    ("scheduling.sigs.k8s.io", "podgroups/status"),
     ("scheduling.volcano.sh", "podgroups"),
     ("scheduling.run.ai", "podgroups"),
     ("scheduler.grove.io", "podgangs"),

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Builds the control plane that the end-to-end tests run: etcd, kube-apiserver, kube-controller-manager, kube-scheduler
-# and kwok, each from the Go module beside this script, and the claim allocator's oracle from e2e/dra-oracle, into a
-# cache outside the tree. What is there and was built from the same go.mod, go.sum and Go files is kept.
+# and kwok, and what the chart is checked with: helm, kubeconform, promtool, each from the Go module beside this script;
+# the schemas of the Kubernetes API; and the claim allocator's oracle from e2e/dra-oracle. All into a cache outside the
+# tree. What is there and was built from the same go.mod, go.sum and Go files is kept.
 #
 #   K8S=1.34|1.35|1.36   which Kubernetes (default 1.36)
 #   KUBEBUILDER_ASSETS   a folder whose binaries are used instead; only what it lacks is built
-#   TESTUDO_E2E_CACHE    where to keep the binaries (default ${XDG_CACHE_HOME:-~/.cache}/testudo-e2e)
+#   TESTUDO_E2E_CACHE    where to keep all this (default ${XDG_CACHE_HOME:-~/.cache}/testudo-e2e)
 set -eu
 
 tools=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -33,7 +34,8 @@ sources() {
     (cd "$tools/$1" && find . -name go.mod -o -name go.sum -o -name '*.go' | LC_ALL=C sort | xargs cat)
 }
 
-# build MODULE LDFLAGS PACKAGE...: every package's binary that KUBEBUILDER_ASSETS lacks.
+# build MODULE LDFLAGS PACKAGE...: every package's binary that KUBEBUILDER_ASSETS lacks, with the Go build tags in $tags.
+tags=
 build() {
     module=$1 flags=$2
     shift 2
@@ -56,12 +58,36 @@ build() {
         printf 'building %s (%s) ...\n' "$name" "$module" >&2
         # Built beside its place and moved there: an interrupted build leaves nothing that looks finished.
         trap 'rm -f "$into/.$name.$$"' EXIT
-        (cd "$tools/$module" && CGO_ENABLED=0 GOWORK=off go build -buildvcs=false -trimpath \
+        (cd "$tools/$module" && CGO_ENABLED=0 GOWORK=off go build -buildvcs=false -trimpath -tags "$tags" \
             -ldflags "-s -w $flags" -o "$into/.$name.$$" "$package") ||
             fail "$name did not build from e2e/tools/$module. If the message above is about the network: modules come" \
                 "from GOPROXY ($(go env GOPROXY))."
         mv "$into/.$name.$$" "$into/$name"
     done
+}
+
+# schemas: the JSON schemas of the Kubernetes API of each version, made to find each other as files.
+schemas() {
+    into=$cache/schemas
+    want=$(cksum <"$tools/schemas/requirements.txt" | tr ' ' '-')
+    [ "$(cat "$into/stamp" 2>/dev/null || true)" != "$want" ] || return 0
+    command -v python3 >/dev/null 2>&1 && python3 -m pip --version >/dev/null 2>&1 ||
+        fail "the schemas of the Kubernetes API come as a Python package and there is no 'python3 -m pip'. Install it."
+    printf 'fetching the schemas of the Kubernetes API ...\n' >&2
+    rm -rf "$into"
+    mkdir -p "$into/package"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+        --requirement "$tools/schemas/requirements.txt" --dest "$into/package" ||
+        fail "pip could not fetch what e2e/tools/schemas/requirements.txt names."
+    python3 -m zipfile -e "$into"/package/*.whl "$into/package"
+    for version in 1.34 1.35 1.36 1.37; do
+        mv "$into/package/kubernetes_validate/kubernetes-json-schema/v$version.0-local-strict" "$into/$version"
+        sed -i.bak -e 's|"/api/_definitions.json|"_definitions.json|' \
+            -e 's|"$id": "https://kubernetes.io/api/|"$comment": "|' "$into/$version"/*.json
+        rm -f "$into/$version"/*.bak
+    done
+    rm -rf "$into/package"
+    printf '%s\n' "$want" >"$into/stamp"
 }
 
 # binary PACKAGE: the name of its binary.
@@ -76,6 +102,7 @@ binary() {
 [ -f "$tools/k8s-$k8s/go.mod" ] ||
     fail "K8S=$k8s is not a version that the tests know; there are:$(cd "$tools" && for d in k8s-*; do printf ' %s' "${d#k8s-}"; done)"
 
+helm=$(version_of helm helm.sh/helm/v4)
 etcd=$(version_of etcd go.etcd.io/etcd/server/v3)
 kwok=$(version_of kwok sigs.k8s.io/kwok)
 kubernetes=$(version_of "k8s-$k8s" k8s.io/kubernetes)
@@ -90,3 +117,10 @@ build "k8s-$k8s" "-X $base.gitVersion=$kubernetes -X $base.gitMajor=1 -X $base.g
     k8s.io/kubernetes/cmd/kube-scheduler
 # Upstream's allocator is of one release, whichever Kubernetes runs.
 build ../dra-oracle "" .
+
+build helm "-X helm.sh/helm/v4/internal/version.version=$helm" helm.sh/helm/v4/cmd/helm
+build kubeconform "" github.com/yannh/kubeconform/cmd/kubeconform
+# Rules are checked without the clouds in which Prometheus finds its targets.
+tags=remove_all_sd
+build promtool "" github.com/prometheus/prometheus/cmd/promtool
+schemas

@@ -8,12 +8,12 @@ use serde_json::Value;
 use testudo_core::claims::{
     Alternative, Amount, Amounts, Ask, Attribute, Capacity, Claim, ClaimKey, Constraint, ConstraintRule, Count,
     CounterSet, Device, DeviceClass, DeviceId, Holding, HoldingKind, Node, NodeRequirement, NodeSelector, NodeTerm,
-    Nodes, PoolId, Request, RequestPolicy, Selector, Slice, Valid, Wish,
+    Nodes, PoolId, Request, RequestPolicy, SeenAllocation, SeenClaim, Selector, Slice, Valid, Wish, fingerprint,
 };
 use testudo_core::model::selector::{Operator, Requirement, Term};
 use testudo_core::model::taint::{Comparison, Effect, Taint, Toleration};
 
-use super::{MalformedObject, wire};
+use super::{DEVICES_ANNOTATION, MalformedObject, wire};
 
 /// Everything that the objects say.
 #[derive(Debug, Default)]
@@ -58,6 +58,21 @@ pub fn objects(objects: &[Value]) -> Result<Objects, MalformedObject> {
         }
     }
     Ok(read)
+}
+
+/// Reads a ResourceClaim with all that the cluster says of it.
+pub fn seen_claim(object: &Value) -> Result<SeenClaim, MalformedObject> {
+    Reader { object, at: 0 }.seen_claim()
+}
+
+/// Reads a ResourceSlice.
+pub fn slice(object: &Value) -> Result<Slice, MalformedObject> {
+    Reader { object, at: 0 }.slice()
+}
+
+/// Reads a DeviceClass.
+pub fn class(object: &Value) -> Result<DeviceClass, MalformedObject> {
+    Reader { object, at: 0 }.class()
 }
 
 struct Reader<'a> {
@@ -183,21 +198,49 @@ impl Reader<'_> {
 
     fn claim(&self) -> Read<ClaimState> {
         let wire::ResourceClaim { metadata, spec, status } = self.wire()?;
-        if let Some(allocation) = status.allocation {
-            let results = allocation.devices.results.into_iter().enumerate();
-            return Ok(ClaimState::Allocated(
-                results.map(|(at, result)| self.holding(at, result)).collect::<Read<_>>()?,
-            ));
+        match status.allocation {
+            Some(allocation) => Ok(ClaimState::Allocated(self.holdings(allocation.devices.results)?)),
+            None => Ok(ClaimState::Unallocated(self.asked(&metadata, spec)?)),
         }
+    }
+
+    fn seen_claim(&self) -> Read<SeenClaim> {
+        let wire::ResourceClaim { metadata, spec, status } = self.wire()?;
+        let allocation = status.allocation.map(|allocation| {
+            let holdings = self.holdings(allocation.devices.results)?;
+            let is_ours = metadata.annotations.get(DEVICES_ANNOTATION) == Some(&fingerprint(&holdings));
+            Ok(SeenAllocation { holdings, nodes: allocation.node_selector.map(node_selector), is_ours })
+        });
+        let allocation = allocation.transpose()?;
+        let claim = match self.asked(&metadata, spec) {
+            Ok(claim) => claim,
+            // It has its devices: these are in use, whatever was asked for.
+            Err(_) if allocation.is_some() => self.asked(&metadata, wire::ResourceClaimSpec::default())?,
+            Err(malformed) => return Err(malformed),
+        };
+        Ok(SeenClaim {
+            claim: Arc::new(claim),
+            version: metadata.resource_version.parse().unwrap_or(0),
+            allocation,
+            is_reserved: !status.reserved_for.is_empty(),
+            leaving: metadata.deletion_timestamp.is_some(),
+        })
+    }
+
+    fn holdings(&self, results: Vec<wire::RequestResult>) -> Read<Vec<Holding>> {
+        results.into_iter().enumerate().map(|(at, result)| self.holding(at, result)).collect()
+    }
+
+    fn asked(&self, metadata: &wire::Metadata, spec: wire::ResourceClaimSpec) -> Read<Claim> {
         let name = self.required("metadata.name", &metadata.name)?.into();
         let requests = spec.devices.requests.into_iter().enumerate();
-        Ok(ClaimState::Unallocated(Claim {
-            key: ClaimKey { namespace: metadata.namespace.into(), name },
-            uid: metadata.uid.into(),
+        Ok(Claim {
+            key: ClaimKey { namespace: metadata.namespace.as_str().into(), name },
+            uid: metadata.uid.as_str().into(),
             requests: requests.map(|(at, request)| self.request(at, request)).collect::<Read<_>>()?,
             constraints: spec.devices.constraints.into_iter().map(constraint).collect(),
             configs: spec.devices.config.into_iter().map(|config| config.requests).collect(),
-        }))
+        })
     }
 
     fn request(&self, at: usize, wire: wire::DeviceRequest) -> Read<Request> {

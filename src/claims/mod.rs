@@ -19,6 +19,12 @@ use testudo_core::claims::{
 };
 
 use decode::ClaimState;
+pub use decode::{class, seen_claim, slice};
+pub use encode::allocated;
+
+/// The annotation of a claim that says which devices testudo has given it, as their
+/// [`fingerprint`](testudo_core::claims::fingerprint): by it an allocation is known to be ours after a restart.
+pub const DEVICES_ANNOTATION: &str = "testudo.dev/devices";
 
 /// What came of an attempt to allocate.
 #[derive(Debug)]

@@ -34,7 +34,15 @@ macro_rules! wire {
 
 wire! {
     /// `metadata`.
-    Metadata { name: String, namespace: String, uid: String, labels: BTreeMap<String, String>, }
+    Metadata {
+        name: String,
+        namespace: String,
+        uid: String,
+        resource_version: String,
+        deletion_timestamp: Option<String>,
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+    }
 
     /// A Node.
     Node { metadata: Metadata, }
@@ -143,9 +151,9 @@ wire! {
     /// A configuration, as far as it says whom it is for.
     ClaimConfig { requests: Vec<String>, }
     /// Its status.
-    ResourceClaimStatus { allocation: Option<AllocationResult>, }
+    ResourceClaimStatus { allocation: Option<AllocationResult>, reserved_for: Vec<Value>, }
     /// What it got.
-    AllocationResult { devices: DeviceAllocationResult, }
+    AllocationResult { devices: DeviceAllocationResult, node_selector: Option<NodeSelector>, }
     /// Which devices it got.
     DeviceAllocationResult { results: Vec<RequestResult>, }
     /// A device that it got.

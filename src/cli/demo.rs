@@ -27,6 +27,7 @@ use crate::extender::{self, ServerOptions};
 use crate::host::{Bindings, Host};
 use crate::kube_scheduler::client::OfferForm;
 use crate::sim::{fleet, workload};
+use crate::web::{self, PageOptions};
 
 /// Flags of `testudo demo`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +38,12 @@ pub struct Args {
     /// How many pods come [default: 8 for every node].
     #[arg(long, value_name = "N")]
     pods: Option<usize>,
+    /// How many gangs come beside them [default: one for every five nodes].
+    #[arg(long, value_name = "N")]
+    gangs: Option<usize>,
+    /// How much of what comes is there from the beginning.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    filled: u8,
     /// Decides the order of the pods and who finishes when. The same seed gives the same placements.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
@@ -52,9 +59,15 @@ pub struct Args {
     /// How the summary is written.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
-    /// Keep serving when all is done, until Ctrl-C.
+    /// Go on when all have come, until Ctrl-C: pods finish and come again, and the page shows it. The default on a terminal.
     #[arg(long)]
     serve: bool,
+    /// End when all have come.
+    #[arg(long, conflicts_with = "serve")]
+    once: bool,
+    /// Where the page is served; port 0 takes a free one [default: 127.0.0.1:8890, or a free port where that is taken].
+    #[arg(long, value_name = "ADDRESS")]
+    web_bind_address: Option<SocketAddr>,
     /// Where the extender listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     bind_address: SocketAddr,
@@ -94,47 +107,67 @@ async fn show(args: &Args) -> anyhow::Result<()> {
     let server = extender::start(Arc::clone(&host), options, metrics, Arc::new(registry))?;
     let address = server.address();
 
+    let goes_on = args.serve || (!args.once && args.output == Output::Table && std::io::stdout().is_terminal());
+    let page = if goes_on { Some(serve_page(&host, args.web_bind_address)?) } else { None };
+
     let plan = Plan {
         nodes: args.nodes,
         pods: args.pods.unwrap_or(args.nodes * workload::PODS_PER_NODE),
+        gangs: args.gangs.unwrap_or(args.nodes / NODES_PER_GANG),
+        filled: args.filled,
         seed: args.seed,
         form: if args.nodes_form { OfferForm::Nodes } else { OfferForm::Names },
     };
-    let mut screen = Screen::new(args, plan.pods);
-    screen.introduce(&plan, address)?;
-    let (events, summary) = play(&plan, host.clone(), address, args, &mut screen).await?;
-    match args.output {
-        Output::Json => {
-            screen.json(&Report { events: if args.quiet { None } else { Some(&events) }, summary: &summary })?
+    let mut screen = Screen::new(args, plan.pods + plan.gangs);
+    screen.introduce(&plan, address, page.as_ref().map(web::Running::address))?;
+    let mut simulation = Simulation::new(&plan, host.clone(), address)?;
+    let mut stop = std::pin::pin!(stop_signal());
+    let played = tokio::select! {
+        played = play(&mut simulation, args, &mut screen) => Some(played?),
+        result = &mut stop => result.map(|()| None)?,
+    };
+    if let Some(events) = played {
+        let summary = simulation.summary();
+        match args.output {
+            Output::Json => {
+                screen.json(&Report { events: if args.quiet { None } else { Some(&events) }, summary: &summary })?
+            }
+            Output::Table => screen.summary(&summary)?,
         }
-        Output::Table => screen.summary(&summary)?,
-    }
-    if args.serve {
-        let nodes: Vec<String> = host.snapshot().nodes().iter().take(3).map(|n| n.name().to_string()).collect();
-        screen.invite(address, &nodes)?;
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        let mut stop = std::pin::pin!(stop_signal());
-        loop {
+        if goes_on {
+            screen.invite(address, page.as_ref().map(web::Running::address))?;
             tokio::select! {
-                _ = ticks.tick() => host.tick(),
-                result = &mut stop => break result?,
+                result = go_on(&mut simulation, &host, args, &mut screen) => result?,
+                result = &mut stop => result?,
             }
         }
     }
-    server.stop(args.serve).await;
+    if let Some(page) = page {
+        page.stop().await;
+    }
+    server.stop(false).await;
     Ok(())
 }
 
-async fn play(
-    plan: &Plan,
-    host: Arc<Host>,
-    address: SocketAddr,
-    args: &Args,
-    screen: &mut Screen,
-) -> anyhow::Result<(Vec<Event>, Summary)> {
+/// Serves the page, on the usual port if nobody has that.
+fn serve_page(host: &Arc<Host>, address: Option<SocketAddr>) -> anyhow::Result<web::Running> {
+    let usual = PageOptions { title: "demo".into(), ..PageOptions::default() };
+    if let Some(bind_address) = address {
+        return Ok(web::start(Arc::clone(host), PageOptions { bind_address, ..usual })?);
+    }
+    let any = PageOptions { bind_address: SocketAddr::from(([127, 0, 0, 1], 0)), ..usual.clone() };
+    Ok(web::start(Arc::clone(host), usual).or_else(|_| web::start(Arc::clone(host), any))?)
+}
+
+/// Where there is a gang for so many nodes, some start and some wait.
+const NODES_PER_GANG: usize = 5;
+
+/// The time from one event to the next once all have come.
+const CALM_PACE: Duration = Duration::from_millis(400);
+
+async fn play(simulation: &mut Simulation, args: &Args, screen: &mut Screen) -> anyhow::Result<Vec<Event>> {
     let watched = std::io::stdout().is_terminal() && screen.lines;
     let pace = args.pace.unwrap_or(if watched { Duration::from_millis(20) } else { Duration::ZERO });
-    let mut simulation = Simulation::new(plan, host, address)?;
     let mut all = vec![];
     while let Some(events) = simulation.step().await? {
         for event in &events {
@@ -145,7 +178,18 @@ async fn play(
         tokio::time::sleep(pace).await;
     }
     screen.bar.finish_and_clear();
-    Ok((all, simulation.summary()))
+    Ok(all)
+}
+
+/// Pods finish and come again; ends only with an error.
+async fn go_on(simulation: &mut Simulation, host: &Host, args: &Args, screen: &mut Screen) -> anyhow::Result<()> {
+    loop {
+        for event in simulation.go_on().await? {
+            screen.event(&event)?;
+        }
+        host.tick();
+        tokio::time::sleep(args.pace.unwrap_or(CALM_PACE)).await;
+    }
 }
 
 #[derive(Serialize)]
@@ -207,12 +251,16 @@ impl Screen {
         self.bar.suspend(|| writeln!(std::io::stdout().lock(), "{text}"))
     }
 
-    fn introduce(&self, plan: &Plan, address: SocketAddr) -> std::io::Result<()> {
+    fn introduce(&self, plan: &Plan, address: SocketAddr, page: Option<SocketAddr>) -> std::io::Result<()> {
         if !self.lines {
             return Ok(());
         }
-        let Plan { nodes, pods, seed, .. } = plan;
-        self.say(&format!("{} simulated nodes, {pods} pods, seed {seed}.", self.paint(HEADING, &nodes.to_string())))?;
+        let Plan { nodes, pods, gangs, seed, .. } = plan;
+        let nodes = self.paint(HEADING, &nodes.to_string());
+        self.say(&format!("{nodes} simulated nodes, {pods} pods and {gangs} gangs, seed {seed}."))?;
+        if let Some(page) = page {
+            self.say(&format!("The page is at {}.", self.paint(HEADING, &format!("http://{page}"))))?;
+        }
         self.say(&format!("A driver plays kube-scheduler and calls the extender at http://{address}/v1.\n"))
     }
 
@@ -326,19 +374,11 @@ impl Screen {
         table
     }
 
-    fn invite(&self, address: SocketAddr, nodes: &[String]) -> anyhow::Result<()> {
-        let pod = serde_json::json!({
-            "metadata": {"name": "try", "namespace": "default", "uid": "try-1"},
-            "spec": {
-                "tolerations": [{"operator": "Exists"}],
-                "containers": [{"name": "server", "resources": {"limits": {"nvidia.com/gpu": "1"}}}],
-            },
-        });
-        let question = serde_json::json!({"Pod": pod, "NodeNames": nodes});
+    /// Says that it goes on, and where to look.
+    fn invite(&self, address: SocketAddr, page: Option<SocketAddr>) -> std::io::Result<()> {
+        let page = page.map_or_else(String::new, |page| format!("the page http://{page}, "));
         let text = format!(
-            "\nServing at http://{address} until Ctrl-C. Try\n\n  \
-             curl -s http://{address}/v1/filter -H 'Content-Type: application/json' -d '{question}'\n  \
-             curl -s http://{address}/metrics"
+            "\nIt goes on until Ctrl-C: {page}the extender http://{address}/v1, metrics http://{address}/metrics.\n"
         );
         if self.talks {
             self.say(&text)?;

@@ -2,6 +2,7 @@
 
 mod claims;
 mod demo;
+mod election;
 mod explain;
 mod output;
 mod plan;

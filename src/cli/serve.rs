@@ -1,5 +1,6 @@
 //! `testudo serve`.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,16 +14,22 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::Outcome;
+use super::election::{Election, OwnPod};
 use super::source::Source;
 use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{Bindings, Host};
+use crate::host::{Bindings, Host, Leadership, Writers};
 use crate::k8s::bind::Binder;
+use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
+use crate::k8s::fence::fenced;
+use crate::k8s::group_status::GroupStatuses;
+use crate::k8s::leader_label::LeaderLabel;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
+use crate::web::{self, PageOptions};
 
 /// Flags of `testudo serve`. What is given here wins over the configuration file.
 #[derive(Debug, clap::Args)]
@@ -41,6 +48,9 @@ pub struct Args {
     /// Where metrics and health are served; by default on the extender's listener.
     #[arg(long, value_name = "ADDRESS")]
     metrics_bind_address: Option<SocketAddr>,
+    /// Where the page is served [default: 127.0.0.1:8890].
+    #[arg(long, value_name = "ADDRESS")]
+    web_bind_address: Option<SocketAddr>,
     /// PEM file with the server's certificate chain.
     #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
     tls_cert_file: Option<PathBuf>,
@@ -50,6 +60,9 @@ pub struct Args {
     /// PEM file with the authorities of client certificates; with it, a client certificate is required.
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     client_ca_file: Option<PathBuf>,
+    /// Whether other replicas may run: one of them leads, the others follow [default: in a pod].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_elect: Option<bool>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -59,6 +72,9 @@ const BATCH: usize = 4096;
 
 /// How often time passes for the engine.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long bindings that have begun may take to come to their end when the server stops.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -86,6 +102,12 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
     if args.metrics_bind_address.is_some() {
         configuration.metrics.bind_address = args.metrics_bind_address;
     }
+    if let Some(address) = args.web_bind_address {
+        configuration.web.bind_address = address;
+    }
+    if args.leader_elect.is_some() {
+        configuration.leader_election.leader_elect = args.leader_elect;
+    }
     if let Some(mode) = args.mode {
         configuration.mode = mode;
     }
@@ -98,7 +120,16 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let manifests = args.source.manifests()?;
     let client = if manifests.is_none() { Some(args.source.connect().await?) } else { None };
-    let bindings = match &client {
+    let mut election = client.as_ref().and_then(|client| Election::of(&configuration, &args.source, client));
+    let leadership = if election.is_some() { Leadership::contested() } else { Leadership::default() };
+    leadership.register(&mut registry);
+    let fence = leadership.clone();
+    let writing = client.clone().map(|client| fenced(client, move || fence.may_write()));
+    if let (Some(client), Some(pod), Some(_)) = (&writing, OwnPod::of_environment(), &election) {
+        let label = LeaderLabel::new(client.clone(), &pod.namespace, &pod.name);
+        tokio::spawn(leadership.clone().keep_label(label));
+    }
+    let bindings = match &writing {
         None => Bindings::OwnCopy,
         Some(client) => Bindings::Cluster {
             binder: Binder::new(client.clone()),
@@ -106,31 +137,68 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
             timeout: configuration.extender.bind_timeout.mul_f64(0.9),
         },
     };
-    let host = Arc::new(Host::new(configuration.policy(), configuration.mode, catalogue, bindings, &mut registry));
+    let host = Host::new(configuration.policy(), configuration.mode, catalogue, bindings, &mut registry);
+    let host = Arc::new(host.with_leadership(leadership));
     if let Some(manifests) = manifests {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
-    let events = client.clone().map(|client| Events::new(client, std::env::var("POD_NAME").ok()));
-    tokio::spawn(Arc::clone(&host).plan_gangs(client.clone().map(Steerer::new), events));
+    let writers = writing.clone().map(|client| Writers {
+        pods: Steerer::new(client.clone()),
+        claims: ClaimWriter::new(client.clone()),
+        events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
+        statuses: GroupStatuses::start(client),
+    });
+    tokio::spawn(Arc::clone(&host).plan_gangs(writers));
     let metrics = Metrics::register(&mut registry);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
+    let page = serve_page(&host, &configuration);
+    let taking_part = async {
+        match &mut election {
+            Some(election) => election.take_part(&host).await,
+            None => pending().await,
+        }
+    };
     tokio::select! {
-        () = follow(&host, client) => {}
+        () = follow(&host, client, configuration.policy().claims.is_on()) => {}
+        () = taking_part => {}
         result = stop_signal() => result?,
     }
     info!("stopping");
+    if let Some(page) = page {
+        page.stop().await;
+    }
+    host.leave(LEAVING).await;
+    if let Some(election) = election {
+        election.give_back().await;
+    }
     server.stop(true).await;
     Ok(())
 }
 
+/// Serves the page. Pods are placed without it, too: that it cannot be served stops nothing.
+fn serve_page(host: &Arc<Host>, configuration: &Configuration) -> Option<web::Running> {
+    let section = &configuration.web;
+    let defaults = PageOptions::default();
+    let options = PageOptions {
+        bind_address: section.bind_address,
+        allow_unauthenticated: section.allow_unauthenticated,
+        title: section.title.clone(),
+        scheduler: configuration.gangs.scheduler_names.first().cloned().unwrap_or(defaults.scheduler),
+    };
+    if !section.enabled {
+        return None;
+    }
+    web::start(Arc::clone(host), options).inspect_err(|error| warn!(%error, "the page is not served")).ok()
+}
+
 /// Keeps the host up to date; ends never.
-async fn follow(host: &Host, client: Option<kube::Client>) {
+async fn follow(host: &Host, client: Option<kube::Client>, devices: bool) {
     let (events, mut incoming) = mpsc::channel(BATCH);
     // Without a cluster nothing happens, but time passes.
     let _open = events.clone();
     if let Some(client) = client {
-        tokio::spawn(watch_cluster(client, events));
+        tokio::spawn(watch_cluster(client, events, devices));
     }
     let mut batch = Vec::with_capacity(BATCH);
     let mut ticks = tokio::time::interval(TICK);

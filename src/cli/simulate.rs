@@ -14,10 +14,11 @@ use super::Outcome;
 use crate::sim::churn::Churn;
 use crate::sim::experiment::{Experiment, Mode};
 use crate::sim::fleet::fleet;
+use crate::sim::gang_workload::Gangs;
 use crate::sim::input::{Input, Limits};
 use crate::sim::result::Report;
 use crate::sim::rng::Rng;
-use crate::sim::workload::{Gangs, PODS_PER_NODE, workload};
+use crate::sim::workload::{PODS_PER_NODE, workload};
 use crate::sim::world::World;
 
 pub use args::Args;

@@ -48,10 +48,18 @@ impl Source {
         Ok(Some(manifests::read(&self.files, &Limits::default())?))
     }
 
+    /// Is the real cluster the one that we run in?
+    pub fn is_own_cluster(&self) -> bool {
+        self.files.is_empty() && self.access().is_own_cluster()
+    }
+
+    fn access(&self) -> Access {
+        Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+
     /// A client for the real cluster.
     pub async fn connect(&self) -> anyhow::Result<kube::Client> {
-        let access = Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-        Ok(client::connect(&access).await?)
+        Ok(client::connect(&self.access()).await?)
     }
 
     /// Everything that a snapshot takes of the cluster or the files, as manifests.

@@ -87,7 +87,7 @@ async fn followed(source: &Source) -> anyhow::Result<Arc<Host>> {
     let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry);
     let host = Arc::new(host);
     let (events, mut incoming) = mpsc::channel(BATCH);
-    tokio::spawn(watch_cluster(client, events));
+    tokio::spawn(watch_cluster(client, events, false));
     let following = Arc::clone(&host);
     tokio::spawn(async move {
         let mut batch = Vec::with_capacity(BATCH);

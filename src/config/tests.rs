@@ -26,6 +26,7 @@ extender:
   requestTimeout: 500ms
   bindTimeout: 1m
 metrics: {bindAddress: 0.0.0.0:8889}
+web: {bindAddress: 0.0.0.0:9000, allowUnauthenticated: true, title: prod}
 exclude:
   - namespaces: [kube-system]
   - podSelector:
@@ -40,6 +41,7 @@ gangs:
   holdTimeout: 1h
   preemptingNamespaces: [inference]
   reservingNamespaces: [training]
+  regroupingNamespaces: [serving]
 catalogueFile: /etc/testudo/catalogue.yaml
 ",
     )
@@ -48,6 +50,7 @@ catalogueFile: /etc/testudo/catalogue.yaml
     assert_eq!(configuration.extender.max_body_bytes, 16 << 20);
     assert_eq!(configuration.extender.request_timeout, Duration::from_millis(500));
     assert_eq!(configuration.extender.tls.as_ref().unwrap().client_ca_file, Some("/tls/ca.crt".into()));
+    assert_eq!((configuration.web.enabled, configuration.web.title.as_str()), (true, "prod"));
     let policy = configuration.policy();
     assert_eq!(policy.exclusions.len(), 2);
     assert_eq!(policy.exclusions[1].labels.len(), 2);
@@ -59,6 +62,7 @@ catalogueFile: /etc/testudo/catalogue.yaml
         hold_timeout_ms: 3_600_000,
         preempting: ["inference".to_owned()].into(),
         reserving: ["training".to_owned()].into(),
+        regrouping: ["serving".to_owned()].into(),
         ..GangPolicy::default()
     };
     assert_eq!(policy.gangs, gangs);
@@ -124,4 +128,12 @@ fn the_shipped_configuration_is_the_default_where_it_says_so() {
     assert_eq!(shipped.extender, ExtenderSection { bind_address, tls, ..defaults });
     assert_eq!(shipped.mode, Mode::default());
     assert_eq!(shipped.placement, PlacementSection::default());
+}
+
+#[test]
+fn a_page_without_authentication_is_not_shown_to_others_by_mistake() {
+    let refused = error("web: {bindAddress: 0.0.0.0:8890}\n");
+    assert!(refused.contains("web.allowUnauthenticated"), "{refused}");
+    assert!(parse("web: {bindAddress: 0.0.0.0:8890, enabled: false}\n").is_ok());
+    assert!(parse("web: {bindAddress: '[::1]:8890'}\n").is_ok());
 }

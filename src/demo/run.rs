@@ -1,12 +1,14 @@
 //! Pods come, are placed or wait, and go again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::Serialize;
-use testudo_core::model::resources::ResourceName;
 
+use super::arrival::{Arrival, Running};
+use super::prefill::prefill;
 use super::summary::{Summary, Waiting};
 use super::why;
 use crate::host::Host;
@@ -15,10 +17,11 @@ use crate::k8s::object::Pod;
 use crate::k8s::pod;
 use crate::k8s::watch::ClusterEvent;
 use crate::kube_scheduler::client::{Client, OfferForm};
-use crate::kube_scheduler::scheduler::{Outcome, Scheduler};
+use crate::kube_scheduler::scheduler::{Choice, Outcome, Scheduler};
 use crate::sim::fleet::fleet;
+use crate::sim::gang_workload::gangs;
 use crate::sim::rng::Rng;
-use crate::sim::workload::workload;
+use crate::sim::workload::{uid, workload};
 
 /// What is simulated.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +30,10 @@ pub struct Plan {
     pub nodes: usize,
     /// How many pods.
     pub pods: usize,
+    /// How many gangs beside them.
+    pub gangs: usize,
+    /// How much of the fleet is in use from the beginning, in percent.
+    pub filled: u8,
     /// Decides the order of the pods, who finishes when, and ties.
     pub seed: u64,
     /// How nodes are offered.
@@ -75,10 +82,11 @@ pub struct Simulation {
     host: Arc<Host>,
     scheduler: Scheduler,
     ties: Rng,
-    arriving: std::vec::IntoIter<Pod>,
-    waiting: Vec<(Pod, String)>,
-    /// Who runs, and on which of the nodes.
-    running: Vec<(Pod, usize)>,
+    arriving: VecDeque<Arrival>,
+    waiting: Vec<(Arrival, String)>,
+    running: Vec<Running>,
+    /// Who finished, and may come again.
+    gone: VecDeque<Arrival>,
     arrived: usize,
     placed: usize,
     rng: Rng,
@@ -86,6 +94,12 @@ pub struct Simulation {
 
 /// Every so many arrivals a pod finishes.
 const FINISH_EVERY: usize = 12;
+
+/// While it goes on, one of so many is away at a time.
+const AWAY_OF: usize = 24;
+
+/// While it goes on, so many of those that wait are tried again at a time.
+const RETRIED: usize = 24;
 
 impl Simulation {
     /// Makes the fleet and shows it to `host`, whose extender is served at `address`.
@@ -96,43 +110,81 @@ impl Simulation {
         let mut rng = Rng::new(plan.seed);
         let nodes = fleet(plan.nodes);
         let pods = workload(plan.pods, &mut rng);
-        host.take_manifests(Manifests { nodes: nodes.clone(), ..Manifests::default() });
-        let scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes);
-        let (ties, arriving) = (rng.branch(), pods.into_iter());
-        Ok(Self { host, scheduler, ties, arriving, waiting: vec![], running: vec![], arrived: 0, placed: 0, rng })
+        let mut scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes);
+        let ties = rng.branch();
+        let mut arriving: VecDeque<Arrival> = pods.into_iter().map(Arrival::single).collect();
+        for members in gangs(plan.gangs, &mut rng) {
+            arriving.insert(rng.below(arriving.len() + 1), Arrival { pods: members });
+        }
+        let running = prefill(plan.filled, &nodes, &mut arriving, &mut rng);
+        let mut there = vec![];
+        for Running { arrival, nodes: at } in &running {
+            for (pod, node) in arrival.pods.iter().zip(at) {
+                scheduler.count(pod, *node);
+                let mut pod = pod.clone();
+                pod.spec.node_name = Some(scheduler.name(*node).to_owned());
+                pod.status.phase = Some("Running".into());
+                there.push(pod);
+            }
+        }
+        host.take_manifests(Manifests { nodes, pods: there, ..Manifests::default() });
+        let (waiting, gone) = (vec![], VecDeque::new());
+        Ok(Self { host, scheduler, ties, arriving, waiting, placed: running.len(), running, gone, arrived: 0, rng })
     }
 
-    /// How many pods are still to come.
+    /// How many are still to come.
     pub fn to_come(&self) -> usize {
         self.arriving.len()
     }
 
-    /// Lets the next pod come, and now and then another one finish. `None` when all have come.
+    /// Lets the next one come, and now and then another one finish. `None` when all have come.
     ///
     /// # Errors
     /// When the extender fails.
     pub async fn step(&mut self) -> anyhow::Result<Option<Vec<Event>>> {
-        let Some(pod) = self.arriving.next() else { return Ok(None) };
+        let Some(arrival) = self.arriving.pop_front() else { return Ok(None) };
         self.arrived += 1;
-        self.host.take([ClusterEvent::PodApplied(Box::new(pod.clone()))]);
-        let mut events = vec![];
-        let (event, waiting) = self.try_to_place(pod, None).await?;
-        events.extend(event);
-        self.waiting.extend(waiting);
+        let mut events = self.come(arrival).await?;
         if self.arrived.is_multiple_of(FINISH_EVERY)
             && let Some(event) = self.finish_one()
         {
             events.push(event);
-            events.extend(self.retry().await?);
+            events.extend(self.retry(usize::MAX).await?);
         }
         Ok(Some(events))
     }
 
+    /// Goes on when all have come: one finishes, or one that has finished comes again.
+    ///
+    /// # Errors
+    /// When the extender fails.
+    pub async fn go_on(&mut self) -> anyhow::Result<Vec<Event>> {
+        let away = self.running.len() / AWAY_OF;
+        if self.gone.len() > away
+            && let Some(mut arrival) = self.gone.pop_front()
+        {
+            arrival.pods.iter_mut().for_each(|pod| pod.metadata.uid = uid(&mut self.rng));
+            return self.come(arrival).await;
+        }
+        let mut events: Vec<Event> = self.finish_one().into_iter().collect();
+        events.extend(self.retry(RETRIED).await?);
+        Ok(events)
+    }
+
+    async fn come(&mut self, mut arrival: Arrival) -> anyhow::Result<Vec<Event>> {
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        arrival.pods.iter_mut().for_each(|pod| pod.metadata.creation_timestamp = Some(now.clone()));
+        self.host.take(arrival.pods.iter().map(|pod| ClusterEvent::PodApplied(Box::new(pod.clone()))));
+        let (event, waiting) = self.try_to_place(arrival, None).await?;
+        self.waiting.extend(waiting);
+        Ok(event.into_iter().collect())
+    }
+
     /// What has come of it.
     pub fn summary(&self) -> Summary {
-        let waiting = self.waiting.iter().map(|(pod, message)| Waiting {
-            pod: pod.metadata.name.clone(),
-            asks: asks(pod),
+        let waiting = self.waiting.iter().map(|(arrival, message)| Waiting {
+            pod: arrival.name(),
+            asks: arrival.asks(),
             message: message.clone(),
         });
         let finished = self.placed - self.running.len();
@@ -140,74 +192,89 @@ impl Simulation {
         Summary::new(&self.host.snapshot(), self.placed, finished, waiting.collect(), latencies)
     }
 
-    /// Tries to place a pod. An event if something new came out, and the pod if it (still) waits.
+    /// Tries to place a pod, or all of a gang. An event if something new came out, and the arrival if it (still) waits.
     async fn try_to_place(
         &mut self,
-        pod: Pod,
+        arrival: Arrival,
         before: Option<String>,
-    ) -> anyhow::Result<(Option<Event>, Option<(Pod, String)>)> {
-        let event = |kind| Some(Event { pod: pod.metadata.name.clone(), asks: asks(&pod), kind });
-        let ties = &mut self.ties;
-        let choice = match self.scheduler.schedule(&pod, |equals| equals[ties.below(equals.len())]).await? {
-            Outcome::Chosen(choice) => choice,
-            Outcome::Unschedulable(message) => {
-                let news = if before.is_none() { event(EventKind::Waits { message: message.clone() }) } else { None };
-                return Ok((news, Some((pod, message))));
+    ) -> anyhow::Result<(Option<Event>, Option<(Arrival, String)>)> {
+        let event = |arrival: &Arrival, kind| Some(Event { pod: arrival.name(), asks: arrival.asks(), kind });
+        if arrival.is_gang() {
+            self.host.settle_gangs().await;
+        }
+        let mut choices: Vec<Choice> = vec![];
+        for pod in &arrival.pods {
+            let ties = &mut self.ties;
+            match self.scheduler.schedule(pod, |equals| equals[ties.below(equals.len())]).await? {
+                Outcome::Chosen(choice) => choices.push(choice),
+                Outcome::Unschedulable(message) => {
+                    let is_news = before.is_none();
+                    let news = is_news.then(|| event(&arrival, EventKind::Waits { message: message.clone() }));
+                    return Ok((news.flatten(), Some((arrival, message))));
+                }
             }
+        }
+        let why = match (arrival.pods.as_slice(), choices.as_slice()) {
+            ([pod], [choice]) => why::explain(&self.host.snapshot(), &pod::decode(pod).0, &self.scheduler, choice),
+            (members, _) => format!("{} members start together", members.len()),
         };
-        let why = why::explain(&self.host.snapshot(), &pod::decode(&pod).0, &self.scheduler, &choice);
-        self.scheduler.bind(&pod, choice.node).await?;
-        let node = self.scheduler.name(choice.node).to_owned();
-        let event = event(EventKind::Placed { node, why, waited: before.is_some() });
+        let nodes: Vec<usize> = choices.iter().map(|choice| choice.node).collect();
+        let bindings: Vec<(&Pod, usize)> = arrival.pods.iter().zip(nodes.iter().copied()).collect();
+        self.scheduler.bind(&bindings).await?;
+        let node = self.names(&nodes);
+        let event = event(&arrival, EventKind::Placed { node, why, waited: before.is_some() });
         self.placed += 1;
-        self.running.push((pod, choice.node));
+        self.running.push(Running { arrival, nodes });
         Ok((event, None))
     }
 
-    /// One of the running pods finishes: of those that hold what others wait for, if there are any. Pods without
+    /// The nodes as one text: the first, and how many more.
+    fn names(&self, nodes: &[usize]) -> String {
+        let distinct: BTreeSet<&str> = nodes.iter().map(|node| self.scheduler.name(*node)).collect();
+        let first = distinct.first().copied().unwrap_or_default();
+        if distinct.len() > 1 { format!("{first} +{}", distinct.len() - 1) } else { first.to_owned() }
+    }
+
+    /// One of those that run finishes: of those that hold what others wait for, if there are any. Pods without
     /// accelerators serve for ever.
     fn finish_one(&mut self) -> Option<Event> {
-        let wanted: BTreeSet<&String> = self.waiting.iter().flat_map(|(pod, _)| extended(pod)).collect();
+        let wanted: BTreeSet<&String> = self.waiting.iter().flat_map(|(arrival, _)| arrival.extended()).collect();
         let holders = |which: &dyn Fn(&String) -> bool| -> Vec<usize> {
-            (0..self.running.len()).filter(|at| extended(&self.running[*at].0).any(which)).collect()
+            (0..self.running.len()).filter(|at| self.running[*at].arrival.extended().any(which)).collect()
         };
         let mut candidates = holders(&|name| wanted.contains(name));
         if candidates.is_empty() {
             candidates = holders(&|_| true);
         }
+        // A gang that waits is helped by another gang that ends, more than by single pods here and there.
+        if self.waiting.iter().any(|(arrival, _)| arrival.is_gang()) && self.rng.below(4) == 0 {
+            let gangs = candidates.iter().filter(|at| self.running[**at].arrival.is_gang());
+            let gangs: Vec<usize> = gangs.copied().collect();
+            candidates = if gangs.is_empty() { candidates } else { gangs };
+        }
         let at = *candidates.get(self.rng.below(candidates.len().max(1)))?;
-        let (pod, node) = self.running.remove(at);
-        self.scheduler.forget(&pod, node);
-        self.host.take([ClusterEvent::PodDeleted(pod.metadata.uid.clone())]);
-        let kind = EventKind::Finished { node: self.scheduler.name(node).to_owned() };
-        Some(Event { asks: asks(&pod), pod: pod.metadata.name, kind })
+        let Running { arrival, nodes } = self.running.remove(at);
+        for (pod, node) in arrival.pods.iter().zip(&nodes) {
+            self.scheduler.forget(pod, *node);
+        }
+        self.host.take(arrival.pods.iter().map(|pod| ClusterEvent::PodDeleted(pod.metadata.uid.clone())));
+        let kind = EventKind::Finished { node: self.names(&nodes) };
+        let event = Event { asks: arrival.asks(), pod: arrival.name(), kind };
+        self.gone.push_back(arrival);
+        Some(event)
     }
 
-    /// Something was freed: kube-scheduler moves the waiting pods back into its queue.
-    async fn retry(&mut self) -> anyhow::Result<Vec<Event>> {
+    /// Something was freed: kube-scheduler moves the waiting pods back into its queue; so many of them.
+    async fn retry(&mut self, most: usize) -> anyhow::Result<Vec<Event>> {
         let mut events = vec![];
-        for (pod, message) in std::mem::take(&mut self.waiting) {
-            let (event, waiting) = self.try_to_place(pod, Some(message)).await?;
+        let rest = self.waiting.split_off(most.min(self.waiting.len()));
+        let tried = std::mem::replace(&mut self.waiting, rest);
+        for (arrival, message) in tried {
+            let (event, waiting) = self.try_to_place(arrival, Some(message)).await?;
             events.extend(event);
             self.waiting.extend(waiting);
         }
         Ok(events)
-    }
-}
-
-/// The extended resources that a pod asks for.
-fn extended(pod: &Pod) -> impl Iterator<Item = &String> {
-    pod.spec.containers.iter().flat_map(|container| container.resources.limits.keys())
-}
-
-/// What the pod asks for, in short: its accelerators, else its CPUs.
-fn asks(object: &Pod) -> String {
-    let demand = pod::decode(object).0.demand;
-    let accelerators: Vec<String> =
-        demand.accelerators().map(|(name, _, count)| format!("{count} {}", short(name.as_str()))).collect();
-    match accelerators.is_empty() {
-        false => accelerators.join(", "),
-        true => format!("{} cpu", demand.requests.get(ResourceName::CPU) / 1000),
     }
 }
 

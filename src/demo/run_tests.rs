@@ -10,7 +10,14 @@ use crate::host::Bindings;
 use crate::sim::fleet::DEFAULT_NODES;
 use crate::sim::workload::PODS_PER_NODE;
 
-const PLAN: Plan = Plan { nodes: DEFAULT_NODES, pods: DEFAULT_NODES * PODS_PER_NODE, seed: 42, form: OfferForm::Names };
+const PLAN: Plan = Plan {
+    nodes: DEFAULT_NODES,
+    pods: DEFAULT_NODES * PODS_PER_NODE,
+    gangs: 0,
+    filled: 0,
+    seed: 42,
+    form: OfferForm::Names,
+};
 
 /// Runs a plan against a real server, and looks at the state before every step and at what happened.
 async fn play(plan: Plan, look: impl Fn(&Snapshot, &[Event])) -> (Vec<Event>, Summary, Arc<Host>) {

@@ -138,6 +138,10 @@ fn respond(answer: Answer) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     response.content_type(if answer.json { "application/json" } else { "text/plain; charset=utf-8" });
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // The next connection may lead to a replica that can answer.
+        response.force_close();
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.insert_header((header::ALLOW, "POST"));
     }

@@ -21,9 +21,6 @@ use super::tls::{self, TlsError};
 /// Longer than the 90 s after which kube-scheduler's own HTTP client drops an idle connection: were we the first to
 /// close, it could send a request into a connection that is just going away.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
-/// For the head of a request. The body has [`ServerOptions::request_timeout`].
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How the extender is served.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -36,6 +33,12 @@ pub struct ServerOptions {
     pub metrics_bind_address: Option<SocketAddr>,
     /// The largest body that is read. The default, 96 MB, takes 5,000 Node objects of 19 kB each.
     pub body_limit_bytes: usize,
+    /// Within this the head of a request must have arrived, the first one counted from the beginning of the connection.
+    pub head_timeout: Duration,
+    /// Within this a TLS connection must be established.
+    pub handshake_timeout: Duration,
+    /// The most connections at a time, on each listener. Others wait until one is closed.
+    pub max_connections: usize,
     /// Within this the body of a request must have arrived. Filter, prioritize and preempt are then answered at once.
     pub request_timeout: Duration,
     /// Within this [`Extender::bind`] must come to an end. Keep it below the `httpTimeout` of kube-scheduler's
@@ -56,6 +59,9 @@ impl Default for ServerOptions {
             tls: None,
             metrics_bind_address: None,
             body_limit_bytes: 96_000_000,
+            head_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(3),
+            max_connections: 1024,
             request_timeout: Duration::from_secs(1),
             bind_timeout: Duration::from_secs(30),
             max_nodes: 20_000,
@@ -154,7 +160,10 @@ pub fn start<E: Extender>(
     })
     .workers(options.workers.max(1))
     .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(HEAD_TIMEOUT)
+    .client_request_timeout(options.head_timeout)
+    .tls_handshake_timeout(options.handshake_timeout)
+    // Counted by each worker for itself.
+    .max_connections(options.max_connections.div_ceil(options.workers.max(1)))
     .tcp_nodelay(true)
     .shutdown_timeout(options.shutdown_timeout.as_secs())
     .disable_signals();
@@ -175,7 +184,8 @@ pub fn start<E: Extender>(
                     .default_service(web::to(routes::not_found::<E>))
             })
             .workers(1)
-            .client_request_timeout(HEAD_TIMEOUT)
+            .client_request_timeout(options.head_timeout)
+            .max_connections(options.max_connections)
             .shutdown_timeout(1)
             .disable_signals()
             .listen(listener)

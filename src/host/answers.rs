@@ -1,16 +1,18 @@
 //! The extender's questions, answered from the newest snapshot.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use testudo_core::engine::{Judgement, Offered, Snapshot, Stance, Verdict};
 use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid};
-use testudo_core::placement::{self, Rank};
+use testudo_core::placement::{self, Rank, deciding};
 use tracing::{debug, info};
 
 use super::Host;
+use super::decisions::{Considered, MAX_PLACES};
 use crate::config::Mode;
 use crate::extender::{Binding, Candidate, Extender, MAX_SCORE, NodeVerdict, Offer, Refusal};
 use crate::k8s::{node, object, pod};
@@ -31,14 +33,16 @@ impl Extender for Host {
         let mut tally = Tally::default();
         let verdicts: Vec<NodeVerdict> =
             self.judged(&snapshot, &pod, offer).map(|verdict| tally.note(verdict)).collect();
-        self.metrics.filtered(&tally.0);
+        self.metrics.filtered(&tally.counts);
+        let considered = tally.considered(offer.len());
+        self.decisions.lock().filtered(&pod, considered, self.now_ms());
         debug!(pod = %pod.key, offered = offer.len(), fit = tally.fitting(), "filtered");
         if self.mode == Mode::Enforce {
             return Ok(verdicts);
         }
         let refused = offer.len() as u64 - tally.fitting();
         self.metrics.observed_refusals.inc_by(refused);
-        info!(pod = %pod.key, offered = offer.len(), refused, reasons = ?tally.0, "observed: would have filtered");
+        info!(pod = %pod.key, offered = offer.len(), refused, reasons = ?tally.counts, "observed: would have filtered");
         Ok(vec![NodeVerdict::Fits; offer.len()])
     }
 
@@ -88,17 +92,16 @@ impl Extender for Host {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.extender_ready()
+        self.is_synced()?;
+        if self.leadership.is_leaving() { Err("stopping".into()) } else { Ok(()) }
     }
 }
 
 impl Host {
     /// Have nodes and pods been listed?
-    pub(super) fn extender_ready(&self) -> Result<(), String> {
-        let listed = |flag: &std::sync::atomic::AtomicBool| flag.load(Ordering::Acquire);
-        let kinds =
-            [("nodes", &self.nodes_listed), ("pods", &self.pods_listed), ("groups of pods", &self.groups_listed)];
-        let missing: Vec<&str> = kinds.into_iter().filter(|(_, flag)| !listed(flag)).map(|(kind, _)| kind).collect();
+    pub(super) fn is_synced(&self) -> Result<(), String> {
+        let is_missing = |(_, flag): &(_, &AtomicBool)| !flag.load(Ordering::Acquire);
+        let missing: Vec<&str> = self.lists().into_iter().filter(is_missing).map(|(kind, _)| kind).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("{} are not listed yet", missing.join(" and "))) }
     }
 }
@@ -106,11 +109,11 @@ impl Host {
 impl Host {
     /// Reads the pod of a request. What is asked for by a pod that cannot be read is not guessed.
     fn question(&self, object: &object::Pod) -> Result<Arc<Pod>, Refusal> {
-        self.ready().map_err(Refusal::Unavailable)?;
+        self.may_answer()?;
         let (pod, problems) = pod::decode(object);
         match problems.into_iter().find(|problem| problem.blocking) {
             Some(problem) => Err(Refusal::Error(problem.to_string())),
-            None => Ok(Arc::new(pod)),
+            None => Ok(Arc::new(self.snapshot().as_planned(pod))),
         }
     }
 
@@ -162,9 +165,33 @@ impl Host {
         }
         let places: Vec<(&str, u64)> =
             offer.names().zip(&ranks).filter_map(|(name, rank)| Some((name, (*rank)?.packed()))).collect();
-        let mut levels = placement::levels(&places).into_iter();
+        let levels = placement::levels(&places);
+        let by_level = best_places(places.iter().zip(&levels).map(|((name, _), level)| (*name, *level)));
+        self.decisions.lock().ordered(&pod.uid, by_level, merit(&ranks));
+        let mut levels = levels.into_iter();
         ranks.iter().map(|rank| rank.and_then(|_| levels.next()).unwrap_or(0)).collect()
     }
+}
+
+/// The places with the highest levels, of equals the first in the offer.
+fn best_places<'a>(places: impl Iterator<Item = (&'a str, u8)>) -> Vec<(Arc<str>, u8)> {
+    let mut best: Vec<(&str, u8)> = Vec::with_capacity(MAX_PLACES + 1);
+    for (name, level) in places {
+        if best.len() < MAX_PLACES || best.last().is_some_and(|(_, worst)| level > *worst) {
+            let at = best.partition_point(|(_, known)| *known >= level);
+            best.insert(at, (name, level));
+            best.truncate(MAX_PLACES);
+        }
+    }
+    best.into_iter().map(|(name, level)| (name.into(), level)).collect()
+}
+
+/// What the best place has before the next one that is not its equal.
+fn merit(ranks: &[Option<Rank>]) -> Option<Arc<str>> {
+    let best = ranks.iter().flatten().min_by_key(|rank| rank.packed())?;
+    let others = ranks.iter().flatten().filter(|rank| rank.packed() > best.packed());
+    let next = others.min_by_key(|rank| rank.packed())?;
+    Some(deciding(best, next).to_string().into())
 }
 
 /// A pod without accelerators is best where there are none. Among those nodes kube-scheduler chooses by its own rules.
@@ -174,33 +201,49 @@ fn away_from_accelerators(snapshot: &Snapshot, offer: &Offer<'_>) -> Vec<u8> {
 
 /// Counts verdicts by the short name of their reason.
 #[derive(Default)]
-struct Tally(Vec<(&'static str, u64)>);
+struct Tally {
+    counts: Vec<(&'static str, u64)>,
+    /// The first text of each.
+    texts: Vec<Option<Arc<str>>>,
+}
 
 impl Tally {
     /// Counts a verdict and puts it into the extender's form.
     fn note(&mut self, verdict: Verdict) -> NodeVerdict {
         match verdict {
             Verdict::Fits(_) => {
-                self.count(FITS);
+                self.count(FITS, None);
                 NodeVerdict::Fits
             }
             Verdict::No(refusal) => {
-                self.count(refusal.label);
+                self.count(refusal.label, Some(&refusal.text));
                 let text = Arc::clone(&refusal.text);
                 if refusal.preemption_can_help { NodeVerdict::Fails(text) } else { NodeVerdict::Unresolvable(text) }
             }
         }
     }
 
-    fn count(&mut self, label: &'static str) {
-        match self.0.iter_mut().find(|(known, _)| *known == label) {
+    fn count(&mut self, label: &'static str, text: Option<&Arc<str>>) {
+        match self.counts.iter_mut().find(|(known, _)| *known == label) {
             Some((_, count)) => *count += 1,
-            None => self.0.push((label, 1)),
+            None => {
+                self.counts.push((label, 1));
+                self.texts.push(text.cloned());
+            }
         }
     }
 
+    /// What people are shown of it.
+    fn considered(&self, offered: usize) -> Considered {
+        let refusals = self.counts.iter().zip(&self.texts);
+        let mut refusals: Vec<(Arc<str>, u64)> =
+            refusals.filter_map(|((_, count), text)| Some((Arc::clone(text.as_ref()?), *count))).collect();
+        refusals.sort_by_key(|(_, count)| Reverse(*count));
+        Considered { offered, fitting: self.fitting(), refusals, ..Considered::default() }
+    }
+
     fn fitting(&self) -> u64 {
-        self.0.iter().find(|(label, _)| *label == FITS).map_or(0, |(_, count)| *count)
+        self.counts.iter().find(|(label, _)| *label == FITS).map_or(0, |(_, count)| *count)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use testudo_core::engine::{ASSUME_TTL_MS, Change};
+use testudo_core::engine::{ASSUME_TTL_MS, Change, Stance};
 use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Host;
+use super::decisions::Verdict;
 use crate::config::Mode;
 use crate::extender::{Binding, Refusal};
 use crate::k8s::bind::{self, BindOutcome, Binder};
@@ -57,6 +58,8 @@ impl Bindings {
 impl Host {
     /// Binds a pod as kube-scheduler asks.
     pub(super) async fn bind_once(&self, binding: Binding) -> Result<(), Refusal> {
+        let _act = self.leadership.act().await;
+        self.may_answer()?;
         let key = PodKey { namespace: binding.pod_namespace.clone(), name: binding.pod_name.clone() };
         let node = NodeName::from(binding.node.as_str());
         let pod = self.pod_to_bind(&key, &PodUid::from(binding.pod_uid.as_str()))?;
@@ -114,8 +117,16 @@ impl Host {
             Err(error) => {
                 self.metrics.bound("no_longer_fits");
                 warn!(%error, "binding refused");
+                self.decided(pod, Verdict::Refused(node.clone(), error.to_string().into()));
                 Err(Refusal::Error(error.to_string()))
             }
+        }
+    }
+
+    /// Remembers what became of a pod whose place was ours to decide.
+    fn decided(&self, pod: &Pod, verdict: Verdict) {
+        if self.snapshot.load().stance(pod) == Stance::Placed {
+            self.decisions.lock().ended(pod, verdict, self.now_ms());
         }
     }
 
@@ -126,6 +137,7 @@ impl Host {
             BindOutcome::Bound | BindOutcome::AlreadyThere => {
                 self.metrics.bound(if outcome == BindOutcome::Bound { "bound" } else { "already_bound" });
                 engine.commit(&pod.uid);
+                self.decided(pod, Verdict::Bound(node.clone()));
                 info!(pod = %key, %node, "bound");
                 Ok(())
             }
@@ -133,6 +145,7 @@ impl Host {
                 self.metrics.bound("refused");
                 engine.roll_back(&pod.uid);
                 warn!(pod = %key, %node, code, message, "the API server refused the binding");
+                self.decided(pod, Verdict::Refused(node.clone(), message.as_str().into()));
                 Err(Refusal::Error(format!("binding pod {key} to node {node} was refused ({code}): {message}")))
             }
             // Neither committed nor rolled back: the watch will show the pod on its node, or the assumption expires.

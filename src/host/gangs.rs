@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use testudo_core::engine::{Arrival, NewsKind, Order};
+use testudo_core::engine::{Arrival, ClaimNewsKind, ClaimOrder, ClaimOutcome, NewsKind, Order, PlanTask, Solved};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
@@ -12,9 +12,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Host;
+use crate::claims::with_large_stack;
 use crate::config::Mode;
 use crate::extender::Refusal;
+use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
+use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::steer::Steerer;
 
 /// How long to wait for further changes before plans are looked for: members of a gang are made one after the other.
@@ -26,28 +29,46 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Pods written at the same time, at most.
 const WRITES: usize = 48;
 
+/// Writes what follows from plans.
+#[derive(Clone)]
+pub struct Writers {
+    /// On pods, where they are to go.
+    pub pods: Steerer,
+    /// On claims, which devices they get.
+    pub claims: ClaimWriter,
+    /// What became of gangs and claims.
+    pub events: Events,
+    /// On the objects that describe gangs, how far these have come.
+    pub statuses: GroupStatuses,
+}
+
 impl Host {
-    /// Plans gangs, and points kube-scheduler to the places of their members; ends never. Without a `steerer` nobody is
-    /// pointed anywhere: kube-scheduler finds the places by asking filter.
-    pub async fn plan_gangs(self: Arc<Self>, steerer: Option<Steerer>, events: Option<Events>) {
+    /// Plans gangs, gives their claims devices, and points kube-scheduler to the places of their members; ends never.
+    /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter.
+    pub async fn plan_gangs(self: Arc<Self>, writers: Option<Writers>) {
         let writes = Arc::new(Semaphore::new(WRITES));
         loop {
             // Woken, or it is time to look again.
             let _ = timeout(IDLE, self.gang_work.notified()).await;
             sleep(GATHER).await;
-            if self.mode == Mode::Observe || self.extender_ready().is_err() {
+            if self.mode == Mode::Observe || self.may_answer().is_err() {
                 continue;
             }
             self.settle_gangs().await;
-            self.tell_news(events.as_ref());
+            self.tell_news(writers.as_ref());
             let orders = self.gang_orders();
-            if let Some(steerer) = &steerer {
+            if let Some(writers) = &writers {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
-                    let (writes, steerer) = (Arc::clone(&writes), steerer.clone());
+                    let (host, writes, writers) = (Arc::clone(&self), Arc::clone(&writes), writers.clone());
+                    let leadership = self.leadership.clone();
                     tokio::spawn(async move {
+                        let _act = leadership.act().await;
                         let _permit = writes.acquire_owned().await;
-                        carry_out(&steerer, order).await;
+                        match order {
+                            Order::Claim(order) => host.write_claim(&writers.claims, &order).await,
+                            order => carry_out(&writers.pods, order).await,
+                        }
                     });
                 }
             }
@@ -68,7 +89,7 @@ impl Host {
             let Some(task) = task else { break };
             let gang = task.gang().clone();
             let begun = Instant::now();
-            let Ok(solved) = tokio::task::spawn_blocking(|| task.solve()).await else {
+            let Ok(solved) = tokio::task::spawn_blocking(|| solve(task)).await else {
                 self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
                 continue;
             };
@@ -79,6 +100,22 @@ impl Host {
         }
     }
 
+    async fn write_claim(&self, writer: &ClaimWriter, order: &ClaimOrder) {
+        let outcome = writer.carry_out(order).await;
+        let (ClaimOrder::Allocate { claim, uid, .. } | ClaimOrder::Release { claim, uid, .. }) = order;
+        self.metrics.claim_written(&outcome);
+        match &outcome {
+            ClaimOutcome::Allocated { .. } => info!(%claim, "given its devices"),
+            ClaimOutcome::Refused { why } => warn!(%claim, "not given its devices: {why}"),
+            outcome => debug!(%claim, ?outcome, "written"),
+        }
+        let mut engine = self.engine.lock();
+        engine.conclude(claim, uid, outcome);
+        engine.keep_gangs(self.now_ms());
+        self.publish(&mut engine);
+        self.gang_work.notify_one();
+    }
+
     fn gang_orders(&self) -> Vec<Order> {
         let mut engine = self.engine.lock();
         let orders = engine.orders(self.now_ms());
@@ -86,20 +123,37 @@ impl Host {
         orders
     }
 
-    fn tell_news(&self, events: Option<&Events>) {
-        let news = self.engine.lock().take_news();
+    fn tell_news(&self, writers: Option<&Writers>) {
+        let (news, claim_news, reports) = {
+            let mut engine = self.engine.lock();
+            (engine.take_news(), engine.take_claim_news(), engine.take_reports(self.now_ms()))
+        };
+        for news in &claim_news {
+            let (claim, text) = (&news.claim, &news.text);
+            self.metrics.claim_news(news.kind);
+            match news.kind {
+                ClaimNewsKind::GivenTwice => warn!(%claim, "{text}"),
+                ClaimNewsKind::Released => info!(%claim, "{text}"),
+            }
+        }
         for news in &news {
             let (gang, text) = (&news.gang, &news.text);
             self.metrics.gang_news(news.kind);
             match news.kind {
-                NewsKind::Invalid | NewsKind::Failed | NewsKind::TimedOut => warn!(%gang, "{text}"),
+                NewsKind::Invalid | NewsKind::Failed | NewsKind::Regrouping | NewsKind::TimedOut => {
+                    warn!(%gang, "{text}")
+                }
                 NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
             }
         }
-        if let Some(events) = events.filter(|_| !news.is_empty()).cloned() {
+        let Some(Writers { events, statuses, .. }) = writers else { return };
+        statuses.report(reports);
+        if !news.is_empty() || !claim_news.is_empty() {
+            let events = events.clone();
             tokio::spawn(async move {
-                for news in &news {
-                    events.tell(news).await;
+                events.tell_all(&news).await;
+                for news in &claim_news {
+                    events.tell_of_claim(news).await;
                 }
             });
         }
@@ -126,6 +180,8 @@ impl Host {
                 }
                 Arrival::Wait(batch) => batch,
             };
+            // The others of the batch will be brought to whoever leads next.
+            self.may_answer()?;
             let is_late = timeout_at(deadline, versions.changed()).await.is_err();
             let mut engine = self.engine.lock();
             if is_late {
@@ -138,15 +194,25 @@ impl Host {
     }
 }
 
+/// Looks for places; where expressions are evaluated on the way, with room for that.
+fn solve(task: PlanTask) -> Solved {
+    if !task.needs_devices() {
+        return task.solve();
+    }
+    with_large_stack(|| Ok(task.solve())).unwrap_or_else(|error| panic!("{error}"))
+}
+
 async fn carry_out(steerer: &Steerer, order: Order) {
     let result = match &order {
         Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
         Order::Withdraw { pod } => steerer.withdraw(pod).await,
         Order::Wake { pod } => steerer.wake(pod).await,
+        // Not on a pod: [`Host::write_claim`].
+        Order::Claim(_) => Ok(()),
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
             let pod = &pod.key;
             match allowed {
-                true => info!(%gang, %pod, "evicted: a gang of higher priority needs the room"),
+                true => info!(%gang, %pod, "evicted for the gang"),
                 false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
             }
         }),

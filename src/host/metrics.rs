@@ -4,7 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::NewsKind;
+use testudo_core::engine::{ClaimNewsKind, ClaimOutcome, NewsKind};
 
 /// A verdict of filter: `fits`, or the short name of the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -12,7 +12,7 @@ pub struct VerdictLabels {
     pub verdict: &'static str,
 }
 
-/// What became of a binding.
+/// What became of a binding, or of something else that has outcomes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
     pub outcome: &'static str,
@@ -33,14 +33,24 @@ pub struct Metrics {
     pub object_problems: Counter,
     pub observed_refusals: Counter,
     pub gangs: Family<GangLabels, Counter>,
+    pub claim_writes: Family<OutcomeLabels, Counter>,
+    pub claim_news: Family<OutcomeLabels, Counter>,
 }
 
 impl Metrics {
     /// Makes the metrics and registers them.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { filtered_nodes, bindings, assumptions_expired, object_problems, observed_refusals, gangs } =
-            &metrics;
+        let Self {
+            filtered_nodes,
+            bindings,
+            assumptions_expired,
+            object_problems,
+            observed_refusals,
+            gangs,
+            claim_writes,
+            claim_news,
+        } = &metrics;
         registry.register(
             "testudo_filter_verdicts",
             "Nodes judged by filter for pods that ask for accelerators, by verdict",
@@ -62,6 +72,12 @@ impl Metrics {
             "Nodes that mode observe let pass and mode enforce would have refused",
             observed_refusals.clone(),
         );
+        registry.register("testudo_claim_writes", "Writes of allocations of claims, by outcome", claim_writes.clone());
+        registry.register(
+            "testudo_claim_events",
+            "Devices given twice, and devices taken back from claims, by what happened",
+            claim_news.clone(),
+        );
         registry.register("testudo_gang_outcomes", "What was found out about gangs, by outcome", gangs.clone());
         metrics
     }
@@ -74,9 +90,31 @@ impl Metrics {
             NewsKind::Planned => "planned",
             NewsKind::Failed => "plan_failed",
             NewsKind::Started => "started",
+            NewsKind::Regrouping => "regrouping",
             NewsKind::TimedOut => "hold_timed_out",
         };
         self.gangs.get_or_create(&GangLabels { outcome }).inc();
+    }
+
+    /// Counts the outcome of a write on a claim.
+    pub fn claim_written(&self, outcome: &ClaimOutcome) {
+        let outcome = match outcome {
+            ClaimOutcome::Allocated { .. } => "allocated",
+            ClaimOutcome::Refused { .. } => "refused",
+            ClaimOutcome::Released => "released",
+            ClaimOutcome::Reserved => "reserved",
+            ClaimOutcome::Unknown => "unknown",
+        };
+        self.claim_writes.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts what became of a claim.
+    pub fn claim_news(&self, kind: ClaimNewsKind) {
+        let outcome = match kind {
+            ClaimNewsKind::GivenTwice => "device_given_twice",
+            ClaimNewsKind::Released => "released",
+        };
+        self.claim_news.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// Counts the outcome of a binding.

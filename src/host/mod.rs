@@ -5,13 +5,18 @@
 
 mod answers;
 mod binding;
+pub mod decisions;
+mod election;
 mod fleet_metrics;
 mod gangs;
+mod leader_metrics;
+mod leadership;
 mod metrics;
 pub mod offline;
 mod problems;
 mod recent;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -19,10 +24,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::{Change, Engine, GangView, Policy, Snapshot};
+use testudo_core::engine::{Change, Engine, GangStage, GangView, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
-use testudo_core::model::pod::{Pod, PodUid};
+use testudo_core::model::pod::{Pod, PodUid, Stage};
 use tokio::sync::{Notify, watch};
 use tracing::warn;
 
@@ -30,10 +36,17 @@ use crate::config::Mode;
 use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 pub use binding::Bindings;
+use decisions::{Decision, RecentDecisions};
+pub use election::ElectionTimes;
 use fleet_metrics::FleetMetrics;
+pub use gangs::Writers;
+pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;
 use recent::RecentPods;
+
+/// Pods that are only planned for or assumed to be on their nodes, with these.
+pub type Unconfirmed = Arc<BTreeMap<PodUid, NodeName>>;
 
 /// The engine's home.
 pub struct Host {
@@ -43,15 +56,20 @@ pub struct Host {
     mode: Mode,
     bindings: Bindings,
     recent: Mutex<RecentPods>,
+    decisions: Mutex<RecentDecisions>,
     problems: Mutex<KnownProblems>,
     metrics: Metrics,
     nodes_listed: AtomicBool,
     pods_listed: AtomicBool,
     groups_listed: AtomicBool,
+    claims_listed: AtomicBool,
+    slices_listed: AtomicBool,
+    classes_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
     /// Tells those who wait at the barrier to look again.
     gang_versions: watch::Sender<u64>,
+    leadership: Leadership,
     clock: Clock,
 }
 
@@ -83,8 +101,10 @@ impl Host {
         registry: &mut Registry,
     ) -> Self {
         let clock = Clock::start();
+        // Where no claims are ours nobody waits for them.
+        let without_claims = !policy.claims.is_on();
         let mut engine = Engine::new(policy);
-        engine.set_epoch(clock.now_ms() / 1000);
+        engine.lead(clock.now_ms() / 1000);
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -94,13 +114,18 @@ impl Host {
             mode,
             bindings,
             recent: Mutex::default(),
+            decisions: Mutex::default(),
             problems: Mutex::default(),
             metrics: Metrics::register(registry),
             nodes_listed: AtomicBool::new(false),
             pods_listed: AtomicBool::new(false),
             groups_listed: AtomicBool::new(false),
+            claims_listed: AtomicBool::new(without_claims),
+            slices_listed: AtomicBool::new(without_claims),
+            classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
             gang_versions: watch::Sender::new(0),
+            leadership: Leadership::default(),
             clock,
         }
     }
@@ -128,7 +153,7 @@ impl Host {
         engine.gangs().filter(|gang| gang.key.namespace == namespace && gang.key.name == name).collect()
     }
 
-    /// All pods that have been seen.
+    /// All pods that are known, in no order that means anything.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         self.engine.lock().cluster().pods().cloned().collect()
     }
@@ -138,6 +163,43 @@ impl Host {
         self.problems.lock().of(&problems::pod_key(uid.as_str())).to_vec()
     }
 
+    /// How far each gang has come, with a view of those that are not running.
+    pub fn gangs_underway(&self) -> (Vec<(GangKey, GangStage)>, Vec<GangView>) {
+        let engine = self.engine.lock();
+        let stages: Vec<(GangKey, GangStage)> = engine.gang_stages().map(|(key, stage)| (key.clone(), stage)).collect();
+        let underway = stages.iter().filter(|(_, stage)| *stage < GangStage::Running);
+        let views = underway.filter_map(|(key, _)| engine.gang(key)).collect();
+        (stages, views)
+    }
+
+    /// The pods that are only planned for or assumed to be on their nodes. That one is confirmed makes no new snapshot: it
+    /// changes no decision.
+    pub fn unconfirmed(&self) -> Unconfirmed {
+        Arc::clone(self.engine.lock().cluster().unconfirmed())
+    }
+
+    /// An engine of the present state to try things on; nothing of it comes back here.
+    pub fn branch(&self) -> Engine {
+        self.engine.lock().branch()
+    }
+
+    /// How many pods wait for accelerators.
+    pub fn waiting_pods(&self) -> usize {
+        let engine = self.engine.lock();
+        let waits = |pod: &&Arc<Pod>| pod.stage == Stage::Pending && pod.is_alive() && pod.demand.wants_accelerators();
+        engine.cluster().pods().filter(waits).count()
+    }
+
+    /// The catalogue by which nodes are read.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The decisions after the one of this number, oldest first.
+    pub fn decisions_since(&self, number: u64) -> Vec<Arc<Decision>> {
+        self.decisions.lock().since(number)
+    }
+
     /// What could not be understood about a node.
     pub fn node_problems(&self, name: &str) -> Vec<String> {
         self.problems.lock().of(&problems::node_key(name)).to_vec()
@@ -145,26 +207,48 @@ impl Host {
 
     /// Takes in what happened, in order, and publishes the state that results.
     pub fn take(&self, events: impl IntoIterator<Item = ClusterEvent>) {
-        let (mut nodes_listed, mut pods_listed, mut groups_listed) = (false, false, false);
+        let mut listed: Vec<&AtomicBool> = vec![];
         let changes: Vec<Change> = events
             .into_iter()
             .filter_map(|event| {
-                nodes_listed |= matches!(event, ClusterEvent::NodesSynced(_));
-                pods_listed |= matches!(event, ClusterEvent::PodsSynced(_));
-                groups_listed |= matches!(event, ClusterEvent::GroupsSynced(_));
+                listed.extend(self.lists_in(&event));
                 self.change(event)
             })
             .collect();
         // The promises of an earlier leader are taken up when all is known: a part of a gang is not the gang.
-        let is_listed = |flag: &AtomicBool, now: bool| now || flag.load(Ordering::Acquire);
-        let is_whole = is_listed(&self.nodes_listed, nodes_listed)
-            && is_listed(&self.pods_listed, pods_listed)
-            && is_listed(&self.groups_listed, groups_listed);
+        let is_listed = |(_, flag): (_, &AtomicBool)| {
+            listed.iter().any(|now| std::ptr::eq(*now, flag)) || flag.load(Ordering::Acquire)
+        };
+        let is_whole = self.lists().into_iter().all(is_listed);
         self.apply_to(changes, is_whole);
         // Only now: who finds us ready must find the lists in the snapshot.
-        self.nodes_listed.fetch_or(nodes_listed, Ordering::Release);
-        self.pods_listed.fetch_or(pods_listed, Ordering::Release);
-        self.groups_listed.fetch_or(groups_listed, Ordering::Release);
+        listed.iter().for_each(|flag| flag.store(true, Ordering::Release));
+    }
+
+    /// What has to be listed before anything is decided, and whether it has been.
+    fn lists(&self) -> [(&'static str, &AtomicBool); 6] {
+        [
+            ("nodes", &self.nodes_listed),
+            ("pods", &self.pods_listed),
+            ("groups of pods", &self.groups_listed),
+            ("claims", &self.claims_listed),
+            ("slices of devices", &self.slices_listed),
+            ("device classes", &self.classes_listed),
+        ]
+    }
+
+    /// The lists that are complete with this event.
+    fn lists_in(&self, event: &ClusterEvent) -> Vec<&AtomicBool> {
+        match event {
+            ClusterEvent::NodesSynced(_) => vec![&self.nodes_listed],
+            ClusterEvent::PodsSynced(_) => vec![&self.pods_listed],
+            ClusterEvent::GroupsSynced(_) => vec![&self.groups_listed],
+            ClusterEvent::ClaimsSynced(_) => vec![&self.claims_listed],
+            ClusterEvent::SlicesSynced(_) => vec![&self.slices_listed],
+            ClusterEvent::ClassesSynced(_) => vec![&self.classes_listed],
+            ClusterEvent::DevicesUnseen => vec![&self.claims_listed, &self.slices_listed, &self.classes_listed],
+            _ => vec![],
+        }
     }
 
     /// Takes in files as the whole cluster.
@@ -222,6 +306,16 @@ impl Host {
             ClusterEvent::GroupApplied(group) => Change::GroupApplied(group),
             ClusterEvent::GroupDeleted(gang) => Change::GroupDeleted(gang),
             ClusterEvent::GroupsSynced(gangs) => Change::GroupsListed(gangs),
+            ClusterEvent::ClaimApplied(claim) => Change::ClaimApplied(claim),
+            ClusterEvent::ClaimDeleted(uid) => Change::ClaimDeleted(uid),
+            ClusterEvent::ClaimsSynced(uids) => Change::ClaimsListed(uids),
+            ClusterEvent::SliceApplied(slice) => Change::SliceApplied(slice),
+            ClusterEvent::SliceDeleted(name) => Change::SliceDeleted(name),
+            ClusterEvent::SlicesSynced(names) => Change::SlicesListed(names),
+            ClusterEvent::ClassApplied(class) => Change::ClassApplied(class),
+            ClusterEvent::ClassDeleted(name) => Change::ClassDeleted(name),
+            ClusterEvent::ClassesSynced(names) => Change::ClassesListed(names),
+            ClusterEvent::DevicesUnseen => return None,
             ClusterEvent::GroupProblems { object, problems } => {
                 self.report(object, problems.iter().map(ToString::to_string).collect());
                 return None;
@@ -252,7 +346,7 @@ impl Host {
     }
 
     fn apply(&self, changes: impl IntoIterator<Item = Change>) {
-        self.apply_to(changes, self.extender_ready().is_ok());
+        self.apply_to(changes, self.is_synced().is_ok());
     }
 
     /// Takes in changes of a state that is whole, or that is still being listed.
@@ -262,7 +356,9 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
-        if self.mode == Mode::Enforce && is_whole {
+        if self.mode == Mode::Observe || self.leadership.follows() {
+            engine.stand_by();
+        } else if is_whole {
             engine.keep_gangs(now_ms);
             self.gang_work.notify_one();
         }
@@ -279,7 +375,8 @@ impl Host {
         self.gang_versions.send_if_modified(|known| std::mem::replace(known, version) != version);
     }
 
-    fn now_ms(&self) -> u64 {
+    /// The engine's time, in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()
     }
 }

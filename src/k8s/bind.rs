@@ -7,6 +7,7 @@ use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::gpu_share::{INDEX_ANNOTATION, format_indices};
 use tokio::time::{Instant, timeout_at};
 
+use super::fence::{Fenced, is_fenced};
 use super::object;
 use super::watched::Watched;
 
@@ -108,6 +109,7 @@ fn outcome_of(error: kube::Error) -> BindOutcome {
         kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 408 => {
             BindOutcome::Refused { code: status.code, message: status.message }
         }
+        error if is_fenced(&error) => BindOutcome::Refused { code: 503, message: Fenced.to_string() },
         kube::Error::BuildRequest(error) => BindOutcome::Refused { code: 400, message: error.to_string() },
         error => BindOutcome::Unknown { message: error.to_string() },
     }
@@ -119,6 +121,7 @@ mod tests {
 
     use testudo_core::model::gpu_share;
 
+    use super::super::fence::fenced;
     use super::super::mock::{ApiServer, failure};
     use super::*;
 
@@ -188,6 +191,15 @@ mod tests {
         for (code, reason) in [(403, "Forbidden"), (404, "NotFound"), (422, "Invalid"), (429, "TooManyRequests")] {
             assert_eq!(bind(Some(failure(code, reason, "no")), pod("u-1", None)).await.0, refused(code, "no"));
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_sent_is_a_refusal() {
+        let server = ApiServer::new(|_| None);
+        let binder = Binder::new(fenced(server.client, || false));
+        let outcome = binder.bind(&binding(), Instant::now() + Duration::from_secs(10)).await;
+        assert_eq!(outcome, refused(503, "not written: this replica does not lead any more"));
+        assert!(server.requests.lock().is_empty());
     }
 
     #[tokio::test]

@@ -25,6 +25,13 @@ pub struct Access {
     pub context: Option<String>,
 }
 
+impl Access {
+    /// Is it the cluster in which we run as a pod?
+    pub fn is_own_cluster(&self) -> bool {
+        self.kubeconfig.is_none() && self.context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+    }
+}
+
 /// Why there is no way to the cluster, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
@@ -92,7 +99,7 @@ async fn config(access: &Access) -> Result<Config, AccessError> {
     if let Some(path) = &access.kubeconfig {
         return from_file(path, &options).await;
     }
-    if access.context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+    if access.is_own_cluster() {
         return Ok(Config::incluster()?);
     }
     Config::from_kubeconfig(&options).await.map_err(|error| AccessError::Usual { error })

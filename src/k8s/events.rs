@@ -1,20 +1,24 @@
 //! Events on gangs: on the object that describes one, where there is one, and on its first member.
 
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use testudo_core::engine::{News, NewsKind};
-use testudo_core::model::gang::Group;
+use testudo_core::engine::{ClaimNews, ClaimNewsKind, News, NewsKind};
+use testudo_core::model::gang::{GangKey, Group, ObjectRef};
 use testudo_core::model::pod::Pod;
 use tracing::debug;
-
-use super::gang::objects::KINDS;
 
 /// Writes Events. The same text on the same object is counted instead of written anew.
 #[derive(Clone)]
 pub struct Events {
     recorder: Recorder,
 }
+
+/// Gangs told of at the same time, at most.
+const WRITES: usize = 8;
 
 /// The longest note that the API takes, in bytes.
 const MAX_NOTE: usize = 1024;
@@ -25,26 +29,66 @@ impl Events {
         Self { recorder: Recorder::new(client, Reporter { controller: "testudo.dev/testudo".into(), instance }) }
     }
 
-    /// Tells what is news of a gang. What cannot be written is not tried again: an Event is no state.
-    pub async fn tell(&self, news: &News) {
+    /// Tells what is news of gangs, of each gang in order.
+    pub async fn tell_all(&self, news: &[News]) {
+        let mut by_gang: BTreeMap<&GangKey, Vec<&News>> = BTreeMap::new();
+        for news in news {
+            by_gang.entry(&news.gang).or_default().push(news);
+        }
+        let telling = by_gang.into_values().map(|news| async move {
+            for news in news {
+                self.tell(news).await;
+            }
+        });
+        stream::iter(telling).for_each_concurrent(WRITES, |telling| telling).await;
+    }
+
+    /// What cannot be written is not tried again: an Event is no state.
+    async fn tell(&self, news: &News) {
         let (type_, reason) = match news.kind {
             NewsKind::Invalid => (EventType::Warning, "GangInvalid"),
             NewsKind::Waiting => (EventType::Normal, "GangWaiting"),
             NewsKind::Planned => (EventType::Normal, "GangPlanned"),
             NewsKind::Failed => (EventType::Warning, "GangPlanFailed"),
             NewsKind::Started => (EventType::Normal, "GangStarted"),
+            NewsKind::Regrouping => (EventType::Warning, "GangRegrouping"),
             NewsKind::TimedOut => (EventType::Warning, "GangHoldTimedOut"),
         };
-        let note = shortened(format!("gang {}: {}", news.gang, news.text));
+        let note = shortened(format!("{}: {}", news.gang.title(), news.text));
         let event =
             Event { type_, reason: reason.into(), note: Some(note), action: "Scheduling".into(), secondary: None };
         let group = news.group.as_deref().map(reference_to_group);
         let member = news.member.as_deref().map(reference_to_pod);
-        for about in group.into_iter().flatten().chain(member) {
+        for about in group.into_iter().chain(member) {
             if let Err(error) = self.recorder.publish(&event, &about).await {
                 debug!(gang = %news.gang, %error, "an event could not be written");
             }
         }
+    }
+
+    /// Tells what is news of a claim, in the same way.
+    pub async fn tell_of_claim(&self, news: &ClaimNews) {
+        let (type_, reason) = match news.kind {
+            ClaimNewsKind::GivenTwice => (EventType::Warning, "DeviceGivenTwice"),
+            ClaimNewsKind::Released => (EventType::Normal, "DevicesReleased"),
+        };
+        let note = Some(shortened(news.text.clone()));
+        let event = Event { type_, reason: reason.into(), note, action: "Allocating".into(), secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &reference_to_claim(news)).await {
+            debug!(claim = %news.claim, %error, "an event could not be written");
+        }
+    }
+}
+
+/// What became of a claim, on the claim itself.
+fn reference_to_claim(news: &ClaimNews) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("resource.k8s.io/v1".into()),
+        kind: Some("ResourceClaim".into()),
+        namespace: Some(news.claim.namespace.as_ref().into()),
+        name: Some(news.claim.name.as_ref().into()),
+        uid: Some(news.uid.as_ref().into()),
+        ..ObjectReference::default()
     }
 }
 
@@ -68,19 +112,16 @@ fn reference_to_pod(pod: &Pod) -> ObjectReference {
     }
 }
 
-/// Of a group that was described by an object of a kind that we know.
-fn reference_to_group(group: &Group) -> Option<ObjectReference> {
-    let kind = KINDS.iter().find(|kind| kind.dialect == group.key.dialect)?;
-    // The object stands for all gangs whose names begin with its own.
-    let name = group.key.name.split('/').next().unwrap_or_default();
-    Some(ObjectReference {
-        api_version: Some(format!("{}/{}", kind.api_group, kind.versions.first()?)),
-        kind: Some(kind.name.into()),
+fn reference_to_group(group: &Group) -> ObjectReference {
+    let ObjectRef { api_version, kind, name, uid, .. } = &group.object;
+    ObjectReference {
+        api_version: Some(api_version.to_string()),
+        kind: Some(kind.to_string()),
         namespace: Some(group.key.namespace.clone()),
-        name: Some(name.into()),
-        uid: Some(group.uid.as_ref().into()),
+        name: Some(name.to_string()),
+        uid: Some(uid.to_string()),
         ..ObjectReference::default()
-    })
+    }
 }
 
 #[cfg(test)]

@@ -219,7 +219,8 @@ impl Reader {
                 // The kind alone does not tell: half the world calls it a PodGroup.
                 let name = format!("{}.{}", kind.name, kind.api_group);
                 self.register(&name, &mut group.metadata, place)?;
-                let decoded = objects::decode(kind, &group).map_err(|what| (describe(&name, &group.metadata), what));
+                let decoded = objects::decode(kind, kind.versions[0], &group)
+                    .map_err(|what| (describe(&name, &group.metadata), what));
                 let (groups, problems) = decoded?;
                 self.manifests.groups.extend(groups);
                 self.manifests.group_problems.extend(problems);

@@ -3,9 +3,15 @@
 mod affinity;
 mod amounts;
 pub mod bind;
+pub mod claims;
 pub mod client;
+mod devices;
 pub mod events;
+pub mod fence;
 pub mod gang;
+pub mod group_status;
+pub mod leader_label;
+pub mod lease;
 pub mod manifests;
 #[cfg(test)]
 pub(crate) mod mock;

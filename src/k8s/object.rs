@@ -36,6 +36,8 @@ pub struct Metadata {
     pub uid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "is_zero")]
+    pub generation: i64,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: StringMap,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
@@ -46,6 +48,11 @@ pub struct Metadata {
     pub deletion_timestamp: Option<String>,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "how serde asks")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// A node (`v1/Node`).
@@ -138,6 +145,19 @@ pub struct PodSpec {
     pub workload_ref: Option<WorkloadReference>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduling_group: Option<SchedulingGroup>,
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub resource_claims: Vec<ResourceClaimReference>,
+}
+
+/// A ResourceClaim that a pod uses: by its name, or to be made from a template.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "named as in the Kubernetes API")]
+pub struct ResourceClaimReference {
+    #[serde(deserialize_with = "null_as_default")]
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_claim_name: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -248,6 +268,8 @@ pub struct PodStatus {
     pub nominated_node_name: Option<String>,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<PodCondition>,
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub resource_claim_statuses: Vec<ResourceClaimReference>,
 }
 
 /// A quantity as it was written: `500m`, or a bare number in a manifest.

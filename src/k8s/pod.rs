@@ -7,7 +7,7 @@ use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::gpu_share::{INDEX_ANNOTATION, parse_indices};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{
-    ContainerPhase, ContainerRequests, Demand, Pod, PodKey, PodUid, Stage, effective_requests,
+    ContainerPhase, ContainerRequests, Demand, Pod, PodClaim, PodKey, PodUid, Stage, effective_requests,
 };
 use testudo_core::model::resources::{ResourceName, Resources};
 
@@ -51,8 +51,25 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         leaving: pod.metadata.deletion_timestamp.is_some(),
         membership: membership.map(Arc::new),
         steering: steering::decode(pod, &mut report),
+        claims: claims(pod),
     };
     (value, report.into_problems())
+}
+
+/// The claims that a pod uses. Those from templates are named by its status, once they have been made; one of which that
+/// says that it needs none is left out.
+fn claims(pod: &object::Pod) -> Vec<PodClaim> {
+    let claim = |reference: &object::ResourceClaimReference| {
+        let statuses = &pod.status.resource_claim_statuses;
+        let made = statuses.iter().find(|status| status.name == reference.name);
+        let name = match (&reference.resource_claim_name, made) {
+            (Some(name), _) => Some(name.as_str().into()),
+            (None, Some(made)) => Some(made.resource_claim_name.as_deref()?.into()),
+            (None, None) => None,
+        };
+        Some(PodClaim { alias: reference.name.as_str().into(), name })
+    };
+    pod.spec.resource_claims.iter().filter_map(claim).collect()
 }
 
 /// What a pod with this spec asks for. If there is a blocking problem, it fits on no node.

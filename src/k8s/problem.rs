@@ -311,7 +311,7 @@ mod tests {
             let _ = serde_json::from_value::<object::Node>(json.clone()).map(|object| node::decode(&object));
             let _ = serde_json::from_value::<object::Pod>(json.clone()).map(|object| pod::decode(&object));
             for kind in KINDS {
-                let _ = serde_json::from_value::<GroupObject>(json!({"spec": json})).map(|object| objects::decode(kind, &object));
+                let _ = serde_json::from_value::<GroupObject>(json!({"spec": json})).map(|object| objects::decode(kind, "v1", &object));
             }
         }
 
@@ -320,7 +320,7 @@ mod tests {
             let object: GroupObject =
                 serde_json::from_value(json!({"metadata": {"name": "g", "annotations": annotations}, "spec": spec})).unwrap();
             for kind in KINDS {
-                let Ok((groups, problems)) = objects::decode(kind, &object) else { continue };
+                let Ok((groups, problems)) = objects::decode(kind, "v1", &object) else { continue };
                 let blocked = problems.iter().any(|problem| problem.blocking);
                 for group in groups {
                     prop_assert_eq!(group.fault.is_some(), blocked);

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
+use testudo_core::claims::{DeviceClass, SeenClaim, Slice};
 use testudo_core::model::gang::{GangKey, Group};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -16,6 +18,7 @@ pub(crate) mod discovery;
 mod groups;
 mod known_groups;
 
+use super::devices;
 use super::object;
 use super::problem::Problem;
 use super::watched::{Kind, Watched};
@@ -46,6 +49,27 @@ pub enum ClusterEvent {
     /// The group objects of all kinds that the cluster serves have been listed; these are the gangs that they describe.
     /// Where none are served, or none may be listed, nothing is named.
     GroupsSynced(BTreeSet<GangKey>),
+    /// A claim was added or changed.
+    ClaimApplied(Box<SeenClaim>),
+    /// The claim of this uid is gone.
+    ClaimDeleted(String),
+    /// All claims have been listed; these are their uids.
+    ClaimsSynced(BTreeSet<String>),
+    /// A slice was added or changed.
+    SliceApplied(Arc<Slice>),
+    /// The slice of this name is gone.
+    SliceDeleted(String),
+    /// All slices have been listed; these are their names.
+    SlicesSynced(BTreeSet<String>),
+    /// A device class was added or changed.
+    ClassApplied(Box<DeviceClass>),
+    /// The device class of this name is gone.
+    ClassDeleted(String),
+    /// All device classes have been listed; these are their names.
+    ClassesSynced(BTreeSet<String>),
+    /// Claims and devices cannot be seen for now: the cluster does not serve them, or does not let us. What was known of
+    /// them still stands.
+    DevicesUnseen,
     /// What could not be understood about a group object, now; nothing, when all of it can be.
     GroupProblems {
         /// The object: `PodGroup team/train`.
@@ -86,13 +110,22 @@ const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(600);
 /// After so many failures nobody waits any longer for what we can do without: 15 seconds.
 const PATIENCE: u32 = 5;
 
-/// Watches nodes, pods and group objects and sends what happens to `events`, waiting when that is full. Outlives API
-/// server restarts, expired watches and objects that cannot be read; ends when nobody receives any more.
-pub async fn watch_cluster(client: Client, events: mpsc::Sender<ClusterEvent>) {
+/// Watches nodes, pods and group objects, and claims and devices if these are wanted, and sends what happens to `events`,
+/// waiting when that is full. Outlives API server restarts, expired watches and objects that cannot be read; ends when
+/// nobody receives any more.
+pub async fn watch_cluster(client: Client, events: mpsc::Sender<ClusterEvent>, devices: bool) {
+    let watch_devices = async {
+        if devices {
+            let claims = Watch::<devices::Claim>::new(&client, (), events.clone(), PAUSES);
+            let slices = Watch::<devices::DeviceSlice>::new(&client, (), events.clone(), PAUSES);
+            let classes = Watch::<devices::Class>::new(&client, (), events.clone(), PAUSES);
+            futures::join!(claims.run(), slices.run(), classes.run());
+        }
+    };
     let nodes = Watch::<object::Node>::new(&client, (), events.clone(), PAUSES);
     let pods = Watch::<object::Pod>::new(&client, (), events.clone(), PAUSES);
-    let groups = groups::watch_groups(client, events, PAUSES, groups::DISCOVERY_PERIOD);
-    futures::join!(nodes.run(), pods.run(), groups);
+    let groups = groups::watch_groups(client.clone(), events.clone(), PAUSES, groups::DISCOVERY_PERIOD);
+    futures::join!(nodes.run(), pods.run(), groups, watch_devices);
 }
 
 /// What events of a kind are called, and what names an object of it.
@@ -146,6 +179,42 @@ impl Told for object::Pod {
         ClusterEvent::Unreadable(problem)
     }
 }
+
+macro_rules! told_device {
+    ($object:ty, $id:ident, $applied:expr, $deleted:ident, $synced:ident) => {
+        impl Told for $object {
+            type Event = ClusterEvent;
+            fn id(meta: &ObjectMeta) -> Option<&String> {
+                meta.$id.as_ref()
+            }
+            fn applied(self, (): &()) -> ClusterEvent {
+                $applied(self.0)
+            }
+            fn deleted(id: String, (): &()) -> ClusterEvent {
+                ClusterEvent::$deleted(id)
+            }
+            fn synced(ids: BTreeSet<String>, (): &()) -> ClusterEvent {
+                ClusterEvent::$synced(ids)
+            }
+            fn unreadable(problem: Problem, (): &()) -> ClusterEvent {
+                ClusterEvent::Unreadable(problem)
+            }
+            fn unseen((): &()) -> Option<ClusterEvent> {
+                Some(ClusterEvent::DevicesUnseen)
+            }
+        }
+    };
+}
+
+told_device!(devices::Claim, uid, |claim| ClusterEvent::ClaimApplied(Box::new(claim)), ClaimDeleted, ClaimsSynced);
+told_device!(
+    devices::DeviceSlice,
+    name,
+    |slice| ClusterEvent::SliceApplied(Arc::new(slice)),
+    SliceDeleted,
+    SlicesSynced
+);
+told_device!(devices::Class, name, |class| ClusterEvent::ClassApplied(Box::new(class)), ClassDeleted, ClassesSynced);
 
 /// Nobody receives any more.
 struct Closed;

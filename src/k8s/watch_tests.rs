@@ -140,7 +140,7 @@ async fn pods_are_known_by_their_uid() {
         _ => None,
     });
     let (sender, mut receiver) = mpsc::channel(1);
-    let watch = tokio::spawn(watch_cluster(server.client, sender));
+    let watch = tokio::spawn(watch_cluster(server.client, sender, false));
     assert!(matches!(receiver.recv().await, Some(ClusterEvent::PodApplied(pod)) if pod.metadata.uid == "u"));
     assert_eq!(receiver.recv().await, Some(ClusterEvent::PodsSynced(["u".to_owned()].into())));
     assert_eq!(receiver.recv().await, Some(ClusterEvent::PodDeleted("u".into())));

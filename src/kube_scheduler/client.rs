@@ -25,7 +25,7 @@ pub enum OfferForm {
 pub type Latencies = BTreeMap<&'static str, Vec<Duration>>;
 
 /// A client of one extender.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
     url: String,
@@ -101,36 +101,33 @@ impl Client {
         Ok(scores)
     }
 
-    /// Binds the pod to the node.
+    /// Binds pods to their nodes, all at the same time: those of a gang wait for each other.
     ///
     /// # Errors
-    /// As [`Self::filter`].
-    pub async fn bind(&mut self, pod: &Pod, node: &str) -> anyhow::Result<()> {
-        let Metadata { name, namespace, uid, .. } = &pod.metadata;
-        let args = BindingArgs { pod_name: name, pod_namespace: namespace, pod_uid: uid, node };
-        let answer = self.post("bind", &args).await?;
-        let result: BindingResult = read("bind", &answer)?;
-        ensure!(result.error.is_empty(), "{}", result.error);
-        Ok(())
-    }
-
-    /// Binds several pods at the same time.
-    ///
-    /// # Errors
-    /// As [`Self::filter`], of the first that failed.
-    pub async fn bind_together(&mut self, bindings: &[(&Pod, &str)]) -> anyhow::Result<()> {
-        let calls = bindings.iter().map(|(pod, node)| {
-            let mut own = Self { latencies: Latencies::new(), ..self.clone() };
-            async move { own.bind(pod, node).await.map(|()| own.latencies) }
+    /// As [`Self::filter`], when one of them fails.
+    pub async fn bind(&mut self, pods: &[(&Pod, &str)]) -> anyhow::Result<()> {
+        let calls = pods.iter().map(|(pod, node)| async {
+            let Metadata { name, namespace, uid, .. } = &pod.metadata;
+            let args = BindingArgs { pod_name: name, pod_namespace: namespace, pod_uid: uid, node };
+            self.send("bind", &args).await
         });
-        let answers: Vec<anyhow::Result<Latencies>> = futures::future::join_all(calls).await;
+        let answers = futures::future::join_all(calls).await;
         for answer in answers {
-            answer?.into_iter().for_each(|(verb, times)| self.latencies.entry(verb).or_default().extend(times));
+            let (answer, took) = answer?;
+            self.latencies.entry("bind").or_default().push(took);
+            let result: BindingResult = read("bind", &answer)?;
+            ensure!(result.error.is_empty(), "{}", result.error);
         }
         Ok(())
     }
 
     async fn post(&mut self, verb: &'static str, args: &(impl Serialize + Sync)) -> anyhow::Result<Vec<u8>> {
+        let (answer, took) = self.send(verb, args).await?;
+        self.latencies.entry(verb).or_default().push(took);
+        Ok(answer)
+    }
+
+    async fn send(&self, verb: &str, args: &(impl Serialize + Sync)) -> anyhow::Result<(Vec<u8>, Duration)> {
         let body = serde_json::to_vec(args)?;
         let request =
             self.http.post(format!("{}/{verb}", self.url)).header("Content-Type", "application/json").body(body);
@@ -138,9 +135,9 @@ impl Client {
         let response = request.send().await.with_context(|| format!("no answer from {verb}"))?;
         let status = response.status();
         let answer = response.bytes().await.with_context(|| format!("the answer of {verb} broke off"))?;
-        self.latencies.entry(verb).or_default().push(start.elapsed());
+        let took = start.elapsed();
         ensure!(status == reqwest::StatusCode::OK, "{verb}: {status}: {}", String::from_utf8_lossy(&answer));
-        Ok(answer.into())
+        Ok((answer.into(), took))
     }
 }
 

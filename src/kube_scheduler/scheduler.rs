@@ -99,29 +99,27 @@ impl Scheduler {
         Ok(Outcome::Chosen(Choice { node, feasible, refused }))
     }
 
-    /// Binds the pod; from then on it counts on the node.
+    /// Binds pods to their nodes, at the same time; from then on they count there.
     ///
     /// # Errors
     /// When the extender refuses or fails.
-    pub async fn bind(&mut self, pod: &Pod, node: usize) -> anyhow::Result<()> {
-        let known = &mut self.nodes[node];
-        self.client.bind(pod, known.parts.name.as_str()).await?;
-        known.used.add(&pod::decode(pod).0.demand.requests);
+    pub async fn bind(&mut self, pods: &[(&Pod, usize)]) -> anyhow::Result<()> {
+        let named: Vec<(&Pod, &str)> =
+            pods.iter().map(|(pod, node)| (*pod, self.nodes[*node].parts.name.as_str())).collect();
+        self.client.bind(&named).await?;
+        pods.iter().for_each(|(pod, node)| self.count(pod, *node));
         Ok(())
     }
 
-    /// Binds several pods at the same time, as kube-scheduler does: each of its bindings has a thread of its own.
-    ///
-    /// # Errors
-    /// When the extender refuses or fails for any of them.
-    pub async fn bind_together(&mut self, bindings: &[(&Pod, usize)]) -> anyhow::Result<()> {
-        let name = |node: usize| self.nodes[node].parts.name.as_str();
-        let pairs: Vec<(&Pod, &str)> = bindings.iter().map(|(pod, node)| (*pod, name(*node))).collect();
-        self.client.bind_together(&pairs).await?;
-        for (pod, node) in bindings {
-            self.nodes[*node].used.add(&pod::decode(pod).0.demand.requests);
-        }
-        Ok(())
+    /// The pod is on the node: it was bound, or was there before.
+    pub fn count(&mut self, pod: &Pod, node: usize) {
+        self.nodes[node].used.add(&pod::decode(pod).0.demand.requests);
+    }
+
+    /// Would a node take the pod if it were empty?
+    pub fn would_take(&self, node: usize, pod: &Pod) -> bool {
+        let parts = &self.nodes[node].parts;
+        pod::decode(pod).0.demand.affinity.accepts(parts.name.as_str(), &parts.labels)
     }
 
     /// The pod is gone from the node.

@@ -177,8 +177,9 @@ impl Reader {
         };
         let mut group: GroupObject = read(kind.name, object)?;
         let name = describe(kind.name, &mut group.metadata);
-        let (groups, problems) =
-            objects::decode(kind, &group).map_err(|what| WorkloadError::Malformed { object: name.clone(), what })?;
+        let version = text("apiVersion").split_once('/').map_or("", |(_, version)| version);
+        let (groups, problems) = objects::decode(kind, version, &group)
+            .map_err(|what| WorkloadError::Malformed { object: name.clone(), what })?;
         if let Some(problem) = problems.into_iter().find(|problem| problem.blocking) {
             return Err(WorkloadError::Malformed { object: name, what: problem.to_string() });
         }

@@ -117,7 +117,7 @@ impl Placer for ExtenderPlacer<'_> {
         let break_tie = |equals: &[usize]| ties.choose(equals, rng).expect("there is a highest score");
         let placed = runtime.block_on(async {
             let Outcome::Chosen(choice) = scheduler.schedule(&pod, break_tie).await? else { return Ok(None) };
-            scheduler.bind(&pod, choice.node).await?;
+            scheduler.bind(&[(&pod, choice.node)]).await?;
             anyhow::Ok(Some(choice.node))
         });
         let node = placed.unwrap_or_else(|error| panic!("the extender failed on {}: {error:#}", pod.metadata.name));
@@ -193,7 +193,7 @@ impl ExtenderPlacer<'_> {
                 }
             }
             let bindings: Vec<(&Pod, usize)> = chosen.iter().map(|(at, node)| (&pods[*at], *node)).collect();
-            scheduler.bind_together(&bindings).await?;
+            scheduler.bind(&bindings).await?;
             Ok(chosen)
         })
     }

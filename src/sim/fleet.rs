@@ -75,6 +75,9 @@ const KINDS: [Kind; 30] = [
 /// The one instance type without accelerators, with its vCPUs and GiB.
 const CPU_ONLY: (u32, u32) = (32, 128);
 
+/// Nodes of one NVL72 domain.
+const NODES_OF_A_CLIQUE: usize = 18;
+
 const GPU: &str = "nvidia.com/gpu";
 const ARCH: &str = "kubernetes.io/arch";
 
@@ -82,17 +85,17 @@ const ARCH: &str = "kubernetes.io/arch";
 pub fn fleet(nodes: usize) -> Vec<Node> {
     let catalogue = Catalogue::builtin();
     let mut of_group: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let kinds = KINDS.iter().cycle().take(nodes).enumerate();
+    let kinds = KINDS.iter().cycle().take(nodes);
     kinds
-        .map(|(at, kind)| {
+        .map(|kind| {
             let number = of_group.entry((kind.0, kind.1)).or_default();
             *number += 1;
-            node(kind, *number, at / KINDS.len(), &catalogue)
+            node(kind, *number, &catalogue)
         })
         .collect()
 }
 
-fn node(&(instance_type, zone, form, ailment): &Kind, number: usize, round: usize, catalogue: &Catalogue) -> Node {
+fn node(&(instance_type, zone, form, ailment): &Kind, number: usize, catalogue: &Catalogue) -> Node {
     let machine = catalogue.machine_by_instance_type(instance_type).map(AsRef::as_ref);
     let (vcpus, gib) = machine.and_then(|m| m.vcpus.zip(m.memory_gib)).unwrap_or(CPU_ONLY);
     let name = format!("{}-{zone}{number}", instance_type.replace('.', "-"));
@@ -104,7 +107,8 @@ fn node(&(instance_type, zone, form, ailment): &Kind, number: usize, round: usiz
     };
     place(&mut labels, &name, instance_type, zone, number, form);
     if instance_type.starts_with("p6e") {
-        labels.insert("nvidia.com/gpu.clique".into(), format!("9f2b1c6e-4d1a-4b60-8a53-{round:012x}.1"));
+        let clique = (number - 1) / NODES_OF_A_CLIQUE;
+        labels.insert("nvidia.com/gpu.clique".into(), format!("9f2b1c6e-4d1a-4b60-8a53-{clique:012x}.1"));
     }
 
     let kib = u64::from(gib) << 20;
@@ -182,6 +186,12 @@ fn gpus(form: Form, machine: &Machine) -> (Vec<(String, usize)>, StringMap) {
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value))
     .collect();
+    let config = match form {
+        Form::BalancedSlices => Some("all-balanced"),
+        Form::SmallSlices => Some("all-1g.5gb"),
+        _ => None,
+    };
+    labels.extend(config.map(|config| ("nvidia.com/mig.config".to_owned(), config.to_owned())));
     if form == Form::BalancedSlices {
         labels.extend(balanced.map(|(profile, count)| (format!("nvidia.com/mig-{profile}.count"), count.to_string())));
     }

@@ -10,6 +10,7 @@ pub mod experiment;
 pub mod extender;
 pub mod flat;
 pub mod fleet;
+pub mod gang_workload;
 pub mod gangs;
 pub mod inflation;
 pub mod input;

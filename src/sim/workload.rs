@@ -9,17 +9,17 @@ use crate::k8s::object::{
 pub const PODS_PER_NODE: usize = 8;
 
 /// One sort of pod.
-struct Sort {
-    name: &'static str,
+pub(super) struct Sort {
+    pub(super) name: &'static str,
     /// How many there are of this sort, relative to the others.
-    share: usize,
+    pub(super) share: usize,
     /// What the pod takes beside accelerators: CPUs and GiB.
     plain: (u32, u32),
     accelerator: Option<(&'static str, u32)>,
     selector: Option<(&'static str, &'static str)>,
 }
 
-const fn sort(
+pub(super) const fn sort(
     name: &'static str,
     share: usize,
     plain: (u32, u32),
@@ -29,9 +29,9 @@ const fn sort(
     Sort { name, share, plain, accelerator, selector }
 }
 
-const GPU: &str = "nvidia.com/gpu";
+pub(super) const GPU: &str = "nvidia.com/gpu";
 const NEURON: &str = "aws.amazon.com/neuron";
-const PRODUCT: &str = "nvidia.com/gpu.product";
+pub(super) const PRODUCT: &str = "nvidia.com/gpu.product";
 
 const SORTS: [Sort; 21] = [
     // Tensor-parallel sets.
@@ -75,48 +75,6 @@ pub fn workload(pods: usize, rng: &mut Rng) -> Vec<Pod> {
     workload
 }
 
-/// Gangs to add to a workload.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gangs {
-    /// How many there are, as a share of the other pods.
-    pub share: f64,
-    /// How many members one has: each of these sizes as often.
-    pub sizes: Vec<u32>,
-    /// How many GPUs form one tensor-parallel set. A member has no more than [`MAX_MEMBER_GPUS`] of them.
-    pub tensor_parallel: u32,
-}
-
-/// GPUs of the largest machines that pods ask for.
-pub const MAX_MEMBER_GPUS: u32 = 8;
-
-impl Gangs {
-    /// The members of all gangs beside so many other pods, in our own words; the same for the same seed.
-    pub fn pods(&self, others: usize, rng: &mut Rng) -> Vec<Pod> {
-        let gangs = (self.share * others as f64).round() as usize;
-        (0..gangs).flat_map(|gang| self.gang(gang, rng)).collect()
-    }
-
-    fn gang(&self, number: usize, rng: &mut Rng) -> Vec<Pod> {
-        let members = self.sizes[rng.below(self.sizes.len())];
-        let gpus = self.tensor_parallel.min(MAX_MEMBER_GPUS);
-        let sort = sort("gang", 1, (6 * gpus, 64 * gpus), Some((GPU, gpus)), None);
-        let member = |index: u32| {
-            let mut pod = pod(&sort, number, rng);
-            pod.metadata.name = format!("gang-{number}-{index}");
-            let annotations = [
-                ("pod-group", format!("gang-{number}")),
-                ("min-member", members.to_string()),
-                ("tensor-parallel-size", self.tensor_parallel.to_string()),
-                ("index", index.to_string()),
-            ];
-            pod.metadata.annotations =
-                annotations.map(|(key, value)| (format!("testudo.dev/{key}"), value)).into_iter().collect();
-            pod
-        };
-        (0..members).map(member).collect()
-    }
-}
-
 /// How many pods of each sort. The running total is rounded, so that all together make `pods`.
 fn shares(pods: usize) -> impl Iterator<Item = usize> {
     let total: usize = SORTS.iter().map(|sort| sort.share).sum();
@@ -128,7 +86,8 @@ fn shares(pods: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
+/// A pod of a sort.
+pub(super) fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
     let (cpus, gib) = sort.plain;
     let plain = [("cpu".to_owned(), format!("{cpus}")), ("memory".to_owned(), format!("{gib}Gi"))];
     let accelerator = sort.accelerator.map(|(name, count)| (name.to_owned(), count.to_string()));
@@ -149,19 +108,11 @@ fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
         effect: Some("NoSchedule".into()),
         ..Toleration::default()
     });
-    let (high, low) = (rng.number(), rng.number());
     Pod {
         metadata: Metadata {
             name: format!("{}-{number}", sort.name),
             namespace: "inference".into(),
-            uid: format!(
-                "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-                high >> 32,
-                high >> 16 & 0xffff,
-                high & 0xfff,
-                low >> 52,
-                low & 0xffff_ffff_ffff
-            ),
+            uid: uid(rng),
             labels: [("app".to_owned(), sort.name.to_owned())].into(),
             ..Metadata::default()
         },
@@ -175,6 +126,19 @@ fn pod(sort: &Sort, number: usize, rng: &mut Rng) -> Pod {
         },
         status: PodStatus { phase: Some("Pending".into()), ..PodStatus::default() },
     }
+}
+
+/// A unique id, as the API server gives them.
+pub fn uid(rng: &mut Rng) -> String {
+    let (high, low) = (rng.number(), rng.number());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 #[cfg(test)]

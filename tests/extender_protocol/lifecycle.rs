@@ -134,3 +134,14 @@ async fn an_address_in_use_is_named() {
     let error = start(Arc::new(Fake::default()), taken, metrics, Arc::default()).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {}", served.running.address())), "{error}");
 }
+
+#[tokio::test]
+async fn who_cannot_answer_closes_the_connection() {
+    let served = serve(options());
+    let ask =
+        async |pod: &str| served.client.post(served.url("/v1/filter")).body(args(pod, &["a"])).send().await.unwrap();
+    let answer = ask("unavailable").await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["connection"]), (503, &"close".parse().unwrap()));
+    assert_eq!(answer.text().await.unwrap(), "testudo: not the leader");
+    assert!(!ask("p").await.headers().contains_key("connection"), "others are kept");
+}

@@ -134,3 +134,55 @@ async fn five_thousand_whole_nodes_pass() {
     assert_eq!(status, 200, "{found}");
     assert_eq!(json(&found)["Nodes"]["items"].as_array().unwrap(), &items);
 }
+
+/// How long a connection stays open on which this is sent, a byte at a time.
+async fn open_for(served: &Served, bytes: &[u8]) -> Duration {
+    let mut stream = TcpStream::connect(served.running.address()).await.unwrap();
+    let started = Instant::now();
+    let mut answer = Vec::new();
+    for byte in bytes {
+        // Whoever has been cut off may notice only now.
+        let _ = stream.write_all(&[*byte]).await;
+        let _ = tokio::time::timeout(Duration::from_millis(20), stream.read_buf(&mut answer)).await;
+    }
+    tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.unwrap().ok();
+    assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+    started.elapsed()
+}
+
+#[tokio::test]
+async fn a_head_that_comes_slowly_or_not_at_all_is_not_waited_for() {
+    // The server's clock has steps of half a second.
+    let served = serve(ServerOptions { head_timeout: Duration::from_millis(1_200), ..options() });
+    for begun in [&b""[..], b"POST /v1/filter HTTP/1.1\r\nHost: l\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        let open = open_for(&served, begun).await;
+        assert!(open < Duration::from_secs(5), "{open:?}");
+    }
+    assert_eq!(served.post("filter", args("p", &["a"])).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_head_of_any_size_is_not_read() {
+    let served = serve(options());
+    let mut stream = TcpStream::connect(served.running.address()).await.unwrap();
+    stream.write_all(b"POST /v1/filter HTTP/1.1\r\nHost: l\r\nX-Large: ").await.unwrap();
+    let line = vec![b'a'; 1 << 20];
+    let mut sent = 0;
+    while sent < 64 && stream.write_all(&line).await.is_ok() {
+        sent += 1;
+    }
+    assert!(sent < 64, "the server has read 64 MB of a head");
+}
+
+#[tokio::test]
+async fn more_connections_than_there_may_be_wait_and_are_served_when_others_close() {
+    let limits = ServerOptions { workers: 1, max_connections: 2, ..options() };
+    let served = serve(ServerOptions { head_timeout: Duration::from_millis(1_200), ..limits });
+    let idle = [(); 2].map(|()| TcpStream::connect(served.running.address()));
+    let idle = futures::future::try_join_all(idle).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let started = Instant::now();
+    assert_eq!(served.post("filter", args("p", &["a"])).await.0, 200);
+    assert!(started.elapsed() > Duration::from_millis(200), "it was served beside them");
+    drop(idle);
+}

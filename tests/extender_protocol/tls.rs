@@ -261,3 +261,17 @@ fn assert_starts_with(secret: &Secret, expected: &str) {
     let expected = expected.replace("{}", &secret.root.display().to_string());
     assert!(error.starts_with(&expected), "{error}\nshould start with\n{expected}");
 }
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_is_not_waited_for() {
+    let authority = Authority::new();
+    let secret = Secret::new("half-open", &authority.issue(), "");
+    let options =
+        ServerOptions { handshake_timeout: Duration::from_millis(200), tls: Some(secret.options()), ..options() };
+    let served = serve(options);
+    let mut stream = TcpStream::connect(served.running.address()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap().ok();
+    assert_eq!(answer, b"", "closed without a word");
+    assert!(ask(&served, &client(&authority, None)).await.is_ok());
+}

@@ -17,6 +17,7 @@ use comfy_table::{Cell, CellAlignment, Table};
 use serde_json::{Value, json};
 use testudo::claims::{Cluster, with_large_stack};
 use testudo_core::claims::BestFit;
+use testudo_e2e::devices::{of_profile, request};
 use testudo_e2e::tools::dra_oracle;
 
 const NODES: usize = 500;
@@ -82,10 +83,9 @@ fn scenarios(nodes: usize) -> Vec<Scenario> {
     let root = json!({"matchAttribute": "resource.kubernetes.io/pcieRoot"});
     let numa = json!({"matchAttribute": "resource.kubernetes.io/numaNode"});
     let whole = |count, constraints| {
-        vec![fleet::claim("wanted", vec![fleet::request("r", "gpu.nvidia.com", count, Some(big))], constraints)]
+        vec![fleet::claim("wanted", vec![request("r", "gpu.nvidia.com", count, Some(big))], constraints)]
     };
-    let profile = |name: &str| format!("device.attributes['gpu.nvidia.com'].profile == '{name}'");
-    let partition = |name: &str, profile: &str| fleet::request(name, "mig.nvidia.com", 1, Some(profile));
+    let partition = |name: &str, profile: &str| request(name, "mig.nvidia.com", 1, Some(profile));
     let with = |fleet: Vec<Value>, held: Vec<Value>, wanted: Vec<Value>| [fleet, held, wanted].concat();
     vec![
         Scenario { name: "1 GPU, selectors", objects: with(fleet::whole_gpus(nodes), in_use(), whole(1, vec![])) },
@@ -103,7 +103,7 @@ fn scenarios(nodes: usize) -> Vec<Scenario> {
             objects: with(
                 fleet::dynamic_mig(nodes),
                 cut_up(),
-                vec![fleet::claim("wanted", vec![partition("r", &profile("1g.10gb"))], vec![])],
+                vec![fleet::claim("wanted", vec![partition("r", &of_profile("1g.10gb"))], vec![])],
             ),
         },
         Scenario {
@@ -114,9 +114,9 @@ fn scenarios(nodes: usize) -> Vec<Scenario> {
                 vec![fleet::claim(
                     "wanted",
                     vec![
-                        partition("a", &profile("3g.40gb")),
-                        partition("b", &profile("2g.20gb")),
-                        partition("c", &profile("1g.10gb")),
+                        partition("a", &of_profile("3g.40gb")),
+                        partition("b", &of_profile("2g.20gb")),
+                        partition("c", &of_profile("1g.10gb")),
                     ],
                     vec![],
                 )],

@@ -52,7 +52,7 @@ const GATE: &str = "testudo.dev/gang";
 
 /// Members that start together get their nodes within this time. They are bound in one moment; the rest is for busy
 /// machines.
-const WINDOW: Duration = Duration::from_secs(2);
+pub const WINDOW: Duration = Duration::from_secs(2);
 
 /// A node of 8 GPUs that are one NVLink domain.
 fn h100(name: &str) -> NodeBuilder {

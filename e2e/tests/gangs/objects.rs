@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{ControlPlane, Namespace, Observer, Options, PodBuilder, Version, pod};
 
 use super::{WINDOW, h100s, member, names, until_whole};
@@ -29,6 +33,14 @@ struct Dialect {
     of: fn(PodBuilder, &str) -> PodBuilder,
     /// What members are told while others do not exist; nothing where kube-scheduler does not even try them.
     told: Option<&'static str>,
+    /// How far the gang has come, as its object's status shows it, in a word or two. Nothing where testudo shows nothing.
+    shows: fn(&Value) -> Option<String>,
+}
+
+/// What [`Dialect::shows`] comes to when the gang waits, and when it has started.
+struct Shown {
+    waiting: &'static str,
+    started: &'static str,
 }
 
 async fn pod_groups_of_scheduler_plugins(d: Arc<Deployed>) -> Result<()> {
@@ -42,8 +54,9 @@ async fn pod_groups_of_scheduler_plugins(d: Arc<Deployed>) -> Result<()> {
         },
         of: |pod, gang| pod.label("scheduling.x-k8s.io/pod-group", gang),
         told: Some("of 3 members exist"),
+        shows: |status| Some(format!("{} {}", status["phase"].as_str()?, status["scheduled"])),
     };
-    in_a_namespace(&d, "group-plugins", &dialect).await
+    in_a_namespace(&d, "group-plugins", &dialect, Some(Shown { waiting: "Scheduling 0", started: "Scheduled 3" })).await
 }
 
 async fn pod_groups_of_volcano(d: Arc<Deployed>) -> Result<()> {
@@ -59,8 +72,9 @@ async fn pod_groups_of_volcano(d: Arc<Deployed>) -> Result<()> {
             pod.annotation("scheduling.k8s.io/group-name", gang).annotation("scheduling.volcano.sh/group-name", gang)
         },
         told: Some("of 3 members exist"),
+        shows: |_| None,
     };
-    in_a_namespace(&d, "group-volcano", &dialect).await
+    in_a_namespace(&d, "group-volcano", &dialect, None).await
 }
 
 /// A control plane of its own, with the alpha gates; in the others kube-scheduler knows nothing of gangs.
@@ -82,14 +96,19 @@ async fn with_the_gang_api_of_kubernetes_on() -> Result<()> {
         },
         of: PodBuilder::scheduling_group,
         told: None,
+        shows: |status| {
+            let ours = status["conditions"].as_array()?.iter().find(|c| c["type"] == "testudo.dev/Placed")?;
+            Some(format!("{} {}", ours["status"].as_str()?, ours["reason"].as_str()?))
+        },
     };
     let outcome = async {
-        in_a_namespace(&d, "group-native", &native).await?;
+        let shown = Shown { waiting: "False Waiting", started: "True Started" };
+        in_a_namespace(&d, "group-native", &native, Some(shown)).await?;
         // Gangs that are none of kube-scheduler's.
         let ns = stage_of(&d, "group-bare").await?;
         let bare = |gang: &str, index| member(gang, index, SIZE).scheduler("group-bare-scheduler");
         let _pair = d.pair("group-bare-scheduler").await?;
-        one_then_the_other(&d, &ns, bare, Some("of 3 members exist")).await
+        one_then_the_other(&d, &ns, bare, Some("of 3 members exist"), async |_, _| Ok(())).await
     };
     let outcome = outcome.await;
     if outcome.is_err() {
@@ -105,7 +124,7 @@ async fn stage_of(d: &Deployed, name: &str) -> Result<Namespace> {
 }
 
 /// Pods without their group wait; of two groups that do not fit side by side one starts, and then the other.
-async fn in_a_namespace(d: &Deployed, name: &str, dialect: &Dialect) -> Result<()> {
+async fn in_a_namespace(d: &Deployed, name: &str, dialect: &Dialect, shown: Option<Shown>) -> Result<()> {
     let scheduler = format!("{name}-scheduler");
     let ns = stage_of(d, name).await?;
     for gang in ["a", "b"] {
@@ -117,7 +136,29 @@ async fn in_a_namespace(d: &Deployed, name: &str, dialect: &Dialect) -> Result<(
     let _pair = d.pair(&scheduler).await?;
     let of =
         |gang: &str, index: usize| (dialect.of)(pod(&format!("{gang}-{index}")).gpus(8), gang).scheduler(&scheduler);
-    one_then_the_other(d, &ns, of, dialect.told).await
+    let example = (dialect.object)("");
+    let shows = async |gang: &str, has_started: bool| {
+        let Some(Shown { waiting, started }) = &shown else { return Ok(()) };
+        let wanted = if has_started { *started } else { *waiting };
+        wait::until(&format!("the object of gang {gang} to show {wanted}"), PATIENCE, async || {
+            let status = status_of(d, &example, name, gang).await?;
+            Ok(match (dialect.shows)(&status) {
+                Some(shown) if shown == wanted => Look::Done(()),
+                _ => Look::NotYet(status.to_string()),
+            })
+        })
+        .await
+    };
+    one_then_the_other(d, &ns, of, dialect.told, shows).await
+}
+
+/// The status of the object of a gang.
+async fn status_of(d: &Deployed, example: &Value, namespace: &str, name: &str) -> Result<Value> {
+    let (group, version) =
+        example["apiVersion"].as_str().and_then(|both| both.split_once('/')).context("an API group and a version")?;
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, "PodGroup"));
+    let objects: Api<DynamicObject> = Api::namespaced_with(d.cp.client(), namespace, &kind);
+    Ok(objects.get(name).await?.data["status"].clone())
 }
 
 async fn one_then_the_other(
@@ -125,6 +166,7 @@ async fn one_then_the_other(
     ns: &Namespace,
     of: impl Fn(&str, usize) -> PodBuilder,
     told: Option<&str>,
+    shows: impl AsyncFn(&str, bool) -> Result<()>,
 ) -> Result<()> {
     let observer = Observer::start(ns).await?;
     for index in 0..SIZE - 1 {
@@ -143,8 +185,11 @@ async fn one_then_the_other(
     ns.until_all_running(&names(&first, SIZE)).await?;
     let second = if first == "a" { "b" } else { "a" };
     observer.check_never_bound(|name| name.starts_with(second))?;
+    shows(&first, true).await?;
+    shows(second, false).await?;
     ns.delete_all(&names(&first, SIZE)).await?;
     observer.until_bound_together(&names(second, SIZE), WINDOW).await?;
+    shows(second, true).await?;
     d.cp.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await

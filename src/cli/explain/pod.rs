@@ -1,41 +1,39 @@
 //! A pod, explained: where it fits, what stands against it elsewhere, who would have to go, and what to do.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
-use testudo_core::engine::{GangStage, Judgement, Offered, Stance, Verdict};
+use testudo_core::engine::GangStage;
 use testudo_core::model::accelerator::AcceleratorResource;
 use testudo_core::model::pod::{Pod, Stage};
-use testudo_core::placement::{self, Rank, Reason, deciding};
+use testudo_core::model::resources::ResourceName;
+use testudo_core::placement::Reason;
 
 use super::super::output::table;
-use crate::explain::{self, Leaver, Miss};
+use crate::explain::miss::{Leaver, Miss, misses};
+use crate::explain::pod::PodExplanation;
+use crate::explain::remedy::{amount, remedy};
 use crate::host::Host;
 
 /// Nodes of the nearest misses that are shown.
 const NEAREST: usize = 3;
 
-/// Where a pod fits, and what stands against it elsewhere.
+/// Where a pod fits, what stands against it elsewhere, and what could be done about that.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodExplanation {
-    pod: String,
+pub struct PodAnswer {
+    #[serde(flatten)]
+    explanation: PodExplanation,
     /// In a word.
     verdict: Fate,
     /// In a sentence.
     reason: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bound_to: Option<String>,
-    treated_as: &'static str,
-    requests: BTreeMap<String, i64>,
     priority: i32,
     /// Its gang, as NAMESPACE/NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     gang: Option<String>,
     /// What could be done, the most promising first; empty where nothing need be.
     what_to_do: Vec<String>,
-    nodes: Vec<NodeLine>,
     /// What stands against each node on which it does not fit, the nearest miss first.
     misses: Vec<MissLine>,
 }
@@ -55,23 +53,6 @@ enum Fate {
     FitsNowhere,
     /// What it says makes no sense, so it is not placed.
     NotUnderstood,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeLine {
-    node: String,
-    fits: bool,
-    /// 1 is the best place.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<usize>,
-    /// What the best place has before this one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    free: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -114,22 +95,20 @@ pub struct LeaverLine {
     priority: i32,
 }
 
-impl PodExplanation {
+impl PodAnswer {
     /// Explains a pod.
     pub fn new(host: &Host, pod: &Pod) -> Self {
         let snapshot = host.snapshot();
-        let judgement = snapshot.judge(pod);
-        let nodes = nodes(host, pod, &judgement);
+        let explanation = PodExplanation::new(&snapshot, pod);
         let pods = host.pods();
-        let misses = explain::misses(&snapshot, pod, pods.iter().map(AsRef::as_ref));
+        let misses = misses(&snapshot, pod, pods.iter().map(AsRef::as_ref));
         let gang = pod.membership.as_ref().map(|membership| &membership.gang);
         let waiting = gang.and_then(|gang| {
             let views = host.gangs_named(&gang.namespace, &gang.name);
             views.into_iter().find(|view| view.key == *gang && view.stage < GangStage::Planned)
         });
         let problems = host.pod_problems(&pod.uid);
-        let fitting = nodes.iter().filter(|line| line.fits).count();
-        let bound_to = if let Stage::Bound(node) = &pod.stage { Some(node.to_string()) } else { None };
+        let (fitting, all) = (explanation.fitting(), explanation.nodes.len());
         let (verdict, reason) = match (&pod.stage, &waiting) {
             (Stage::Bound(node), _) => (Fate::Bound, format!("is on node {node}")),
             (Stage::Finished, _) => (Fate::Finished, "has ended".to_owned()),
@@ -138,8 +117,8 @@ impl PodExplanation {
                 let why = gang.why.as_deref().unwrap_or("it has no places yet");
                 (Fate::WaitsForGang, format!("gang {} {why}", gang.key))
             }
-            _ if fitting > 0 => (Fate::Fits, format!("fits on {fitting} of {} nodes", nodes.len())),
-            _ => (Fate::FitsNowhere, summary(&nodes)),
+            _ if fitting > 0 => (Fate::Fits, format!("fits on {fitting} of {all} nodes")),
+            _ => (Fate::FitsNowhere, summary(&explanation)),
         };
         let what_to_do = match verdict {
             Fate::Bound | Fate::Finished | Fate::Fits => vec![],
@@ -149,23 +128,15 @@ impl PodExplanation {
                 vec![format!("ask for its gang: testudo explain gang {gang}")]
             }
             Fate::FitsNowhere if misses.is_empty() => vec!["add nodes".to_owned()],
-            Fate::FitsNowhere => misses.first().map(explain::remedy).unwrap_or_default(),
+            Fate::FitsNowhere => misses.first().map(remedy).unwrap_or_default(),
         };
         Self {
-            pod: pod.key.to_string(),
+            explanation,
             verdict,
             reason,
-            bound_to,
-            treated_as: match snapshot.stance(pod) {
-                Stance::Placed => "placed by testudo",
-                Stance::Unconcerned => "asks for no accelerators: kube-scheduler decides",
-                Stance::Excluded => "excluded by the policy",
-            },
-            requests: pod.demand.requests.iter().map(|(name, amount)| (name.to_string(), amount)).collect(),
             priority: pod.priority,
             gang: gang.map(ToString::to_string),
             what_to_do,
-            nodes,
             misses: misses.iter().map(MissLine::new).collect(),
         }
     }
@@ -174,33 +145,34 @@ impl PodExplanation {
     pub fn has_place(&self) -> bool {
         match self.verdict {
             Fate::Bound => true,
-            Fate::Fits | Fate::Finished => self.nodes.iter().any(|line| line.fits),
+            Fate::Fits | Fate::Finished => self.explanation.fitting() > 0,
             Fate::WaitsForGang | Fate::FitsNowhere | Fate::NotUnderstood => false,
         }
     }
 
     /// Writes one screen, or the whole table.
     pub fn table(&self, out: &mut dyn Write, all_nodes: bool) -> std::io::Result<()> {
-        let fitting = self.nodes.iter().filter(|line| line.fits).count();
+        let PodExplanation { pod, bound_to, treated_as, requests, nodes } = &self.explanation;
+        let fitting = self.explanation.fitting();
         let is_accelerator = |name: &str| AcceleratorResource::parse(name).is_some();
-        let asked = self.requests.iter().filter(|(name, _)| is_accelerator(name));
+        let asked = requests.iter().filter(|(name, _)| is_accelerator(name));
         let asked: Vec<String> = asked.map(|(name, count)| format!("{count} {name}")).collect();
-        writeln!(out, "Pod {}: {}", self.pod, self.treated_as)?;
+        writeln!(out, "Pod {pod}: {treated_as}")?;
         if !asked.is_empty() {
             writeln!(out, "Asks for {}, priority {}", asked.join(", "), self.priority)?;
         }
-        match (&self.bound_to, self.verdict) {
+        match (bound_to, self.verdict) {
             (Some(node), _) => {
-                writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", self.nodes.len())?
+                writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", nodes.len())?
             }
             (None, Fate::WaitsForGang) => writeln!(out, "Waits: {}", self.reason)?,
             (None, Fate::NotUnderstood) => writeln!(out, "Is not placed: {}", self.reason)?,
-            (None, _) => writeln!(out, "Fits on {fitting} of {} nodes", self.nodes.len())?,
+            (None, _) => writeln!(out, "Fits on {fitting} of {} nodes", nodes.len())?,
         }
         let mut table = table();
         if all_nodes {
             table.set_header(["NODE", "PLACE", "REASON", "FREE", "THE BEST IS BETTER IN"]);
-            for line in &self.nodes {
+            for line in nodes {
                 table.add_row([
                     line.node.clone(),
                     line.place.map_or_else(|| "-".into(), |place| place.to_string()),
@@ -211,7 +183,7 @@ impl PodExplanation {
             }
         } else {
             table.set_header(["NODES", "VERDICT", "FOR EXAMPLE"]);
-            for (verdict, nodes) in by_verdict(&self.nodes) {
+            for (verdict, nodes) in self.explanation.by_verdict() {
                 table.add_row([nodes.len().to_string(), verdict.into(), nodes[..nodes.len().min(3)].join(", ")]);
             }
         }
@@ -241,73 +213,21 @@ impl PodExplanation {
     }
 }
 
-/// Nodes with the places that they are, the best first; then those on which the pod does not fit.
-fn nodes(host: &Host, pod: &Pod, judgement: &Judgement<'_>) -> Vec<NodeLine> {
-    let mut fitting: Vec<(Rank, String)> = vec![];
-    let mut nodes: Vec<NodeLine> = vec![];
-    for state in host.snapshot().nodes() {
-        // Where the pod is bound it holds what it asks for: judge the place without it.
-        let state = state.without([&pod.uid]);
-        let node = state.name().to_string();
-        // For the sake of a gang, its own or another, a node may be closed to it that has room.
-        let closed = match judgement.of(Offered::Named(&node)) {
-            Verdict::No(refusal) if pod.stage == Stage::Pending => Some(refusal.text.to_string()),
-            Verdict::No(_) | Verdict::Fits(_) => None,
-        };
-        let (reason, free) = match (placement::check(&pod.demand, &state), closed) {
-            (Ok(()), None) => {
-                fitting.push((judgement.rank_in(&state), node));
-                continue;
-            }
-            (Ok(()), Some(closed)) => (closed, None),
-            (Err(reason), _) => {
-                let free = if let Reason::Insufficient { free, .. } = reason { Some(free) } else { None };
-                (reason.to_string(), free)
-            }
-        };
-        nodes.push(NodeLine { node, fits: false, place: None, behind: None, reason: Some(reason), free });
-    }
-    fitting.sort_unstable_by(|(a, a_name), (b, b_name)| (a.packed(), a_name).cmp(&(b.packed(), b_name)));
-    let best = fitting.first().map(|(rank, _)| *rank).unwrap_or_default();
-    nodes.extend(fitting.into_iter().zip(1..).map(|((rank, node), place)| NodeLine {
-        node,
-        fits: true,
-        place: Some(place),
-        behind: (place > 1).then(|| deciding(&best, &rank).to_string()),
-        reason: None,
-        free: None,
-    }));
-    nodes.sort_by(|a, b| (a.place.unwrap_or(usize::MAX), &a.node).cmp(&(b.place.unwrap_or(usize::MAX), &b.node)));
-    nodes
-}
-
 /// A pod that cannot be understood asks for more pods than any node takes.
 fn is_nonsense(pod: &Pod) -> bool {
-    use testudo_core::model::resources::ResourceName;
     pod.demand.requests.get(ResourceName::PODS) == i64::MAX
 }
 
 /// What nodes say, and how many say it.
-fn summary(nodes: &[NodeLine]) -> String {
-    if nodes.is_empty() {
+fn summary(explanation: &PodExplanation) -> String {
+    if explanation.nodes.is_empty() {
         return "there are no nodes".to_owned();
     }
-    let verdicts = by_verdict(nodes).into_iter().map(|(verdict, nodes)| match nodes.len() {
+    let verdicts = explanation.by_verdict().into_iter().map(|(verdict, nodes)| match nodes.len() {
         1 => format!("{verdict} (1 node)"),
         count => format!("{verdict} ({count} nodes)"),
     });
     verdicts.collect::<Vec<_>>().join("; ")
-}
-
-/// Nodes by what is said of them, the fitting ones first, then the reason that most of them share.
-fn by_verdict(nodes: &[NodeLine]) -> Vec<(&str, Vec<&str>)> {
-    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for line in nodes {
-        groups.entry(line.reason.as_deref().unwrap_or("fits")).or_default().push(&line.node);
-    }
-    let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(verdict, nodes)| (*verdict != "fits", std::cmp::Reverse(nodes.len())));
-    groups
 }
 
 impl MissLine {
@@ -317,7 +237,7 @@ impl MissLine {
             obstacles: miss.obstacles.iter().map(ObstacleLine::new).collect(),
             missing_labels: miss.missing_labels.clone(),
             leave: miss.leave.as_ref().map(|leave| leave.iter().map(LeaverLine::new).collect()),
-            what_to_do: explain::remedy(miss),
+            what_to_do: remedy(miss),
         }
     }
 }
@@ -364,7 +284,7 @@ impl ObstacleLine {
         match (self.missing, self.available) {
             (Some(missing), Some(available)) if self.kind == "insufficient" => {
                 let resource = self.resource.as_deref().unwrap_or_default();
-                let amount = |count| explain::amount(&resource.into(), count);
+                let amount = |count| amount(&resource.into(), count);
                 format!("{} {resource} missing, {} free", amount(missing), amount(available))
             }
             _ => self.text.clone(),

@@ -90,6 +90,13 @@ impl Allocation {
     }
 }
 
+/// A short text that follows from the devices of a claim: by it who wrote an allocation knows it again.
+pub fn fingerprint<'h>(holdings: impl IntoIterator<Item = &'h Holding>) -> String {
+    let mut devices: Vec<String> = holdings.into_iter().map(|holding| holding.device.to_string()).collect();
+    devices.sort_unstable();
+    format!("{:016x}", fnv1a(FNV_BASIS, &devices.join("\0")))
+}
+
 /// The allocations of a question's claims, from what a search found; or the number of terms of a node selector that
 /// cannot be written into an allocation.
 pub(super) fn allocations(
@@ -195,7 +202,7 @@ fn nodes(view: &View, inventory: &Inventory, chosen: &[&Chosen]) -> Result<Optio
 /// A UID (of version 8: "custom", RFC 9562) that follows from what it is for.
 fn share_id(claim: &Claim, request: &str, device: &DeviceId) -> String {
     let text = format!("{}\0{}\0{request}\0{device}", claim.uid, claim.key);
-    let (high, low) = (fnv1a(0xcbf2_9ce4_8422_2325, &text), fnv1a(0x9e37_79b9_7f4a_7c15, &text));
+    let (high, low) = (fnv1a(FNV_BASIS, &text), fnv1a(0x9e37_79b9_7f4a_7c15, &text));
     format!(
         "{:08x}-{:04x}-8{:03x}-{:04x}-{:012x}",
         high >> 32,
@@ -205,6 +212,8 @@ fn share_id(claim: &Claim, request: &str, device: &DeviceId) -> String {
         low & 0xffff_ffff_ffff
     )
 }
+
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// The FNV-1a hash, from a basis of choice, with the bits mixed once more: texts that differ at the end only differ in all.
 fn fnv1a(basis: u64, text: &str) -> u64 {

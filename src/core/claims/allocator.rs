@@ -1,5 +1,7 @@
 //! Allocates the claims of a pod on a node, and keeps what is in use.
 
+use std::sync::Arc;
+
 use super::allocation::{Allocation, allocations};
 use super::choice::Scorer;
 use super::claim::{Claim, Count};
@@ -10,6 +12,7 @@ use super::question::{AskEntry, Question};
 use super::refusal::{NodeRefusal, refusal};
 use super::search::{Effort, Ending, Found, Order, Search};
 use super::selectors::Selectors;
+use super::slice::{PoolId, Slice};
 use super::usage::{Holding, Usage};
 use super::view::View;
 
@@ -17,12 +20,14 @@ use super::view::View;
 ///
 /// A plan for many claims is made by asking ([`Allocator::allocate_on`]) and taking ([`Allocator::take`]) in turn; giving
 /// back ([`Allocator::release`]) undoes exactly what taking did.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Allocator {
     inventory: Inventory,
     usage: Usage,
     selectors: Selectors,
     effort: Effort,
+    /// How often the inventory was made anew.
+    renewals: u64,
 }
 
 /// Devices for the claims of a pod on a node.
@@ -76,7 +81,7 @@ impl Allocator {
     /// Devices of which none is in use.
     pub fn new(inventory: Inventory) -> Allocator {
         let usage = Usage::new(&inventory);
-        Allocator { inventory, usage, selectors: Selectors::default(), effort: Effort::default() }
+        Allocator { inventory, usage, selectors: Selectors::default(), effort: Effort::default(), renewals: 0 }
     }
 
     /// The same, with another bound on each search.
@@ -95,10 +100,32 @@ impl Allocator {
         &self.usage
     }
 
+    /// Nodes and classes, to be brought up to date.
+    pub fn inventory_mut(&mut self) -> &mut Inventory {
+        &mut self.inventory
+    }
+
+    /// From now on these are all slices of a pool. What is in use of it stays so.
+    pub fn set_pool(&mut self, pool: &PoolId, slices: Vec<Arc<Slice>>) {
+        self.inventory.set_pool(pool, slices);
+        self.usage.keep_up(&self.inventory, pool);
+        if self.inventory.is_worn() {
+            self.inventory = self.inventory.renewed();
+            self.usage = std::mem::take(&mut self.usage).moved_to(&self.inventory);
+            self.selectors.forget_devices();
+            self.renewals += 1;
+        }
+    }
+
+    /// Grows when numbers of listings have another meaning.
+    pub(super) fn renewals(&self) -> u64 {
+        self.renewals
+    }
+
     /// From now on this is in use.
     pub fn take(&mut self, holdings: impl IntoIterator<Item = Holding>) {
         for holding in holdings {
-            self.usage.take(&self.inventory, &holding);
+            self.usage.take(&mut self.inventory, &holding);
         }
     }
 
@@ -119,7 +146,7 @@ impl Allocator {
         claims: &[Claim],
         scorer: &mut dyn Scorer,
     ) -> Result<Answer<Verdict>, AllocationError> {
-        let Allocator { inventory, usage, selectors, effort } = self;
+        let Allocator { inventory, usage, selectors, effort, .. } = self;
         let node = inventory.node(node).ok_or_else(|| AllocationError::UnknownNode(node.to_owned()))?;
         selectors.make_room(selector_count(claims, inventory));
         let question = Question::new(claims, inventory, selectors)?;
@@ -136,7 +163,7 @@ impl Allocator {
     /// As [`Allocator::allocate_on`] on any node: what is wrong is not better for being elsewhere. Only a pool that
     /// contradicts itself is no error as long as there is a node that fits.
     pub fn allocate(&mut self, claims: &[Claim], scorer: &mut dyn Scorer) -> Result<Answer<BestFit>, AllocationError> {
-        let Allocator { inventory, usage, selectors, effort } = self;
+        let Allocator { inventory, usage, selectors, effort, .. } = self;
         selectors.make_room(selector_count(claims, inventory));
         let question = Question::new(claims, inventory, selectors)?;
         let (mut best, mut refusals, mut steps) = (None::<Fit>, vec![], 0);

@@ -1,5 +1,7 @@
 //! What fits, what does not, and what is an error: feature by feature.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::super::testing::*;
@@ -261,4 +263,55 @@ proptest! {
             prop_assert!(*allocator.usage() == before);
         }
     }
+}
+
+/// A pool of one GPU that is cut on demand: so many slices of memory, and a device for each.
+fn cut(node: &str, memory: u32) -> Vec<Slice> {
+    let names: Vec<String> = (0..memory).map(|at| format!("part-{at}")).collect();
+    let devices = names.iter().map(|name| device(name).taking("gpu", &[("memory", "1")]));
+    let whole = device("whole").taking("gpu", &[("memory", &memory.to_string())]);
+    with_counters(node, &[("gpu", &[("memory", &memory.to_string())])], devices.chain([whole]).collect())
+}
+
+fn arcs(slices: Vec<Slice>) -> Vec<Arc<Slice>> {
+    slices.into_iter().map(Arc::new).collect()
+}
+
+fn pool_of(node: &str) -> PoolId {
+    PoolId { driver: "d".into(), name: node.into() }
+}
+
+#[test]
+fn what_is_in_use_stays_so_when_a_pool_is_replaced() {
+    let mut allocator = allocator(cut("n", 2));
+    allocator.take([held("part-0")]);
+    let (single, pair) = (one(ask("any", 1)), one(ask("any", 2)));
+    assert_eq!(outcome(&mut allocator, &single), "part-1");
+    assert_eq!(outcome(&mut allocator, &pair), "no");
+    allocator.set_pool(&pool_of("n"), arcs(cut("n", 3)));
+    assert_eq!(outcome(&mut allocator, &pair), "part-1+part-2");
+    allocator.release([held("part-0")]);
+    assert_eq!(outcome(&mut allocator, &one(ask("any", 3))), "part-0+part-1+part-2");
+    allocator.set_pool(&pool_of("n"), vec![]);
+    assert_eq!(outcome(&mut allocator, &single), "no");
+}
+
+#[test]
+fn what_is_in_use_before_its_pool_is_known_is_not_handed_out() {
+    let mut allocator = allocator(vec![]);
+    allocator.take([held("part-0"), held("part-1")]);
+    allocator.set_pool(&pool_of("n"), arcs(cut("n", 3)));
+    assert_eq!(outcome(&mut allocator, &one(ask("any", 1))), "part-2");
+}
+
+#[test]
+fn pools_that_are_replaced_again_and_again_do_not_pile_up() {
+    let mut allocator = allocator(cut("m", 2));
+    allocator.take([held("part-1")]);
+    for _ in 0..1_000 {
+        allocator.set_pool(&pool_of("n"), arcs(cut("n", 4)));
+    }
+    assert!(allocator.inventory().listings() < 5_000, "{}", allocator.inventory().listings());
+    assert!(allocator.renewals() > 0);
+    assert_eq!(outcome(&mut allocator, &one(ask("any", 3))), "part-0+part-2+part-3");
 }

@@ -1,6 +1,7 @@
 //! Everything that can be allocated: nodes, classes, slices, with devices and counters by number.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -85,17 +86,25 @@ struct ListingEntry {
 /// Counters of an edition, by set and name.
 type CounterNames = BTreeMap<(Box<str>, Box<str>), CounterNo>;
 
-/// Everything that can be allocated. It does not change; what is in use is in [`Usage`](super::usage::Usage).
+/// A pool: its slices of all generations.
+#[derive(Debug, Clone, Default)]
+struct PoolEntry {
+    slices: Vec<u32>,
+    generations: BTreeMap<i64, EditionNo>,
+}
+
+/// Everything that can be allocated. Nodes, classes and whole pools can be replaced; what is in use is in
+/// [`Usage`](super::usage::Usage). Numbers are never given anew: what a pool no longer has stays behind until
+/// [`Inventory::is_worn`] says that it is time to make the inventory anew.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     nodes: BTreeMap<Box<str>, Node>,
     classes: BTreeMap<Box<str>, DeviceClass>,
-    slices: Vec<Slice>,
+    slices: Vec<Arc<Slice>>,
     /// The edition of each slice.
     edition_of: Vec<EditionNo>,
     editions: Vec<Edition>,
-    /// The editions of each pool, by generation.
-    pools: BTreeMap<PoolId, BTreeMap<i64, EditionNo>>,
+    pools: BTreeMap<PoolId, PoolEntry>,
     /// Slices for one node, and those that any node may have to look at.
     on_node: BTreeMap<Box<str>, Vec<u32>>,
     shared: Vec<u32>,
@@ -107,7 +116,12 @@ pub struct Inventory {
     /// Each counter's amount in billionths, and its edition.
     counters: Vec<(i128, EditionNo)>,
     counter_of: Vec<CounterNames>,
+    /// How many listings no pool has any more.
+    dead: usize,
 }
+
+/// So many listings that no pool has any more are no burden.
+const FEW: usize = 1024;
 
 impl Inventory {
     /// What these offer. Of two nodes, or classes, of one name the later one counts.
@@ -118,41 +132,138 @@ impl Inventory {
         let mut inventory = Inventory {
             nodes: nodes.into_iter().map(|node| (node.name.clone(), node)).collect(),
             classes: classes.into_iter().map(|class| (class.name.clone(), class)).collect(),
-            slices,
             ..Inventory::default()
         };
-        let slices = std::mem::take(&mut inventory.slices);
-        for (number, slice) in (0..).zip(&slices) {
-            inventory.index_slice(number, slice);
+        let mut pools: BTreeMap<PoolId, Vec<Arc<Slice>>> = BTreeMap::new();
+        for slice in slices {
+            pools.entry(slice.pool.clone()).or_default().push(Arc::new(slice));
         }
-        for slice in &slices {
-            inventory.index_counters(slice);
+        for (pool, slices) in pools {
+            inventory.set_pool(&pool, slices);
         }
-        for slice in &slices {
-            inventory.index_devices(slice);
-        }
-        inventory.slices = slices;
         inventory
     }
 
-    fn index_slice(&mut self, number: u32, slice: &Slice) {
-        let generations = self.pools.entry(slice.pool.clone()).or_default();
+    /// A node is new, or its labels are.
+    pub fn set_node(&mut self, node: Node) {
+        self.nodes.insert(node.name.clone(), node);
+    }
+
+    /// A node is gone.
+    pub fn remove_node(&mut self, name: &str) {
+        self.nodes.remove(name);
+    }
+
+    /// A class is new, or has changed.
+    pub fn set_class(&mut self, class: DeviceClass) {
+        self.classes.insert(class.name.clone(), class);
+    }
+
+    /// A class is gone.
+    pub fn remove_class(&mut self, name: &str) {
+        self.classes.remove(name);
+    }
+
+    /// From now on these are all slices of a pool.
+    ///
+    /// # Panics
+    /// With four billion devices or counters.
+    pub(super) fn set_pool(&mut self, pool: &PoolId, slices: Vec<Arc<Slice>>) {
+        self.drop_pool(pool);
+        let first = number_of(self.slices.len());
+        for slice in &slices {
+            self.index_edition(slice);
+        }
+        for slice in &slices {
+            self.index_counters(slice);
+        }
+        for (number, slice) in (first..).zip(&slices) {
+            self.index_devices(number, slice);
+        }
+        let numbers = first..first + number_of(slices.len());
+        self.slices.extend(slices);
+        self.index_nodes(numbers);
+    }
+
+    fn drop_pool(&mut self, pool: &PoolId) {
+        let Some(entry) = self.pools.remove(pool) else { return };
+        for number in entry.slices {
+            for listing in self.listings_in(number).collect::<Vec<_>>() {
+                let device = self.described(listing);
+                self.devices[device.index()].retain(|known| *known != listing);
+                self.dead += 1;
+            }
+            let node = self.slices[number as usize].nodes.single().unwrap_or_default();
+            if let Some(numbers) = self.on_node.get_mut(node) {
+                numbers.retain(|known| *known != number);
+                if numbers.is_empty() {
+                    self.on_node.remove(node);
+                }
+            }
+            self.shared.retain(|known| *known != number);
+        }
+    }
+
+    /// Is more than half of what is kept no longer there?
+    pub(super) fn is_worn(&self) -> bool {
+        self.dead > FEW.max(self.listings.len() / 2)
+    }
+
+    /// The same without what is no longer there. Devices keep their numbers.
+    pub(super) fn renewed(&self) -> Inventory {
+        let (nodes, classes) = (self.nodes.clone(), self.classes.clone());
+        let devices = self.devices.keys().map(|id| (id.clone(), vec![])).collect();
+        let mut renewed = Inventory { nodes, classes, devices, ..Inventory::default() };
+        for (pool, entry) in &self.pools {
+            let slices = entry.slices.iter().map(|number| Arc::clone(&self.slices[*number as usize])).collect();
+            renewed.set_pool(pool, slices);
+        }
+        renewed
+    }
+
+    /// The number of a device, which is given now if it has none: one can be in use that no slice describes.
+    pub(super) fn register(&mut self, id: &DeviceId) -> DeviceNo {
+        let known = self.devices.get_index_of(id);
+        DeviceNo(number_of(known.unwrap_or_else(|| self.devices.insert_full(id.clone(), vec![]).0)))
+    }
+
+    fn index_edition(&mut self, slice: &Slice) {
         let next = EditionNo(number_of(self.editions.len()));
-        let edition = *generations.entry(slice.generation).or_insert(next);
+        let number = number_of(self.edition_of.len());
+        let entry = self.pools.entry(slice.pool.clone()).or_default();
+        let edition = *entry.generations.entry(slice.generation).or_insert(next);
+        entry.slices.push(number);
         if edition == next {
             self.editions.push(Edition::default());
             self.counter_of.push(BTreeMap::new());
         }
         self.editions[edition.index()].slices.push(number);
         self.edition_of.push(edition);
-        match slice.nodes.single() {
-            Some(node) if slice.counters.is_empty() => self.on_node.entry(node.into()).or_default().push(number),
-            _ => self.shared.push(number),
+    }
+
+    /// Which nodes have to look at the slices of a pool. Counters are looked at from everywhere, as upstream does; where a
+    /// pool is whole and all of it is for one node, nobody else learns anything from them.
+    fn index_nodes(&mut self, numbers: std::ops::Range<u32>) {
+        let slices = || numbers.clone().map(|number| &self.slices[number as usize]);
+        let home = slices().next().and_then(|slice| slice.nodes.single());
+        let is_whole = |slice: &Arc<Slice>| {
+            let edition = &self.editions[self.edition(slice).index()];
+            edition.fault.is_none() && usize::try_from(slice.slices) == Ok(edition.slices.len())
+        };
+        let is_at_home = slices().all(|slice| home.is_some() && slice.nodes.single() == home && is_whole(slice));
+        for number in numbers.clone() {
+            let slice = &self.slices[number as usize];
+            match slice.nodes.single() {
+                Some(node) if is_at_home || slice.counters.is_empty() => {
+                    self.on_node.entry(node.into()).or_default().push(number);
+                }
+                _ => self.shared.push(number),
+            }
         }
     }
 
     fn edition(&self, slice: &Slice) -> EditionNo {
-        self.pools[&slice.pool][&slice.generation]
+        self.pools[&slice.pool].generations[&slice.generation]
     }
 
     fn index_counters(&mut self, slice: &Slice) {
@@ -173,10 +284,9 @@ impl Inventory {
         }
     }
 
-    fn index_devices(&mut self, slice: &Slice) {
+    fn index_devices(&mut self, number: u32, slice: &Slice) {
         let edition = self.edition(slice);
         self.first_listing.push(number_of(self.listings.len()));
-        let number = number_of(self.first_listing.len() - 1);
         for (at, device) in (0..).zip(&slice.devices) {
             let first = number_of(self.draws.len());
             let mut draws: BTreeMap<CounterNo, i128> = BTreeMap::new();
@@ -290,6 +400,12 @@ impl Inventory {
         self.on_node.get(node).into_iter().flatten().chain(&self.shared).copied()
     }
 
+    /// What slices of a pool describe now.
+    pub(super) fn listings_of_pool(&self, pool: &PoolId) -> impl Iterator<Item = Listing> {
+        let slices = self.pools.get(pool).into_iter().flat_map(|entry| &entry.slices);
+        slices.flat_map(|slice| self.listings_in(*slice))
+    }
+
     /// The edition of a slice.
     pub(super) fn edition_of(&self, slice: u32) -> (EditionNo, &Edition) {
         let number = self.edition_of[slice as usize];
@@ -298,7 +414,7 @@ impl Inventory {
 
     /// The newest generation of a pool.
     pub(super) fn newest(&self, pool: &PoolId) -> Option<i64> {
-        self.pools.get(pool).and_then(|generations| generations.keys().next_back().copied())
+        self.pools.get(pool).and_then(|entry| entry.generations.keys().next_back().copied())
     }
 }
 

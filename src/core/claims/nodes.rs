@@ -1,6 +1,6 @@
 //! Which nodes a slice or a device is for.
 
-use crate::model::selector::{Labels, Term};
+use crate::model::selector::{Labels, Operator, Requirement, Term};
 
 /// A node, as far as slices select it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,17 @@ pub struct NodeSelector {
     pub terms: Vec<NodeTerm>,
     /// What they mean, or why they mean nothing: then looking for nodes with it is an error, as upstream.
     pub meaning: Result<Vec<Term>, String>,
+}
+
+impl NodeSelector {
+    /// The node of this name.
+    pub fn of_node(name: &str) -> NodeSelector {
+        let by_name = Requirement { key: "metadata.name".into(), operator: Operator::In(vec![name.to_owned()]) };
+        NodeSelector {
+            terms: vec![NodeTerm::of_node(name)],
+            meaning: Ok(vec![Term { labels: vec![], name: vec![by_name] }]),
+        }
+    }
 }
 
 /// Which nodes something is for. Of several answers the first counts, in the order of the fields.

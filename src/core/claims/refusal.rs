@@ -69,6 +69,23 @@ pub(super) fn refusal(question: &Question, view: &View, deepest: (usize, usize),
     }
 }
 
+impl NodeRefusal {
+    /// What is asked for and not there, without what happens to be free: the same as long as the same is asked for.
+    pub fn wish(&self) -> String {
+        let ask = |ask: &AskRefusal| {
+            let needs = match ask.needs {
+                Some(1) => "1 device".to_owned(),
+                Some(count) => format!("{count} devices"),
+                None => "all devices".to_owned(),
+            };
+            let together = if ask.constrained { " that go together" } else { "" };
+            format!("{needs} of class {}{together} for request {}", ask.class, ask.request)
+        };
+        let asks: Vec<String> = self.asks.iter().map(ask).collect();
+        format!("claim {} needs {}", self.claim, asks.join(", or "))
+    }
+}
+
 impl Rejection {
     /// What is the matter with a number of devices.
     fn describe(self) -> &'static str {

@@ -24,7 +24,7 @@ enum Known {
     Fails,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     program: Result<Program, String>,
     known: Vec<Known>,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// What selectors say of the devices of one inventory. Remembering changes no answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Selectors {
     entries: IndexMap<Arc<str>, Entry, FxBuildHasher>,
 }
@@ -51,6 +51,14 @@ impl Selectors {
     pub(super) fn make_room(&mut self, selectors: usize) {
         if self.entries.len() + selectors > MOST {
             self.entries.clear();
+        }
+    }
+
+    /// The inventory has other listings under the same numbers.
+    pub(super) fn forget_devices(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.known.clear();
+            entry.failures.clear();
         }
     }
 
@@ -76,8 +84,8 @@ impl Selectors {
             Ok(program) => program,
             Err(what) => return Err(SelectorFault::Expression(what.clone())),
         };
-        if entry.known.is_empty() {
-            entry.known = vec![Known::Nothing; inventory.listings()];
+        if entry.known.len() < inventory.listings() {
+            entry.known.resize(inventory.listings(), Known::Nothing);
         }
         match entry.known[listing.index()] {
             Known::No => return Ok(false),

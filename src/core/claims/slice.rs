@@ -39,7 +39,7 @@ impl fmt::Display for DeviceId {
 }
 
 /// A ResourceSlice.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
     /// `metadata.name`, by which the slices of a pool are ordered.
     pub name: Box<str>,
@@ -60,7 +60,7 @@ pub struct Slice {
 }
 
 /// Counters under one name, for example of one GPU.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterSet {
     /// Its name, which is unique within the pool.
     pub name: Box<str>,
@@ -69,7 +69,7 @@ pub struct CounterSet {
 }
 
 /// A device.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Device {
     /// Its name, which is unique within the pool.
     pub name: Box<str>,
@@ -104,7 +104,7 @@ impl Device {
 }
 
 /// How much a device has of something.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capacity {
     /// That much.
     pub value: Amount,
@@ -113,7 +113,7 @@ pub struct Capacity {
 }
 
 /// Which parts of a capacity can be asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestPolicy {
     /// What a request gets that does not say how much.
     pub default: Option<Amount>,
@@ -122,7 +122,7 @@ pub struct RequestPolicy {
 }
 
 /// The parts of a capacity that there are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Valid {
     /// Any.
     #[default]

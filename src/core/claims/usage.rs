@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::amount::Amount;
 use super::capacity::Amounts;
 use super::inventory::{CounterNo, DeviceNo, EditionNo, Inventory};
-use super::slice::DeviceId;
+use super::slice::{DeviceId, PoolId};
 
 /// A device, or a share of one, that an allocated claim has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl DeviceUse {
 }
 
 /// What is in use of an [`Inventory`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Usage {
     /// Devices in use.
     devices: BTreeMap<DeviceNo, DeviceUse>,
@@ -68,9 +68,36 @@ impl Usage {
         usage
     }
 
-    /// Takes what is held. A device that no slice describes is no matter: nobody could be given it.
-    pub fn take(&mut self, inventory: &Inventory, holding: &Holding) {
-        let Some(device) = inventory.device_no(&holding.device) else { return };
+    /// What is in use stays so when the slices of a pool are others: counters that are new are drawn from.
+    pub(super) fn keep_up(&mut self, inventory: &Inventory, pool: &PoolId) {
+        let known = self.left.len();
+        for (amount, _) in &inventory.counters()[known..] {
+            self.left.push(*amount);
+        }
+        self.overdrawn.resize(inventory.editions(), 0);
+        for listing in inventory.listings_of_pool(pool) {
+            if self.is_in_use(inventory.described(listing)) {
+                inventory.draws(listing).iter().for_each(|draw| self.left[draw.counter.index()] -= draw.nanos);
+            }
+        }
+        for (left, (_, edition)) in self.left[known..].iter().zip(&inventory.counters()[known..]) {
+            self.overdrawn[edition.index()] += u32::from(*left < 0);
+        }
+    }
+
+    /// The same in an inventory that numbers devices alike.
+    pub(super) fn moved_to(self, inventory: &Inventory) -> Usage {
+        let mut usage = Usage { devices: BTreeMap::new(), ..Usage::new(inventory) };
+        for (device, entry) in self.devices {
+            usage.devices.insert(device, entry);
+            usage.draw(inventory, device, -1);
+        }
+        usage
+    }
+
+    /// Takes what is held.
+    pub(super) fn take(&mut self, inventory: &mut Inventory, holding: &Holding) {
+        let device = inventory.register(&holding.device);
         if holding.kind == HoldingKind::Admin {
             return;
         }

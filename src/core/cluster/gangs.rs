@@ -49,6 +49,10 @@ impl Gangs {
         std::mem::take(&mut self.changed)
     }
 
+    pub(super) fn change_all(&mut self) {
+        self.changed = self.by_key.keys().cloned().collect();
+    }
+
     pub(super) fn set_group(&mut self, group: Group) {
         let key = group.key.clone();
         if self.get(&key).is_none_or(|gang| gang.group.as_deref() != Some(&group)) {
@@ -117,7 +121,7 @@ impl Gangs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::gang::{Dialect, Terms};
+    use crate::model::gang::{Dialect, ObjectRef, Terms};
     use crate::testing::pod;
 
     fn key(name: &str) -> GangKey {
@@ -125,7 +129,8 @@ mod tests {
     }
 
     fn group(name: &str) -> Group {
-        Group { key: key(name), uid: "u".into(), created_s: 0, priority: None, terms: Terms::default(), fault: None }
+        let (object, terms) = (ObjectRef::default(), Terms::default());
+        Group { key: key(name), object, created_s: 0, priority: None, terms, fault: None }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Holding {
     pub replica: Option<Replica>,
     /// The gang that it is a member of.
     pub gang: Option<Arc<GangKey>>,
+    /// When the pod was made, in seconds since 1970; 0 where that is not known.
+    pub created_s: i64,
 }
 
 impl Holding {
@@ -52,6 +54,7 @@ impl Holding {
             gpus: pod.gpus,
             replica: Replica::of(pod),
             gang: pod.membership.as_ref().map(|membership| Arc::new(membership.gang.clone())),
+            created_s: pod.created_s,
         }
     }
 
@@ -65,6 +68,7 @@ impl Holding {
             gpus: None,
             replica: None,
             gang: Some(Arc::new(gang.clone())),
+            created_s: 0,
         }
     }
 }

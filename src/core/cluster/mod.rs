@@ -2,20 +2,24 @@
 
 mod domains;
 mod gangs;
+mod geography;
 mod ledger;
 mod node_state;
 mod room;
 mod services;
 mod shared_gpus;
+mod slots;
 mod tally;
 
 pub use domains::{Domain, DomainId, Domains, Level};
 pub use gangs::{GangState, Gangs};
+pub use geography::Geography;
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
 pub use room::Room;
 pub use services::{Services, Sites};
 pub use shared_gpus::SharedGpus;
+pub use slots::{Slot, Slots};
 pub use tally::{ShapeCounts, Tally};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,22 +32,6 @@ use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodUid, Stage};
 
-/// Where in the snapshot's arrays a node stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot(u32);
-
-impl Slot {
-    /// The slot of an index.
-    pub fn at(index: usize) -> Self {
-        Self(u32::try_from(index).expect("a cluster has fewer than four billion nodes"))
-    }
-
-    /// As an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// Slots by node name. Looked up, never iterated.
 pub type NameIndex = IndexMap<NodeName, Slot, FxBuildHasher>;
 
@@ -51,14 +39,14 @@ pub type NameIndex = IndexMap<NodeName, Slot, FxBuildHasher>;
 #[derive(Debug, Default, Clone)]
 pub struct Cluster {
     names: Arc<NameIndex>,
-    slots: Vec<Option<Arc<NodeState>>>,
-    stamps: Vec<u64>,
+    slots: Slots,
     free_slots: BTreeSet<Slot>,
     pods: BTreeMap<PodUid, Arc<Pod>>,
     ledger: BTreeMap<PodUid, Entry>,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
     tally: Tally,
     node_generation: u64,
+    geography: Arc<Geography>,
     domains: Arc<Domains>,
     services: Arc<Services>,
     gangs: Gangs,
@@ -83,18 +71,13 @@ impl Cluster {
     }
 
     /// The nodes, by slot; a slot can be free.
-    pub fn slots(&self) -> &[Option<Arc<NodeState>>] {
+    pub fn slots(&self) -> &Slots {
         &self.slots
-    }
-
-    /// The generation in which each slot last changed.
-    pub fn stamps(&self) -> &[u64] {
-        &self.stamps
     }
 
     /// The state of a node.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
-        self.slots[self.names.get(name)?.index()].as_ref()
+        self.slots[*self.names.get(name)?].as_ref()
     }
 
     /// A pod.
@@ -122,6 +105,11 @@ impl Cluster {
         &self.tally
     }
 
+    /// What follows from which nodes there are and what they are.
+    pub fn geography(&self) -> &Arc<Geography> {
+        &self.geography
+    }
+
     /// Where the nodes stand.
     pub fn domains(&self) -> &Arc<Domains> {
         &self.domains
@@ -140,6 +128,11 @@ impl Cluster {
     /// The gangs that have changed since this was last asked.
     pub fn take_changed_gangs(&mut self) -> BTreeSet<GangKey> {
         self.gangs.take_changed()
+    }
+
+    /// Takes all gangs for changed.
+    pub fn change_all_gangs(&mut self) {
+        self.gangs.change_all();
     }
 
     /// The generation in which something last became free, or a node changed: what found no place before that may find one
@@ -168,7 +161,7 @@ impl Cluster {
         let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
         if !unchanged {
             let name = node.name().clone();
-            self.node_generation += 1;
+            self.nodes_have_changed();
             if !self.domains.stands_at(&name, &node.place) {
                 Arc::make_mut(&mut self.domains).insert(&name, &node.place);
             }
@@ -180,12 +173,17 @@ impl Cluster {
     /// Forgets a node. What pods hold there stays held until they go, too: the node may come back.
     pub fn remove_node(&mut self, name: &NodeName) {
         if self.names.contains_key(name.as_str()) {
-            self.node_generation += 1;
+            self.nodes_have_changed();
             if self.domains.path(name).next().is_some() {
                 Arc::make_mut(&mut self.domains).remove(name);
             }
             self.touch(name, |state| state.set_node(None));
         }
+    }
+
+    fn nodes_have_changed(&mut self) {
+        self.node_generation += 1;
+        self.geography = Arc::default();
     }
 
     /// Forgets all nodes but these: a new list has arrived.
@@ -307,24 +305,20 @@ impl Cluster {
     fn touch(&mut self, name: &NodeName, change: impl FnOnce(&mut NodeState)) {
         let slot = self.names.get(name.as_str()).copied().unwrap_or_else(|| self.occupy(name));
         self.generation += 1;
-        self.stamps[slot.index()] = self.generation;
-        let state = self.slots[slot.index()].get_or_insert_with(|| Arc::new(NodeState::new(name.clone())));
+        let in_slot = self.slots.change(slot, self.generation);
+        let state = in_slot.get_or_insert_with(|| Arc::new(NodeState::new(name.clone())));
         let changed = Arc::make_mut(state);
         change(changed);
         changed.set_stamp(self.generation);
         if state.is_forgotten() {
-            self.slots[slot.index()] = None;
+            *in_slot = None;
             Arc::make_mut(&mut self.names).swap_remove(name.as_str());
             self.free_slots.insert(slot);
         }
     }
 
     fn occupy(&mut self, name: &NodeName) -> Slot {
-        let slot = self.free_slots.pop_first().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.stamps.push(0);
-            Slot::at(self.slots.len() - 1)
-        });
+        let slot = self.free_slots.pop_first().unwrap_or_else(|| self.slots.push());
         Arc::make_mut(&mut self.names).insert(name.clone(), slot);
         slot
     }

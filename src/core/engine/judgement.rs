@@ -123,7 +123,7 @@ impl<'a> Judgement<'a> {
     }
 
     fn in_slot(&self, slot: Slot) -> Verdict {
-        let state = self.snapshot.slots()[slot.index()].as_ref();
+        let state = self.snapshot.slots()[slot].as_ref();
         let Some(node) = state.and_then(|state| state.node()) else { return Verdict::no(Reason::UnknownNode) };
         let verdict = match &self.own {
             Some((own, verdict)) if own == node.name() => verdict.clone(),

@@ -2,6 +2,7 @@
 //!
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
+mod claims;
 mod gangs;
 mod judgement;
 mod policy;
@@ -9,9 +10,10 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Solved};
+pub use claims::{ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome};
+pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
 pub use judgement::{Judgement, Offered};
-pub use policy::{Exclusion, GangPolicy, Policy, Stance};
+pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};
 pub use snapshot::Snapshot;
 pub use verdicts::{Refusal, Verdict};
 
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::claims::{ClaimKey, DeviceClass, SeenClaim, Slice};
 use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
@@ -51,6 +54,24 @@ pub enum Change {
     GroupDeleted(GangKey),
     /// A complete list of group objects has been applied; all others are gone.
     GroupsListed(BTreeSet<GangKey>),
+    /// A claim appeared or changed.
+    ClaimApplied(Box<SeenClaim>),
+    /// The claim of this unique id is gone.
+    ClaimDeleted(String),
+    /// A complete list of claims has been applied, by unique id; all others are gone.
+    ClaimsListed(BTreeSet<String>),
+    /// A slice appeared or changed.
+    SliceApplied(Arc<Slice>),
+    /// The slice of this name is gone.
+    SliceDeleted(String),
+    /// A complete list of slices has been applied; all others are gone.
+    SlicesListed(BTreeSet<String>),
+    /// A device class appeared or changed.
+    ClassApplied(Box<DeviceClass>),
+    /// The device class of this name is gone.
+    ClassDeleted(String),
+    /// A complete list of device classes has been applied; all others are gone.
+    ClassesListed(BTreeSet<String>),
 }
 
 /// Why a placement cannot be assumed.
@@ -128,16 +149,60 @@ impl Engine {
     /// Takes in a change.
     pub fn apply(&mut self, change: Change, now_ms: u64) {
         match change {
-            Change::NodeApplied(node) => self.cluster.set_node(*node),
-            Change::NodeDeleted(name) => self.cluster.remove_node(&name),
-            Change::NodesListed(names) => self.cluster.retain_nodes(&names),
-            Change::PodApplied(pod) => self.cluster.set_pod(*pod),
-            Change::PodDeleted(uid) => self.cluster.remove_pod(&uid),
-            Change::PodsListed(uids) => self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS),
+            Change::NodeApplied(node) => self.set_node(*node),
+            Change::NodeDeleted(name) => {
+                self.cluster.remove_node(&name);
+                self.gangs.claims.touch_node(&name);
+            }
+            Change::NodesListed(names) => self.retain_nodes(&names),
+            Change::PodApplied(pod) => self.set_pod(*pod),
+            Change::PodDeleted(uid) => {
+                self.gangs.claims.replace_user(self.cluster.pod(&uid).map(|pod| &**pod), None);
+                self.cluster.remove_pod(&uid);
+            }
+            Change::PodsListed(uids) => {
+                self.gangs.claims.retain_users(&uids);
+                self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS);
+            }
             Change::GroupApplied(group) => self.cluster.set_group(*group),
             Change::GroupDeleted(key) => self.cluster.remove_group(&key),
             Change::GroupsListed(keys) => self.cluster.retain_groups(&keys),
+            Change::ClaimApplied(claim) => self.gangs.claims.see(*claim, now_ms),
+            Change::ClaimDeleted(uid) => self.gangs.claims.remove(&uid),
+            Change::ClaimsListed(uids) => self.gangs.claims.retain(&uids),
+            Change::SliceApplied(slice) => self.gangs.claims.set_slice(slice),
+            Change::SliceDeleted(name) => self.gangs.claims.remove_slice(&name),
+            Change::SlicesListed(names) => self.gangs.claims.retain_slices(&names),
+            Change::ClassApplied(class) => self.gangs.claims.set_class(*class),
+            Change::ClassDeleted(name) => self.gangs.claims.remove_class(&name),
+            Change::ClassesListed(names) => self.gangs.claims.retain_classes(&names),
         }
+    }
+
+    fn set_node(&mut self, node: Node) {
+        let name = node.name().clone();
+        let labels = |cluster: &Cluster| {
+            let state = cluster.node(name.as_str())?;
+            Some(state.node()?.parts.labels.clone())
+        };
+        let before = labels(&self.cluster);
+        self.cluster.set_node(node);
+        if before != labels(&self.cluster) {
+            self.gangs.claims.touch_node(&name);
+        }
+    }
+
+    fn retain_nodes(&mut self, listed: &BTreeSet<NodeName>) {
+        let known = self.cluster.slots().iter().flatten().map(|state| state.name());
+        let gone: Vec<NodeName> = known.filter(|name| !listed.contains(*name)).cloned().collect();
+        self.cluster.retain_nodes(listed);
+        gone.iter().for_each(|name| self.gangs.claims.touch_node(name));
+    }
+
+    fn set_pod(&mut self, pod: Pod) {
+        let pod = self.policy.as_planned(pod);
+        self.gangs.claims.replace_user(self.cluster.pod(&pod.uid).map(|pod| &**pod), Some(&pod));
+        self.cluster.set_pod(pod);
     }
 
     /// Lets time pass: assumptions that nothing has confirmed are dropped, and named.
@@ -212,9 +277,15 @@ impl Engine {
         }
     }
 
-    /// Tells the plans of one leader from those of another. Call before the first plan.
-    pub fn set_epoch(&mut self, epoch: u64) {
-        self.gangs.set_epoch(epoch);
+    /// Begins a term of leadership: plans are named after its epoch, which is greater than that of any term before, and
+    /// what an earlier leader has promised is taken up from the pods. Call before the first plan.
+    pub fn lead(&mut self, epoch: u64) {
+        self.gangs.lead(epoch, &mut self.cluster);
+    }
+
+    /// Another leads: follows the cluster without any plan. Call after changes, in place of [`keep_gangs`](Self::keep_gangs).
+    pub fn stand_by(&mut self) {
+        self.gangs.stand_by(&mut self.cluster);
     }
 
     /// Looks at the gangs that have changed, and lets time pass for the others. Call after changes, before what follows.
@@ -256,14 +327,63 @@ impl Engine {
         orders
     }
 
+    /// A claim order was carried out, or not.
+    pub fn conclude(&mut self, claim: &ClaimKey, uid: &str, outcome: ClaimOutcome) {
+        self.gangs.claims.conclude(claim, uid, outcome);
+    }
+
+    /// What of claims has been worth telling since this was last asked.
+    pub fn take_claim_news(&mut self) -> Vec<ClaimNews> {
+        self.gangs.claims.take_news()
+    }
+
+    /// How many devices several claims are seen to have for themselves.
+    pub fn devices_given_twice(&self) -> usize {
+        self.gangs.claims.given_twice()
+    }
+
     /// What of gangs has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         self.gangs.take_news()
     }
 
+    /// What is to be shown on the objects that describe gangs and is not yet.
+    pub fn take_reports(&mut self, now_ms: u64) -> Vec<Report> {
+        self.gangs.take_reports(now_ms)
+    }
+
     /// The gangs whose members start together, by key.
     pub fn gangs(&self) -> impl Iterator<Item = GangView> {
         self.gangs.views()
+    }
+
+    /// The gang of this key.
+    pub fn gang(&self, key: &GangKey) -> Option<GangView> {
+        self.gangs.view(key)
+    }
+
+    /// How far each gang has come, by key: quicker than to look at all of them.
+    pub fn gang_stages(&self) -> impl Iterator<Item = (&GangKey, GangStage)> {
+        self.gangs.stages()
+    }
+
+    /// The question who would have to end for a gang to start; nothing where it does not wait for places, or its members
+    /// form no sets. Ask it with [`PlanTask::who_must_end`], without holding up the engine.
+    pub fn making_room(&mut self, gang: &GangKey) -> Option<PlanTask> {
+        let snapshot = self.snapshot();
+        self.gangs.making_room(gang, snapshot, &self.cluster, &self.policy)
+    }
+
+    /// An engine of the same state that goes its own way from here: what is tried on it happens to nobody.
+    pub fn branch(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            policy: Arc::clone(&self.policy),
+            // Verdicts are kept by generation, and the generations of the two mean different states from now on.
+            verdicts: Arc::default(),
+            mix: self.mix.clone(),
+            gangs: self.gangs.clone(),
+        }
     }
 
     /// A pod is at bind: may it be bound?

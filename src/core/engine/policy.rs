@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::gang::{Dialect, GangKey, Membership, Terms};
 use crate::model::pod::Pod;
 use crate::model::selector::Requirement;
 use crate::placement::{CapacityPolicy, ZonePolicy};
@@ -33,6 +34,32 @@ pub struct Policy {
     pub zones: ZonePolicy,
     /// How gangs are planned.
     pub gangs: GangPolicy,
+    /// Which claims are allocated.
+    pub claims: ClaimPolicy,
+}
+
+/// Which claims are ours to allocate, and how. All times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimPolicy {
+    /// The device classes: a claim is ours if any of its requests asks for one of these.
+    pub classes: BTreeSet<String>,
+    /// After what time devices that we gave a claim, and that nobody uses, are taken back.
+    pub unused_ms: u64,
+    /// After what time a write of which nothing was heard is made again.
+    pub write_again_ms: u64,
+}
+
+impl Default for ClaimPolicy {
+    fn default() -> Self {
+        Self { classes: BTreeSet::new(), unused_ms: 60_000, write_again_ms: 1_000 }
+    }
+}
+
+impl ClaimPolicy {
+    /// Are any claims ours?
+    pub fn is_on(&self) -> bool {
+        !self.classes.is_empty()
+    }
 }
 
 /// How gangs are planned. All times in milliseconds.
@@ -67,6 +94,10 @@ pub struct GangPolicy {
     pub reserve_ms: u64,
     /// For how long not again after that.
     pub cool_down_ms: u64,
+    /// The namespaces whose gangs are evicted as wholes when a part runs and the rest finds no place.
+    pub regrouping: BTreeSet<String>,
+    /// After what time.
+    pub regroup_after_ms: u64,
     /// How long evicted pods may take to go before the plan is given up.
     pub clearing_ms: u64,
 }
@@ -86,6 +117,8 @@ impl Default for GangPolicy {
             preempting: BTreeSet::new(),
             clearing_ms: 5 * 60_000,
             reserving: BTreeSet::new(),
+            regrouping: BTreeSet::new(),
+            regroup_after_ms: 5 * 60_000,
             starving_after_ms: 15 * 60_000,
             reserve_ms: 30 * 60_000,
             cool_down_ms: 30 * 60_000,
@@ -109,6 +142,25 @@ impl Policy {
     pub fn is_ours(&self, pod: &Pod) -> bool {
         let schedulers = &self.gangs.schedulers;
         self.stance(pod) != Stance::Excluded && (schedulers.is_empty() || schedulers.contains(&*pod.scheduler))
+    }
+
+    /// The pod as it is planned: one of no gang that uses claims, where claims are ours, is planned like a gang of its own.
+    pub fn as_planned(&self, pod: Pod) -> Pod {
+        if pod.membership.is_some() || pod.claims.is_empty() || !self.claims.is_on() {
+            return pod;
+        }
+        let (namespace, name) = (pod.key.namespace.clone(), pod.key.name.clone());
+        let membership = Membership {
+            gang: GangKey { namespace, name, dialect: Dialect::Claims },
+            also: vec![],
+            role: "".into(),
+            part: None,
+            index: None,
+            staged: false,
+            terms: Terms { min_member: Some(1), ..Terms::default() },
+            relations: vec![],
+        };
+        Pod { membership: Some(membership.into()), ..pod }
     }
 
     /// How is this pod treated?

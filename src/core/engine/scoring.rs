@@ -24,7 +24,7 @@ impl Scoring {
 }
 
 /// Keeps the mix up to date.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct MixKeeper {
     current: Arc<Scoring>,
     prior: Prior,

@@ -8,23 +8,23 @@ use super::judgement::Judgement;
 use super::policy::{Policy, Stance};
 use super::scoring::Scoring;
 use super::verdicts::{Verdict, VerdictCache, VerdictTable};
-use crate::cluster::{Cluster, Domains, NameIndex, NodeState, Services, Slot};
+use crate::cluster::{Cluster, Domains, Geography, NameIndex, NodeState, Services, Slot, Slots};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::place::Place;
 use crate::model::pod::{Demand, Pod, PodUid};
 use crate::model::service::Replica;
-use crate::placement::fragmentation::{Mix, Scorer};
+use crate::placement::fragmentation::{Mix, Scorer, Usable};
 use crate::placement::{self, Asked, Peers, Rank};
 
 /// An immutable view of the state.
 #[derive(Debug)]
 pub struct Snapshot {
     names: Arc<NameIndex>,
-    slots: Vec<Option<Arc<NodeState>>>,
-    stamps: Vec<u64>,
+    slots: Slots,
     generation: u64,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
+    geography: Arc<Geography>,
     domains: Arc<Domains>,
     services: Arc<Services>,
     scoring: Arc<Scoring>,
@@ -45,10 +45,10 @@ impl Snapshot {
     ) -> Self {
         Self {
             names: Arc::clone(cluster.names()),
-            slots: cluster.slots().to_vec(),
-            stamps: cluster.stamps().to_vec(),
+            slots: cluster.slots().clone(),
             generation: cluster.generation(),
             unconfirmed: Arc::clone(cluster.unconfirmed()),
+            geography: Arc::clone(cluster.geography()),
             domains: Arc::clone(cluster.domains()),
             services: Arc::clone(cluster.services()),
             scoring,
@@ -96,25 +96,19 @@ impl Snapshot {
     }
 
     /// The nodes, by slot; a slot can be free.
-    pub fn slots(&self) -> &[Option<Arc<NodeState>>] {
+    pub fn slots(&self) -> &Slots {
         &self.slots
-    }
-
-    /// The generation in which each slot last changed.
-    pub(super) fn stamps(&self) -> &[u64] {
-        &self.stamps
     }
 
     /// All nodes, in the order of their names.
     pub fn nodes(&self) -> Vec<&Arc<NodeState>> {
-        let mut nodes: Vec<_> = self.slots.iter().flatten().filter(|state| state.node().is_some()).collect();
-        nodes.sort_by(|a, b| a.name().cmp(b.name()));
-        nodes
+        let in_order = self.geography.by_name(&self.slots).iter();
+        in_order.filter_map(|slot| self.slots[*slot as usize].as_ref()).collect()
     }
 
     /// The state of a node.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
-        self.slots[self.names.get(name)?.index()].as_ref()
+        self.slots[*self.names.get(name)?].as_ref()
     }
 
     /// Is there a node of this name that has accelerators?
@@ -122,13 +116,23 @@ impl Snapshot {
         self.node(name).and_then(|state| state.node()).is_some_and(|node| node.inventory.has_accelerators())
     }
 
+    /// The pod as it is planned: one of no gang that uses claims, where claims are ours, is planned like a gang of its own.
+    pub fn as_planned(&self, pod: Pod) -> Pod {
+        self.policy.as_planned(pod)
+    }
+
     /// How a pod is treated.
     pub fn stance(&self, pod: &Pod) -> Stance {
         self.policy.stance(pod)
     }
 
+    /// What follows from which nodes there are and what they are.
+    pub(super) fn geography(&self) -> &Geography {
+        &self.geography
+    }
+
     /// Where the nodes stand.
-    pub(super) fn domains(&self) -> &Domains {
+    pub fn domains(&self) -> &Domains {
         &self.domains
     }
 
@@ -169,7 +173,7 @@ impl Snapshot {
     /// The slot of the node of this name, once the node has been seen.
     pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         let slot = *self.names.get(name)?;
-        self.slots[slot.index()].as_ref()?.node()?;
+        self.slots[slot].as_ref()?.node()?;
         Some(slot)
     }
 
@@ -205,6 +209,12 @@ impl Snapshot {
     /// Is a place on this node kept for somebody who is not there yet?
     pub fn is_promised(&self, node: &str) -> bool {
         self.promised.get_or_init(|| self.unconfirmed.values().cloned().collect()).contains(node)
+    }
+
+    /// How much of what is free on the node in a slot typical pods would still fill; nothing where there are no
+    /// accelerators.
+    pub fn usable(&self, slot: Slot) -> Option<Usable> {
+        self.scorer().usable(slot, self.slots[slot].as_ref()?)
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.

@@ -154,10 +154,8 @@ impl VerdictTable {
         let mix_changed = self.mix_version != snapshot.mix_version();
         let asked = Asked::of(demand);
         let mut costs = snapshot.scorer().costs();
-        for (at, stamp) in snapshot.stamps().iter().enumerate() {
-            let changed = *stamp > self.generation;
-            let (true, Some(state)) = (changed || mix_changed, &slots[at]) else { continue };
-            let slot = Slot::at(at);
+        for (slot, stamp, state) in slots.changed_after(if mix_changed { 0 } else { self.generation }) {
+            let (at, changed) = (slot.index(), stamp > self.generation);
             self.outcomes[at] = match self.outcomes[at] {
                 Outcome::Refused(_) if !changed => continue,
                 Outcome::Fits(rank) if !changed => Outcome::Fits(Rank { cost: costs.of(&asked, slot, state), ..rank }),

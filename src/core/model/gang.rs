@@ -34,6 +34,8 @@ pub enum Dialect {
     KubeRay,
     /// `kueue.x-k8s.io/pod-group-name` on pods.
     Kueue,
+    /// No gang: a single pod, planned together with the devices of its claims.
+    Claims,
 }
 
 impl Dialect {
@@ -51,6 +53,7 @@ impl Dialect {
             Self::JobSet => "JobSet",
             Self::KubeRay => "RayCluster",
             Self::Kueue => "kueue.x-k8s.io/pod-group-name",
+            Self::Claims => "pod with claims",
         }
     }
 }
@@ -75,6 +78,24 @@ impl GangKey {
         let names = std::iter::once(self.name.len()).chain(ends).map(|end| self.name[..end].to_owned());
         names.map(|name| GangKey { name, ..self.clone() })
     }
+}
+
+impl GangKey {
+    /// How texts begin that are about it: `gang team/train`, or `claims of pod team/one`.
+    pub fn title(&self) -> String {
+        match self.dialect {
+            Dialect::Claims => format!("{CLAIMS_OF} {self}"),
+            _ => format!("{GANG} {self}"),
+        }
+    }
+}
+
+const GANG: &str = "gang";
+const CLAIMS_OF: &str = "claims of pod";
+
+/// Is a text one that begins, or goes on, with a title of a gang's?
+pub fn names_a_gang(text: &str) -> bool {
+    [GANG, CLAIMS_OF].iter().any(|word| text.contains(&format!("{word} ")))
 }
 
 impl fmt::Display for GangKey {
@@ -283,13 +304,28 @@ pub enum Relation {
     },
 }
 
+/// Which object of the cluster something is said of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectRef {
+    /// Group and version of its API, in which it was seen.
+    pub api_version: Arc<str>,
+    /// Its kind.
+    pub kind: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its unique id.
+    pub uid: Arc<str>,
+    /// Grows with each change of what it asks for.
+    pub generation: i64,
+}
+
 /// A group object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Whose it is.
     pub key: GangKey,
-    /// Its unique id.
-    pub uid: Arc<str>,
+    /// Which object it is.
+    pub object: ObjectRef,
     /// When it was made, in seconds since 1970.
     pub created_s: i64,
     /// Its priority, where it has one of its own.

@@ -124,6 +124,11 @@ impl Inventory {
         !self.is_degraded() && self.fabric.as_ref().is_some_and(|f| f.len() > 1 && f.is_nvlink_complete(f.all()))
     }
 
+    /// How many thousandths of a device one of the units is that [`Unit::set_size`] counts: shares stand for their GPUs.
+    pub fn set_unit_milli(&self, pool: &Pool) -> i64 {
+        if pool.unit == Unit::Thousandth { i64::from(gpu_share::WHOLE) } else { self.unit_milli(pool) }
+    }
+
     /// How many thousandths of a device one unit of a pool of this node is. Where the labels do not say into how many
     /// parts devices are cut, an eighth.
     pub fn unit_milli(&self, pool: &Pool) -> i64 {

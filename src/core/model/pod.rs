@@ -126,6 +126,8 @@ pub struct Pod {
     pub membership: Option<Arc<Membership>>,
     /// What keeps it from being scheduled, and where it is to go.
     pub steering: Steering,
+    /// The ResourceClaims that it uses.
+    pub claims: Vec<PodClaim>,
 }
 
 impl Pod {
@@ -145,6 +147,7 @@ impl Pod {
             leaving: false,
             membership: None,
             steering: Steering::default(),
+            claims: vec![],
         }
     }
 
@@ -152,6 +155,15 @@ impl Pod {
     pub fn is_alive(&self) -> bool {
         !self.leaving && self.stage != Stage::Finished
     }
+}
+
+/// A ResourceClaim that a pod uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodClaim {
+    /// What the pod calls it.
+    pub alias: Box<str>,
+    /// The name of the claim, in the pod's namespace; none while it is yet to be made from its template.
+    pub name: Option<Box<str>>,
 }
 
 /// What keeps a pod from being scheduled, and where it is to go.

@@ -109,16 +109,17 @@ impl Asked<'_> {
             return Rank { form: u8::from(inventory.has_accelerators()), left: hundredths(left), ..general };
         }
         let idle = !state.room().accelerators_in_use;
-        let (mut set, mut left) = (0i64, 0i64);
+        let (mut set_milli, mut left) = (0i64, 0i64);
         let mut rank = Rank { opens: u8::from(idle), ..general };
         for (at, pool, wanted) in self.pools(inventory) {
             rank.form = rank.form.max(form(self, wanted, pool));
             rank.recuttable = rank.recuttable.max(u8::from(idle && is_cut(pool)));
-            set = set.saturating_add(pool.unit.set_size(wanted.count));
+            let units = pool.unit.set_size(wanted.count);
+            set_milli = set_milli.saturating_add(units.saturating_mul(inventory.set_unit_milli(pool)));
             let free = state.room().units[at].saturating_sub(wanted.count);
             left = left.saturating_add(milli_of(inventory, pool, free));
         }
-        Rank { link: link(self, set, state, inventory), left: hundredths(left), ..rank }
+        Rank { link: link(self, set_milli, state, inventory), left: hundredths(left), ..rank }
     }
 }
 
@@ -151,9 +152,11 @@ fn is_cut(pool: &Pool) -> bool {
     matches!(pool.unit, Unit::Slice(_) | Unit::Replica { .. })
 }
 
-/// How so many devices are linked that should work as one set; slices and replicas see no peers and are not among them.
-fn link(asked: &Asked, set: i64, state: &NodeState, inventory: &Inventory) -> u8 {
-    let Some(count) = usize::try_from(set).ok().filter(|n| *n > 1) else { return 0 };
+/// How the devices are linked that should work as one set, so many thousandths of them; slices and replicas see no peers and
+/// are not among them.
+fn link(asked: &Asked, set_milli: i64, state: &NodeState, inventory: &Inventory) -> u8 {
+    let devices = set_milli.saturating_add(999) / 1000;
+    let Some(count) = usize::try_from(devices).ok().filter(|n| *n > 1) else { return 0 };
     let connected = inventory.fabric.as_ref().is_some_and(|fabric| match state.choose_gpus(asked.demand) {
         Some(gpus) => fabric.largest_linked(gpus) >= count,
         None => fabric.largest_linked(fabric.all()) >= count,

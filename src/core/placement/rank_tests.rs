@@ -29,6 +29,16 @@ fn several_gpus_want_links_between_them() {
 }
 
 #[test]
+fn cores_are_linked_by_the_devices_that_they_are_on() {
+    const CORE: &str = "aws.amazon.com/neuroncore";
+    let on = |cores| {
+        let machine = node("n").instance("inf2.24xlarge").has("aws.amazon.com/neuron", 6).has(CORE, 12);
+        ranked(pod("p").asks(CORE, cores), machine).link
+    };
+    assert_eq!((on(1), on(2), on(7), on(12)), (0, 0, 0, 0), "12 cores are 6 devices of one ring");
+}
+
+#[test]
 fn of_shareable_gpus_those_count_that_the_pod_would_get() {
     const MILLI: &str = "alibabacloud.com/gpu-milli";
     let mut cluster = crate::cluster::Cluster::default();

@@ -38,7 +38,8 @@ fn layer(dialect: Dialect) -> Layer {
         | Dialect::Volcano
         | Dialect::Kai
         | Dialect::Koordinator
-        | Dialect::Grove => Layer::Described,
+        | Dialect::Grove
+        | Dialect::Claims => Layer::Described,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Copies of gangs, for what-if and simulations: the same pods and group objects under another name.
 
-use testudo_core::model::gang::{GangKey, Group};
+use testudo_core::model::gang::{GangKey, Group, ObjectRef};
 
 use super::super::object;
 
@@ -13,7 +13,9 @@ pub fn key(gang: &GangKey, number: usize) -> GangKey {
 /// What a copy of a group object says.
 pub fn group(group: &Group, number: usize) -> Group {
     let key = key(&group.key, number);
-    Group { uid: format!("copy:{key}").as_str().into(), key, ..group.clone() }
+    let name = object_name(&key).into();
+    let object = ObjectRef { name, uid: format!("copy:{key}").into(), ..group.object.clone() };
+    Group { object, key, ..group.clone() }
 }
 
 /// Makes a pod a member of the copy, wherever it names its gang.

@@ -79,9 +79,13 @@ fn said_by(reading: &mut Reading<'_, '_>, mut gang: GangKey) -> (GangKey, Role, 
         Dialect::Volcano => volcano::terms(reading),
         Dialect::LeaderWorkerSet => leader_worker_set::terms(reading),
         Dialect::Kueue => kueue::terms(reading),
-        Dialect::Testudo | Dialect::Native | Dialect::Kai | Dialect::Grove | Dialect::JobSet | Dialect::KubeRay => {
-            Terms::default()
-        }
+        Dialect::Testudo
+        | Dialect::Native
+        | Dialect::Kai
+        | Dialect::Grove
+        | Dialect::JobSet
+        | Dialect::KubeRay
+        | Dialect::Claims => Terms::default(),
     };
     (gang, role, terms)
 }

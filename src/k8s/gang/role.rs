@@ -32,7 +32,7 @@ fn in_words_of<'a>(reading: &Reading<'a, '_>, dialect: Dialect) -> Option<&'a st
         Dialect::JobSet => reading.label(jobset::REPLICATED_JOB),
         Dialect::KubeRay => reading.label(kuberay::GROUP),
         Dialect::Kueue => reading.label(kueue::PODSET),
-        Dialect::Testudo | Dialect::Native | Dialect::Coscheduling | Dialect::Koordinator => None,
+        Dialect::Testudo | Dialect::Native | Dialect::Coscheduling | Dialect::Koordinator | Dialect::Claims => None,
     };
     said.map(|said| said.text).filter(|text| !text.is_empty())
 }

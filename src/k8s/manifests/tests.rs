@@ -165,7 +165,7 @@ fn group_objects_describe_gangs() {
                spec: {leaderWorkerTemplate: {size: 3, workerTemplate: {spec: {containers: [{name: a, resources: {limits: {nvidia.com/gpu: 8}}}]}}}}}\n";
     let text: String = all.map(pod_group).into_iter().chain([lws.to_owned()]).collect();
     let manifests = read(&[("f", &text)]).unwrap();
-    let said = |group: &Group| (group.key.to_string(), group.uid.to_string(), group.terms.min_member);
+    let said = |group: &Group| (group.key.to_string(), group.object.uid.to_string(), group.terms.min_member);
     let expected = [
         ("default/g".to_owned(), "manifest:podgroup.scheduling.x-k8s.io/default/g".to_owned(), Some(2)),
         ("default/g".to_owned(), "manifest:podgroup.scheduling.volcano.sh/default/g".to_owned(), Some(2)),

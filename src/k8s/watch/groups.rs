@@ -147,20 +147,21 @@ impl Watches {
             Message::Seen(served, sight) => {
                 let resource = served.kind.resource();
                 match self.running.get(&resource) {
-                    Some(running) if running.served.watch == served.watch => self.seen(&resource, served.kind, sight),
+                    Some(running) if running.served.watch == served.watch => self.seen(&served, sight),
                     _ => vec![],
                 }
             }
         }
     }
 
-    fn seen(&mut self, resource: &str, kind: &Kind, sight: Sight) -> Vec<ClusterEvent> {
+    fn seen(&mut self, served: &ServedGroups, sight: Sight) -> Vec<ClusterEvent> {
+        let resource = served.kind.resource();
         match sight {
-            Sight::Applied(object) => self.known.applied(resource, kind, &object),
-            Sight::Deleted(uid) => self.known.deleted(resource, &uid),
-            Sight::Listed(uids) => self.known.listed(resource, &uids),
+            Sight::Applied(object) => self.known.applied(served, &object),
+            Sight::Deleted(uid) => self.known.deleted(&resource, &uid),
+            Sight::Listed(uids) => self.known.listed(&resource, &uids),
             Sight::Unreadable(problem) => vec![ClusterEvent::Unreadable(problem)],
-            Sight::Unseen => self.known.unseen(resource).into_iter().collect(),
+            Sight::Unseen => self.known.unseen(&resource).into_iter().collect(),
         }
     }
 

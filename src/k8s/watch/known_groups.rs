@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use testudo_core::model::gang::GangKey;
 
-use super::super::gang::objects::{self, GroupObject, Kind};
+use super::super::gang::objects::{self, GroupObject};
 use super::super::problem::{Problem, describe};
+use super::super::watched::ServedGroups;
 use super::ClusterEvent;
 
 /// Objects of all kinds that are watched.
@@ -56,10 +57,11 @@ impl KnownGroups {
     }
 
     /// An object was added or changed.
-    pub(super) fn applied(&mut self, resource: &str, kind: &Kind, object: &GroupObject) -> Vec<ClusterEvent> {
+    pub(super) fn applied(&mut self, served: &ServedGroups, object: &GroupObject) -> Vec<ClusterEvent> {
+        let (kind, resource) = (served.kind, served.kind.resource());
         let name = describe(kind.name, &object.metadata);
-        let known = self.kinds.entry(resource.to_owned()).or_default();
-        let (groups, problems) = match objects::decode(kind, object) {
+        let known = self.kinds.entry(resource).or_default();
+        let (groups, problems) = match objects::decode(kind, served.version, object) {
             Ok(decoded) => decoded,
             Err(what) => {
                 // What was known of it still stands.

@@ -86,11 +86,13 @@ fn whatever_is_read_of_nodes_and_pods_is_taken() {
     };
     let term =
         || object::NodeSelectorTerm { match_expressions: vec![requirement()], match_fields: vec![requirement()] };
+    let reference = || object::ResourceClaimReference { name: "c".into(), resource_claim_name: Some("p-c".into()) };
     let metadata = object::Metadata {
         name: "p".into(),
         namespace: "n".into(),
         uid: "u".into(),
         resource_version: None,
+        generation: 3,
         labels: map(),
         annotations: [("testudo.dev/index".to_owned(), "1".to_owned())].into(),
         creation_timestamp: Some("2026-01-02T03:04:05Z".into()),
@@ -140,11 +142,13 @@ fn whatever_is_read_of_nodes_and_pods_is_taken() {
                 pod_group: "g".into(),
                 pod_group_replica_key: "0".into(),
             }),
+            resource_claims: vec![reference()],
             scheduling_group: Some(object::SchedulingGroup { pod_group_name: Some("g".into()) }),
         },
         status: object::PodStatus {
             phase: Some("Pending".into()),
             nominated_node_name: Some("n".into()),
+            resource_claim_statuses: vec![reference()],
             conditions: vec![object::PodCondition {
                 kind: "PodScheduled".into(),
                 status: "False".into(),
@@ -180,10 +184,10 @@ fn examples_describe_the_same_gangs() {
     let mut described = 0;
     for object in crate::k8s::manifests::objects(&files, &Default::default()).unwrap() {
         let of = |object: &Value| {
-            let (group, _) = object["apiVersion"].as_str().unwrap().split_once('/')?;
+            let (group, version) = object["apiVersion"].as_str().unwrap().split_once('/')?;
             let kind = objects::KINDS.iter().find(|kind| kind.api_group == group && object["kind"] == kind.name)?;
             let object: objects::GroupObject = serde_json::from_value(object.clone()).unwrap();
-            Some(objects::decode(kind, &object).unwrap())
+            Some(objects::decode(kind, version, &object).unwrap())
         };
         let Some(expected) = of(&object) else { continue };
         described += 1;

@@ -27,7 +27,7 @@ pub(super) enum Facet {
 }
 
 /// A step of a program.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Code {
     Const(Value),
     /// A variable of a comprehension, by its place on the stack.
@@ -58,7 +58,7 @@ pub(super) enum Code {
 }
 
 /// An entry of a domain.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub facet: Facet,
     pub domain: Box<str>,
@@ -68,7 +68,7 @@ pub(super) struct Entry {
 }
 
 /// A fold over a list or the keys of a map.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Comprehension {
     pub range: Code,
     /// Two variables: index or key, and value.

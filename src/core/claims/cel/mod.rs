@@ -31,7 +31,7 @@ use fault::Fault;
 use value::Value;
 
 /// A compiled selector.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Program {
     code: Code,
 }

@@ -16,7 +16,7 @@ const MOST: usize = 256;
 type Make = (Option<String>, Vec<(usize, Option<String>, Option<u8>, Option<String>)>);
 
 /// The fabrics of nodes, and which sets of their GPUs are best.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sets {
     fabrics: BTreeMap<Make, Option<Arc<Fabric>>>,
     /// The node and pool that was looked at last.
@@ -33,6 +33,11 @@ struct Gpus {
 }
 
 impl Sets {
+    /// Nodes may offer other devices from now on.
+    pub fn forget_devices(&mut self) {
+        (self.current, self.last) = (None, None);
+    }
+
     /// The best `count` of the free devices of an ask; none when there is no best.
     pub fn best(&mut self, trial: &Trial, ask: usize, free: &[Seat], count: usize) -> Vec<Seat> {
         let chosen: Vec<Seat> = trial.chosen_for(ask).collect();

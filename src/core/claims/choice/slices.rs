@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::nvidia;
 use crate::claims::allocator::Allocator;
-use crate::claims::inventory::Listing;
+use crate::claims::inventory::{Inventory, Listing};
 use crate::claims::trial::Trial;
 use crate::claims::view::Seat;
 use crate::model::catalogue::Catalogue;
@@ -21,7 +21,7 @@ struct Instance {
     placement: Placement,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Family {
     table: LayoutTable,
     book: SliceBook,
@@ -30,44 +30,67 @@ struct Family {
 }
 
 /// The worth of layouts of all products that there are, for what runs.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct MigCosts {
     families: Vec<Family>,
+    /// By the name of the geometry; none where there is no table of it.
+    known: BTreeMap<String, Option<usize>>,
+    /// The numbers of GPUs, by edition and counter set.
+    gpus: BTreeMap<(u32, Box<str>), u32>,
     /// By listing.
     instances: Vec<Option<Instance>>,
+    /// Of which numbering of listings, see [`Allocator::renewals`].
+    renewals: u64,
 }
 
 impl MigCosts {
     /// Reads which devices are MIG instances that are made on demand: those that share counters.
     pub fn new(allocator: &Allocator) -> MigCosts {
-        let (inventory, catalogue) = (allocator.inventory(), Catalogue::builtin());
         let mut costs = MigCosts::default();
-        let mut families: BTreeMap<String, Option<usize>> = BTreeMap::new();
-        let mut gpus: BTreeMap<(u32, &str), u32> = BTreeMap::new();
-        for listing in (0..inventory.listings()).map(Listing::at) {
-            let (device, slice) = (inventory.device(listing), inventory.slice_of(listing));
-            let driver = &slice.pool.driver;
-            let set = device.consumes.first().filter(|_| nvidia::is_mig(driver, device));
-            let instance = set.and_then(|set| {
-                let geometry = nvidia::product(&catalogue, driver, device)?.mig()?;
-                let known = families.entry(geometry.name().to_owned());
-                let family = (*known.or_insert_with(|| {
-                    let family = family(geometry)?;
-                    costs.families.push(family);
-                    Some(costs.families.len() - 1)
-                }))?;
-                let next = gpus.len() as u32;
-                let gpu = *gpus.entry((inventory.edition_number(listing), &set.name)).or_insert(next);
-                Some(Instance { family, gpu, placement: nvidia::placement(geometry, driver, device)? })
-            });
-            costs.instances.push(instance);
-        }
         costs.refresh(allocator);
         costs
     }
 
-    /// Reads anew what runs: the mix of what is to come follows from it.
+    /// Reads the devices that are new, and what runs: the mix of what is to come follows from it.
     pub fn refresh(&mut self, allocator: &Allocator) {
+        self.read_devices(allocator);
+        self.read_mix(allocator);
+    }
+
+    fn read_devices(&mut self, allocator: &Allocator) {
+        if self.renewals != allocator.renewals() {
+            self.renewals = allocator.renewals();
+            self.instances.clear();
+            self.gpus.clear();
+        }
+        let (inventory, catalogue) = (allocator.inventory(), Catalogue::builtin());
+        for listing in (self.instances.len()..inventory.listings()).map(Listing::at) {
+            let instance = self.instance_of(inventory, &catalogue, listing);
+            self.instances.push(instance);
+        }
+    }
+
+    fn instance_of(&mut self, inventory: &Inventory, catalogue: &Catalogue, listing: Listing) -> Option<Instance> {
+        let (device, slice) = (inventory.device(listing), inventory.slice_of(listing));
+        let driver = &slice.pool.driver;
+        let set = device.consumes.first().filter(|_| nvidia::is_mig(driver, device))?;
+        let geometry = nvidia::product(catalogue, driver, device)?.mig()?;
+        let families = &mut self.families;
+        let known = self.known.entry(geometry.name().to_owned());
+        let family = (*known.or_insert_with(|| {
+            let family = family(geometry)?;
+            families.push(family);
+            Some(families.len() - 1)
+        }))?;
+        let next = self.gpus.len() as u32;
+        let gpu = *self.gpus.entry((inventory.edition_number(listing), set.name.clone())).or_insert(next);
+        Some(Instance { family, gpu, placement: nvidia::placement(geometry, driver, device)? })
+    }
+
+    fn read_mix(&mut self, allocator: &Allocator) {
+        if self.families.is_empty() {
+            return;
+        }
         let (inventory, usage) = (allocator.inventory(), allocator.usage());
         let profiles = |family: &Family| vec![0u32; family.table.geometry().profiles().len()];
         let mut running: Vec<Vec<u32>> = self.families.iter().map(profiles).collect();

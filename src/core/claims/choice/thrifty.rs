@@ -14,7 +14,7 @@ const CONDITIONS: i64 = 1_000_000_000;
 const WASTE: i64 = 1_000_000;
 
 /// Takes what is least missed. Its judgement follows from what is in use; [`Thrifty::refresh`] reads that anew.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Thrifty {
     migs: MigCosts,
     sets: Sets,
@@ -26,9 +26,10 @@ impl Thrifty {
         Thrifty { migs: MigCosts::new(allocator), sets: Sets::default() }
     }
 
-    /// Goes by what is in use now. The devices must be those that this was made for.
+    /// Goes by the devices that there are now, and by what is in use of them.
     pub fn refresh(&mut self, allocator: &Allocator) {
         self.migs.refresh(allocator);
+        self.sets.forget_devices();
     }
 }
 

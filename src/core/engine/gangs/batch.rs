@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::roster::Seat;
+use crate::claims::ClaimKey;
 use crate::model::gang::Role;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
@@ -66,6 +67,10 @@ pub(super) struct Batch {
     pub places: BTreeMap<PodUid, Place>,
     /// Who has to go first, and until when they may take.
     pub clearing: Option<Clearing>,
+    /// Claims that are given devices for it.
+    pub claims: Vec<ClaimKey>,
+    /// Claims that are being given devices for others, and that members of it use, too.
+    pub shared_claims: Vec<ClaimKey>,
     /// All that exist were at bind together: from then on each is bound, and none is taken back.
     pub is_going: bool,
 }
@@ -88,6 +93,11 @@ impl Batch {
     /// The pods that are still to make way.
     pub fn victims(&self) -> impl Iterator<Item = &PodUid> {
         self.clearing.iter().flat_map(|clearing| clearing.victims.keys())
+    }
+
+    /// All claims that must have devices before anybody of it is pointed anywhere.
+    pub fn awaited_claims(&self) -> impl Iterator<Item = &ClaimKey> {
+        self.claims.iter().chain(&self.shared_claims)
     }
 
     /// Are all members that exist at bind?

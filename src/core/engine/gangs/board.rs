@@ -23,7 +23,7 @@ pub(super) struct Notice {
 }
 
 /// The notices of all gangs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Board {
     /// None for a gang of which each member starts for itself.
     notices: BTreeMap<GangKey, Option<Arc<Notice>>>,
@@ -126,5 +126,5 @@ pub fn not_ours(membership: &Membership, pod: &Pod) -> Refusal {
 
 /// What a member is told on a node where it may not go for the sake of its gang. No eviction would help.
 pub(super) fn held(gang: &GangKey, label: &'static str, why: &str) -> Refusal {
-    Refusal { text: format!("gang {gang}: {why}").into(), label, preemption_can_help: false }
+    Refusal { text: format!("{}: {why}", gang.title()).into(), label, preemption_can_help: false }
 }

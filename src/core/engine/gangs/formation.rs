@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::roster::{Roster, Seat, Shortage, devices};
+use super::roster::{Roster, Seat, Shortage};
+use crate::claims::ClaimKey;
+use crate::engine::claims::Needs;
 use crate::model::gang::{Relation, Role, Slices, TopologyLevel};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, PodUid};
@@ -18,6 +20,15 @@ pub struct Question {
     pub seats: Vec<usize>,
     /// The nodes that refused the members of each block.
     pub refused: Vec<BTreeSet<NodeName>>,
+    /// What a member of each block needs of devices that claims give: that of the first, and the others need the like.
+    pub needs: Vec<Arc<Needs>>,
+}
+
+impl Question {
+    /// Are claims to be allocated, or have members to go where theirs are?
+    pub fn asks_for_devices(&self) -> bool {
+        self.needs.iter().any(|needs| !needs.open.is_empty() || !needs.within.is_empty())
+    }
 }
 
 /// The nodes that refused a member.
@@ -33,7 +44,8 @@ pub fn question(
     fabric_of: impl Fn(&NodeName) -> String,
 ) -> Result<Question, Shortage> {
     let sets = sets(roster, fabric_of)?;
-    let mut builder = Builder { roster, refusals, blocks: BTreeMap::new(), question: Question::default() };
+    let likes = likes(roster);
+    let mut builder = Builder { roster, refusals, likes, blocks: BTreeMap::new(), question: Question::default() };
     builder.question.formation.topology.clone_from(&roster.terms.topology);
     builder.add_blocks();
     builder.add_parts(sets);
@@ -56,14 +68,37 @@ struct Group {
 
 fn sets(roster: &Roster, fabric_of: impl Fn(&NodeName) -> String) -> Result<Vec<Group>, Shortage> {
     let is_tensor_parallel = |seat: &Seat| roster.terms.tensor_parallel_of(&seat.role).is_some_and(|gpus| gpus > 1);
-    let has_sets = |at: &usize| is_tensor_parallel(&roster.seats[*at]) && devices(&roster.seats[*at].demand) > 0;
-    let (in_sets, others): (Vec<usize>, Vec<usize>) = (0..roster.seats.len()).partition(has_sets);
-    let mut groups = vec![];
+    let has_sets = |at: &usize| is_tensor_parallel(&roster.seats[*at]) && roster.seats[*at].devices() > 0;
+    let mut groups = sharers(roster);
+    let on_one_node: BTreeSet<usize> = groups.iter().flat_map(|group| group.seats.iter().copied()).collect();
+    let free = (0..roster.seats.len()).filter(|at| !on_one_node.contains(at));
+    let (in_sets, others): (Vec<usize>, Vec<usize>) = free.partition(has_sets);
     for run in runs(roster, in_sets) {
         groups.extend(tensor_parallel_sets(roster, run, &fabric_of)?);
     }
     groups.extend(slices(roster, others));
     Ok(groups)
+}
+
+/// Seats that use a claim together, which has no devices yet: these will be on one node.
+fn sharers(roster: &Roster) -> Vec<Group> {
+    let mut groups: Vec<(BTreeSet<&ClaimKey>, Vec<usize>)> = vec![];
+    for (at, seat) in roster.seats.iter().enumerate().filter(|(_, seat)| !seat.needs.shared.is_empty()) {
+        let mut claims: BTreeSet<&ClaimKey> = seat.needs.shared.iter().collect();
+        let mut seats = vec![at];
+        // Who shares with several brings these together.
+        groups.retain(|(others, members)| {
+            let is_apart = others.is_disjoint(&claims);
+            if !is_apart {
+                claims.extend(others);
+                seats.extend(members);
+            }
+            is_apart
+        });
+        seats.sort_unstable();
+        groups.push((claims, seats));
+    }
+    groups.into_iter().map(|(_, seats)| Group { seats, within: Some(TopologyLevel::Node) }).collect()
 }
 
 /// Seats that may form sets with each other: all where they are numbered through, else those of one role and part.
@@ -92,7 +127,7 @@ fn tensor_parallel_sets(
     let mut open: Vec<usize> = vec![];
     let mut found = 0;
     for at in by_location(roster, run, i64::from(tensor_parallel), fabric_of) {
-        found += devices(&roster.seats[at].demand);
+        found += roster.seats[at].devices();
         open.push(at);
         let is_full = found >= i64::from(tensor_parallel);
         let is_even =
@@ -130,12 +165,12 @@ fn by_location(
     let mut others = others.into_iter();
     let mut order = vec![];
     for bound in by_fabric.into_values() {
-        let found: i64 = bound.iter().map(|at| devices(&roster.seats[*at].demand)).sum();
+        let found: i64 = bound.iter().map(|at| roster.seats[*at].devices()).sum();
         order.extend(bound);
         let mut missing = (tensor_parallel - found % tensor_parallel) % tensor_parallel;
         while missing > 0 {
             let Some(at) = others.next() else { break };
-            missing -= devices(&roster.seats[at].demand);
+            missing -= roster.seats[at].devices();
             order.push(at);
         }
     }
@@ -169,21 +204,45 @@ fn slices(roster: &Roster, seats: Vec<usize>) -> Vec<Group> {
     groups
 }
 
-/// What members of one block have in common.
-type Kind = (Role, Arc<Demand>, Vec<Relation>, BTreeSet<NodeName>);
+/// For each seat the first that needs the like of devices. One that has its place needs none any more: it is like those of
+/// its role that are to stand beside it.
+fn likes(roster: &Roster) -> Vec<usize> {
+    let seats = &roster.seats;
+    let mut firsts: Vec<usize> = vec![];
+    let mut likes: Vec<usize> = (0..seats.len()).collect();
+    for at in (0..seats.len()).filter(|at| seats[*at].node.is_none()) {
+        match firsts.iter().find(|first| seats[**first].needs.is_like(&seats[at].needs)) {
+            Some(first) => likes[at] = *first,
+            None => firsts.push(at),
+        }
+    }
+    for at in (0..seats.len()).filter(|at| seats[*at].node.is_some()) {
+        let beside =
+            |first: &&usize| seats[**first].role == seats[at].role && seats[**first].demand == seats[at].demand;
+        likes[at] = firsts.iter().find(beside).copied().unwrap_or(at);
+    }
+    let placed: Vec<usize> = (0..seats.len()).filter(|at| seats[*at].node.is_some() && likes[*at] == *at).collect();
+    // Those of whom nobody is left to be placed are all alike.
+    placed.iter().for_each(|at| likes[*at] = placed[0]);
+    likes
+}
 
-fn kind(seat: &Seat, roster: &Roster, refusals: &Refusals) -> Kind {
+/// What members of one block have in common; the number is that of the first who needs the like of devices.
+type Kind = (Role, Arc<Demand>, Vec<Relation>, BTreeSet<NodeName>, usize);
+
+fn kind(seat: &Seat, like: usize, roster: &Roster, refusals: &Refusals) -> Kind {
     let of_pod = |seat: &Seat| Some(seat.pod.as_ref()?.membership.as_ref()?.relations.clone());
     // One that does not exist yet will stand to the others as those of its role do.
-    let like = || roster.seats.iter().filter(|other| other.role == seat.role).find_map(of_pod);
-    let relations = of_pod(seat).or_else(like).unwrap_or_default();
+    let of_role = || roster.seats.iter().filter(|other| other.role == seat.role).find_map(of_pod);
+    let relations = of_pod(seat).or_else(of_role).unwrap_or_default();
     let refused = seat.pod.as_ref().and_then(|pod| refusals.get(&pod.uid)).cloned().unwrap_or_default();
-    (Arc::clone(&seat.role), Arc::clone(&seat.demand), relations, refused)
+    (Arc::clone(&seat.role), Arc::clone(&seat.demand), relations, refused, like)
 }
 
 struct Builder<'a> {
     roster: &'a Roster,
     refusals: &'a Refusals,
+    likes: Vec<usize>,
     /// The index of each block.
     blocks: BTreeMap<Kind, usize>,
     question: Question,
@@ -191,14 +250,15 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn add_blocks(&mut self) {
-        for seat in &self.roster.seats {
+        for (seat, like) in self.roster.seats.iter().zip(&self.likes) {
             let blocks = &mut self.question.formation.blocks;
-            let kind = kind(seat, self.roster, self.refusals);
+            let kind = kind(seat, *like, self.roster, self.refusals);
             let at = *self.blocks.entry(kind.clone()).or_insert(blocks.len());
             if at == blocks.len() {
-                let (role, demand, relations, refused) = kind;
+                let (role, demand, relations, refused, _) = kind;
                 blocks.push(Block { role, demand, relations, placed: vec![] });
                 self.question.refused.push(refused);
+                self.question.needs.push(Arc::clone(&self.roster.seats[*like].needs));
             }
             blocks[at].placed.extend(seat.node.clone());
         }
@@ -249,7 +309,7 @@ impl Builder<'_> {
                 match &seat.node {
                     Some(node) => set.placed.push(node.clone()),
                     None => {
-                        set.members.push(self.blocks[&kind(seat, self.roster, self.refusals)]);
+                        set.members.push(self.blocks[&kind(seat, self.likes[at], self.roster, self.refusals)]);
                         self.question.seats.push(at);
                     }
                 }

@@ -7,7 +7,9 @@ use crate::testing::{PodBuilder, pod};
 fn gang(members: Vec<PodBuilder>) -> Roster {
     let pods = members.into_iter().map(PodBuilder::build);
     let members = pods.map(|pod| (pod.uid.clone(), Arc::new(pod))).collect();
-    roster::roster(&GangState { group: None, members }, &[], |_| true).expect("no shortage").expect("a gang")
+    roster::roster(&GangState { group: None, members }, &[], |_| true, |_| Ok(Needs::default()))
+        .expect("no shortage")
+        .expect("a gang")
 }
 
 fn member(name: &str, role: &str, index: u32, gpus: i64, terms: &Terms) -> PodBuilder {

@@ -8,9 +8,12 @@
 mod barrier;
 mod batch;
 mod board;
+mod devices;
 mod formation;
 mod planning;
 mod preemption;
+mod regrouping;
+mod report;
 mod roster;
 mod starvation;
 mod steering;
@@ -23,7 +26,8 @@ use std::sync::Arc;
 
 use crate::cluster::{Cluster, Holding, Standing};
 use crate::engine::Policy;
-use crate::model::gang::{GangKey, Group};
+use crate::engine::claims::ClaimKeeper;
+use crate::model::gang::{GangKey, Group, names_a_gang};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
 use crate::placement::gang::No;
@@ -32,6 +36,9 @@ pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+use regrouping::Regrouping;
+pub use report::Report;
+use report::Reported;
 use roster::{Roster, Seat, Shortage};
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
@@ -66,6 +73,8 @@ pub enum NewsKind {
     Failed,
     /// All that must start at once are being bound.
     Started,
+    /// A part of it that runs is evicted, since the rest finds no place.
+    Regrouping,
     /// Members that were expected have not come.
     TimedOut,
 }
@@ -74,9 +83,11 @@ pub enum NewsKind {
 const MAX_NEWS: usize = 10_000;
 
 /// All gangs whose members do not start each for itself.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct GangKeeper {
     kept: BTreeMap<GangKey, Kept>,
+    /// The claims of all pods.
+    pub claims: ClaimKeeper,
     /// Whose place is kept, by pod.
     gang_of: BTreeMap<PodUid, GangKey>,
     board: Arc<Board>,
@@ -89,10 +100,12 @@ pub(super) struct GangKeeper {
     /// Places were given up since pods were last woken: no event of the API tells the scheduler.
     freed_places: bool,
     news: Vec<News>,
+    /// Of gangs that have lost all members.
+    farewells: Vec<Report>,
 }
 
 /// What is kept of a gang.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     /// The object that describes it, and its first member, for those who are told of it.
     group: Option<Arc<Group>>,
@@ -101,6 +114,8 @@ struct Kept {
     batches: Vec<Batch>,
     /// Why it cannot be placed, and the generation for which that is so.
     no: Option<(No, u64)>,
+    /// When that was found, as the claims count what becomes free.
+    no_devices: u64,
     /// For what it is known to wait, without numbers.
     waits_for: Option<String>,
     /// What its members are told while they wait; with the time when that was new, so that it does not change all the time.
@@ -121,8 +136,12 @@ struct Kept {
     withdrawn: BTreeMap<PodUid, u64>,
     /// How long it has waited, and what is kept free for it.
     patience: Patience,
+    /// Is a part of it that runs being evicted?
+    regrouping: Regrouping,
     /// Members that were woken for the reason that is told now.
     corrected: BTreeMap<PodUid, Arc<str>>,
+    /// What its object shows.
+    reported: Reported,
 }
 
 /// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
@@ -139,9 +158,26 @@ impl GangKeeper {
         self.version
     }
 
-    /// A new leader: its plans have other names.
-    pub fn set_epoch(&mut self, epoch: u64) {
-        (self.epoch, self.plans) = (epoch, 0);
+    /// Begins a term of leadership, whose plans have names of their own. Every gang is looked at as if for the first time: what
+    /// an earlier leader has promised stands on the pods.
+    pub fn lead(&mut self, epoch: u64, cluster: &mut Cluster) {
+        self.stand_by(cluster);
+        cluster.change_all_gangs();
+        self.epoch = epoch;
+        // Nobody knows which pods were put aside before these places came free.
+        self.freed_places = true;
+    }
+
+    /// Forgets all plans, and what it would take to make some: another leads, and its plans stand on the pods.
+    pub fn stand_by(&mut self, cluster: &mut Cluster) {
+        cluster.take_changed_gangs();
+        if self.kept.is_empty() && *self.board == Board::default() {
+            return;
+        }
+        for batch in std::mem::take(&mut self.kept).into_values().flat_map(|kept| kept.batches) {
+            self.give_back(batch, cluster);
+        }
+        *self = Self { epoch: self.epoch, version: self.version + 1, ..Self::default() };
     }
 
     /// What has been worth telling since this was last asked.
@@ -151,13 +187,18 @@ impl GangKeeper {
 
     /// Takes in what has changed, and lets time pass.
     pub fn keep_up(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        for key in cluster.take_changed_gangs() {
-            self.review(&key, cluster, policy, now_ms);
+        let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
+        for key in changed.union(&self.claims.take_changed()) {
+            self.review(key, cluster, policy, now_ms);
+        }
+        for (key, why) in self.claims.take_failures() {
+            self.fail(&key, cluster, &why, BTreeSet::new(), policy, now_ms);
         }
         for kept in self.kept.values_mut() {
             kept.forget_refusals(now_ms);
         }
         self.end_reserves(&policy.gangs, now_ms);
+        self.regroup(cluster, &policy.gangs, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
@@ -168,11 +209,14 @@ impl GangKeeper {
     fn review(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let gangs = cluster.gangs();
         let is_ours = |pod: &Pod| policy.is_ours(pod);
+        let needs = |pod: &Pod| self.claims.needs(pod, &policy.claims);
         // Of one that has lost all its members the next ones are held until it is clear what they are.
         let gang = gangs.get(key).filter(|gang| gang.members.values().any(|pod| is_ours(pod) && pod.is_alive()));
-        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours)) {
+        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs)) {
             None => self.forget(key, cluster),
             Some(Ok(None)) => {
+                // Who was planned alone may be on its node by now.
+                self.settle(key, cluster, policy, now_ms);
                 self.forget(key, cluster);
                 Arc::make_mut(&mut self.board).post(key, None);
             }
@@ -186,6 +230,7 @@ impl GangKeeper {
 
     fn forget(&mut self, key: &GangKey, cluster: &mut Cluster) {
         if let Some(kept) = self.kept.remove(key) {
+            self.say_farewell(key, &kept);
             for batch in kept.batches {
                 self.give_back(batch, cluster);
             }
@@ -253,10 +298,11 @@ impl GangKeeper {
                 release_if_planned(cluster, uid);
             }
             if let (false, Some((_, pod))) = (batch.is_going, gone.first()) {
+                self.claims.withdraw(&batch.claims);
                 failure.get_or_insert(format!("pod {pod} is gone"));
             }
         }
-        kept.batches.retain(|batch| !batch.places.is_empty());
+        kept.drop_empty(&mut self.claims);
         kept.refused.retain(|uid, _| members.contains_key(uid));
         self.admit_newcomers(key, cluster, policy, now_ms);
         let Some(kept) = self.kept.get(key) else { return };
@@ -344,7 +390,7 @@ impl GangKeeper {
             self.gang_of.remove(uid);
             release_if_planned(cluster, uid);
         }
-        kept.batches.retain(|batch| !batch.places.is_empty());
+        kept.drop_empty(&mut self.claims);
         let kept_is_behind = kept.is_behind;
         if kept.without_phantoms && !given_up.is_empty() {
             self.tell(key, NewsKind::TimedOut, "members that were expected have not come: their places are free again");
@@ -411,6 +457,7 @@ impl GangKeeper {
             self.gang_of.remove(uid);
             release_if_planned(cluster, uid);
         }
+        self.claims.withdraw(&batch.claims);
         self.freed_places = true;
         self.version += 1;
     }
@@ -418,7 +465,7 @@ impl GangKeeper {
     /// Writes down what the members are told.
     fn post(&mut self, key: &GangKey, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
-        let (label, mut text): (_, Arc<str>) = kept.why_held();
+        let (label, mut text): (_, Arc<str>) = kept.why_held(&self.claims);
         if let (Ok(_), None, Some((told, _))) = (&kept.roster, &kept.no, &kept.told) {
             // It is being looked at again: what it was told last holds until that comes to another end.
             text = Arc::clone(told);
@@ -429,8 +476,10 @@ impl GangKeeper {
         if is_new && !kept.is_behind {
             kept.told = Some((text, now_ms));
         }
+        kept.note_progress(key, &self.claims);
         let told = kept.told.as_ref().map_or("", |(told, _)| told);
-        let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none());
+        let has_devices = |batch: &&Batch| self.claims.are_given(batch.awaited_claims());
+        let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none()).filter(has_devices);
         let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
@@ -501,7 +550,7 @@ impl Place {
         }
         // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
         // we did not answer.
-        let is_ours = message.contains("gang ") && !message.contains(ELSEWHERE);
+        let is_ours = names_a_gang(message) && !message.contains(ELSEWHERE);
         let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
         (!is_ours && !is_outage).then(|| Arc::clone(message))
     }
@@ -515,6 +564,7 @@ impl Kept {
             roster,
             batches: vec![],
             no: None,
+            no_devices: 0,
             waits_for: None,
             told: None,
             is_behind: false,
@@ -525,7 +575,9 @@ impl Kept {
             without_phantoms: false,
             withdrawn: BTreeMap::new(),
             patience: Patience::default(),
+            regrouping: Regrouping::default(),
             corrected: BTreeMap::new(),
+            reported: Reported::default(),
         }
     }
 
@@ -547,13 +599,20 @@ impl Kept {
             || self.roster.as_ref().is_ok_and(|roster| roster.seats.iter().any(is_bound))
     }
 
+    /// Forgets batches of which nobody is left to be placed.
+    fn drop_empty(&mut self, claims: &mut ClaimKeeper) {
+        for batch in self.batches.extract_if(.., |batch| batch.places.is_empty()) {
+            claims.finish(&batch.claims);
+        }
+    }
+
     fn places(&self) -> impl Iterator<Item = (&PodUid, &Place)> {
         self.batches.iter().flat_map(|batch| &batch.places)
     }
 
     fn has_place(&self, seat: &Seat) -> bool {
         let Some(pod) = &seat.pod else { return false };
-        self.places().any(|(uid, _)| *uid == pod.uid)
+        self.batches.iter().any(|batch| batch.places.contains_key(&pod.uid))
     }
 
     /// Is there anybody who must start at once and has no place?
@@ -566,9 +625,15 @@ impl Kept {
     }
 
     /// Why members without a place are held.
-    fn why_held(&self) -> (&'static str, Arc<str>) {
+    fn why_held(&self, claims: &ClaimKeeper) -> (&'static str, Arc<str>) {
         if self.batches.iter().any(|batch| batch.clearing.is_some()) {
             return ("gang_clearing", "pods of lower priority are making way for it".into());
+        }
+        if self.regrouping.is_going_on() {
+            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
+        }
+        if self.batches.iter().any(|batch| !claims.are_given(batch.awaited_claims())) {
+            return ("claims_pending", "its devices are being allocated".into());
         }
         match (&self.roster, &self.no) {
             (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),

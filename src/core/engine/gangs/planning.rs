@@ -10,6 +10,7 @@ use super::roster::{Roster, Seat};
 use super::task::{PlanTask, Solved};
 use super::{GangKeeper, Kept, NewsKind, without_numbers};
 use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
+use crate::engine::claims::{ClaimKeeper, Grant};
 use crate::engine::{Policy, Snapshot};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
@@ -20,10 +21,10 @@ impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
     pub fn next(&mut self, cluster: &Cluster, policy: &Policy, now_ms: u64) -> Option<GangKey> {
         for kept in self.kept.values_mut() {
-            kept.confirm_no(cluster);
+            kept.confirm_no(cluster, self.claims.freed());
         }
         let is_due = |key: &GangKey, kept: &Kept| {
-            kept.is_due(cluster.freed(), now_ms) || self.is_starving(key, &policy.gangs, now_ms)
+            kept.is_due(cluster.freed(), &self.claims, now_ms) || self.is_starving(key, &policy.gangs, now_ms)
         };
         let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
@@ -42,7 +43,7 @@ impl GangKeeper {
         policy: &Policy,
         now_ms: u64,
     ) -> Option<PlanTask> {
-        let roster = self.kept.get(key)?.roster_to_plan()?;
+        let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
         let yielders = self.yielders(&roster, key, cluster, policy);
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let below = roster.priority.saturating_add(1);
@@ -54,6 +55,7 @@ impl GangKeeper {
         match formation::question(&roster, &kept.refusals(), fabric_of) {
             Ok(question) => {
                 let avoid = kept.avoid.keys().cloned().collect();
+                let desk = question.asks_for_devices().then(|| self.claims.take_desk(cluster));
                 Some(PlanTask {
                     gang: key.clone(),
                     roster,
@@ -61,6 +63,7 @@ impl GangKeeper {
                     avoid,
                     yielders,
                     drainable,
+                    desk,
                     snapshot: Arc::new(snapshot),
                 })
             }
@@ -70,6 +73,25 @@ impl GangKeeper {
                 None
             }
         }
+    }
+
+    /// The task of finding out who would have to end for a gang to start, whatever its priority and whoever they are.
+    pub fn making_room(
+        &self,
+        key: &GangKey,
+        snapshot: Snapshot,
+        cluster: &Cluster,
+        policy: &Policy,
+    ) -> Option<PlanTask> {
+        let kept = self.kept.get(key)?;
+        let roster = kept.roster_to_plan(&self.claims)?;
+        let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
+        let question = formation::question(&roster, &kept.refusals(), fabric_of).ok()?;
+        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
+        let avoid = kept.avoid.keys().cloned().collect();
+        let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
+        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, snapshot })
     }
 
     /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
@@ -97,10 +119,13 @@ impl GangKeeper {
     /// Takes in what came of a task. Places are held if all of them still fit; if the gang or a node has changed meanwhile,
     /// nothing is done, and the gang is due again.
     pub fn adopt(&mut self, solved: Solved, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Solved { task, outcome, keep_free } = solved;
+        let Solved { mut task, outcome, keep_free } = solved;
+        if let Some(desk) = task.desk.take() {
+            self.claims.return_desk(desk);
+        }
         let key = task.gang.clone();
         let Some(kept) = self.kept.get_mut(&key) else { return };
-        if !kept.roster_to_plan().is_some_and(|roster| roster.is_same(&task.roster)) {
+        if !kept.roster_to_plan(&self.claims).is_some_and(|roster| roster.is_same(&task.roster)) {
             return;
         }
         match outcome {
@@ -110,6 +135,7 @@ impl GangKeeper {
                 let words = without_numbers(&text);
                 let is_news = kept.waits_for.replace(words.clone()) != Some(words);
                 kept.no = Some((no, task.snapshot.generation()));
+                kept.no_devices = self.claims.freed();
                 if task.drainable.is_some() {
                     kept.patience.was_tried(now_ms);
                 }
@@ -120,20 +146,23 @@ impl GangKeeper {
                     self.tell(&key, NewsKind::Waiting, text);
                 }
             }
-            Ok(Way { nodes, yielders }) => {
+            Ok(Way { nodes, yielders, grants }) => {
+                if !self.claims.still_hold(grants.iter().flatten()) {
+                    return;
+                }
                 let victims = self.victims(&task.yielders, &yielders);
                 for plan in yielders.iter().filter_map(Yielder::plan) {
                     let why = format!("gang {key} of higher priority needs the room");
                     self.fail(plan, cluster, &why, BTreeSet::new(), policy, now_ms);
                 }
-                self.plans += 1;
-                let id: Arc<str> = format!("{}-{}", self.epoch, self.plans).into();
+                let id = self.next_id();
                 let seats = task.question.seats.iter().map(|at| (*at, &task.roster.seats[*at]));
                 let until_ms = now_ms + policy.gangs.clearing_ms;
                 let clearing = (!victims.is_empty()).then_some(Clearing { victims, until_ms });
-                if !self.hold(&key, id, seats.zip(nodes), clearing, cluster, policy, now_ms) {
+                if !self.hold(&key, id, seats.zip(nodes.iter().cloned()), clearing, cluster, policy, now_ms) {
                     return;
                 }
+                self.give(&key, nodes, grants);
                 let members = task.question.seats.len();
                 match yielders.iter().filter(|yielder| yielder.plan().is_none()).count() {
                     0 => self.tell(&key, NewsKind::Planned, format_args!("{members} members have a place")),
@@ -155,6 +184,15 @@ impl GangKeeper {
         members.map(|(uid, _)| (uid.clone(), None)).collect()
     }
 
+    /// The claims of the batch that was just held are to be given devices.
+    fn give(&mut self, key: &GangKey, nodes: Vec<NodeName>, grants: Vec<Vec<Grant>>) {
+        let Some(batch) = self.kept.get_mut(key).and_then(|kept| kept.batches.last_mut()) else { return };
+        for (node, grants) in nodes.iter().zip(grants) {
+            batch.claims.extend(grants.iter().map(|grant| grant.key.clone()));
+            self.claims.give(key, node, grants);
+        }
+    }
+
     /// Holds places in one step, or none of them.
     #[expect(clippy::too_many_arguments, reason = "what a batch is made of")]
     fn hold<'a>(
@@ -169,7 +207,11 @@ impl GangKeeper {
     ) -> bool {
         let Some(kept) = self.kept.get_mut(key) else { return false };
         let timeout = kept.roster.as_ref().ok().and_then(|roster| roster.terms.hold_timeout_ms);
+        let seats: Vec<((usize, &Seat), NodeName)> = places.collect();
+        let shared_claims = self.claims.planned(seats.iter().map(|((_, seat), _)| &*seat.needs));
         let mut batch = Batch {
+            claims: vec![],
+            shared_claims,
             until_ms: now_ms + policy.gangs.bind_window_ms,
             phantoms_until_ms: now_ms + timeout.unwrap_or(policy.gangs.hold_timeout_ms),
             places: BTreeMap::new(),
@@ -177,7 +219,7 @@ impl GangKeeper {
             clearing,
             id,
         };
-        for ((at, seat), node) in places {
+        for ((at, seat), node) in seats {
             let fits = cluster.node(node.as_str()).is_some_and(|state| match batch.clearing {
                 None => placement::check(&seat.demand, state).is_ok(),
                 Some(_) => placement::check(&seat.demand, &state.without(batch.victims())).is_ok(),
@@ -196,27 +238,43 @@ impl GangKeeper {
         true
     }
 
-    /// Takes up the places that an earlier leader has promised and that are still there: its plans outlive it. Where only a
-    /// part of the members knows its place, nothing has started, and all are planned anew.
+    /// Takes up the places that an earlier leader has promised and that are still there: its plans outlive it, under names
+    /// of our own, so that what it may still write is seen to be old. Where not all members know their places by the same
+    /// plan, nothing has started, and all are planned anew.
     pub(super) fn restore(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
+        let Some(kept) = self.kept.get(key) else { return };
         let Ok(roster) = &kept.roster else { return };
-        let valid = |pod: &Pod| {
-            let promise = pod.steering.promise.as_ref()?;
-            u64::try_from(promise.until_s).is_ok_and(|until| until * 1000 > now_ms).then(|| promise.clone())
-        };
-        let pending = roster.seats.iter().filter(|seat| seat.node.is_none());
-        let promised: Vec<(Seat, Promise)> =
-            pending.clone().filter_map(|seat| Some((seat.clone(), valid(seat.pod.as_ref()?)?))).collect();
-        let is_whole = pending.filter(|seat| seat.pod.is_some()).count() == promised.len();
-        let Some((_, first)) = promised.first() else { return };
-        if !is_whole && !kept.has_started() {
+        let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
+        // One whose claims have no devices (any more) would be pointed to a place where it has none.
+        let has_devices = |seat: &&Seat| seat.needs.open.is_empty() && seat.needs.shared.is_empty();
+        let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
+        let promised = waiting().filter(has_devices);
+        for (seat, promise) in promised.filter_map(|seat| Some((seat, valid_promise(seat.pod.as_ref()?, now_ms)?))) {
+            plans.entry(Arc::clone(&promise.plan)).or_default().push((seat.clone(), promise.node.clone()));
+        }
+        let is_one_plan = plans.len() == 1 && plans.values().map(Vec::len).sum::<usize>() == waiting().count();
+        if !is_one_plan && !kept.has_started() {
             return;
         }
-        let id = Arc::clone(&first.plan);
-        let places = promised.iter().enumerate().map(|(at, (seat, promise))| ((at, seat), promise.node.clone()));
-        self.hold(key, id, places, None, cluster, policy, now_ms);
+        for places in plans.into_values() {
+            let id = self.next_id();
+            let places = places.iter().enumerate().map(|(at, (seat, node))| ((at, seat), node.clone()));
+            self.hold(key, id, places, None, cluster, policy, now_ms);
+        }
     }
+
+    /// The name of the next plan: none before had it, in this term or in another.
+    fn next_id(&mut self) -> Arc<str> {
+        self.plans += 1;
+        format!("{}-{}", self.epoch, self.plans).into()
+    }
+}
+
+/// What a pod shows of a plan, unless its time is over.
+fn valid_promise(pod: &Pod, now_ms: u64) -> Option<&Promise> {
+    let promise = pod.steering.promise.as_ref()?;
+    let until_ms = u64::try_from(promise.until_s).ok()?.saturating_mul(1000);
+    (until_ms > now_ms).then_some(promise)
 }
 
 /// What is held for a seat on a node.
@@ -254,7 +312,11 @@ impl Place {
 
 impl Kept {
     /// A "no" still holds where no node has changed that would take any of the members.
-    fn confirm_no(&mut self, cluster: &Cluster) {
+    fn confirm_no(&mut self, cluster: &Cluster, devices_freed: u64) {
+        let waits_for_devices = |roster: &Roster| roster.seats.iter().any(|seat| !seat.needs.open.is_empty());
+        if devices_freed > self.no_devices && self.roster.as_ref().is_ok_and(waits_for_devices) {
+            self.no = None;
+        }
         let (Some((_, generation)), Ok(roster)) = (&mut self.no, &self.roster) else { return };
         if cluster.freed() <= *generation {
             return;
@@ -263,8 +325,7 @@ impl Kept {
         let mut demands: Vec<&Arc<Demand>> = waiting.map(|seat| &seat.demand).collect();
         demands.sort_unstable();
         demands.dedup();
-        let states = cluster.stamps().iter().zip(cluster.slots());
-        let mut changed = states.filter(|(stamp, _)| **stamp > *generation).filter_map(|(_, state)| state.as_ref());
+        let mut changed = cluster.slots().changed_after(*generation).map(|(.., state)| state);
         let takes_one = |state: &Arc<NodeState>| demands.iter().any(|demand| placement::check(demand, state).is_ok());
         if !changed.any(takes_one) {
             *generation = cluster.generation();
@@ -272,21 +333,29 @@ impl Kept {
     }
 
     /// Is there somebody to plan for, and may a place have come free since the last no?
-    fn is_due(&self, freed: u64, now_ms: u64) -> bool {
+    fn is_due(&self, freed: u64, claims: &ClaimKeeper, now_ms: u64) -> bool {
         let may_fit = self.no.as_ref().is_none_or(|(_, generation)| freed > *generation);
-        may_fit && now_ms >= self.not_before_ms && self.roster_to_plan().is_some()
+        may_fit
+            && now_ms >= self.not_before_ms
+            && !self.regrouping.is_going_on()
+            && self.roster_to_plan(claims).is_some()
     }
 
     /// The roster with the places that there are, and somebody in it who has none: all that must start at once, or, once
     /// they have places, the next of the others.
-    fn roster_to_plan(&self) -> Option<Roster> {
+    fn roster_to_plan(&self, claims: &ClaimKeeper) -> Option<Roster> {
         let roster = self.with_places(self.roster.as_ref().ok()?);
-        if self.lacks_places() {
-            return Some(roster);
-        }
-        let next = self.has_started().then(|| roster.with_next_extra()).flatten()?;
-        let next = self.with_places(&next);
-        next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)
+        let mut roster = match self.lacks_places() {
+            true => roster,
+            false => {
+                let next = self.has_started().then(|| roster.with_next_extra()).flatten()?;
+                let next = self.with_places(&next);
+                next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
+            }
+        };
+        let needy = roster.seats.iter_mut().filter(|seat| seat.node.is_none() && !seat.needs.open.is_empty());
+        needy.for_each(|seat| seat.needs = Arc::new(claims.needs_beside(&seat.needs)));
+        Some(roster)
     }
 
     pub(super) fn with_places(&self, roster: &Roster) -> Roster {
@@ -325,6 +394,6 @@ impl Kept {
     }
 
     fn place_of(&self, uid: &PodUid) -> Option<NodeName> {
-        self.places().find(|(of, _)| *of == uid).map(|(_, place)| place.node.clone())
+        self.batches.iter().find_map(|batch| batch.places.get(uid)).map(|place| place.node.clone())
     }
 }

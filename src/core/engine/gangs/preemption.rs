@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::task::PlanTask;
 use crate::cluster::{Cluster, NodeState};
 use crate::engine::Policy;
+use crate::engine::claims::Grant;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::verdicts::Verdict;
 use crate::model::gang::GangKey;
@@ -53,12 +54,14 @@ pub(super) struct Held {
 pub(super) type Yielders = BTreeMap<Yielder, Held>;
 
 /// Places that are there once these have made way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Way {
     /// The node of each member to place, in the order of the question's seats.
     pub nodes: Vec<NodeName>,
     /// Who has to go.
     pub yielders: Vec<Yielder>,
+    /// What the claims of each member get, in the same order; empty where no claims are to be allocated.
+    pub grants: Vec<Vec<Grant>>,
 }
 
 /// How many yielders are looked at one by one whether they can be spared. What is beyond goes with the others.
@@ -90,7 +93,13 @@ pub(super) fn evictable(
 }
 
 /// Finds places that are there once some have made way, if there are any.
+///
+/// Where claims are to be allocated there are none: which devices become free is not known before the others' claims are
+/// gone.
 pub(super) fn make_way(task: &PlanTask) -> Option<Way> {
+    if task.desk.is_some() {
+        return None;
+    }
     let (plans, running): (Vec<_>, Vec<_>) =
         task.yielders.keys().partition(|yielder| matches!(yielder, Yielder::Plan(_)));
     let plans: BTreeSet<&Yielder> = plans.into_iter().collect();
@@ -136,7 +145,7 @@ fn spare<'a>(task: &'a PlanTask, mut may_go: BTreeSet<&'a Yielder>, mut nodes: V
         }
     }
     let yielders = task.in_the_way(&may_go, &nodes).into_iter().cloned().collect();
-    Way { nodes, yielders }
+    Way { nodes, yielders, grants: vec![] }
 }
 
 impl PlanTask {
@@ -160,21 +169,22 @@ pub(super) fn places(task: &PlanTask, all: &Yielders, gone: &BTreeSet<&Yielder>)
             *burdens.entry(node).or_default() += held.members.len();
         }
     }
-    let mut slots: Vec<Option<Arc<NodeState>>> = snapshot.slots().to_vec();
+    let mut slots = snapshot.slots().clone();
     let formation = &task.question.formation;
     let mut ranks = task.ranks();
     for (node, uids) in without {
         let is_open = !task.avoid.contains(node) && snapshot.is_open_to(node, task.order(), &task.gang);
         let Some(slot) = snapshot.slot(node.as_str()).filter(|_| is_open) else { continue };
-        let Some(state) = &slots[slot.index()] else { continue };
+        let Some(state) = &slots[slot] else { continue };
         let burden = burdens[node];
         let state = Arc::new(state.without(uids));
         for (block, ranks) in formation.blocks.iter().zip(&mut ranks) {
             ranks[slot.index()] = rank(snapshot, task, &block.demand, &state, burden);
         }
-        slots[slot.index()] = Some(state);
+        slots.suppose(slot, state);
     }
-    let field = Field { slots: &slots, domains: snapshot.domains(), ranks: &ranks };
+    let (geography, domains) = (snapshot.geography(), snapshot.domains());
+    let field = Field { slots: &slots, geography, domains, ranks: &ranks, devices: &[] };
     let places = gang::plan(formation, field, Budget::default()).ok()?;
     Some(places.parts().iter().flatten().flatten().cloned().collect())
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cluster::GangState;
+use crate::engine::claims::{Needs, Unready};
 use crate::model::gang::{Group, Role, RoleTerms, Terms};
 use crate::model::node::NodeName;
-use crate::model::pod::{Demand, Gate, Pod, PodUid, Stage};
+use crate::model::pod::{Demand, Gate, Pod, PodKey, PodUid, Stage};
 
 /// A member of a gang, or one that is yet to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +25,12 @@ pub struct Seat {
     pub pod: Option<Arc<Pod>>,
     /// Where it is, or is to be.
     pub node: Option<NodeName>,
+    /// What it needs of devices that claims give.
+    pub needs: Arc<Needs>,
 }
 
 impl Seat {
-    fn of(pod: &Arc<Pod>) -> Option<Self> {
+    fn of(pod: &Arc<Pod>, needs: Arc<Needs>) -> Option<Self> {
         let membership = pod.membership.as_ref()?;
         let node = match &pod.stage {
             Stage::Bound(node) => Some(node.clone()),
@@ -36,14 +39,22 @@ impl Seat {
         };
         let (role, demand) = (Arc::clone(&membership.role), Arc::clone(&pod.demand));
         let (part, index) = (membership.part, membership.index);
-        Some(Self { role, part, index, demand, pod: Some(Arc::clone(pod)), node })
+        Some(Self { role, part, index, demand, pod: Some(Arc::clone(pod)), node, needs })
+    }
+
+    /// How many devices it asks for: by resources, and by claims.
+    pub fn devices(&self) -> i64 {
+        devices(&self.demand).saturating_add(self.needs.devices)
     }
 
     /// Is it the same to whoever plans? What a pod shows of earlier attempts is not looked at.
     fn is_same(&self, other: &Self) -> bool {
         let pod = |seat: &Self| seat.pod.as_ref().map(|pod| (pod.uid.clone(), pod.preempts, pod.membership.clone()));
         let place = |seat: &Self| (Arc::clone(&seat.role), seat.part, seat.index, seat.node.clone());
-        place(self) == place(other) && pod(self) == pod(other) && self.demand == other.demand
+        place(self) == place(other)
+            && pod(self) == pod(other)
+            && self.demand == other.demand
+            && self.needs == other.needs
     }
 
     /// The unique id of the pod, if it exists.
@@ -91,6 +102,13 @@ pub enum Shortage {
         /// How many more exist, but have scheduling gates of others.
         gated: u32,
     },
+    /// It is not known yet what a member's claims ask for.
+    Claims {
+        /// The member.
+        pod: PodKey,
+        /// What is missing.
+        what: Unready,
+    },
     /// The members' GPUs do not add up to sets.
     UnevenSet {
         /// GPUs in a set.
@@ -103,7 +121,7 @@ pub enum Shortage {
 impl Shortage {
     /// Is something to be mended, instead of waited for?
     pub fn is_invalid(&self) -> bool {
-        !matches!(self, Self::Members { .. })
+        !matches!(self, Self::Members { .. } | Self::Claims { .. })
     }
 }
 
@@ -124,6 +142,7 @@ impl fmt::Display for Shortage {
                 }
                 Ok(())
             }
+            Self::Claims { what, .. } => what.fmt(f),
             Self::UnevenSet { tensor_parallel, found } => {
                 write!(f, "its GPUs do not form sets of {tensor_parallel}: members have {found} together")
             }
@@ -132,11 +151,14 @@ impl fmt::Display for Shortage {
 }
 
 /// Who of a gang is to start together? `None` where each member starts for itself, or nobody is left. `is_ours` says which
-/// pods are placed by us.
+/// pods are placed by us, `needs` what devices they need.
+///
+/// Where members start each for itself but have claims that are ours to allocate, one is planned after the other.
 pub fn roster(
     gang: &GangState,
     groups: &[Arc<Group>],
     is_ours: impl Fn(&Pod) -> bool,
+    needs: impl Fn(&Pod) -> Result<Needs, Unready>,
 ) -> Result<Option<Roster>, Shortage> {
     let mut members: Vec<&Arc<Pod>> = gang.members.values().filter(|pod| is_ours(pod)).collect();
     members.sort_by(|a, b| (&a.key, &a.uid).cmp(&(&b.key, &b.uid)));
@@ -149,12 +171,18 @@ pub fn roster(
     if let Some(fault) = groups.iter().find_map(|group| group.fault.clone()) {
         return Err(Shortage::Fault(fault));
     }
-    let required = terms.required().or_else(|| by_parallelism(&terms, &alive)).ok_or(Shortage::UnknownSize)?;
-    if required <= 1 && !has_several_roles(&terms) {
+    let ready: Vec<&&Arc<Pod>> = alive.iter().filter(|pod| pod.steering.gate != Gate::Foreign).collect();
+    let mut candidates: Vec<Seat> = vec![];
+    for pod in ready {
+        let needs = needs(pod).map_err(|what| Shortage::Claims { pod: pod.key.clone(), what })?;
+        candidates.extend(Seat::of(pod, Arc::new(needs)));
+    }
+    Needs::share(candidates.iter_mut().map(|seat| &mut seat.needs));
+    let required = terms.required().or_else(|| by_parallelism(&terms, &candidates)).ok_or(Shortage::UnknownSize)?;
+    let waits_for_devices = |seat: &Seat| seat.needs.is_ours_to_fill();
+    if required <= 1 && !has_several_roles(&terms) && !candidates.iter().any(waits_for_devices) {
         return Ok(None);
     }
-    let ready = alive.iter().filter(|pod| pod.steering.gate != Gate::Foreign);
-    let mut candidates: Vec<Seat> = ready.filter_map(|pod| Seat::of(pod)).collect();
     let gated = alive.len() - candidates.len();
     arrange(&mut candidates);
     let staged = alive.iter().any(|pod| pod.membership.as_ref().is_some_and(|membership| membership.staged));
@@ -169,7 +197,10 @@ pub fn roster(
         terms,
     };
     roster.number_parts(&mut candidates);
-    let none_must = |seat: &Seat| roster.terms.roles.get(&seat.role).is_some_and(|role| role.min_member == Some(0));
+    let none_must = |seat: &Seat| {
+        let of_role = roster.terms.roles.get(&seat.role).is_some_and(|role| role.min_member == Some(0));
+        of_role && !waits_for_devices(seat)
+    };
     let (free, candidates): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(none_must);
     roster.free = free;
     let shortages = roster.fill(candidates, required);
@@ -199,9 +230,9 @@ fn terms(groups: &[Arc<Group>], members: &[&Arc<Pod>]) -> Terms {
 }
 
 /// The members of one pipeline, where that is all that is said.
-fn by_parallelism(terms: &Terms, alive: &[&Arc<Pod>]) -> Option<u32> {
+fn by_parallelism(terms: &Terms, candidates: &[Seat]) -> Option<u32> {
     let gpus = i64::from(terms.tensor_parallel?) * i64::from(terms.pipeline_parallel.unwrap_or(1));
-    let of_each = alive.iter().map(|pod| devices(&pod.demand)).find(|count| *count > 0)?;
+    let of_each = candidates.iter().map(Seat::devices).find(|count| *count > 0)?;
     u32::try_from(gpus / of_each).ok()
 }
 
@@ -210,7 +241,7 @@ fn has_several_roles(terms: &Terms) -> bool {
 }
 
 /// How many devices a demand asks for.
-pub fn devices(demand: &Demand) -> i64 {
+fn devices(demand: &Demand) -> i64 {
     demand.accelerators().map(|(_, _, count)| count).fold(0, i64::saturating_add)
 }
 
@@ -261,7 +292,7 @@ impl Roster {
     pub fn with_next_extra(&self) -> Option<Self> {
         let first = self.extras.first()?;
         let set = self.terms.tensor_parallel_of(&first.role).map_or(1, i64::from);
-        let members = set.checked_div(devices(&first.demand)).unwrap_or(1).max(1) as usize;
+        let members = set.checked_div(first.devices()).unwrap_or(1).max(1) as usize;
         let (next, extras) = self.extras.split_at_checked(members)?;
         let seats = self.seats.iter().chain(next).cloned().collect();
         let mut roster = Self { seats, extras: extras.to_vec(), ..self.clone() };
@@ -333,7 +364,8 @@ impl Roster {
             for _ in *exist..*required {
                 let (part, index) = if is_numbered { self.first_vacant(&role, &said) } else { (None, None) };
                 let (role, demand) = (Arc::clone(&role), Arc::clone(&demand));
-                self.seats.push(Seat { role, part, index, demand, pod: None, node: None });
+                let needs = Arc::default();
+                self.seats.push(Seat { role, part, index, demand, pod: None, node: None, needs });
             }
         }
     }

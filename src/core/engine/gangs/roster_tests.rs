@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::gang::{Dialect, GangKey, Membership};
+use crate::model::gang::{Dialect, GangKey, Membership, ObjectRef};
 use crate::testing::pod;
 
 /// Members by `name role index gpus`, a line each; `*` before the name for one that is bound.
@@ -18,7 +18,7 @@ fn gang(members: &str, terms: &Terms) -> GangState {
 }
 
 fn of(gang: &GangState) -> Result<Option<Roster>, String> {
-    roster(gang, &[], |_| true).map_err(|shortage| shortage.to_string())
+    roster(gang, &[], |_| true, |_| Ok(Needs::default())).map_err(|shortage| shortage.to_string())
 }
 
 /// The names of those who must start together, in their order, then of the others.
@@ -125,8 +125,9 @@ fn a_pod_with_gates_of_others_is_not_there_yet() {
 fn an_object_that_makes_no_sense_holds_all_back() {
     let key = GangKey { namespace: "default".into(), name: "g".into(), dialect: Dialect::Testudo };
     let fault = Some("minMember is 0".into());
-    let group = Group { key, uid: "u".into(), created_s: 0, priority: None, terms: Terms::default(), fault };
-    let outcome = roster(&gang("a - 0 8\nb - 1 8", &min(2)), &[Arc::new(group)], |_| true);
+    let (object, terms) = (ObjectRef::default(), Terms::default());
+    let group = Group { key, object, created_s: 0, priority: None, terms, fault };
+    let outcome = roster(&gang("a - 0 8\nb - 1 8", &min(2)), &[Arc::new(group)], |_| true, |_| Ok(Needs::default()));
     assert_eq!(outcome.unwrap_err().to_string(), "minMember is 0");
 }
 

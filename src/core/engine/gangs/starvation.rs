@@ -17,7 +17,7 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 
 /// How long a gang has waited, and which nodes are kept free for it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Patience {
     /// Since when all its members are there and find no place, in the engine's milliseconds.
     waiting_since_ms: Option<u64>,
@@ -31,6 +31,9 @@ impl PlanTask {
     /// The nodes on which the gang would fit once everything has ended that does not come before it. Nobody is evicted for
     /// that, so that all that runs there counts alike.
     pub(super) fn nodes_to_keep_free(&self) -> Option<BTreeSet<NodeName>> {
+        if self.desk.is_some() {
+            return None;
+        }
         let drained: BTreeSet<&Yielder> = self.drainable.as_ref()?.keys().collect();
         let nodes: BTreeSet<NodeName> =
             preemption::places(self, self.drainable.as_ref()?, &drained)?.into_iter().collect();
@@ -68,7 +71,10 @@ impl GangKeeper {
     /// Reserves end in time, or when their gang has places.
     pub(super) fn end_reserves(&mut self, policy: &GangPolicy, now_ms: u64) {
         let mut ended = false;
-        for kept in self.kept.values_mut() {
+        let is_concerned = |(key, kept): &(&GangKey, &mut Kept)| {
+            kept.patience.reserve.is_some() || policy.reserving.contains(&key.namespace)
+        };
+        for (_, kept) in self.kept.iter_mut().filter(is_concerned) {
             let still_waits = kept.lacks_places();
             ended |= kept.patience.pass(still_waits, policy, now_ms);
         }

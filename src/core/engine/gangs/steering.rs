@@ -10,8 +10,9 @@ use std::sync::Arc;
 use super::batch::{Batch, Clearing, Place};
 use super::{GangKeeper, Kept, without_numbers};
 use crate::cluster::Cluster;
+use crate::engine::claims::ClaimOrder;
 use crate::engine::{GangPolicy, Policy};
-use crate::model::gang::GangKey;
+use crate::model::gang::{GangKey, names_a_gang};
 use crate::model::node::NodeName;
 use crate::model::pod::{Gate, Pod, PodUid, Promise, Stage};
 
@@ -43,6 +44,8 @@ pub enum Order {
         /// The pod.
         pod: Arc<Pod>,
     },
+    /// Give a claim its devices, or take them back.
+    Claim(ClaimOrder),
     /// Evict the pod, if its disruption budget allows it.
     Evict {
         /// The pod.
@@ -64,6 +67,9 @@ impl GangKeeper {
                     orders.extend(clearing.evictions(key, cluster, now_ms, policy.gangs.steer_again_ms));
                     continue;
                 }
+                if !self.claims.are_given(batch.awaited_claims()) {
+                    continue;
+                }
                 let (id, until_ms, is_going) = (Arc::clone(&batch.id), batch.until_ms, batch.is_going);
                 for place in batch.waiting() {
                     let Some(pod) = &place.pod else { continue };
@@ -79,11 +85,15 @@ impl GangKeeper {
                     }
                 }
             }
+            if let Some(leaving) = kept.regrouping.leaving() {
+                orders.extend(leaving.evictions(key, cluster, now_ms, policy.gangs.steer_again_ms));
+            }
             orders.extend(kept.withdrawals(now_ms, policy.gangs.steer_again_ms));
             if let Some(gang) = cluster.gangs().get(key) {
                 orders.extend(kept.corrections(&gang.members, now_ms));
             }
         }
+        orders.extend(self.claims.orders(&policy.claims, now_ms).into_iter().map(Order::Claim));
         for (key, refusals) in refused {
             self.refuse(&key, &refusals, cluster, policy, now_ms);
         }
@@ -176,7 +186,7 @@ impl Place {
 
 /// Does a pod show that it waits for its gang?
 fn blames_gang(pod: &Pod) -> bool {
-    pod.steering.unscheduled.as_ref().is_some_and(|message| message.contains("gang "))
+    pod.steering.unscheduled.as_ref().is_some_and(|message| names_a_gang(message))
 }
 
 impl Kept {

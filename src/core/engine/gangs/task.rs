@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::devices;
 use super::formation::Question;
 use super::preemption::{self, Way, Yielders};
 use super::roster::Roster;
+use crate::engine::claims::Desk;
 use crate::engine::snapshot::Snapshot;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
+use crate::model::pod::{PodKey, PodUid};
 use crate::placement::Rank;
 use crate::placement::gang::{self, Block, Budget, Field, No};
 
@@ -23,6 +26,8 @@ pub struct PlanTask {
     pub(super) yielders: Yielders,
     /// What would have to end by itself, if nodes may be kept free for it by now.
     pub(super) drainable: Option<Yielders>,
+    /// Where devices are found, if claims are to be allocated.
+    pub(super) desk: Option<Desk>,
     pub(super) snapshot: Arc<Snapshot>,
 }
 
@@ -42,19 +47,51 @@ impl PlanTask {
         &self.gang
     }
 
+    /// Are expressions evaluated on the way? That needs a large stack.
+    pub fn needs_devices(&self) -> bool {
+        self.desk.is_some()
+    }
+
     /// Looks for places. May take milliseconds.
-    pub fn solve(self) -> Solved {
-        let ranks = self.ranks();
-        let field = Field { slots: self.snapshot.slots(), domains: self.snapshot.domains(), ranks: &ranks };
-        let outcome = match gang::plan(&self.question.formation, field, Budget::default()) {
-            Ok(places) => {
-                let nodes = places.parts().iter().flatten().flatten().cloned().collect();
-                Ok(Way { nodes, yielders: vec![] })
+    pub fn solve(mut self) -> Solved {
+        let outcome = match self.desk.take() {
+            Some(mut desk) => {
+                let outcome = devices::plan(&self, &mut desk);
+                self.desk = Some(desk);
+                outcome
             }
-            Err(no) => preemption::make_way(&self).ok_or(no),
+            None => self.plan(&self.ranks(), &[]).map(|nodes| Way { nodes, yielders: vec![], grants: vec![] }),
         };
+        let outcome = outcome.or_else(|no| preemption::make_way(&self).ok_or(no));
         let keep_free = outcome.is_err().then(|| self.nodes_to_keep_free()).flatten();
         Solved { task: self, outcome, keep_free }
+    }
+
+    /// Who would have to end, pod by pod, for the gang to start: the least important first, and as few as could be found.
+    /// Nothing where it would not fit even then. May take a good part of a second.
+    pub fn who_must_end(&self) -> Option<Vec<(PodKey, NodeName)>> {
+        let way = preemption::make_way(self)?;
+        let held = way.yielders.iter().filter_map(|yielder| self.yielders.get(yielder));
+        let holder = |(uid, node): &(PodUid, NodeName)| {
+            let holding = self.snapshot.node(node.as_str())?.holders().get(uid)?;
+            Some((holding.pod.clone(), node.clone()))
+        };
+        Some(held.flat_map(|held| &held.members).filter_map(holder).collect())
+    }
+
+    /// Places for all members on what is free now, in the order of the question's seats.
+    pub(super) fn plan(&self, ranks: &[Vec<Option<Rank>>], devices: &[Option<Vec<u32>>]) -> Result<Vec<NodeName>, No> {
+        let snapshot = &self.snapshot;
+        let (slots, geography, domains) = (snapshot.slots(), snapshot.geography(), snapshot.domains());
+        let field = Field { slots, geography, domains, ranks, devices };
+        let places = gang::plan(&self.question.formation, field, Budget::default())?;
+        Ok(places.parts().iter().flatten().flatten().cloned().collect())
+    }
+
+    /// The block of each seat to place, in the order of the question's seats.
+    pub(super) fn blocks_of_seats(&self) -> impl Iterator<Item = usize> {
+        let sets = self.question.formation.parts.iter().flat_map(|part| &part.sets);
+        sets.flat_map(|set| set.members.iter().copied())
     }
 
     /// Priority and age.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::roster::Seat;
 use super::{GangKeeper, Kept};
+use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::{GangKey, Role};
 use crate::model::node::NodeName;
-use crate::model::pod::PodKey;
+use crate::model::pod::{Demand, PodKey};
 
 /// A gang as people are shown it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct GangView {
     pub why: Option<Arc<str>>,
     /// Its priority.
     pub priority: i32,
+    /// When it was made, in seconds since 1970.
+    pub created_s: i64,
     /// Its members, also those that are yet to be made, in the order in which they form sets.
     pub members: Vec<MemberView>,
     /// Nodes that refused a member lately and are not tried at present.
@@ -47,6 +50,8 @@ pub enum GangStage {
 pub struct MemberView {
     /// The pod; none while its controller has not made it.
     pub pod: Option<PodKey>,
+    /// What it asks for.
+    pub demand: Arc<Demand>,
     /// Its role.
     pub role: Role,
     /// Its number in the role.
@@ -62,26 +67,37 @@ pub struct MemberView {
 impl GangKeeper {
     /// All gangs whose members start together, by key.
     pub fn views(&self) -> impl Iterator<Item = GangView> {
-        self.kept.iter().map(|(key, kept)| kept.view(key))
+        self.kept.iter().map(|(key, kept)| kept.view(key, &self.claims))
+    }
+
+    /// The gang of this key.
+    pub fn view(&self, key: &GangKey) -> Option<GangView> {
+        self.kept.get(key).map(|kept| kept.view(key, &self.claims))
+    }
+
+    /// How far each gang has come, by key.
+    pub fn stages(&self) -> impl Iterator<Item = (&GangKey, GangStage)> {
+        self.kept.iter().map(|(key, kept)| (key, kept.stage()))
     }
 }
 
 impl Kept {
-    fn view(&self, key: &GangKey) -> GangView {
+    fn view(&self, key: &GangKey, claims: &ClaimKeeper) -> GangView {
         let stage = self.stage();
-        let why = (stage < GangStage::Planned).then(|| self.why_held().1);
-        let (mut members, mut priority) = (vec![], 0);
+        let why = (stage < GangStage::Planned).then(|| self.why_held(claims).1);
+        let mut members = vec![];
+        let (mut priority, mut created_s) = self.member.as_ref().map_or((0, 0), |pod| (pod.priority, pod.created_s));
         if let Ok(roster) = &self.roster {
             let roster = self.with_places(roster);
-            priority = roster.priority;
+            (priority, created_s) = (roster.priority, roster.created_s);
             members.extend(roster.seats.iter().map(|seat| self.member(seat, false)));
             members.extend(roster.extras.iter().map(|seat| self.member(seat, true)));
         }
         let avoided = self.avoid.keys().cloned().collect();
-        GangView { key: key.clone(), stage, why, priority, members, avoided, failures: self.failures }
+        GangView { key: key.clone(), stage, why, priority, created_s, members, avoided, failures: self.failures }
     }
 
-    fn stage(&self) -> GangStage {
+    pub(super) fn stage(&self) -> GangStage {
         if self.roster.is_err() {
             GangStage::Gathering
         } else if self.lacks_places() {
@@ -98,6 +114,7 @@ impl Kept {
     fn member(&self, seat: &Seat, is_extra: bool) -> MemberView {
         MemberView {
             pod: seat.pod.as_ref().map(|pod| pod.key.clone()),
+            demand: Arc::clone(&seat.demand),
             role: Arc::clone(&seat.role),
             index: seat.index,
             is_bound: seat.node.is_some() && seat.pod.is_some() && !self.has_place(seat),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::room::{FlatRoom, MAX_POOLS, What};
-use crate::cluster::NodeState;
+use crate::cluster::{NodeState, Slots};
 use crate::model::accelerator::Unit;
 use crate::model::gpu_share::ShareRequest;
 use crate::model::inventory::Inventory;
@@ -94,7 +94,7 @@ const MAX_ADMISSIONS: usize = 1024;
 
 impl Fleet {
     /// The fleet of the nodes in these slots.
-    pub fn of(slots: &[Option<Arc<NodeState>>]) -> Self {
+    pub fn of(slots: &Slots) -> Self {
         let nodes: Vec<Option<Arc<Node>>> =
             slots.iter().map(|state| state.as_ref().and_then(|state| state.node()).cloned()).collect();
         let with_accelerators = |(slot, node): (usize, &'_ Option<Arc<Node>>)| {

@@ -43,6 +43,15 @@ pub const UNKNOWN_COST: i32 = 1 << 25;
 /// How many values of rooms are remembered; past that they are forgotten all at once.
 const MAX_REMEMBERED: usize = 1 << 18;
 
+/// What is free on a node, and how much of that is of use, in thousandths of devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usable {
+    /// What is free.
+    pub free_milli: i64,
+    /// What typical pods would fill of it, on the average of the sample streams.
+    pub usable_milli: i64,
+}
+
 /// Says what placing a pod on a node costs the pods to come.
 #[derive(Debug, Default)]
 pub struct Scorer {
@@ -80,6 +89,17 @@ impl Scorer {
         let tables = classes.classes.iter().zip(prices).map(|(class, price)| Table::new(mix, class, price)).collect();
         let values = Values { of_slot: vec![None; classes.of_slot.len()], ..Values::default() };
         Self { classes, tables, values: Mutex::new(values) }
+    }
+
+    /// How much of what is free on a node typical pods would still fill; nothing for nodes without accelerators.
+    pub fn usable(&self, slot: Slot, state: &NodeState) -> Option<Usable> {
+        let class = usize::from((*self.classes.of_slot.get(slot.index())?)?);
+        let room = FlatRoom::of(state);
+        let free_milli = room.free_milli(&self.classes.classes[class].pools);
+        let table = &self.tables[class];
+        let filled: i64 = table.streams.iter().map(|stream| table.fill(room, stream)).sum();
+        let usable_milli = (filled / streams::STREAMS as i64).min(free_milli);
+        Some(Usable { free_milli, usable_milli })
     }
 
     /// Opens the memory of what rooms are worth, to ask what places cost.

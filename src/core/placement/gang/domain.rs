@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use super::terrain::Terrain;
-use crate::cluster::{DomainId, Level};
+use crate::cluster::{DomainId, Geography, Level};
 use crate::model::accelerator::Unit;
 use crate::model::catalogue::LinkDomain;
 use crate::model::gang::TopologyLevel;
@@ -17,8 +17,6 @@ use crate::model::node::Node;
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
 
-const REGION: &str = "topology.kubernetes.io/region";
-const ZONE: &str = "topology.kubernetes.io/zone";
 const HOSTNAME: &str = "kubernetes.io/hostname";
 /// Feature discovery sets it where an NVLink domain goes beyond the node, whatever the machine.
 const CLIQUE: &str = "nvidia.com/gpu.clique";
@@ -88,13 +86,12 @@ impl Grouping {
 pub(super) struct Map<'a> {
     pub terrain: Terrain<'a>,
     known: RefCell<BTreeMap<Vec<TopologyLevel>, Rc<Grouping>>>,
-    by_level: OnceCell<BTreeMap<Level, Vec<Option<DomainId>>>>,
     ladder: OnceCell<Rc<[Rc<Grouping>]>>,
 }
 
 impl<'a> Map<'a> {
     pub fn new(terrain: Terrain<'a>) -> Self {
-        Self { terrain, known: RefCell::default(), by_level: OnceCell::new(), ladder: OnceCell::new() }
+        Self { terrain, known: RefCell::default(), ladder: OnceCell::new() }
     }
 
     /// The domains that share all of these levels.
@@ -118,34 +115,19 @@ impl<'a> Map<'a> {
             TopologyLevel::Node => Grouping::by(terrain.len(), Some),
             TopologyLevel::Clique => Grouping::by(terrain.len(), |at| self.clique(at)),
             TopologyLevel::Label(key) if &**key == HOSTNAME => Grouping::by(terrain.len(), Some),
-            TopologyLevel::Label(key) => Grouping::by(terrain.len(), |at| {
-                let node = terrain.node(at);
-                let value = label(node, key)?;
-                // Racks have the same names in every zone.
-                let zone = node.place.zone.as_deref().filter(|_| !matches!(&**key, REGION | ZONE));
-                Some((zone, value))
-            }),
-        }
-    }
-
-    /// The domain of each node at each level of the tree.
-    fn by_level(&self) -> &BTreeMap<Level, Vec<Option<DomainId>>> {
-        self.by_level.get_or_init(|| {
-            let terrain = &self.terrain;
-            let mut by_level: BTreeMap<Level, Vec<Option<DomainId>>> = BTreeMap::new();
-            for at in 0..terrain.len() {
-                for id in terrain.domains.path(terrain.state(at).name()) {
-                    let level = terrain.domains[id].level();
-                    by_level.entry(level).or_insert_with(|| vec![None; terrain.len()])[at] = Some(id);
-                }
+            TopologyLevel::Label(key) => {
+                let values = terrain.by_label(key);
+                Grouping::by(terrain.len(), |at| {
+                    Some(values[terrain.slot(at)]).filter(|value| *value != Geography::NONE)
+                })
             }
-            by_level
-        })
+        }
     }
 
     /// The NVLink domain of several nodes that a node is in.
     fn clique(&self, at: usize) -> Option<DomainId> {
-        self.by_level().get(&Level::Clique)?[at].filter(|_| links_reach_out(self.terrain.node(at)))
+        self.terrain.by_level().get(&Level::Clique)?[self.terrain.slot(at)]
+            .filter(|_| links_reach_out(self.terrain.node(at)))
     }
 
     fn fabric(&self, at: usize) -> Fabric {
@@ -160,8 +142,10 @@ impl<'a> Map<'a> {
         Rc::clone(self.ladder.get_or_init(|| {
             // Which cliques there are is asked of the nodes: not every label that claims one can be believed.
             let is_network = |level: &Level| !matches!(level, Level::Fleet | Level::Clique | Level::Node);
-            let network = self.by_level().iter().rev().filter(|(level, _)| is_network(level));
-            let network = network.map(|(_, domains)| Rc::new(Grouping::by(domains.len(), |at| domains[at])));
+            let terrain = &self.terrain;
+            let network = terrain.by_level().iter().rev().filter(|(level, _)| is_network(level));
+            let network = network.map(|(_, domains)| Grouping::by(terrain.len(), |at| domains[terrain.slot(at)]));
+            let network = network.filter(|grouping| grouping.len() > 0).map(Rc::new);
             [self.grouping(&[TopologyLevel::Clique])].into_iter().chain(network).collect()
         }))
     }
@@ -172,7 +156,7 @@ impl<'a> Map<'a> {
         let named = match level {
             TopologyLevel::Node => None,
             TopologyLevel::Clique | TopologyLevel::DeviceFabric => {
-                self.clique(at).map(|id| self.terrain.domains[id].name())
+                self.clique(at).map(|id| self.terrain.domains()[id].name())
             }
             TopologyLevel::Label(key) => label(node, key),
         };
@@ -244,10 +228,9 @@ impl SetDevices {
             let Some(pool) = inventory.pool(name.as_str()) else { return false };
             let is_share = pool.unit == Unit::Thousandth;
             let of_each = if is_share { pool.unit.set_size(*each) } else { *each };
-            let unit_milli = if is_share { 1000 } else { inventory.unit_milli(pool) };
             let asked = of_each.saturating_mul(*members);
             units = units.saturating_add(asked);
-            milli = milli.saturating_add(asked.saturating_mul(unit_milli));
+            milli = milli.saturating_add(asked.saturating_mul(inventory.set_unit_milli(pool)));
             joins &= pool.unit.joins_sets();
             shares |= is_share;
         }

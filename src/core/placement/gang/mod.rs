@@ -19,11 +19,11 @@ mod symmetry;
 mod terrain;
 mod trial;
 
-pub use no::{Amount, No, SetName};
+pub use no::{Amount, No, Obstacle, SetName};
 
 use std::sync::Arc;
 
-use crate::cluster::{Domains, NodeState};
+use crate::cluster::{Domains, Geography, Slots};
 use crate::model::gang::{Relation, Role, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
 use crate::model::pod::Demand;
@@ -78,11 +78,16 @@ pub struct Formation {
 #[derive(Debug, Clone, Copy)]
 pub struct Field<'a> {
     /// The nodes, by slot; a slot can be free.
-    pub slots: &'a [Option<Arc<NodeState>>],
+    pub slots: &'a Slots,
+    /// What follows from which nodes they are.
+    pub geography: &'a Geography,
     /// Where the nodes stand.
     pub domains: &'a Domains,
     /// For each block and slot how good a place for one member the node is as it is now, if it is one at all.
     pub ranks: &'a [Vec<Option<Rank>>],
+    /// For each block and slot for how many members the node has devices that claims give. No row for a block, or no rows
+    /// at all: these do not matter.
+    pub devices: &'a [Option<Vec<u32>>],
 }
 
 /// How long may be searched where counts do not decide.

@@ -3,15 +3,23 @@
 use std::fmt;
 
 use crate::model::gang::{Role, TopologyLevel};
+use crate::placement::Reason;
 
 /// Why a gang cannot be placed, with what proves it. Its text goes into conditions: it names numbers of the gang and of the
 /// largest domain only, so that it stays as long as these do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum No {
-    /// No node takes any member of a role. Why each refuses, [`check`](crate::placement::check) says.
+    /// No node takes any member of a role.
     NoNode {
         /// Which; empty where the gang has no roles.
         role: Role,
+        /// What keeps a member off the nodes that come nearest, and how many these are; none where there is no node.
+        obstacle: Option<(Obstacle, usize)>,
+    },
+    /// No node has the devices that claims of any member ask for.
+    NoDevices {
+        /// What is asked for.
+        why: String,
     },
     /// There are too few places for the members of a role, wherever they are.
     TooFewPlaces {
@@ -63,6 +71,38 @@ pub enum No {
     },
 }
 
+/// What keeps a member off a node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// The node would take it, but has refused it lately, or is kept for others.
+    Barred,
+    /// What it asks for is not to be had there.
+    Misfit(Reason),
+}
+
+impl Obstacle {
+    /// How far a node is from taking the member: from what passes by itself to what never does.
+    pub(super) fn distance(&self) -> u8 {
+        match self {
+            Self::Barred => 0,
+            Self::Misfit(Reason::Insufficient { .. } | Reason::Scattered { .. }) => 1,
+            Self::Misfit(Reason::Cordoned | Reason::Taint(_)) => 2,
+            Self::Misfit(Reason::TooLarge { .. } | Reason::NotASet { .. } | Reason::UnevenShare { .. }) => 3,
+            Self::Misfit(Reason::Affinity) => 4,
+            Self::Misfit(Reason::Absent { .. } | Reason::UnknownNode) => 5,
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Barred => f.write_str("refused it lately, or kept for others"),
+            Self::Misfit(reason) => reason.fmt(f),
+        }
+    }
+}
+
 /// So much of something.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Amount {
@@ -91,8 +131,18 @@ impl No {
 impl fmt::Display for No {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoNode { role } if role.is_empty() => f.write_str("no node takes any member"),
-            Self::NoNode { role } => write!(f, "no node takes role {role}"),
+            Self::NoNode { role, obstacle } => {
+                match role.is_empty() {
+                    true => f.write_str("no node takes any member")?,
+                    false => write!(f, "no node takes role {role}")?,
+                }
+                match obstacle {
+                    Some((obstacle, 1)) => write!(f, "; the nearest: {obstacle}"),
+                    Some((obstacle, nodes)) => write!(f, "; the nearest {nodes}: {obstacle}"),
+                    None => f.write_str("; there are no nodes"),
+                }
+            }
+            Self::NoDevices { why } => write!(f, "no node has free devices: {why}"),
             Self::TooFewPlaces { role, needed, asks, places } => {
                 let who = if role.is_empty() { "members" } else { role };
                 write!(f, "needs {needed} places for {who} asking for {asks}, ")?;

@@ -1,21 +1,33 @@
 //! The bound that a gang fails.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use super::asks::{Asks, Bounds, Kind};
 use super::counts::{places_for_sets, size_if_sufficient};
 use super::domain::Map;
-use super::no::{Amount, No, SetName};
+use super::no::{Amount, No, Obstacle, SetName};
 use super::trial::Trial;
-use super::{Block, Formation};
+use super::{Block, Field, Formation};
 use crate::model::gang::TopologyLevel;
+use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
+use crate::placement;
 
 /// Why not, if a count says it: from what concerns single members to what concerns the whole gang.
-pub(super) fn failed_bound(formation: &Formation, asks: &Asks, map: &Map<'_>, trial: &Trial<'_>) -> Option<No> {
+pub(super) fn failed_bound(
+    formation: &Formation,
+    field: Field<'_>,
+    asks: &Asks,
+    map: &Map<'_>,
+    trial: &Trial<'_>,
+) -> Option<No> {
     let proof = Proof { formation, asks, map, trial, all: (0..map.terrain.len()).collect() };
     let blocks = || (0..formation.blocks.len()).filter(|block| asks.joining[*block] > 0);
     blocks()
-        .find_map(|block| proof.nowhere(block))
-        .or_else(|| blocks().find_map(|block| proof.too_few_places(block)))
+        .find_map(|block| proof.nowhere(block, field))
+        .or_else(|| blocks().find_map(|block| proof.too_few_places(&proof.alike(block))))
+        .or_else(|| blocks().find_map(|block| proof.too_few_places(&[block])))
         .or_else(|| blocks().find_map(|block| proof.unrelated(block)))
         .or_else(|| (0..asks.kinds.len()).find_map(|kind| proof.too_few_sets(kind)))
         .or_else(|| asks.parts.iter().find_map(|part| proof.too_narrow(&part.bounds, part.sets.clone().collect())))
@@ -31,16 +43,35 @@ struct Proof<'p, 'a> {
 }
 
 impl Proof<'_, '_> {
-    fn nowhere(&self, block: usize) -> Option<No> {
+    fn nowhere(&self, block: usize, field: Field<'_>) -> Option<No> {
         let anywhere = self.all.iter().any(|at| self.map.terrain.rank(block, *at).is_some());
-        (!anywhere).then(|| No::NoNode { role: self.formation.blocks[block].role.clone() })
+        let Block { role, demand, .. } = &self.formation.blocks[block];
+        (!anywhere).then(|| No::NoNode { role: role.clone(), obstacle: obstacle(demand, field) })
     }
 
-    fn too_few_places(&self, block: usize) -> Option<No> {
-        let Block { role, .. } = &self.formation.blocks[block];
-        let (needed, places) = (self.asks.joining[block], self.trial.places(block));
-        let asks = asked(&self.formation.blocks[block]);
-        (places < u64::from(needed)).then(|| No::TooFewPlaces { role: role.clone(), needed, asks, places })
+    /// Blocks that differ only in which nodes have refused their members.
+    fn alike(&self, block: usize) -> Vec<usize> {
+        let Block { role, demand, .. } = &self.formation.blocks[block];
+        let is_alike = |other: &Block| (&other.role, &other.demand) == (role, demand);
+        let blocks = self.formation.blocks.iter().enumerate().filter(|(at, _)| self.asks.joining[*at] > 0);
+        blocks.filter(|(_, other)| is_alike(other)).map(|(at, _)| at).collect()
+    }
+
+    /// Have the members of these blocks, which ask for the same, too few places on all their nodes?
+    fn too_few_places(&self, blocks: &[usize]) -> Option<No> {
+        let needed: u32 = blocks.iter().map(|block| self.asks.joining[*block]).sum();
+        let places: u64 = match blocks {
+            [block] => self.trial.places(*block),
+            _ => {
+                let on = |at: &usize| blocks.iter().map(|block| self.trial.up_to(*block, *at, needed)).max();
+                self.all.iter().filter_map(on).map(u64::from).sum()
+            }
+        };
+        let block = &self.formation.blocks[blocks[0]];
+        (places < u64::from(needed)).then(|| {
+            let (role, asks) = (block.role.clone(), asked(block));
+            No::TooFewPlaces { role, needed, asks, places }
+        })
     }
 
     /// Are there too few domains for how members must stand to each other?
@@ -80,8 +111,7 @@ impl Proof<'_, '_> {
         let alike = sets.iter().all(|set| self.asks.sets[*set].kind == self.asks.sets[sets[0]].kind);
         if alike && let Some(set) = self.set_name(kind) {
             let in_each = domains().map(|nodes| (places_for_sets(kind, self.trial, nodes), nodes));
-            let largest =
-                in_each.filter(|(sets, _)| *sets > 0).max_by_key(|(sets, nodes)| (*sets, std::cmp::Reverse(nodes[0])));
+            let largest = in_each.filter(|(sets, _)| *sets > 0).max_by_key(|(sets, nodes)| (*sets, Reverse(nodes[0])));
             let largest = largest.map(|(sets, nodes)| (sets, self.map.name(&level, nodes[0])));
             return Some(No::TooFewSets { needed: sets.len(), set, level: Some(level), largest });
         }
@@ -106,7 +136,7 @@ impl Proof<'_, '_> {
             }
         };
         let largest = domains.map(|nodes| (free(nodes), nodes)).filter(|(free, _)| *free > 0);
-        let (free, nodes) = largest.max_by_key(|(free, nodes)| (*free, std::cmp::Reverse(nodes[0])))?;
+        let (free, nodes) = largest.max_by_key(|(free, nodes)| (*free, Reverse(nodes[0])))?;
         Some((free, self.map.name(level, nodes[0])))
     }
 
@@ -133,6 +163,20 @@ impl Proof<'_, '_> {
         let within = kind.within.as_ref()?;
         Some(SetName { within: within.level.clone(), size: self.amount(&kind.runs) })
     }
+}
+
+/// What keeps a member off the nodes that come nearest to taking it; of several such things the most frequent.
+fn obstacle(demand: &Demand, field: Field<'_>) -> Option<(Obstacle, usize)> {
+    let states = field.slots.iter().flatten().filter(|state| state.node().is_some());
+    // Equal are those of which the same is said, whatever is free there.
+    let mut found: BTreeMap<(u8, String), (Obstacle, usize)> = BTreeMap::new();
+    for state in states {
+        let obstacle = placement::check(demand, state).err().map_or(Obstacle::Barred, Obstacle::Misfit);
+        found.entry((obstacle.distance(), obstacle.to_string())).or_insert((obstacle, 0)).1 += 1;
+    }
+    let nearest = found.keys().next()?.0;
+    let nearest = found.into_iter().take_while(|((distance, _), _)| *distance == nearest);
+    nearest.min_by_key(|((_, text), (_, nodes))| (Reverse(*nodes), text.clone())).map(|(_, found)| found)
 }
 
 /// What a member asks for: its accelerators, or else its CPUs.

@@ -14,6 +14,7 @@ use crate::model::node::NodeName;
 
 pub(super) struct Question<'a> {
     formation: &'a Formation,
+    field: Field<'a>,
     map: Map<'a>,
     asks: Asks,
     rooms: Rooms<'a>,
@@ -29,7 +30,7 @@ impl<'a> Question<'a> {
         let demands: Vec<_> = formation.blocks.iter().map(|block| block.demand.as_ref()).collect();
         let rooms = Rooms::of(&demands, &map.terrain);
         let relations = Relations::of(&formation.blocks, &asks.joining, &map.terrain, &rooms, field);
-        Ok(Self { formation, map, asks, rooms, relations })
+        Ok(Self { formation, field, map, asks, rooms, relations })
     }
 
     fn trial(&self, reading: &Reading, within: impl Fn(usize) -> bool) -> Trial<'a> {
@@ -37,7 +38,7 @@ impl<'a> Question<'a> {
     }
 
     fn failed_bound(&self, trial: &Trial<'a>) -> Option<No> {
-        proof::failed_bound(self.formation, &self.asks, &self.map, trial)
+        proof::failed_bound(self.formation, self.field, &self.asks, &self.map, trial)
     }
 
     /// A placement by counts, if that finds one.

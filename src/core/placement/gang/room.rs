@@ -74,7 +74,11 @@ impl<'a> Rooms<'a> {
                 .collect(),
             share: demand.gpu_share(),
         };
-        let asks: Vec<Ask> = demands.iter().map(ask).collect();
+        let mut asks: Vec<Ask> = demands.iter().map(ask).collect();
+        // Devices that claims give are counted like a resource that each block has for itself.
+        let counted: Vec<&[u32]> = (0..demands.len()).filter_map(|block| terrain.devices(block)).collect();
+        let with_devices = asks.iter_mut().enumerate().filter(|(block, _)| terrain.devices(*block).is_some());
+        with_devices.enumerate().for_each(|(nth, (_, ask))| ask.amounts.push((columns.len() + nth, 1)));
         let neuron = |name: &ResourceName| AcceleratorResource::parse(name.as_str()).is_some_and(|r| r.is_neuron());
         let neurons: Vec<usize> = (0..columns.len()).filter(|at| neuron(&columns[*at])).collect();
         let nodes = 0..terrain.len();
@@ -84,10 +88,13 @@ impl<'a> Rooms<'a> {
             _ => nodes.clone().map(|at| twins_on(state(at), &columns, &neurons)).collect(),
         };
         let share = |at: usize| Share { state: state(at), gpus: state(at).shared_gpus().clone() };
-        let free: Vec<i64> =
-            nodes.clone().flat_map(|at| columns.iter().map(move |name| state(at).free(name))).collect();
+        let counts = |at: usize| counted.iter().map(move |row| i64::from(row[at]));
+        let free: Vec<i64> = nodes
+            .clone()
+            .flat_map(|at| columns.iter().map(move |name| state(at).free(name)).chain(counts(at)))
+            .collect();
         Self {
-            width: columns.len(),
+            width: columns.len() + counted.len(),
             taken: if twins.is_empty() { vec![] } else { vec![0; free.len()] },
             free,
             twins,

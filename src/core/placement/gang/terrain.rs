@@ -3,19 +3,23 @@
 //! All else in the planner speaks of a node by its number here, so that the smaller of two numbers is the smaller name and
 //! every tie is settled by comparing integers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Field, Formation};
-use crate::cluster::{Domains, NodeState};
+use crate::cluster::{DomainId, Domains, Level, NodeState};
 use crate::model::node::{Node, NodeName};
 
 /// The nodes where a member may go or is already.
 pub(super) struct Terrain<'a> {
     nodes: Vec<(&'a NodeState, &'a Node)>,
+    /// For each block the number of members for which each node has devices that claims give, where these matter.
+    devices: Vec<Option<Vec<u32>>>,
     /// For each block in turn the rank of each node, packed; none where no member may go.
     ranks: Vec<Option<u64>>,
-    /// Where the nodes stand.
-    pub domains: &'a Domains,
+    /// The slot of each.
+    slots: Vec<u32>,
+    field: Field<'a>,
 }
 
 impl<'a> Terrain<'a> {
@@ -27,19 +31,23 @@ impl<'a> Terrain<'a> {
         let matters = |slot: usize, state: &NodeState| {
             blocks.clone().any(|block| rank(block, slot).is_some()) || placed.contains(state.name())
         };
-        let mut found: Vec<(usize, &NodeState, &Node)> = (field.slots.iter().enumerate())
-            .filter_map(|(slot, state)| {
-                let state = state.as_deref()?;
-                Some((slot, state, state.node()?.as_ref()))
-            })
-            .filter(|(slot, state, _)| matters(*slot, state))
-            .collect();
-        found.sort_unstable_by_key(|(_, state, _)| state.name());
-        let packed = |block: usize| found.iter().map(move |(slot, ..)| rank(block, *slot).map(|rank| rank.packed()));
+        let in_order = field.geography.by_name(field.slots).iter();
+        let found = in_order.filter_map(|slot| {
+            let state = field.slots[*slot as usize].as_deref()?;
+            matters(*slot as usize, state).then_some((*slot, (state, state.node()?.as_ref())))
+        });
+        let (slots, nodes): (Vec<u32>, Vec<(&NodeState, &Node)>) = found.unzip();
+        let packed = |block: usize| slots.iter().map(move |slot| rank(block, *slot as usize).map(|rank| rank.packed()));
+        let devices = |block: usize| {
+            let row = field.devices.get(block)?.as_ref()?;
+            Some(slots.iter().map(|slot| row.get(*slot as usize).copied().unwrap_or(0)).collect())
+        };
         Self {
+            devices: blocks.clone().map(devices).collect(),
             ranks: blocks.clone().flat_map(packed).collect(),
-            nodes: found.into_iter().map(|(_, state, node)| (state, node)).collect(),
-            domains: field.domains,
+            nodes,
+            slots,
+            field,
         }
     }
 
@@ -59,6 +67,31 @@ impl<'a> Terrain<'a> {
     /// The number of the node of this name.
     pub fn find(&self, name: &NodeName) -> Option<usize> {
         self.nodes.binary_search_by_key(&name, |(state, _)| state.name()).ok()
+    }
+
+    /// Where the nodes stand.
+    pub fn domains(&self) -> &'a Domains {
+        self.field.domains
+    }
+
+    /// By level the domain of each slot.
+    pub fn by_level(&self) -> &'a BTreeMap<Level, Vec<Option<DomainId>>> {
+        self.field.geography.by_level(self.field.slots, self.field.domains)
+    }
+
+    /// A number for each domain that a label names, by slot.
+    pub fn by_label(&self, label: &Arc<str>) -> Arc<[u32]> {
+        self.field.geography.by_label(self.field.slots, label)
+    }
+
+    /// The slot of a node.
+    pub fn slot(&self, at: usize) -> usize {
+        self.slots[at] as usize
+    }
+
+    /// For how many members of a block each node has devices that claims give; none where these do not matter.
+    pub fn devices(&self, block: usize) -> Option<&[u32]> {
+        self.devices[block].as_deref()
     }
 
     /// How good a place for a member of a block a node is, if it is one.

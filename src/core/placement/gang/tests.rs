@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NodeState};
 use crate::model::gang::Strictness;
 use crate::placement::{Asked, check};
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
@@ -63,20 +63,31 @@ impl Scene {
         self.formation.blocks.iter().map(row).collect()
     }
 
+    fn field<'a>(&'a self, ranks: &'a [Vec<Option<Rank>>]) -> Field<'a> {
+        let cluster = &self.cluster;
+        Field {
+            slots: cluster.slots(),
+            geography: cluster.geography(),
+            domains: cluster.domains(),
+            ranks,
+            devices: &[],
+        }
+    }
+
     pub fn plan(&self) -> Result<Places, No> {
         self.plan_within(Budget::default())
     }
 
     pub fn plan_within(&self, budget: Budget) -> Result<Places, No> {
         let ranks = self.ranks();
-        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
+        let field = self.field(&ranks);
         plan(&self.formation, field, budget)
     }
 
     /// By search alone.
     pub fn search(&self, budget: Budget) -> Result<Places, No> {
         let ranks = self.ranks();
-        let field = Field { slots: self.cluster.slots(), domains: self.cluster.domains(), ranks: &ranks };
+        let field = self.field(&ranks);
         Question::of(&self.formation, field)?.by_search(budget)
     }
 
@@ -420,8 +431,15 @@ fn a_no_says_what_is_missing() {
     let of = |role: &str| {
         Scene { cluster: roles(), ..Scene::default() }.block(role, pod("p").gpus(1), &[]).part(&[]).sets(1, &[0], None)
     };
-    assert_eq!(told(of("head")), "no node takes role head");
-    assert_eq!(told(of("")), "no node takes any member");
+    assert_eq!(told(of("head")), "no node takes role head; the nearest: node is cordoned");
+    assert_eq!(told(of("")), "no node takes any member; the nearest: node is cordoned");
+    let nowhere = Scene::default().block("", pod("p").gpus(1), &[]).part(&[]).sets(1, &[0], None);
+    assert_eq!(told(nowhere), "no node takes any member; there are no nodes");
+    let full =
+        Scene::default().node(h100("n0").cordoned()).node(node("n1")).nodes(2, |at| h100(&format!("n{}", at + 2)));
+    let full = full.runs(pod("a").gpus(1).on("n2")).runs(pod("b").gpus(5).on("n3"));
+    let full = full.block("", pod("p").gpus(8), &[]).part(&[]).sets(1, &[0], None);
+    assert_eq!(told(full), "no node takes any member; the nearest 2: needs 8 nvidia.com/gpu, too few are free");
     let cpus = |milli| fleet(1).block("w", pod("p").asks("cpu", milli), &[]).part(&[]).sets(97, &[0], None);
     assert_eq!(told(cpus(1000)), "needs 97 places for w asking for 1 cpu, 96 are free");
     assert_eq!(told(cpus(95_500)), "needs 97 places for w asking for 95500m cpu, 1 is free");
@@ -435,6 +453,31 @@ fn a_no_says_what_is_missing() {
     assert_eq!(told(used(TopologyLevel::DeviceFabric)), "needs 4 NVLink sets of 8 GPUs; there are 3");
     assert_eq!(told(used(zone())), "needs 4 zone sets of 8 GPUs; there are 2");
     assert_eq!(told(used(TopologyLevel::Clique)), "needs 8 GPUs in one clique, no node that takes them is in any");
+}
+
+/// With nodes on which members of single blocks may not stand, though they would fit.
+fn told_without(scene: &Scene, barred: &[(usize, usize)]) -> String {
+    let mut ranks = scene.ranks();
+    barred.iter().for_each(|(block, slot)| ranks[*block][*slot] = None);
+    let field = scene.field(&ranks);
+    plan(&scene.formation, field, Budget::default()).map_or_else(|no| no.to_string(), |_| "placed".into())
+}
+
+#[test]
+fn a_node_that_refused_a_member_is_no_node_without_room() {
+    let scene = fleet(2).block("", pod("p").gpus(8), &[]).part(&[]).sets(1, &[0], None);
+    let text = "no node takes any member; the nearest 2: refused it lately, or kept for others";
+    assert_eq!(told_without(&scene, &[(0, 0), (0, 1)]), text);
+}
+
+#[test]
+fn members_that_ask_for_the_same_are_counted_together() {
+    // Of four the last was refused by the first node, so it is a block of its own.
+    let of = |nodes| fleet(nodes).block("", pod("p").gpus(8), &[]).block("", pod("q").gpus(8), &[]);
+    let of = |nodes| of(nodes).part(&[]).sets(3, &[0], None).sets(1, &[1], None);
+    let text = "needs 4 places for members asking for 8 nvidia.com/gpu, 3 are free";
+    assert_eq!(told_without(&of(3), &[(1, 0)]), text);
+    assert_eq!(told_without(&of(4), &[(1, 0)]), "placed");
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod volcano;
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use testudo_core::model::gang::{Dialect, GangKey, Group, Role, RoleTerms, Terms};
+use testudo_core::model::gang::{Dialect, GangKey, Group, ObjectRef, Role, RoleTerms, Terms};
 
 use self::described::Described;
 use super::super::object::Metadata;
@@ -161,21 +161,29 @@ impl<'de> Deserialize<'de> for GroupObject {
     }
 }
 
-/// The gangs that an object describes, and what could not be understood; an error if it cannot be read at all.
-pub fn decode(kind: &Kind, object: &GroupObject) -> Result<(Vec<Group>, Vec<Problem>), String> {
+/// The gangs that an object of this version describes, and what could not be understood; an error if it cannot be read at
+/// all.
+pub fn decode(kind: &Kind, version: &str, object: &GroupObject) -> Result<(Vec<Group>, Vec<Problem>), String> {
     let mut described = Described::of(kind.name, &object.metadata);
     let ours = described.ours();
     let sayings = (kind.read)(&mut described, &object.spec)?;
     let problems = described.into_problems();
     let fault = problems.iter().find(|problem| problem.blocking);
     let fault = fault.map(|problem| format!("{}: {}", problem.field, problem.what).into());
+    let reference = ObjectRef {
+        api_version: format!("{}/{version}", kind.api_group).into(),
+        kind: kind.name.into(),
+        name: object.metadata.name.as_str().into(),
+        uid: object.metadata.uid.as_str().into(),
+        generation: object.metadata.generation,
+    };
     let groups = sayings.into_iter().map(|saying| {
         let Saying { name, priority, mut terms } = saying;
         ours.clone().overrule(&mut terms);
         let namespace = object.metadata.namespace.clone();
         Group {
             key: GangKey { namespace, name, dialect: kind.dialect },
-            uid: object.metadata.uid.as_str().into(),
+            object: reference.clone(),
             created_s: object.metadata.creation_timestamp.as_deref().and_then(seconds).unwrap_or(0),
             priority,
             terms,

@@ -17,7 +17,7 @@ fn read_annotated(api_group: &str, name: &str, annotations: Value, spec: Value) 
     });
     let object =
         json!({"apiVersion": "any/v1", "kind": name, "metadata": metadata, "spec": spec, "status": {"phase": 7}});
-    let (groups, problems) = decode(kind(api_group, name), &serde_json::from_value(object).unwrap()).unwrap();
+    let (groups, problems) = decode(kind(api_group, name), "v1", &serde_json::from_value(object).unwrap()).unwrap();
     (groups, problems.iter().map(ToString::to_string).collect())
 }
 
@@ -67,7 +67,7 @@ fn native_pod_groups_of_1_36_and_1_37() {
     });
     let of_1_36 = group("scheduling.k8s.io", "PodGroup", spec);
     assert_eq!((of_1_36.key.to_string().as_str(), of_1_36.key.dialect), ("team/g", Dialect::Native));
-    assert_eq!((&*of_1_36.uid, of_1_36.created_s, of_1_36.priority), ("u-1", 1_767_323_045, Some(1000)));
+    assert_eq!((&*of_1_36.object.uid, of_1_36.created_s, of_1_36.priority), ("u-1", 1_767_323_045, Some(1000)));
     let topology = vec![rule(Strictness::Required, "topology.kubernetes.io/zone")];
     assert_eq!(of_1_36.terms, Terms { min_member: Some(16), topology, ..Terms::default() });
     let of_1_37 = json!({
@@ -134,7 +134,9 @@ fn volcano_pod_groups() {
     assert!(volcano(json!({}), subgroups).0[0].fault.is_some());
     // As the controller of LeaderWorkerSets makes it for leaders that start first.
     let object = json!({"metadata": {"name": "vllm-0-7c", "labels": {"leaderworkerset.sigs.k8s.io/name": "vllm"}}, "spec": {"minMember": 1}});
-    let made = decode(kind("scheduling.volcano.sh", "PodGroup"), &serde_json::from_value(object).unwrap()).unwrap().0;
+    let made = decode(kind("scheduling.volcano.sh", "PodGroup"), "v1beta1", &serde_json::from_value(object).unwrap())
+        .unwrap()
+        .0;
     assert_eq!(made[0].terms.min_member, None);
 }
 
@@ -316,7 +318,7 @@ fn what_makes_no_sense_holds_every_member_back() {
     assert_eq!(head.requests, Resources::from([("pods", i64::MAX)]), "fits nowhere");
     let wrong_shape: GroupObject =
         serde_json::from_value(json!({"metadata": {"name": "g"}, "spec": {"minMember": "3"}})).unwrap();
-    let error = decode(kind("scheduling.x-k8s.io", "PodGroup"), &wrong_shape).unwrap_err();
+    let error = decode(kind("scheduling.x-k8s.io", "PodGroup"), "v1alpha1", &wrong_shape).unwrap_err();
     assert_eq!(error, "invalid type: string \"3\", expected i64");
 }
 

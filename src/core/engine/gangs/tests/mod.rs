@@ -1,7 +1,10 @@
 //! Gangs through the engine, step by step.
 
+mod leadership;
 mod planning;
 mod preemption;
+mod regrouping;
+mod report;
 mod starvation;
 mod steering;
 

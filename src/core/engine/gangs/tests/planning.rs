@@ -143,32 +143,6 @@ fn each_role_has_what_it_needs() {
 }
 
 #[test]
-fn a_new_leader_takes_up_the_promises_of_the_last() {
-    let promised = |name: &str, index, node: &str, until_s| {
-        let mut pod = member(name, "g", index, of(2)).build();
-        pod.steering.promise = Some(Promise { plan: "7-1".into(), node: node.into(), until_s });
-        pod
-    };
-    let mut world = World::new(3);
-    for pod in [promised("g-0", 0, "n2", 1_010), promised("g-1", 1, "n1", 1_010)] {
-        world.engine.apply(Change::PodApplied(Box::new(pod.clone())), world.now_ms);
-        world.pods.insert(pod.key.name.clone(), pod);
-    }
-    world.engine.keep_gangs(world.now_ms);
-    assert_eq!((world.place("g-0"), world.place("g-1")), ("n2".into(), "n1".into()));
-    assert_eq!(world.plan(), 0);
-
-    let mut world = World::new(3);
-    for pod in [promised("g-0", 0, "n2", 1_010), promised("g-1", 1, "n1", 999)] {
-        world.engine.apply(Change::PodApplied(Box::new(pod.clone())), world.now_ms);
-        world.pods.insert(pod.key.name.clone(), pod);
-    }
-    world.engine.keep_gangs(world.now_ms);
-    assert_eq!(world.gpus_in_use(), 0, "one promise has run out: all are planned anew");
-    assert_eq!(world.plan(), 1);
-}
-
-#[test]
 fn a_node_that_changes_under_a_plan_ends_it() {
     let mut world = World::new(3);
     gang(&mut world, "g", 2);

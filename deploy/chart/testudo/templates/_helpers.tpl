@@ -1,0 +1,196 @@
+{{/* The chart's name, as a label. */}}
+{{- define "testudo.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The name of testudo's objects. Room is left for what is added to it. */}}
+{{- define "testudo.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 42 | trimSuffix "-" }}
+{{- else if contains (include "testudo.name" .) .Release.Name }}
+{{- .Release.Name | trunc 42 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "testudo.name" .) | trunc 42 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* The name of its kube-scheduler's objects. */}}
+{{- define "testudo.scheduler.fullname" -}}
+{{- printf "%s-scheduler" (include "testudo.fullname" .) }}
+{{- end }}
+
+{{- define "testudo.serviceAccountName" -}}
+{{- default (ternary (include "testudo.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "testudo.scheduler.serviceAccountName" -}}
+{{- default (ternary (include "testudo.scheduler.fullname" .) "default" .Values.scheduler.serviceAccount.create) .Values.scheduler.serviceAccount.name }}
+{{- end }}
+
+{{/* What every object carries. */}}
+{{- define "testudo.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/name: {{ include "testudo.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: testudo
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* By what pods are selected: (root, component). */}}
+{{- define "testudo.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "testudo.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "testudo.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* The version of the API server without what a vendor adds: v1.35.2-eks-1234567 and v1.35.2+k3s1 are v1.35.2. A
+     kube-scheduler may be older than the API server, never newer. */}}
+{{- define "testudo.scheduler.image" -}}
+{{- $version := regexFind "^v[0-9]+\\.[0-9]+\\.[0-9]+" .Capabilities.KubeVersion.Version }}
+{{- printf "%s:%s" .Values.scheduler.image.repository (default $version .Values.scheduler.image.tag) }}
+{{- end }}
+
+{{- define "testudo.tls.server" -}}
+{{- default (printf "%s-tls" (include "testudo.fullname" .)) .Values.tls.secrets.server }}
+{{- end }}
+
+{{- define "testudo.tls.client" -}}
+{{- default (printf "%s-tls" (include "testudo.scheduler.fullname" .)) .Values.tls.secrets.client }}
+{{- end }}
+
+{{/* testudo's host name, as its certificate has it. */}}
+{{- define "testudo.host" -}}
+{{- printf "%s.%s.svc" (include "testudo.fullname" .) .Release.Namespace }}
+{{- end }}
+
+{{/* What the pods of testudo and of its kube-scheduler have in common: (root, component). */}}
+{{- define "testudo.podSpec" -}}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- if eq .root.Values.schedulerName .root.Values.scheduler.name }}
+{{- fail (printf "schedulerName: %s is testudo's own scheduler, and testudo would wait for itself; take the cluster's default-scheduler." .root.Values.schedulerName) }}
+{{- end }}
+priorityClassName: {{ .root.Values.priorityClassName }}
+schedulerName: {{ .root.Values.schedulerName }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $selected := include "testudo.selectorLabels" . }}
+{{- with .root.Values.topologySpread }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{ toYaml . | nindent 4 | trim }}
+    labelSelector:
+      matchLabels:
+        {{- $selected | nindent 8 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "testudo.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* testudo's configuration: what the chart knows, and the values over it. */}}
+{{- define "testudo.config" -}}
+{{- $tls := dict "certFile" "/etc/testudo/tls/tls.crt" "keyFile" "/etc/testudo/tls/tls.key" "clientCAFile" "/etc/testudo/tls/ca.crt" }}
+{{- $known := dict
+      "apiVersion" "config.testudo.dev/v1alpha1"
+      "kind" "TestudoConfiguration"
+      "extender" (dict "bindAddress" "0.0.0.0:8888" "tls" $tls)
+      "metrics" (dict "bindAddress" "0.0.0.0:8889")
+      "gangs" (dict "schedulerNames" (list .Values.scheduler.name)) }}
+{{- if .Values.catalogue }}
+{{- $_ := set $known "catalogueFile" "/etc/testudo/config/catalogue.yaml" }}
+{{- end }}
+{{- toYaml (mergeOverwrite $known (deepCopy .Values.config)) }}
+{{- end }}
+
+{{/* Makes an object part of what runs before the chart is taken away, in the order of this weight. */}}
+{{- define "testudo.uninstall.hook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{/* The namespaces in which policies are in force. */}}
+{{- define "testudo.policies.matchResources" -}}
+matchResources:
+  namespaceSelector:
+    {{- toYaml .Values.policies.namespaceSelector | nindent 4 }}
+{{- end }}
+
+{{/* Which requests policies for pods look at. */}}
+{{- define "testudo.policies.newPods" -}}
+failurePolicy: Fail
+matchConstraints:
+  resourceRules:
+    - apiGroups: [""]
+      apiVersions: [v1]
+      operations: [CREATE]
+      resources: [pods]
+{{- end }}
+
+{{/* Variables of policies for pods that ask for accelerators. */}}
+{{- define "testudo.policies.accelerators" -}}
+- name: containers
+  expression: object.spec.containers + object.spec.?initContainers.orValue([])
+- name: asksForAccelerators
+  expression: >-
+    variables.containers.exists(c, c.?resources.?limits.orValue({}).exists(name,
+    name == 'nvidia.com/gpu' || name.startsWith('nvidia.com/gpu.') || name.startsWith('nvidia.com/mig-') ||
+    name.startsWith('aws.amazon.com/neuron')))
+{{- end }}
+
+{{/* Variables of policies for pods that ask for devices in any way. */}}
+{{- define "testudo.policies.devices" -}}
+{{ include "testudo.policies.accelerators" . }}
+- name: asksForDevices
+  expression: variables.asksForAccelerators || size(object.spec.?resourceClaims.orValue([])) > 0
+- name: isOfDaemonSet
+  expression: object.metadata.?ownerReferences.orValue([]).exists(owner, owner.kind == 'DaemonSet')
+- name: scheduler
+  expression: object.spec.?schedulerName.orValue('default-scheduler')
+{{- end }}
+
+{{/* Stops with a reason where the cluster cannot do what a policy needs. */}}
+{{- define "testudo.policies.needMutating" -}}
+{{- if not (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") }}
+{{- fail "policies.gangs and policies.fence need MutatingAdmissionPolicy in admissionregistration.k8s.io/v1, which Kubernetes serves from 1.36 on. Leave them off: write schedulerName, schedulingGates and tolerations on pods, as deploy/examples/workloads does." }}
+{{- end }}
+{{- end }}

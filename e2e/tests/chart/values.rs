@@ -1,0 +1,247 @@
+//! What values make of the chart.
+
+use serde_json::{Value, json};
+
+use super::chart::{self, CHART, EVERYTHING, has, object, render};
+
+#[test]
+fn helm_lint_has_nothing_to_say() {
+    // It knows no --api-versions; the policies that need one are rendered by all other tests.
+    let mutates = |value: &&str| value.contains("policies.gangs.") || value.contains("policies.fence.");
+    for values in [&[][..], EVERYTHING] {
+        let values = values.iter().copied().filter(|value| !mutates(value)).flat_map(|value| ["--set", value]);
+        let args = ["lint", "--strict", CHART, "--kube-version", chart::KUBE_VERSION];
+        let output = chart::helm(args.into_iter().chain(values)).unwrap();
+        let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{out}{error}");
+        assert!(!out.contains("[WARNING]") && !out.contains("[ERROR]"), "{out}");
+    }
+}
+
+/// Values that must be refused, and by which word.
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    let refused = [
+        ("replica=2", "replica"),
+        ("replicas=0", "replicas"),
+        ("tls.method=none", "method"),
+        ("scheduler.extenderWeight=140", "extenderWeight"),
+        ("scheduler.replicas=many", "replicas"),
+        ("scheduler.name=", "name"),
+        ("config.mode=perhaps", "mode"),
+        ("policies.gangs.enabled=yes please", "enabled"),
+        ("schedulerName=testudo-scheduler", "testudo would wait for itself"),
+    ];
+    for (value, word) in refused {
+        let error = chart::text(&[value]).expect_err(value).to_string();
+        assert!(error.contains(word), "{value}: {error}");
+    }
+}
+
+#[test]
+fn older_clusters_are_refused_and_vendors_suffixes_are_not() {
+    let error = chart::text_for("v1.33.9", "", &[]).unwrap_err().to_string();
+    assert!(error.contains("kubeVersion: >=1.34.0-0"), "{error}");
+    let images = [
+        ("v1.34.4", "v1.34.4"),
+        ("v1.35.2-eks-abc1234", "v1.35.2"),
+        ("v1.35.2-gke.1001000", "v1.35.2"),
+        ("v1.36.3+k3s1", "v1.36.3"),
+    ];
+    for (server, scheduler) in images {
+        let rendered = chart::objects(&chart::text_for(server, "", &[]).unwrap()).unwrap();
+        let pod = &object(&rendered, "Deployment", "testudo-scheduler")["spec"]["template"]["spec"];
+        assert_eq!(pod["containers"][0]["image"], format!("registry.k8s.io/kube-scheduler:{scheduler}"), "{server}");
+    }
+}
+
+#[test]
+fn policies_that_mutate_say_what_they_need() {
+    for policy in ["gangs", "fence"] {
+        let value = format!("policies.{policy}.enabled=true");
+        let error = chart::text_for("v1.35.4", "", &[&value]).unwrap_err().to_string();
+        assert!(error.contains("from 1.36 on"), "{error}");
+        chart::text(&[&value]).unwrap();
+    }
+}
+
+#[test]
+fn every_pod_passes_the_restricted_standard_and_needs_no_testudo() {
+    for values in [&[][..], EVERYTHING] {
+        let rendered = render(values);
+        let pods: Vec<&Value> =
+            rendered.iter().filter(|object| object["spec"]["template"]["spec"].is_object()).collect();
+        assert_eq!(pods.len(), 3, "testudo, its kube-scheduler, and what runs before it is taken away");
+        for object in pods {
+            let (name, pod) = (&object["metadata"]["name"], &object["spec"]["template"]["spec"]);
+            assert_eq!(pod["schedulerName"], "default-scheduler", "{name}");
+            assert_eq!(pod["priorityClassName"], "system-cluster-critical", "{name}");
+            let context = &pod["securityContext"];
+            assert_eq!(context["runAsNonRoot"], true, "{name}");
+            assert_eq!(context["runAsUser"], 65532, "{name}");
+            assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+            for container in pod["containers"].as_array().unwrap() {
+                let context = &container["securityContext"];
+                assert_eq!(context["allowPrivilegeEscalation"], false, "{name}");
+                assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
+                assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{name}");
+                assert!(container["resources"]["requests"]["cpu"].is_string(), "{name}");
+                assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn everything_is_labelled_and_in_its_namespace() {
+    let cluster_wide = ["ClusterRole", "ClusterRoleBinding"];
+    for object in render(EVERYTHING) {
+        let (kind, metadata) = (object["kind"].as_str().unwrap(), &object["metadata"]);
+        let labels = &metadata["labels"];
+        assert_eq!(labels["app.kubernetes.io/name"], "testudo", "{kind} {metadata}");
+        assert_eq!(labels["app.kubernetes.io/instance"], "testudo", "{kind} {metadata}");
+        assert_eq!(labels["app.kubernetes.io/part-of"], "testudo", "{kind} {metadata}");
+        let namespace = metadata["namespace"].as_str();
+        if cluster_wide.contains(&kind) || kind.contains("AdmissionPolicy") {
+            assert_eq!(namespace, None, "{kind} {metadata}");
+        } else {
+            assert!(matches!(namespace, Some("testudo-system" | "kube-system")), "{kind} {metadata}");
+        }
+    }
+}
+
+#[test]
+fn selectors_select_the_pods_they_mean() {
+    let rendered = render(EVERYTHING);
+    for (selecting, deployment) in [
+        (&object(&rendered, "Service", "testudo-metrics")["spec"]["selector"], "testudo"),
+        (&object(&rendered, "NetworkPolicy", "testudo")["spec"]["podSelector"]["matchLabels"], "testudo"),
+        (
+            &object(&rendered, "NetworkPolicy", "testudo-scheduler")["spec"]["podSelector"]["matchLabels"],
+            "testudo-scheduler",
+        ),
+        (
+            &object(&rendered, "PodDisruptionBudget", "testudo-scheduler")["spec"]["selector"]["matchLabels"],
+            "testudo-scheduler",
+        ),
+    ] {
+        let labels = &object(&rendered, "Deployment", deployment)["spec"]["template"]["metadata"]["labels"];
+        let wanted = selecting.as_object().unwrap();
+        assert!(!wanted.is_empty());
+        for (key, value) in wanted {
+            assert_eq!(&labels[key], value, "{key} of {deployment}");
+        }
+    }
+    let monitor = object(&rendered, "ServiceMonitor", "testudo");
+    let services = object(&rendered, "Service", "testudo-metrics");
+    for (key, value) in monitor["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&services["metadata"]["labels"][key], value, "{key}");
+    }
+}
+
+/// With several replicas only the one that decides is called, and evictions leave one.
+#[test]
+fn several_replicas_elect_one() {
+    let (one, two) = (render(&["replicas=1"]), render(&["replicas=2"]));
+    let leader =
+        |objects: &[Value]| object(objects, "Service", "testudo")["spec"]["selector"]["testudo.dev/leader"].clone();
+    assert_eq!((leader(&one), leader(&two)), (Value::Null, json!("true")));
+    assert_eq!(object(&one, "Deployment", "testudo")["spec"]["strategy"]["type"], "Recreate");
+    assert!(!has(&one, "PodDisruptionBudget", "testudo"));
+    assert!(has(&two, "PodDisruptionBudget", "testudo"));
+}
+
+#[test]
+fn without_a_scheduler_nothing_of_it_is_left() {
+    let rendered = render(&["scheduler.enabled=false"]);
+    let of_scheduler = |object: &&Value| {
+        object.to_string().contains("kube-scheduler.yaml") || object["metadata"]["name"] == "testudo-scheduler"
+    };
+    let left: Vec<&Value> = rendered.iter().filter(of_scheduler).filter(|object| object["kind"] != "Secret").collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(has(&rendered, "Deployment", "testudo"));
+    // Where it comes from cannot be said by labels.
+    let from = &object(&rendered, "NetworkPolicy", "testudo")["spec"]["ingress"][0];
+    assert!(from["from"].is_null(), "{from}");
+}
+
+/// What the chart knows is filled in, and what the values say wins.
+#[test]
+fn the_configuration_is_what_the_values_say() {
+    let config = |values: &[&str]| -> Value {
+        let rendered = render(values);
+        serde_saphyr::from_str(object(&rendered, "ConfigMap", "testudo")["data"]["testudo.yaml"].as_str().unwrap())
+            .unwrap()
+    };
+    let shipped = config(&[]);
+    assert_eq!(shipped["gangs"]["schedulerNames"], json!(["testudo-scheduler"]));
+    assert_eq!(shipped["extender"]["tls"]["clientCAFile"], "/etc/testudo/tls/ca.crt");
+    let other = config(&["scheduler.name=gpu-scheduler", "config.mode=observe", "config.extender.maxNodes=7"]);
+    assert_eq!(other["gangs"]["schedulerNames"], json!(["gpu-scheduler"]));
+    assert_eq!(other["mode"], "observe");
+    assert_eq!(other["extender"]["maxNodes"], 7);
+    assert_eq!(other["extender"]["bindTimeout"], "25s");
+}
+
+/// A change of the configuration makes other pods; one of the certificates does not, for they are read again.
+#[test]
+fn pods_change_with_their_configuration_only() {
+    let checksums = |values: &[&str]| {
+        let rendered = render(values);
+        ["testudo", "testudo-scheduler"].map(|name| {
+            object(&rendered, "Deployment", name)["spec"]["template"]["metadata"]["annotations"].to_string()
+        })
+    };
+    // Each rendering without a cluster has certificates of its own.
+    assert_eq!(checksums(&[]), checksums(&[]));
+    let (before, observing, weighty) =
+        (checksums(&[]), checksums(&["config.mode=observe"]), checksums(&["scheduler.extenderWeight=300"]));
+    assert_ne!(before[0], observing[0]);
+    assert_eq!(before[1], observing[1]);
+    assert_eq!(before[0], weighty[0]);
+    assert_ne!(before[1], weighty[1]);
+}
+
+#[test]
+fn each_way_to_certificates_makes_its_objects() {
+    let names = |method: &str| {
+        let rendered = render(&[&format!("tls.method={method}")]);
+        let of_tls = |object: &&Value| ["Secret", "Certificate", "Issuer"].iter().any(|kind| object["kind"] == *kind);
+        let mut names: Vec<String> = rendered
+            .iter()
+            .filter(of_tls)
+            .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]).replace('"', ""))
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("helm"), ["Secret testudo-ca", "Secret testudo-scheduler-tls", "Secret testudo-tls"]);
+    let of_cert_manager = [
+        "Certificate testudo",
+        "Certificate testudo-ca",
+        "Certificate testudo-scheduler",
+        "Issuer testudo",
+        "Issuer testudo-selfsigned",
+    ];
+    assert_eq!(names("certManager"), of_cert_manager);
+    assert!(names("secrets").is_empty());
+    // Both ends mount what is made.
+    for method in ["helm", "certManager", "secrets"] {
+        let rendered = render(&[&format!("tls.method={method}")]);
+        for (deployment, secret) in [("testudo", "testudo-tls"), ("testudo-scheduler", "testudo-scheduler-tls")] {
+            let volumes = &object(&rendered, "Deployment", deployment)["spec"]["template"]["spec"]["volumes"];
+            assert_eq!(volumes[1]["secret"]["secretName"], secret);
+        }
+    }
+}
+
+/// `commonLabels` and names given by hand reach everything without making two of anything.
+#[test]
+fn names_and_labels_can_be_chosen() {
+    let rendered = render(&["fullnameOverride=shields", "commonLabels.team=gpu"]);
+    assert!(has(&rendered, "Deployment", "shields") && has(&rendered, "Deployment", "shields-scheduler"));
+    assert!(rendered.iter().all(|object| object["metadata"]["labels"]["team"] == "gpu"));
+    let config =
+        object(&rendered, "ConfigMap", "shields-scheduler")["data"]["kube-scheduler.yaml"].as_str().unwrap().to_owned();
+    assert!(config.contains("https://shields.testudo-system.svc:8888/v1"), "{config}");
+}

@@ -1,0 +1,40 @@
+//! A claim as the cluster shows it: what it asks for, and what it has been given.
+
+use std::sync::Arc;
+
+use super::claim::Claim;
+use super::nodes::NodeSelector;
+use super::usage::Holding;
+
+/// A ResourceClaim as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenClaim {
+    /// What it asks for.
+    pub claim: Arc<Claim>,
+    /// `metadata.resourceVersion`: of two sights of one claim the larger is the later.
+    pub version: u64,
+    /// What it has been given.
+    pub allocation: Option<SeenAllocation>,
+    /// Somebody is entitled to use what it has: `status.reservedFor` is not empty.
+    pub is_reserved: bool,
+    /// It is being deleted.
+    pub leaving: bool,
+}
+
+/// `status.allocation` of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenAllocation {
+    /// The devices.
+    pub holdings: Vec<Holding>,
+    /// The nodes on which they can be used; none means all.
+    pub nodes: Option<NodeSelector>,
+    /// It was written by testudo.
+    pub is_ours: bool,
+}
+
+impl SeenClaim {
+    /// What it holds.
+    pub fn holdings(&self) -> &[Holding] {
+        self.allocation.as_ref().map_or(&[], |allocation| &allocation.holdings)
+    }
+}

@@ -1,0 +1,115 @@
+//! The devices that there are: classes and slices as they were last seen, and what of that the desk has yet to hear.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::claims::{Allocator, DeviceClass, Node, PoolId, Slice};
+use crate::cluster::Cluster;
+use crate::model::node::NodeName;
+
+/// Classes and slices, by name, and what has changed since an allocator was last told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fleet {
+    classes: BTreeMap<Box<str>, DeviceClass>,
+    slices: BTreeMap<Box<str>, Arc<Slice>>,
+    pools: BTreeMap<PoolId, BTreeSet<Box<str>>>,
+    untold: Untold,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Untold {
+    nodes: BTreeSet<NodeName>,
+    classes: BTreeSet<Box<str>>,
+    pools: BTreeSet<PoolId>,
+}
+
+impl Fleet {
+    /// A node is there, is gone, or has other labels.
+    pub fn touch_node(&mut self, name: &NodeName) {
+        self.untold.nodes.insert(name.clone());
+    }
+
+    /// A class is new, or has changed.
+    pub fn set_class(&mut self, class: DeviceClass) {
+        self.untold.classes.insert(class.name.clone());
+        self.classes.insert(class.name.clone(), class);
+    }
+
+    /// A class is gone.
+    pub fn remove_class(&mut self, name: &str) {
+        if self.classes.remove(name).is_some() {
+            self.untold.classes.insert(name.into());
+        }
+    }
+
+    /// All classes but these are gone.
+    pub fn retain_classes(&mut self, listed: &BTreeSet<String>) {
+        let gone: Vec<Box<str>> = self.classes.keys().filter(|name| !listed.contains(&***name)).cloned().collect();
+        gone.iter().for_each(|name| self.remove_class(name));
+    }
+
+    /// A slice is new, or has changed. Returns the pools that are others by that.
+    pub fn set_slice(&mut self, slice: Arc<Slice>) -> Vec<PoolId> {
+        if self.slices.get(&slice.name) == Some(&slice) {
+            return vec![];
+        }
+        let mut pools = self.remove_slice(&slice.name).into_iter().collect::<Vec<_>>();
+        self.pools.entry(slice.pool.clone()).or_default().insert(slice.name.clone());
+        self.untold.pools.insert(slice.pool.clone());
+        pools.push(slice.pool.clone());
+        self.slices.insert(slice.name.clone(), slice);
+        pools
+    }
+
+    /// A slice is gone. Returns the pool that it was of.
+    pub fn remove_slice(&mut self, name: &str) -> Option<PoolId> {
+        let slice = self.slices.remove(name)?;
+        if let Some(names) = self.pools.get_mut(&slice.pool) {
+            names.remove(name);
+            if names.is_empty() {
+                self.pools.remove(&slice.pool);
+            }
+        }
+        self.untold.pools.insert(slice.pool.clone());
+        Some(slice.pool.clone())
+    }
+
+    /// All slices but these are gone. Returns the pools that are others by that.
+    pub fn retain_slices(&mut self, listed: &BTreeSet<String>) -> Vec<PoolId> {
+        let gone: Vec<Box<str>> = self.slices.keys().filter(|name| !listed.contains(&***name)).cloned().collect();
+        gone.iter().filter_map(|name| self.remove_slice(name)).collect()
+    }
+
+    /// Tells an allocator what has changed since it was last told.
+    pub fn tell(&mut self, allocator: &mut Allocator, cluster: &Cluster) {
+        let Untold { nodes, classes, pools } = std::mem::take(&mut self.untold);
+        for name in nodes {
+            match cluster.node(name.as_str()).and_then(|state| state.node()) {
+                Some(node) => {
+                    let (name, labels) = (name.as_str().into(), node.parts.labels.clone());
+                    allocator.inventory_mut().set_node(Node { name, labels });
+                }
+                None => allocator.inventory_mut().remove_node(name.as_str()),
+            }
+        }
+        for name in classes {
+            match self.classes.get(&name) {
+                Some(class) => allocator.inventory_mut().set_class(class.clone()),
+                None => allocator.inventory_mut().remove_class(&name),
+            }
+        }
+        for pool in pools {
+            let names = self.pools.get(&pool).into_iter().flatten();
+            let slices = names.filter_map(|name| self.slices.get(name).cloned()).collect();
+            allocator.set_pool(&pool, slices);
+        }
+    }
+
+    /// For an allocator that has heard nothing yet.
+    pub fn tell_anew(&mut self, cluster: &Cluster) {
+        let nodes = cluster.slots().iter().flatten().filter_map(|state| state.node());
+        self.untold.nodes.extend(nodes.map(|node| node.name().clone()));
+        self.untold.classes.extend(self.classes.keys().cloned());
+        self.untold.pools.extend(self.pools.keys().cloned());
+    }
+}

@@ -1,0 +1,366 @@
+//! Claims in the engine: which there are, what devices they have, and what we give them.
+//!
+//! Whatever a claim is seen to have counts as in use, whoever gave it. What we are about to give is in use from the moment
+//! of the plan until its outcome is known ([`plan`]). Devices are looked for at the [`Desk`], which hears of changes only
+//! when a task takes it along; what has changed while it was away is found out when it comes back.
+
+mod desk;
+mod fleet;
+mod needs;
+mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::claims::{ClaimKey, DeviceClass, DeviceId, Holding, HoldingKind, PoolId, SeenClaim, Slice};
+use crate::cluster::Cluster;
+use crate::model::gang::GangKey;
+use crate::model::node::NodeName;
+use crate::model::pod::{Pod, PodUid};
+pub(super) use desk::Desk;
+use fleet::Fleet;
+pub use needs::{Needs, Unready};
+pub(super) use plan::Grant;
+use plan::Plan;
+pub use plan::{ClaimOrder, ClaimOutcome};
+
+/// Something about a claim that people want to hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimNews {
+    /// The claim.
+    pub claim: ClaimKey,
+    /// Its unique id.
+    pub uid: Box<str>,
+    /// What kind of news.
+    pub kind: ClaimNewsKind,
+    /// In one sentence.
+    pub text: String,
+}
+
+/// What kind of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClaimNewsKind {
+    /// A device of it was given to another claim, too.
+    GivenTwice,
+    /// What we had given it was taken back.
+    Released,
+}
+
+/// News that are kept until somebody asks for them.
+const MAX_NEWS: usize = 10_000;
+
+/// All claims, and the devices that there are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ClaimKeeper {
+    fleet: Fleet,
+    claims: BTreeMap<ClaimKey, SeenClaim>,
+    by_uid: BTreeMap<Box<str>, ClaimKey>,
+    /// Which gangs, by their pods, use a claim.
+    users: BTreeMap<ClaimKey, BTreeMap<PodUid, GangKey>>,
+    plans: BTreeMap<ClaimKey, Plan>,
+    /// Claims that we gave devices, that nobody uses and that no plan is for; and since when.
+    unused: BTreeMap<ClaimKey, u64>,
+    /// Which claims are seen to have a device for themselves.
+    holders: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
+    /// Devices that several claims have for themselves, and which claims; told already.
+    given_twice: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
+    desk: Option<Desk>,
+    /// Claims that hold something else than the desk has heard.
+    untold: BTreeSet<ClaimKey>,
+    /// Pools of which something was taken or changed since the desk was last taken along.
+    moved: BTreeSet<PoolId>,
+    /// Grows whenever devices may have become free.
+    freed: u64,
+    /// Gangs to be looked at again.
+    changed: BTreeSet<GangKey>,
+    /// Plans that failed.
+    failures: Vec<(GangKey, String)>,
+    news: Vec<ClaimNews>,
+}
+
+impl ClaimKeeper {
+    /// A node is there, is gone, or has other labels.
+    pub fn touch_node(&mut self, name: &NodeName) {
+        self.fleet.touch_node(name);
+        self.freed += 1;
+    }
+
+    /// A class is new, or has changed.
+    pub fn set_class(&mut self, class: DeviceClass) {
+        self.fleet.set_class(class);
+        self.freed += 1;
+    }
+
+    /// A class is gone.
+    pub fn remove_class(&mut self, name: &str) {
+        self.fleet.remove_class(name);
+    }
+
+    /// All classes but these are gone.
+    pub fn retain_classes(&mut self, listed: &BTreeSet<String>) {
+        self.fleet.retain_classes(listed);
+    }
+
+    /// A slice is new, or has changed.
+    pub fn set_slice(&mut self, slice: Arc<Slice>) {
+        self.moved.extend(self.fleet.set_slice(slice));
+        self.freed += 1;
+    }
+
+    /// A slice is gone.
+    pub fn remove_slice(&mut self, name: &str) {
+        self.moved.extend(self.fleet.remove_slice(name));
+    }
+
+    /// All slices but these are gone.
+    pub fn retain_slices(&mut self, listed: &BTreeSet<String>) {
+        self.moved.extend(self.fleet.retain_slices(listed));
+    }
+
+    /// A claim is new, or has changed.
+    pub fn see(&mut self, seen: SeenClaim, now_ms: u64) {
+        let key = seen.claim.key.clone();
+        let before = self.claims.get(&key);
+        if before.is_some_and(|before| before.claim.uid == seen.claim.uid && before.version > seen.version) {
+            return;
+        }
+        if let Some(before) = before.filter(|before| before.claim.uid != seen.claim.uid) {
+            self.by_uid.remove(&before.claim.uid);
+        }
+        self.by_uid.insert(seen.claim.uid.clone(), key.clone());
+        self.replace(&key, Some(seen));
+        self.compare(&key);
+        self.settle_orphan(&key);
+        self.watch_use(&key, now_ms);
+        self.check_holders(&key);
+    }
+
+    /// A claim is gone.
+    pub fn remove(&mut self, uid: &str) {
+        let Some(key) = self.by_uid.remove(uid) else { return };
+        self.replace(&key, None);
+        self.unused.remove(&key);
+        if let Some(gang) = self.plans.get(&key).map(Plan::gang) {
+            self.set_plan(&key, None);
+            self.fail(gang, format!("claim {key} is gone"));
+        }
+    }
+
+    /// All claims but these, by unique id, are gone.
+    pub fn retain(&mut self, listed: &BTreeSet<String>) {
+        let gone: Vec<Box<str>> = self.by_uid.keys().filter(|uid| !listed.contains(&***uid)).cloned().collect();
+        gone.iter().for_each(|uid| self.remove(uid));
+    }
+
+    /// A pod was replaced by what it is now; either can be nothing.
+    pub fn replace_user(&mut self, former: Option<&Pod>, pod: Option<&Pod>) {
+        if former.map(claims_of) == pod.map(claims_of) {
+            return;
+        }
+        for (pod, key) in former.into_iter().flat_map(|pod| claims_of(pod).into_iter().map(move |key| (pod, key))) {
+            if let Some(users) = self.users.get_mut(&key) {
+                users.remove(&pod.uid);
+                if users.is_empty() {
+                    self.users.remove(&key);
+                }
+            }
+        }
+        let Some((pod, membership)) = pod.and_then(|pod| Some((pod, pod.membership.as_ref()?))) else { return };
+        for key in claims_of(pod) {
+            self.users.entry(key).or_default().insert(pod.uid.clone(), membership.gang.clone());
+        }
+    }
+
+    /// All pods but these are gone.
+    pub fn retain_users(&mut self, listed: &BTreeSet<PodUid>) {
+        self.users.values_mut().for_each(|users| users.retain(|uid, _| listed.contains(uid)));
+        self.users.retain(|_, users| !users.is_empty());
+    }
+
+    /// Gangs whose claims have changed.
+    pub fn take_changed(&mut self) -> BTreeSet<GangKey> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Gangs whose plans have failed, and why.
+    pub fn take_failures(&mut self) -> Vec<(GangKey, String)> {
+        std::mem::take(&mut self.failures)
+    }
+
+    /// What has been worth telling since this was last asked.
+    pub fn take_news(&mut self) -> Vec<ClaimNews> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// How many devices several claims are seen to have for themselves.
+    pub fn given_twice(&self) -> usize {
+        self.given_twice.len()
+    }
+
+    /// Grows whenever devices may have become free.
+    pub fn freed(&self) -> u64 {
+        self.freed
+    }
+
+    /// The desk, up to date. It is to be brought back.
+    pub fn take_desk(&mut self, cluster: &Cluster) -> Desk {
+        let mut desk = self.desk.take().unwrap_or_else(|| {
+            // The last one did not come back.
+            self.fleet.tell_anew(cluster);
+            self.untold.extend(self.claims.keys().chain(self.plans.keys()).cloned());
+            Desk::new()
+        });
+        let untold = std::mem::take(&mut self.untold);
+        self.moved.clear();
+        let (claims, plans) = (&self.claims, &self.plans);
+        desk.hear(&mut self.fleet, cluster, untold, |key| held(claims.get(key), plans.get(key)));
+        desk
+    }
+
+    /// The desk comes back.
+    pub fn return_desk(&mut self, desk: Desk) {
+        self.desk = Some(desk);
+    }
+
+    /// Is all that these grants rest on as the desk has seen it?
+    pub fn still_hold<'g>(&self, grants: impl IntoIterator<Item = &'g Grant>) -> bool {
+        grants.into_iter().all(|grant| {
+            let is_open = !self.plans.contains_key(&grant.key)
+                && self
+                    .claims
+                    .get(&grant.key)
+                    .is_some_and(|seen| seen.claim.uid == grant.uid && seen.allocation.is_none() && !seen.leaving);
+            is_open && grant.allocation.devices.iter().all(|device| !self.moved.contains(&device.device.pool))
+        })
+    }
+
+    fn replace(&mut self, key: &ClaimKey, seen: Option<SeenClaim>) {
+        let before = held(self.claims.get(key), self.plans.get(key));
+        for device in exclusive(self.claims.get(key)) {
+            if let Some(claims) = self.holders.get_mut(&device) {
+                claims.remove(key);
+                if claims.len() <= 1 {
+                    self.given_twice.remove(&device);
+                }
+                if claims.is_empty() {
+                    self.holders.remove(&device);
+                }
+            }
+        }
+        match seen {
+            Some(seen) => self.claims.insert(key.clone(), seen),
+            None => self.claims.remove(key),
+        };
+        for device in exclusive(self.claims.get(key)) {
+            self.holders.entry(device).or_default().insert(key.clone());
+        }
+        self.note_move(key, &before);
+    }
+
+    /// The allocation that was last seen is not there any more.
+    fn forget_allocation(&mut self, key: &ClaimKey) {
+        let Some(seen) = self.claims.get(key).cloned() else { return };
+        self.replace(key, Some(SeenClaim { allocation: None, ..seen }));
+        self.unused.remove(key);
+    }
+
+    fn set_plan(&mut self, key: &ClaimKey, plan: Option<Plan>) {
+        let before = held(self.claims.get(key), self.plans.get(key));
+        match plan {
+            Some(plan) => _ = self.plans.insert(key.clone(), plan),
+            None => _ = self.plans.remove(key),
+        }
+        self.unused.remove(key);
+        self.note_move(key, &before);
+    }
+
+    /// What a claim holds may be other than before.
+    fn note_move(&mut self, key: &ClaimKey, before: &[Holding]) {
+        self.changed.extend(self.users.get(key).into_iter().flat_map(BTreeMap::values).cloned());
+        let now = held(self.claims.get(key), self.plans.get(key));
+        if before == now {
+            return;
+        }
+        self.moved.extend(before.iter().chain(&now).map(|holding| holding.device.pool.clone()));
+        self.untold.insert(key.clone());
+        if before.iter().any(|holding| !now.contains(holding)) {
+            self.freed += 1;
+        }
+    }
+
+    /// Since when does a claim have devices from us that nobody uses?
+    fn watch_use(&mut self, key: &ClaimKey, now_ms: u64) {
+        let Some(seen) = self.claims.get(key) else { return };
+        let is_ours = seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours);
+        if is_ours && !seen.is_reserved && !self.plans.contains_key(key) {
+            self.unused.entry(key.clone()).or_insert(now_ms);
+        } else {
+            self.unused.remove(key);
+        }
+    }
+
+    /// Was any device of a claim given to another, too? Ours gives way where it has not started.
+    fn check_holders(&mut self, key: &ClaimKey) {
+        let twice = exclusive(self.claims.get(key)).into_iter().find_map(|device| {
+            let claims = self.holders.get(&device).filter(|claims| claims.len() > 1)?;
+            Some((device, claims.clone()))
+        });
+        let Some((device, claims)) = twice else { return };
+        if self.given_twice.insert(device.clone(), claims.clone()).is_some_and(|told| told == claims) {
+            return;
+        }
+        let names: Vec<String> = claims.iter().map(ToString::to_string).collect();
+        let text = format!("device {device} was given to claims {}", names.join(" and "));
+        for claim in &claims {
+            self.tell(claim, ClaimNewsKind::GivenTwice, text.clone());
+        }
+        let may_yield = |key: &&ClaimKey| {
+            self.claims.get(*key).is_some_and(|seen| {
+                !seen.is_reserved && seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours)
+            })
+        };
+        let yielding: Vec<ClaimKey> = claims.iter().filter(may_yield).cloned().collect();
+        // One of them may keep it.
+        let keeps = usize::from(yielding.len() == claims.len());
+        for key in &yielding[keeps..] {
+            match self.plans.get(key).map(Plan::gang) {
+                Some(gang) => self.fail(gang, text.clone()),
+                None => self.take_back(key),
+            }
+        }
+    }
+
+    fn fail(&mut self, gang: Option<GangKey>, why: String) {
+        self.failures.extend(gang.map(|gang| (gang, why)));
+    }
+
+    fn tell(&mut self, key: &ClaimKey, kind: ClaimNewsKind, text: String) {
+        let Some(seen) = self.claims.get(key) else { return };
+        if self.news.len() < MAX_NEWS {
+            self.news.push(ClaimNews { claim: key.clone(), uid: seen.claim.uid.clone(), kind, text });
+        }
+    }
+}
+
+/// What a claim holds: what it is seen to have, and what it is being given.
+fn held(seen: Option<&SeenClaim>, plan: Option<&Plan>) -> Vec<Holding> {
+    let mut held: Vec<Holding> = seen.map(|seen| seen.holdings().to_vec()).unwrap_or_default();
+    for holding in plan.map(|plan| plan.holdings.as_slice()).unwrap_or_default() {
+        if !held.contains(holding) {
+            held.push(holding.clone());
+        }
+    }
+    held
+}
+
+/// The devices that a claim is seen to have for itself.
+fn exclusive(seen: Option<&SeenClaim>) -> Vec<DeviceId> {
+    let holdings = seen.map(SeenClaim::holdings).unwrap_or_default();
+    holdings.iter().filter(|holding| holding.kind == HoldingKind::Exclusive).map(|h| h.device.clone()).collect()
+}
+
+/// The claims that a pod uses and that have names.
+fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
+    let named = pod.claims.iter().filter_map(|claim| claim.name.clone());
+    named.map(|name| ClaimKey { namespace: pod.key.namespace.as_str().into(), name }).collect()
+}

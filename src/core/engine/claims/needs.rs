@@ -1,0 +1,171 @@
+//! What a pod needs of devices before it can be placed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::ClaimKeeper;
+use crate::claims::{Claim, ClaimKey, Count, NodeSelector};
+use crate::engine::policy::ClaimPolicy;
+use crate::model::node::Node;
+use crate::model::pod::{Pod, PodClaim, Stage};
+
+/// What a pod needs of devices.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Claims that have no devices yet, or only those that its plan gave them.
+    pub open: Vec<OpenClaim>,
+    /// Claims without devices that other members of its gang use, too. The first of them has it among its open ones; all
+    /// stand on one node.
+    pub shared: Vec<ClaimKey>,
+    /// Where claims that have devices can be used; each must allow the pod's node.
+    pub within: Vec<NodeSelector>,
+    /// How many devices of classes that are ours to allocate it asks for in all, with those that it has.
+    pub devices: i64,
+}
+
+/// A claim that has no devices yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenClaim {
+    /// What it asks for.
+    pub claim: Arc<Claim>,
+    /// It is ours to allocate; else kube-scheduler does, and we only see to it that it can.
+    pub is_ours: bool,
+}
+
+/// Why it cannot be said yet what a pod needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unready {
+    /// A claim is yet to be made from its template.
+    NotMade {
+        /// What the pod calls it.
+        alias: Box<str>,
+    },
+    /// A claim has not been seen.
+    NotSeen(ClaimKey),
+    /// A claim is being deleted.
+    Leaving(ClaimKey),
+    /// What a claim was given is being taken back.
+    Returning(ClaimKey),
+}
+
+impl fmt::Display for Unready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotMade { alias } => write!(f, "claim {alias} is yet to be made from its template"),
+            Self::NotSeen(claim) => write!(f, "claim {claim} does not exist"),
+            Self::Leaving(claim) => write!(f, "claim {claim} is being deleted"),
+            Self::Returning(claim) => write!(f, "the devices of claim {claim} are being taken back"),
+        }
+    }
+}
+
+impl Needs {
+    /// Is there a claim for which the pod has to wait until we have allocated it?
+    pub fn is_ours_to_fill(&self) -> bool {
+        self.open.iter().any(|open| open.is_ours)
+    }
+
+    /// Do both need the same, though of other claims?
+    pub fn is_like(&self, other: &Self) -> bool {
+        fn asks(open: &OpenClaim) -> impl PartialEq {
+            let Claim { requests, constraints, configs, .. } = &*open.claim;
+            (open.is_ours, requests, constraints, configs)
+        }
+        self.within == other.within
+            && self.open.len() == other.open.len()
+            && self.open.iter().zip(&other.open).all(|(a, b)| asks(a) == asks(b))
+    }
+
+    /// Of claims that several use, each is left with the first.
+    pub fn share<'n>(all: impl IntoIterator<Item = &'n mut Arc<Needs>>) {
+        let mut all: Vec<&mut Arc<Needs>> = all.into_iter().filter(|needs| !needs.open.is_empty()).collect();
+        let mut users: BTreeMap<ClaimKey, u32> = BTreeMap::new();
+        for open in all.iter().flat_map(|needs| &needs.open) {
+            *users.entry(open.claim.key.clone()).or_default() += 1;
+        }
+        users.retain(|_, count| *count > 1);
+        let mut left = users.clone();
+        for needs in all.iter_mut().filter(|_| !users.is_empty()) {
+            let shared: Vec<ClaimKey> =
+                needs.open.iter().map(|open| &open.claim.key).filter(|key| users.contains_key(*key)).cloned().collect();
+            if shared.is_empty() {
+                continue;
+            }
+            let needs = Arc::make_mut(needs);
+            needs.open.retain(|open| !users.contains_key(&open.claim.key) || left.remove(&open.claim.key).is_some());
+            needs.shared = shared;
+        }
+    }
+
+    /// The claims without devices.
+    pub fn claims(&self) -> Vec<Claim> {
+        self.open.iter().map(|open| (*open.claim).clone()).collect()
+    }
+
+    /// Can claims that have devices be used on this node?
+    pub fn allow(&self, node: &Node) -> bool {
+        let takes = |selector: &NodeSelector| {
+            let terms = selector.meaning.as_ref().ok();
+            terms.is_some_and(|terms| terms.iter().any(|term| term.matches(node.name().as_str(), &node.parts.labels)))
+        };
+        self.within.iter().all(takes)
+    }
+}
+
+impl ClaimPolicy {
+    /// Is this claim ours to allocate? One allocation is for all of its requests, so one request suffices.
+    pub fn is_ours(&self, claim: &Claim) -> bool {
+        claim.requests.iter().any(|request| request.asks().any(|ask| self.classes.contains(&*ask.class)))
+    }
+
+    /// How many devices of classes that are ours a claim asks for; of alternatives the first counts.
+    fn devices(&self, claim: &Claim) -> i64 {
+        let first = claim.requests.iter().filter_map(|request| request.asks().next());
+        let ours = first.filter(|ask| self.classes.contains(&*ask.class) && !ask.admin_access);
+        let count = |count| match count {
+            Count::Exactly(count) => i64::try_from(count).unwrap_or(i64::MAX),
+            Count::All => 1,
+        };
+        ours.map(|ask| count(ask.count)).fold(0, i64::saturating_add)
+    }
+}
+
+impl ClaimKeeper {
+    /// What a pod needs of devices. A pod without claims of ours needs nothing of us.
+    ///
+    /// # Errors
+    /// When that cannot be said yet.
+    pub fn needs(&self, pod: &Pod, policy: &ClaimPolicy) -> Result<Needs, Unready> {
+        let mut needs = Needs::default();
+        if !policy.is_on() {
+            return Ok(needs);
+        }
+        let waits = pod.stage == Stage::Pending;
+        for claim in &pod.claims {
+            match self.read(pod, claim, policy, &mut needs) {
+                Err(unready) if waits => return Err(unready),
+                _ => {}
+            }
+        }
+        if !waits {
+            (needs.open, needs.within) = (vec![], vec![]);
+        }
+        Ok(needs)
+    }
+
+    fn read(&self, pod: &Pod, claim: &PodClaim, policy: &ClaimPolicy, needs: &mut Needs) -> Result<(), Unready> {
+        let Some(name) = &claim.name else { return Err(Unready::NotMade { alias: claim.alias.clone() }) };
+        let key = ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.clone() };
+        let Some(seen) = self.claims.get(&key) else { return Err(Unready::NotSeen(key)) };
+        needs.devices = needs.devices.saturating_add(policy.devices(&seen.claim));
+        let is_ours = policy.is_ours(&seen.claim);
+        match (self.plans.get(&key), &seen.allocation) {
+            (Some(plan), _) if plan.is_withdrawn() => return Err(Unready::Returning(key)),
+            (None, Some(allocation)) => needs.within.extend(allocation.nodes.clone()),
+            _ if seen.leaving => return Err(Unready::Leaving(key)),
+            _ => needs.open.push(OpenClaim { claim: Arc::clone(&seen.claim), is_ours }),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,275 @@
+//! Claims that are being given devices by us, from the plan until the cluster shows it, and back.
+
+use std::sync::Arc;
+
+use super::Needs;
+use super::{ClaimKeeper, ClaimNewsKind};
+use crate::claims::{Allocation, ClaimKey, Holding, NodeSelector, SeenClaim, fingerprint};
+use crate::engine::policy::ClaimPolicy;
+use crate::model::gang::GangKey;
+use crate::model::node::NodeName;
+
+/// What a claim is to be given.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Grant {
+    /// The claim.
+    pub key: ClaimKey,
+    /// Its unique id.
+    pub uid: Box<str>,
+    /// The devices.
+    pub allocation: Arc<Allocation>,
+}
+
+/// A claim that is being given devices, or from which they are being taken back.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    uid: Box<str>,
+    /// For whom.
+    gang: Option<GangKey>,
+    pub holdings: Vec<Holding>,
+    /// Where its pod is to go; none where it is only taken back.
+    node: Option<NodeName>,
+    stage: Stage,
+    /// A write is under way.
+    in_flight: bool,
+    /// When the last write began, in the engine's milliseconds.
+    tried_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// To be written.
+    Giving(Arc<Allocation>),
+    /// The API server has taken it, as this version of the claim.
+    Given { version: u64 },
+    /// To be taken back, if the cluster has it.
+    TakingBack,
+}
+
+/// Something to write on a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimOrder {
+    /// Give it these devices.
+    Allocate {
+        /// The claim.
+        claim: ClaimKey,
+        /// Its unique id.
+        uid: Box<str>,
+        /// The devices.
+        allocation: Arc<Allocation>,
+        /// Where its pod is to go.
+        node: NodeName,
+    },
+    /// Take these devices from it, if it has them, unless somebody may use them by now; and see to it that no earlier
+    /// write gives them to it later.
+    Release {
+        /// The claim.
+        claim: ClaimKey,
+        /// Its unique id.
+        uid: Box<str>,
+        /// The [`fingerprint`] of the devices.
+        devices: String,
+    },
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The claim has the devices, as this version.
+    Allocated {
+        /// `metadata.resourceVersion`.
+        version: u64,
+    },
+    /// The claim has not been given them, and will not be.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// The claim does not have them, or not any more.
+    Released,
+    /// They were not taken back: somebody may use them.
+    Reserved,
+    /// It is not known; to be tried again.
+    Unknown,
+}
+
+impl Plan {
+    /// Is what it gives being taken back?
+    pub fn is_withdrawn(&self) -> bool {
+        self.stage == Stage::TakingBack
+    }
+
+    /// For whom it is, if anybody waits for it.
+    pub fn gang(&self) -> Option<GangKey> {
+        self.gang.clone()
+    }
+
+    fn order(&self, claim: &ClaimKey) -> Option<ClaimOrder> {
+        let (claim, uid) = (claim.clone(), self.uid.clone());
+        match &self.stage {
+            Stage::Giving(allocation) => {
+                let node = self.node.clone()?;
+                Some(ClaimOrder::Allocate { claim, uid, allocation: Arc::clone(allocation), node })
+            }
+            Stage::TakingBack => Some(ClaimOrder::Release { claim, uid, devices: fingerprint(&self.holdings) }),
+            Stage::Given { .. } => None,
+        }
+    }
+}
+
+impl ClaimKeeper {
+    /// Claims of a gang are to be given these devices. They are held from now on.
+    pub fn give(&mut self, gang: &GangKey, node: &NodeName, grants: impl IntoIterator<Item = Grant>) {
+        for Grant { key, uid, allocation } in grants {
+            let holdings = allocation.holdings().collect();
+            let stage = Stage::Giving(allocation);
+            let (gang, node) = (Some(gang.clone()), Some(node.clone()));
+            self.set_plan(&key, Some(Plan { uid, gang, holdings, node, stage, in_flight: false, tried_ms: None }));
+        }
+    }
+
+    /// Have all of these claims been given their devices, as far as the API server says?
+    pub fn are_given<'k>(&self, claims: impl IntoIterator<Item = &'k ClaimKey>) -> bool {
+        let is_given = |key: &ClaimKey| match self.plans.get(key) {
+            Some(plan) => matches!(plan.stage, Stage::Given { .. }),
+            None => self.claims.get(key).is_some_and(|seen| seen.allocation.is_some()),
+        };
+        claims.into_iter().all(is_given)
+    }
+
+    /// The needs of a pod that has no place yet: what its claims are being given for others is not looked for again.
+    pub fn needs_beside(&self, needs: &Needs) -> Needs {
+        let mut beside = needs.clone();
+        beside.open.retain(|open| !self.plans.contains_key(&open.claim.key));
+        let planned = needs.open.iter().filter_map(|open| self.plans.get(&open.claim.key));
+        beside
+            .within
+            .extend(planned.filter_map(|plan| plan.node.as_ref()).map(|node| NodeSelector::of_node(node.as_str())));
+        beside
+    }
+
+    /// Of these claims those that are being given devices.
+    pub fn planned<'n>(&self, needs: impl IntoIterator<Item = &'n Needs>) -> Vec<ClaimKey> {
+        let claims = needs.into_iter().flat_map(|needs| &needs.open).map(|open| &open.claim.key);
+        claims.filter(|key| self.plans.contains_key(*key)).cloned().collect()
+    }
+
+    /// The pods of these claims are on their nodes: what was given stays.
+    pub fn finish(&mut self, claims: &[ClaimKey]) {
+        for key in claims {
+            self.settle(key, |plan| matches!(plan.stage, Stage::Given { .. }));
+        }
+    }
+
+    /// The plan for these claims was given up: what they were given is taken back.
+    pub fn withdraw(&mut self, claims: &[ClaimKey]) {
+        for key in claims {
+            match self.plans.get_mut(key) {
+                Some(Plan { stage: Stage::Giving(_), tried_ms: None, .. }) => self.set_plan(key, None),
+                Some(plan) => (plan.stage, plan.tried_ms) = (Stage::TakingBack, None),
+                None => {}
+            }
+        }
+    }
+
+    /// What is to be written now.
+    pub fn orders(&mut self, policy: &ClaimPolicy, now_ms: u64) -> Vec<ClaimOrder> {
+        self.release_unused(policy, now_ms);
+        let is_due =
+            |plan: &Plan| !plan.in_flight && plan.tried_ms.is_none_or(|tried| now_ms >= tried + policy.write_again_ms);
+        let mut orders = vec![];
+        for (key, plan) in self.plans.iter_mut().filter(|(_, plan)| is_due(plan)) {
+            let Some(order) = plan.order(key) else { continue };
+            (plan.in_flight, plan.tried_ms) = (true, Some(now_ms));
+            orders.push(order);
+        }
+        orders
+    }
+
+    /// An order was carried out, or not.
+    pub fn conclude(&mut self, key: &ClaimKey, uid: &str, outcome: ClaimOutcome) {
+        let Some(plan) = self.plans.get_mut(key).filter(|plan| *plan.uid == *uid) else { return };
+        plan.in_flight = false;
+        match (&plan.stage, outcome) {
+            (_, ClaimOutcome::Unknown) => {}
+            (Stage::Giving(_), ClaimOutcome::Allocated { version }) => plan.stage = Stage::Given { version },
+            (Stage::Giving(_), ClaimOutcome::Refused { why }) => {
+                let gang = plan.gang.clone();
+                self.set_plan(key, None);
+                self.fail(gang, format!("claim {key} was not given its devices: {why}"));
+            }
+            // It has been withdrawn meanwhile: the order to take it back is next.
+            (Stage::TakingBack, ClaimOutcome::Allocated { .. }) => plan.tried_ms = None,
+            (Stage::TakingBack, ClaimOutcome::Released) => {
+                self.set_plan(key, None);
+                // What was seen of it may be older than that.
+                self.forget_allocation(key);
+                self.tell(key, ClaimNewsKind::Released, "its devices were taken back: its pod did not start".into());
+            }
+            (Stage::TakingBack, ClaimOutcome::Refused { .. } | ClaimOutcome::Reserved) => self.set_plan(key, None),
+            (Stage::Giving(_) | Stage::Given { .. }, _) => {}
+        }
+    }
+
+    /// Compares what was planned for a claim with what it has become.
+    pub(super) fn compare(&mut self, key: &ClaimKey) {
+        let (Some(plan), Some(seen)) = (self.plans.get_mut(key), self.claims.get(key)) else { return };
+        let has = |seen: &SeenClaim| seen.allocation.is_some();
+        let is_as_planned = has(seen) && fingerprint(seen.holdings()) == fingerprint(&plan.holdings);
+        let failure = match &plan.stage {
+            _ if *seen.claim.uid != *plan.uid => Some(format!("claim {key} was replaced by another")),
+            Stage::Giving(_) if is_as_planned => {
+                plan.stage = Stage::Given { version: seen.version };
+                None
+            }
+            Stage::Giving(_) if has(seen) => Some(format!("claim {key} was given devices by somebody else")),
+            Stage::Given { version } if seen.version > *version && !is_as_planned => {
+                Some(format!("the devices of claim {key} were taken away"))
+            }
+            _ => None,
+        };
+        let Some(failure) = failure else { return };
+        let gang = plan.gang.clone();
+        self.fail(gang, failure);
+    }
+
+    /// Ends a plan, if it has come far enough and the cluster shows what it gave.
+    fn settle(&mut self, key: &ClaimKey, is_over: impl Fn(&Plan) -> bool) {
+        let shows = self.claims.get(key).is_some_and(|seen| seen.allocation.is_some());
+        if shows && self.plans.get(key).is_some_and(is_over) {
+            self.set_plan(key, None);
+        } else if let Some(plan) = self.plans.get_mut(key) {
+            plan.gang = None;
+        }
+    }
+
+    /// Ends plans that nobody waits for any more, once the cluster shows what they gave.
+    pub(super) fn settle_orphan(&mut self, key: &ClaimKey) {
+        if self.plans.get(key).is_some_and(|plan| plan.gang.is_none()) {
+            self.settle(key, |plan| matches!(plan.stage, Stage::Given { .. }));
+        }
+    }
+
+    /// Claims that we gave devices and that nobody uses are to lose them after a while: their pods went, or we were killed
+    /// before these heard of it.
+    fn release_unused(&mut self, policy: &ClaimPolicy, now_ms: u64) {
+        let due: Vec<ClaimKey> = self
+            .unused
+            .iter()
+            .filter(|(_, since)| now_ms >= **since + policy.unused_ms)
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in due {
+            self.take_back(&key);
+        }
+    }
+
+    /// Takes back what we gave a claim that has no plan.
+    pub(super) fn take_back(&mut self, key: &ClaimKey) {
+        let Some(seen) = self.claims.get(key).filter(|_| !self.plans.contains_key(key)) else { return };
+        let (uid, holdings) = (seen.claim.uid.clone(), seen.holdings().to_vec());
+        let stage = Stage::TakingBack;
+        let plan = Plan { uid, gang: None, holdings, node: None, stage, in_flight: false, tried_ms: None };
+        self.set_plan(key, Some(plan));
+    }
+}

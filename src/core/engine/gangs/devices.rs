@@ -1,0 +1,178 @@
+//! Places for members whose claims are to be allocated with them.
+//!
+//! The planner counts: for how many members of each block a node has devices is asked beforehand. Where kinds of members share
+//! devices these counts promise too much together, so the devices are chosen member by member afterwards; a node that
+//! turns out to have too few counts for fewer, and all are planned anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::preemption::Way;
+use super::task::PlanTask;
+use crate::claims::{Fit, Holding};
+use crate::engine::claims::{Desk, Grant, Needs};
+use crate::model::node::NodeName;
+use crate::placement::Rank;
+use crate::placement::gang::No;
+
+/// How often is planned anew because a node has too few devices for what was counted.
+const MAX_ATTEMPTS: usize = 16;
+
+/// How good each node is for members of each block, and for how many of them it has devices; by block and slot.
+struct Counted {
+    ranks: Vec<Vec<Option<Rank>>>,
+    devices: Vec<Option<Vec<u32>>>,
+}
+
+/// Places for all members, and devices for their claims.
+///
+/// # Errors
+/// Why there are none. Where devices are short for several kinds of members together, that is not proven.
+pub(super) fn plan(task: &PlanTask, desk: &mut Desk) -> Result<Way, No> {
+    let mut counted = count(task, desk)?;
+    for _ in 0..MAX_ATTEMPTS {
+        let nodes = task.plan(&counted.ranks, &counted.devices)?;
+        let mut taken = vec![];
+        let chosen = choose(task, desk, &nodes, &mut taken);
+        desk.give_back(taken);
+        match chosen {
+            Ok(grants) => return Ok(Way { nodes, yielders: vec![], grants }),
+            Err(Short { block, node, members }) => counted.lower(task, block, &node, members),
+        }
+    }
+    Err(No::GaveUp { steps: MAX_ATTEMPTS as u64 })
+}
+
+/// Counts on each node for how many members it has devices.
+///
+/// # Errors
+/// When no node has any for the members of some block.
+fn count(task: &PlanTask, desk: &mut Desk) -> Result<Counted, No> {
+    let mut counted = Counted { ranks: task.ranks(), devices: vec![] };
+    let joining = joining(task);
+    for (block, needs) in task.question.needs.iter().enumerate() {
+        let ranks = &mut counted.ranks[block];
+        if !needs.within.is_empty() {
+            keep_within(task, needs, ranks);
+        }
+        if needs.open.is_empty() || joining[block] == 0 {
+            counted.devices.push(None);
+            continue;
+        }
+        counted.devices.push(Some(count_block(task, desk, needs, ranks, joining[block])?));
+    }
+    Ok(counted)
+}
+
+/// How many members of each block are to be placed.
+fn joining(task: &PlanTask) -> Vec<u32> {
+    let mut joining = vec![0; task.question.formation.blocks.len()];
+    for block in task.blocks_of_seats() {
+        joining[block] += 1;
+    }
+    joining
+}
+
+/// Leaves only nodes on which claims that have devices can be used.
+fn keep_within(task: &PlanTask, needs: &Needs, ranks: &mut [Option<Rank>]) {
+    for (rank, state) in ranks.iter_mut().zip(task.snapshot.slots().iter()) {
+        let allows = state.as_ref().and_then(|state| state.node()).is_some_and(|node| needs.allow(node));
+        *rank = rank.filter(|_| allows);
+    }
+}
+
+fn count_block(
+    task: &PlanTask,
+    desk: &mut Desk,
+    needs: &Needs,
+    ranks: &mut [Option<Rank>],
+    joining: u32,
+) -> Result<Vec<u32>, No> {
+    let claims = needs.claims();
+    let mut counts = vec![0; ranks.len()];
+    let mut fits: Vec<(usize, Fit)> = vec![];
+    let mut refusals: BTreeMap<String, usize> = BTreeMap::new();
+    for (slot, state) in task.snapshot.slots().iter().enumerate() {
+        let (Some(state), Some(_)) = (state, &ranks[slot]) else { continue };
+        match desk.room(state.name().as_str(), &claims, joining) {
+            Ok((count, fit)) => {
+                counts[slot] = count;
+                fits.push((slot, fit));
+            }
+            Err(why) => {
+                *refusals.entry(why).or_default() += 1;
+                ranks[slot] = None;
+            }
+        }
+    }
+    if let (true, Some((why, _))) = (fits.is_empty(), refusals.into_iter().max_by_key(|(_, nodes)| *nodes)) {
+        return Err(No::NoDevices { why });
+    }
+    rank_by_devices(ranks, &fits);
+    Ok(counts)
+}
+
+/// What the devices cost stands where the cost of a node stands otherwise.
+fn rank_by_devices(ranks: &mut [Option<Rank>], fits: &[(usize, Fit)]) {
+    let mut order: Vec<_> = fits.iter().map(|(_, fit)| fit.rank()).collect();
+    order.sort_unstable();
+    order.dedup();
+    for (slot, fit) in fits {
+        let nth = order.binary_search(&fit.rank()).unwrap_or_default();
+        if let Some(rank) = &mut ranks[*slot] {
+            rank.cost = i32::try_from(nth).unwrap_or(i32::MAX);
+        }
+    }
+}
+
+/// A node has devices for fewer members of a block than were placed there.
+struct Short {
+    block: usize,
+    node: NodeName,
+    members: u32,
+}
+
+/// Devices for each member on its node. What is taken on the way is to be given back.
+fn choose(
+    task: &PlanTask,
+    desk: &mut Desk,
+    nodes: &[NodeName],
+    taken: &mut Vec<Holding>,
+) -> Result<Vec<Vec<Grant>>, Short> {
+    let mut served: BTreeMap<(usize, &NodeName), u32> = BTreeMap::new();
+    let mut grants = vec![];
+    let seats = task.question.seats.iter().zip(task.blocks_of_seats());
+    for ((seat, block), node) in seats.zip(nodes) {
+        let needs = &task.roster.seats[*seat].needs;
+        if needs.open.is_empty() {
+            grants.push(vec![]);
+            continue;
+        }
+        let members = served.entry((block, node)).or_default();
+        let Ok(fit) = desk.look(node.as_str(), &needs.claims()) else {
+            return Err(Short { block, node: node.clone(), members: *members });
+        };
+        *members += 1;
+        taken.extend(desk.take(&fit));
+        let ours = needs.open.iter().zip(fit.allocations).filter(|(open, _)| open.is_ours);
+        let grant = ours.map(|(open, allocation)| Grant {
+            key: open.claim.key.clone(),
+            uid: open.claim.uid.clone(),
+            allocation: Arc::new(allocation),
+        });
+        grants.push(grant.collect());
+    }
+    Ok(grants)
+}
+
+impl Counted {
+    fn lower(&mut self, task: &PlanTask, block: usize, node: &NodeName, members: u32) {
+        let Some(slot) = task.snapshot.slot(node.as_str()) else { return };
+        if let Some(Some(counts)) = self.devices.get_mut(block) {
+            counts[slot.index()] = members;
+        }
+        if members == 0 {
+            self.ranks[block][slot.index()] = None;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What is held on a node, by whom: what its cells are filled with.
+
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
+use testudo_core::cluster::{Holding, NodeState};
+use testudo_core::model::accelerator::Unit;
+use testudo_core::model::inventory::Inventory;
+use testudo_core::model::taint::TaintPurpose;
+
+use super::face::{Kind, is_neuron};
+use super::workloads::{Workload, Workloads};
+use crate::host::Unconfirmed;
+
+/// What is held of one pool of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PoolCells {
+    /// Cells that the device plugin holds back: they failed their health check.
+    pub failed: i64,
+    /// Who holds what, in the order in which it is shown. Which cells these are is known only where a run says so.
+    pub runs: Vec<Run>,
+}
+
+/// What one pod holds of one pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The pod's workload, by number.
+    pub workload: u32,
+    /// How many parts of cells.
+    pub parts: i64,
+    /// When the pod was made, in seconds since 1970; 0 where that is not known.
+    pub created_s: i64,
+    /// The place is kept for the pod, which is not bound yet.
+    pub planned: bool,
+    /// Which devices, as bits; 0 where that is not known.
+    pub devices: u32,
+}
+
+/// What keeps pods away from a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags {
+    /// `spec.unschedulable`.
+    pub cordoned: bool,
+    /// An autoscaler or an interruption is about to remove it.
+    pub leaving: bool,
+}
+
+impl Flags {
+    /// What keeps pods away from a node.
+    pub fn of(state: &NodeState) -> Self {
+        let Some(node) = state.node() else { return Self::default() };
+        let leaving = node.parts.taints.iter().any(|taint| taint.purpose() == TaintPurpose::Disruption);
+        Self { cordoned: node.parts.cordoned, leaving }
+    }
+
+    /// Does the node take pods?
+    pub fn is_open(self) -> bool {
+        !self.cordoned && !self.leaving
+    }
+
+    fn bits(self) -> u8 {
+        u8::from(self.cordoned) | u8::from(self.leaving) << 1
+    }
+}
+
+/// What is held on a node, pool by pool in the order of its kind.
+pub fn cells(state: &NodeState, kind: &Kind, unconfirmed: &Unconfirmed, workloads: &mut Workloads) -> Vec<PoolCells> {
+    let Some(node) = state.node() else { return vec![] };
+    let inventory = &node.inventory;
+    let mut holders: Vec<_> = state.holders().iter().collect();
+    // The oldest first, so that the others keep their cells when one comes.
+    holders.sort_by(|(_, a), (_, b)| (a.created_s, &a.pod).cmp(&(b.created_s, &b.pod)));
+    let mut pools: Vec<PoolCells> = kind.pools.iter().map(|face| PoolCells::idle(inventory, face.at)).collect();
+    for (uid, holding) in holders {
+        for (pool, parts) in parts(holding, inventory, kind) {
+            let workload = workloads.number(Workload::of(holding));
+            let devices = holding.gpus.map_or(0, |gpus| gpus.0);
+            let (created_s, planned) = (holding.created_s, unconfirmed.contains_key(uid));
+            pools[pool].runs.push(Run { workload, parts, created_s, planned, devices });
+        }
+    }
+    pools
+}
+
+/// What a holder has of each shown pool, in parts of its cells.
+fn parts(holding: &Holding, inventory: &Inventory, kind: &Kind) -> Vec<(usize, i64)> {
+    let held = holding.demand.accelerators().filter_map(|(name, _, count)| {
+        let at = inventory.pools.iter().position(|pool| pool.resource == *name)?;
+        let pool = &inventory.pools[at];
+        if let Some(shown) = kind.pools.iter().position(|face| face.at == at) {
+            return Some((shown, if pool.unit == Unit::Device { count.saturating_mul(1000) } else { count }));
+        }
+        // Another name of what is shown as Neuron devices.
+        let shown = kind.pools.iter().position(|face| is_neuron(&inventory.pools[face.at]))?;
+        Some((shown, count.saturating_mul(inventory.unit_milli(pool))))
+    });
+    held.collect()
+}
+
+impl PoolCells {
+    fn idle(inventory: &Inventory, at: usize) -> Self {
+        let pool = &inventory.pools[at];
+        let failed = (pool.capacity - pool.allocatable).max(0);
+        Self { failed: if pool.unit == Unit::Thousandth { failed / 1000 } else { failed }, runs: vec![] }
+    }
+}
+
+/// A node as the wire has it: `[slot, flags, free, usable, [[failed, [run, ...]], ...]]`, free and usable in thousandths of
+/// devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeCells {
+    /// The node's slot.
+    pub slot: usize,
+    /// What keeps pods away.
+    pub flags: Flags,
+    /// What is free, in thousandths of devices.
+    pub free_milli: i64,
+    /// How much of that typical pods would fill.
+    pub usable_milli: i64,
+    /// What is held.
+    pub pools: Vec<PoolCells>,
+}
+
+impl Serialize for NodeCells {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.slot, self.flags.bits(), self.free_milli, self.usable_milli, &self.pools).serialize(serializer)
+    }
+}
+
+impl Serialize for PoolCells {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.failed, &self.runs).serialize(serializer)
+    }
+}
+
+/// `[workload, parts, created]`, with `planned` (0 or 1) and the bits of the devices where there is anything to say.
+impl Serialize for Run {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut run = serializer.serialize_seq(None)?;
+        run.serialize_element(&self.workload)?;
+        run.serialize_element(&self.parts)?;
+        run.serialize_element(&self.created_s)?;
+        if self.planned || self.devices != 0 {
+            run.serialize_element(&u8::from(self.planned))?;
+        }
+        if self.devices != 0 {
+            run.serialize_element(&self.devices)?;
+        }
+        run.end()
+    }
+}

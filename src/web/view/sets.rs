@@ -1,0 +1,171 @@
+//! How many tensor-parallel sets of each size could start now.
+//!
+//! By counts, as filter counts: a set inside a node needs so many free devices there, on a machine that links so many with
+//! each other. A larger one takes whole nodes of one NVLink domain. CPUs, memory and taints are not looked at; what a pod
+//! with all its conditions would be told is a question for "what if".
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::face::{Kind, Links};
+use super::fleet::{FleetView, Seen};
+
+/// The sizes that are counted.
+pub const SIZES: [i64; 7] = [1, 2, 4, 8, 16, 32, 72];
+
+/// How many sets of each size could start on the devices of one product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FreeSets {
+    /// The accelerator.
+    pub product: String,
+    /// How many there are.
+    pub devices: i64,
+    /// How many are free, on nodes that take pods.
+    pub free: i64,
+    /// For each of [`SIZES`] how many sets could start; none where no machine of the product links so many.
+    pub sets: Vec<Option<i64>>,
+}
+
+/// Free slices and replicas of one sort.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FreeParts {
+    /// The accelerator.
+    pub product: String,
+    /// What one is.
+    pub unit: String,
+    /// Under which name pods ask for it.
+    pub resource: String,
+    /// How many there are.
+    pub cells: i64,
+    /// How many are free, on nodes that take pods.
+    pub free: i64,
+}
+
+/// What could start now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Room {
+    /// The sizes of [`FreeSets::sets`].
+    pub sizes: Vec<i64>,
+    /// By product.
+    pub sets: Vec<FreeSets>,
+    /// By product and unit.
+    pub parts: Vec<FreeParts>,
+}
+
+#[derive(Default)]
+struct Counted {
+    devices: i64,
+    free: i64,
+    sets: [Option<i64>; SIZES.len()],
+}
+
+/// What could start now.
+pub fn room(fleet: &FleetView) -> Room {
+    let mut sets: BTreeMap<&str, Counted> = BTreeMap::new();
+    let mut parts: BTreeMap<(&str, &str, &str), (i64, i64)> = BTreeMap::new();
+    let mut cliques: BTreeMap<(&str, &str, &str), Vec<(i64, i64)>> = BTreeMap::new();
+    for seen in fleet.nodes() {
+        let kind = &fleet.kinds()[seen.face.kind];
+        let product = kind.product.as_deref().unwrap_or("unknown");
+        for (face, pool) in kind.pools.iter().zip(&seen.cells.pools) {
+            let free = free_cells(face.cells, face.parts, pool);
+            let free = if seen.cells.flags.is_open() { free } else { 0 };
+            if face.parts == 1 {
+                let sum = parts.entry((product, &face.unit, &face.resource)).or_default();
+                *sum = (sum.0 + face.cells, sum.1 + free);
+                continue;
+            }
+            let counted = sets.entry(product).or_default();
+            (counted.devices, counted.free) = (counted.devices + face.cells, counted.free + free);
+            for (size, sets) in SIZES.iter().zip(&mut counted.sets) {
+                if *size <= linked(kind, seen) {
+                    *sets = Some(sets.unwrap_or(0) + free / size);
+                }
+            }
+            if kind.reaches_out && seen.face.stand.clique {
+                let stand = &seen.face.stand;
+                cliques.entry((product, &stand.zone, &stand.rack)).or_default().push((free, face.cells));
+            }
+        }
+    }
+    for ((product, ..), nodes) in cliques {
+        let Some(counted) = sets.get_mut(product) else { continue };
+        for (size, sets) in SIZES.iter().zip(&mut counted.sets) {
+            let node = nodes.iter().map(|(_, cells)| *cells).max().unwrap_or(1).max(1);
+            let has = nodes.iter().map(|(_, cells)| cells / node).sum::<i64>();
+            // Smaller ones are inside of nodes, and were counted there.
+            if *size > node && size % node == 0 && size / node <= has {
+                let whole: i64 = nodes.iter().map(|(free, _)| free / node).sum();
+                *sets = Some(sets.unwrap_or(0) + whole / (size / node));
+            }
+        }
+    }
+    Room {
+        sizes: SIZES.to_vec(),
+        sets: sets.into_iter().map(|(product, counted)| counted.named(product)).collect(),
+        parts: parts
+            .into_iter()
+            .map(|((product, unit, resource), (cells, free))| FreeParts {
+                product: product.into(),
+                unit: unit.into(),
+                resource: resource.into(),
+                cells,
+                free,
+            })
+            .collect(),
+    }
+}
+
+impl Counted {
+    fn named(self, product: &str) -> FreeSets {
+        FreeSets { product: product.into(), devices: self.devices, free: self.free, sets: self.sets.to_vec() }
+    }
+}
+
+/// Whole cells of which nothing is held. Where it is not known which devices are in use, they are taken to be as few as
+/// can be.
+fn free_cells(cells: i64, parts: i64, pool: &super::cells::PoolCells) -> i64 {
+    let known = pool.runs.iter().fold(0u32, |devices, run| devices | run.devices);
+    let unknown: i64 = pool.runs.iter().filter(|run| run.devices == 0).map(|run| run.parts).sum();
+    let in_use = i64::from(known.count_ones()) + (unknown + parts - 1) / parts.max(1);
+    (cells - pool.failed - in_use).max(0)
+}
+
+/// How many devices of the node can work as one set.
+fn linked(kind: &Kind, seen: &Seen) -> i64 {
+    match (&kind.links, &seen.node().inventory.fabric) {
+        (Links::Unknown | Links::Pcie, _) | (_, None) => 1,
+        (_, Some(fabric)) => i64::try_from(fabric.largest_linked(fabric.all())).unwrap_or(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Fleet, gpus};
+    use super::*;
+
+    fn sets(fleet: &Fleet) -> Vec<FreeSets> {
+        let mut view = FleetView::default();
+        view.keep_up(&fleet.host.snapshot(), &fleet.host.unconfirmed());
+        room(&view).sets
+    }
+
+    #[test]
+    fn sets_are_counted_node_by_node() {
+        let fleet = Fleet::of(3);
+        fleet.run(gpus("p", 5), "node-0");
+        fleet.run(gpus("q", 1), "node-1");
+        let [h100] = sets(&fleet).try_into().expect("one product");
+        assert_eq!((h100.devices, h100.free), (24, 18));
+        assert_eq!(h100.sets, [Some(18), Some(8), Some(3), Some(1), None, None, None]);
+    }
+
+    #[test]
+    fn sets_beyond_a_node_are_in_one_nvlink_domain() {
+        let fleet = Fleet::of_cliques(2, 18);
+        fleet.run(gpus("p", 1), "nvl-0-3");
+        let [gb200] = sets(&fleet).try_into().expect("one product");
+        assert_eq!(gb200.sets, [Some(143), Some(71), Some(35), Some(17), Some(8), Some(4), Some(1)]);
+    }
+}

@@ -1,0 +1,99 @@
+//! A small fleet for the unit tests of the view.
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use testudo_core::engine::Policy;
+use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::node::Node;
+
+use crate::config::Mode;
+use crate::host::{Bindings, Host};
+use crate::k8s::watch::ClusterEvent;
+use crate::k8s::{self, manifests::Manifests, object};
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("a test object")
+}
+
+fn object(name: &str, labels: &[(&str, &str)], pools: &[(&str, i64)]) -> object::Node {
+    let labels: serde_json::Map<String, Value> = labels.iter().map(|(k, v)| ((*k).into(), json!(v))).collect();
+    let mut resources = json!({"cpu": "192", "memory": "2Ti", "pods": "110"});
+    for (name, count) in pools {
+        resources[*name] = json!(count.to_string());
+    }
+    let status = json!({"capacity": resources, "allocatable": resources});
+    read(json!({"metadata": {"name": name, "labels": labels}, "status": status}))
+}
+
+/// A node with these labels and resources.
+pub fn node(name: &str, labels: &[(&str, &str)], pools: &[(&str, i64)], more: &[(&str, &str)]) -> Node {
+    let parts = k8s::node::decode(&object(name, &[labels, more].concat(), pools)).0;
+    Node::new(parts, &Catalogue::builtin()).0
+}
+
+/// A pod that asks for so many GPUs.
+pub fn gpus(name: &str, count: u32) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "team", "uid": format!("uid-{name}")},
+        "spec": {"containers": [{"name": "main", "resources": {"requests": {"nvidia.com/gpu": count.to_string()}}}]},
+        "status": {"phase": "Running"},
+    })
+}
+
+/// A host with a few nodes.
+pub struct Fleet {
+    pub host: Arc<Host>,
+}
+
+impl Fleet {
+    fn with(nodes: Vec<object::Node>) -> Self {
+        let registry = &mut Registry::default();
+        let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, registry);
+        host.take_manifests(Manifests { nodes, ..Manifests::default() });
+        Self { host: Arc::new(host) }
+    }
+
+    /// So many nodes of eight H100, `node-0` and so on.
+    pub fn of(nodes: usize) -> Self {
+        let labels =
+            [("nvidia.com/gpu.product", "NVIDIA-H100-80GB-HBM3"), ("node.kubernetes.io/instance-type", "p5.48xlarge")];
+        Self::with((0..nodes).map(|at| object(&format!("node-{at}"), &labels, &[("nvidia.com/gpu", 8)])).collect())
+    }
+
+    /// So many NVLink domains of so many nodes of four GB200, `nvl-0-0` and so on.
+    pub fn of_cliques(cliques: usize, nodes: usize) -> Self {
+        let node = |clique: usize, at: usize| {
+            let domain = format!("c{clique}.1");
+            let labels = [
+                ("nvidia.com/gpu.product", "NVIDIA-GB200"),
+                ("node.kubernetes.io/instance-type", "p6e-gb200.36xlarge"),
+                ("nvidia.com/gpu.clique", domain.as_str()),
+            ];
+            object(&format!("nvl-{clique}-{at}"), &labels, &[("nvidia.com/gpu", 4)])
+        };
+        Self::with((0..cliques).flat_map(|clique| (0..nodes).map(move |at| node(clique, at))).collect())
+    }
+
+    /// A node without accelerators joins.
+    pub fn add_plain(&self, name: &str) {
+        self.host.take([ClusterEvent::NodeApplied(Box::new(object(name, &[], &[])))]);
+    }
+
+    /// A node leaves.
+    pub fn remove(&self, name: &str) {
+        self.host.take([ClusterEvent::NodeDeleted(name.into())]);
+    }
+
+    /// A pod is gone.
+    pub fn end(&self, name: &str) {
+        self.host.take([ClusterEvent::PodDeleted(format!("uid-{name}"))]);
+    }
+
+    /// A pod runs on a node.
+    pub fn run(&self, mut pod: Value, node: &str) {
+        pod["spec"]["nodeName"] = json!(node);
+        self.host.take([ClusterEvent::PodApplied(Box::new(read(pod)))]);
+    }
+}
