@@ -64,10 +64,11 @@ fn metrics() -> BTreeMap<String, Metric> {
 }
 
 fn page() -> String {
-    let mut page = "# Metrics\n\nServed on `/metrics` of `metrics.bindAddress`, in the format of OpenMetrics. Written by \
+    let mut page =
+        "# Metrics\n\nServed on `/metrics` of `metrics.bindAddress`, in the format of OpenMetrics. Written by \
                     `make rendered` from the program itself.\n\n\
                     | name | type | labels | meaning |\n|---|---|---|---|\n"
-        .to_owned();
+            .to_owned();
     for (name, Metric { kind, help, labels }) in metrics() {
         let suffix = if kind == "counter" { "_total" } else { "" };
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
