@@ -38,7 +38,7 @@ pub use binding::Bindings;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
 use fleet_metrics::FleetMetrics;
-pub use gangs::Writers;
+pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;

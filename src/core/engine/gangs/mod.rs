@@ -10,6 +10,7 @@ mod batch;
 mod board;
 mod devices;
 mod formation;
+mod leadership;
 mod planning;
 mod preemption;
 mod regrouping;
@@ -158,28 +159,6 @@ impl GangKeeper {
         self.version
     }
 
-    /// Begins a term of leadership, whose plans have names of their own. Every gang is looked at as if for the first time: what
-    /// an earlier leader has promised stands on the pods.
-    pub fn lead(&mut self, epoch: u64, cluster: &mut Cluster) {
-        self.stand_by(cluster);
-        cluster.change_all_gangs();
-        self.epoch = epoch;
-        // Nobody knows which pods were put aside before these places came free.
-        self.freed_places = true;
-    }
-
-    /// Forgets all plans, and what it would take to make some: another leads, and its plans stand on the pods.
-    pub fn stand_by(&mut self, cluster: &mut Cluster) {
-        cluster.take_changed_gangs();
-        if self.kept.is_empty() && *self.board == Board::default() {
-            return;
-        }
-        for batch in std::mem::take(&mut self.kept).into_values().flat_map(|kept| kept.batches) {
-            self.give_back(batch, cluster);
-        }
-        *self = Self { epoch: self.epoch, version: self.version + 1, ..Self::default() };
-    }
-
     /// What has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
@@ -212,7 +191,8 @@ impl GangKeeper {
         let needs = |pod: &Pod| self.claims.needs(pod, &policy.claims);
         // Of one that has lost all its members the next ones are held until it is clear what they are.
         let gang = gangs.get(key).filter(|gang| gang.members.values().any(|pod| is_ours(pod) && pod.is_alive()));
-        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs)) {
+        let max_expected = policy.gangs.max_expected;
+        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs, max_expected)) {
             None => self.forget(key, cluster),
             Some(Ok(None)) => {
                 // Who was planned alone may be on its node by now.
@@ -480,10 +460,12 @@ impl GangKeeper {
         let told = kept.told.as_ref().map_or("", |(told, _)| told);
         let has_devices = |batch: &&Batch| self.claims.are_given(batch.awaited_claims());
         let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none()).filter(has_devices);
+        let unsettled = kept.batches.iter().filter(|batch| self.claims.are_being_given(batch.awaited_claims()));
         let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
+            unsettled: { unsettled.flat_map(|batch| batch.places.keys()) }.cloned().collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };
@@ -629,11 +611,11 @@ impl Kept {
         if self.batches.iter().any(|batch| batch.clearing.is_some()) {
             return ("gang_clearing", "pods of lower priority are making way for it".into());
         }
-        if self.regrouping.is_going_on() {
-            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
-        }
         if self.batches.iter().any(|batch| !claims.are_given(batch.awaited_claims())) {
             return ("claims_pending", "its devices are being allocated".into());
+        }
+        if self.regrouping.is_going_on() {
+            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
         }
         match (&self.roster, &self.no) {
             (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),
