@@ -142,14 +142,6 @@ fn the_shipped_configuration_is_the_default_where_it_says_so() {
 }
 
 #[test]
-fn a_page_without_authentication_is_not_shown_to_others_by_mistake() {
-    let refused = error("web: {bindAddress: 0.0.0.0:8890}\n");
-    assert!(refused.contains("web.allowUnauthenticated"), "{refused}");
-    assert!(parse("web: {bindAddress: 0.0.0.0:8890, enabled: false}\n").is_ok());
-    assert!(parse("web: {bindAddress: '[::1]:8890'}\n").is_ok());
-}
-
-#[test]
 fn a_leader_has_stopped_before_another_may_begin() {
     let refused = |fields: &str| error(&format!("leaderElection: {{{fields}}}\n"));
     assert!(refused("leaseDuration: 10s").contains("renewDeadline must be shorter"), "it is 10s by default");
@@ -159,4 +151,12 @@ fn a_leader_has_stopped_before_another_may_begin() {
     assert!(refused("retryPeriod: 0s").contains("above 0s"));
     assert!(refused("resourceName: ''").contains("must not be empty"));
     assert!(refused("leaseduration: 1s").contains("unknown field"));
+}
+
+#[test]
+fn a_page_without_authentication_is_not_shown_to_others_by_mistake() {
+    let refused = error("web: {bindAddress: 0.0.0.0:8890}\n");
+    assert!(refused.contains("web.allowUnauthenticated"), "{refused}");
+    assert!(parse("web: {bindAddress: 0.0.0.0:8890, enabled: false}\n").is_ok());
+    assert!(parse("web: {bindAddress: '[::1]:8890'}\n").is_ok());
 }

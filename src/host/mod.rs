@@ -103,7 +103,10 @@ impl Host {
         // Where no claims are ours nobody waits for them.
         let without_claims = !policy.claims.is_on();
         let mut engine = Engine::new(policy);
-        engine.lead(clock.now_ms() / 1000);
+        match mode {
+            Mode::Enforce => engine.lead(clock.now_ms() / 1000),
+            Mode::Observe => engine.stand_by(),
+        }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -344,9 +347,7 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
-        if self.mode == Mode::Observe || self.leadership.follows() {
-            engine.stand_by();
-        } else if is_whole {
+        if is_whole {
             engine.keep_gangs(now_ms);
             self.gang_work.notify_one();
         }

@@ -70,6 +70,8 @@ pub(super) struct ClaimKeeper {
     plans: BTreeMap<ClaimKey, Plan>,
     /// Claims that we gave devices, that nobody uses and that no plan is for; and since when.
     unused: BTreeMap<ClaimKey, u64>,
+    /// Since when we may take them back.
+    term_began_ms: Option<u64>,
     /// Which claims are seen to have a device for themselves.
     holders: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
     /// Devices that several claims have for themselves, and which claims; told already.

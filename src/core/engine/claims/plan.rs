@@ -178,6 +178,15 @@ impl ClaimKeeper {
         }
     }
 
+    /// Another leads: what was about to be given or taken back is that one's to decide.
+    pub fn stand_by(&mut self) {
+        for key in self.plans.keys().cloned().collect::<Vec<_>>() {
+            self.set_plan(&key, None);
+        }
+        self.take_failures();
+        self.term_began_ms = None;
+    }
+
     /// What is to be written now.
     pub fn orders(&mut self, policy: &ClaimPolicy, now_ms: u64) -> Vec<ClaimOrder> {
         self.release_unused(policy, now_ms);
@@ -269,9 +278,11 @@ impl ClaimKeeper {
     /// Claims that we gave devices and that nobody uses are to lose them after a while: their pods went, or we were killed
     /// before these heard of it.
     fn release_unused(&mut self, policy: &ClaimPolicy, now_ms: u64) {
+        // The pods of an earlier leader's plans have as long as ours.
+        let began_ms = *self.term_began_ms.get_or_insert(now_ms);
         let is_due = |(key, since): &(&ClaimKey, &u64)| {
             let is_ours = self.claims.get(*key).is_some_and(|seen| policy.is_ours(&seen.claim));
-            is_ours && now_ms >= **since + policy.unused_ms
+            is_ours && now_ms >= began_ms.max(**since) + policy.unused_ms
         };
         let due: Vec<ClaimKey> = self.unused.iter().filter(is_due).map(|(key, _)| key.clone()).collect();
         for key in due {

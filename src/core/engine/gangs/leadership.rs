@@ -1,7 +1,6 @@
 //! One leader after the other. Plans are kept in memory and written on pods; who takes over reads them there.
 
 use super::GangKeeper;
-use super::board::Board;
 use crate::cluster::Cluster;
 
 impl GangKeeper {
@@ -10,20 +9,25 @@ impl GangKeeper {
     pub fn lead(&mut self, epoch: u64, cluster: &mut Cluster) {
         self.stand_by(cluster);
         cluster.change_all_gangs();
-        self.epoch = epoch;
+        (self.epoch, self.stands_by) = (epoch, false);
         // Nobody knows which pods were put aside before these places came free.
         self.freed_places = true;
     }
 
-    /// Forgets all plans, and what it would take to make some: another leads, and its plans stand on the pods.
+    /// Forgets all plans, and makes none until this one leads: another does, and its plans stand on the pods.
     pub fn stand_by(&mut self, cluster: &mut Cluster) {
-        cluster.take_changed_gangs();
-        if self.kept.is_empty() && *self.board == Board::default() {
-            return;
-        }
         for batch in std::mem::take(&mut self.kept).into_values().flat_map(|kept| kept.batches) {
             self.give_back(batch, cluster);
         }
-        *self = Self { epoch: self.epoch, version: self.version + 1, ..Self::default() };
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.stand_by();
+        *self = Self { stands_by: true, claims, epoch: self.epoch, version: self.version + 1, ..Self::default() };
+        self.pass_over(cluster);
+    }
+
+    /// What has changed is looked at by whoever leads; nothing of it piles up here.
+    pub(super) fn pass_over(&mut self, cluster: &mut Cluster) {
+        cluster.take_changed_gangs();
+        self.claims.take_changed();
     }
 }

@@ -92,6 +92,8 @@ pub(super) struct GangKeeper {
     /// Whose place is kept, by pod.
     gang_of: BTreeMap<PodUid, GangKey>,
     board: Arc<Board>,
+    /// Another leads, or nobody yet.
+    stands_by: bool,
     /// Tells the plans of one leader from those of another.
     epoch: u64,
     /// How many plans there were in this epoch.
@@ -166,6 +168,9 @@ impl GangKeeper {
 
     /// Takes in what has changed, and lets time pass.
     pub fn keep_up(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        if self.stands_by {
+            return self.pass_over(cluster);
+        }
         let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
         for key in changed.union(&self.claims.take_changed()) {
             self.review(key, cluster, policy, now_ms);
@@ -191,8 +196,8 @@ impl GangKeeper {
         let needs = |pod: &Pod| self.claims.needs(pod, &policy.claims);
         // Of one that has lost all its members the next ones are held until it is clear what they are.
         let gang = gangs.get(key).filter(|gang| gang.members.values().any(|pod| is_ours(pod) && pod.is_alive()));
-        let max_expected = policy.gangs.max_expected;
-        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs, max_expected)) {
+        let expected = policy.gangs.max_expected;
+        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs, expected)) {
             None => self.forget(key, cluster),
             Some(Ok(None)) => {
                 // Who was planned alone may be on its node by now.

@@ -102,19 +102,19 @@ pub enum Shortage {
         /// How many more exist, but have scheduling gates of others.
         gated: u32,
     },
-    /// It is not known yet what a member's claims ask for.
-    Claims {
-        /// The member.
-        pod: PodKey,
-        /// What is missing.
-        what: Unready,
-    },
     /// Places would have to be kept for more members that do not exist yet than the policy allows in a namespace.
     TooManyExpected {
         /// For how many.
         expected: u32,
         /// How many are allowed.
         limit: u32,
+    },
+    /// It is not known yet what a member's claims ask for.
+    Claims {
+        /// The member.
+        pod: PodKey,
+        /// What is missing.
+        what: Unready,
     },
     /// The members' GPUs do not add up to sets.
     UnevenSet {
@@ -149,10 +149,10 @@ impl fmt::Display for Shortage {
                 }
                 Ok(())
             }
-            Self::Claims { what, .. } => what.fmt(f),
             Self::TooManyExpected { expected, limit } => {
                 write!(f, "{expected} members do not exist yet, places are kept for {limit} at most in a namespace")
             }
+            Self::Claims { what, .. } => what.fmt(f),
             Self::UnevenSet { tensor_parallel, found } => {
                 write!(f, "its GPUs do not form sets of {tensor_parallel}: members have {found} together")
             }
@@ -161,8 +161,8 @@ impl fmt::Display for Shortage {
 }
 
 /// Who of a gang is to start together? `None` where each member starts for itself, or nobody is left. `is_ours` says which
-/// pods are placed by us, `needs` what devices they need; places are kept for `max_expected` members at most that do not
-/// exist yet.
+/// pods are placed by us, `needs` what devices they need; places are kept for
+/// `max_expected` members at most that do not exist yet.
 ///
 /// Where members start each for itself but have claims that are ours to allocate, one is planned after the other.
 pub fn roster(

@@ -127,8 +127,8 @@ fn an_object_that_makes_no_sense_holds_all_back() {
     let fault = Some("minMember is 0".into());
     let (object, terms) = (ObjectRef::default(), Terms::default());
     let group = Group { key, object, created_s: 0, priority: None, terms, fault };
-    let gang = gang("a - 0 8\nb - 1 8", &min(2));
-    let outcome = roster(&gang, &[Arc::new(group)], |_| true, |_| Ok(Needs::default()), 256);
+    let outcome =
+        roster(&gang("a - 0 8\nb - 1 8", &min(2)), &[Arc::new(group)], |_| true, |_| Ok(Needs::default()), 256);
     assert_eq!(outcome.unwrap_err().to_string(), "minMember is 0");
 }
 

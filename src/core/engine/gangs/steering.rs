@@ -59,6 +59,9 @@ impl GangKeeper {
     /// What is to be written now. A member whom the scheduler does not bring to bind in spite of being pointed there several
     /// times has been refused its place, and its batch fails.
     pub fn orders(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) -> Vec<Order> {
+        if self.stands_by {
+            return vec![];
+        }
         let mut orders = vec![];
         let mut refused: BTreeMap<GangKey, Vec<(Arc<Pod>, NodeName, String)>> = BTreeMap::new();
         for (key, kept) in &mut self.kept {
