@@ -1,6 +1,7 @@
 //! The scenarios, on one control plane that they share. `cargo test -p testudo-e2e -- NAME` runs some of them.
 
 mod claims;
+mod clusters;
 mod control_plane;
 mod cpu;
 mod deployed;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         scenarios.extend(explain::scenarios(stage));
         scenarios.extend(failover::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
+        scenarios.extend(clusters::scenarios(stage));
         scenarios.extend(installed::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));
