@@ -20,7 +20,7 @@ use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{Bindings, Host, Leadership, Writers};
+use crate::host::{Bindings, GangWriters, Host, Leadership};
 use crate::k8s::bind::Binder;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
@@ -145,8 +145,8 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
-    let writers = writing.clone().map(|client| Writers {
-        pods: Steerer::new(client.clone()),
+    let writers = writing.clone().map(|client| GangWriters {
+        steerer: Steerer::new(client.clone()),
         claims: ClaimWriter::new(client.clone()),
         events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
         statuses: GroupStatuses::start(client),

@@ -55,12 +55,12 @@ pub struct Configuration {
     /// How gangs are planned.
     #[serde(default)]
     pub gangs: GangsSection,
-    /// How one of several replicas is chosen to lead.
-    #[serde(default)]
-    pub leader_election: LeaderElectionSection,
     /// Which ResourceClaims are allocated.
     #[serde(default)]
     pub claims: ClaimsSection,
+    /// How one of several replicas is chosen to lead.
+    #[serde(default)]
+    pub leader_election: LeaderElectionSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -314,8 +314,8 @@ impl Default for Configuration {
             exclude: vec![],
             placement: PlacementSection::default(),
             gangs: GangsSection::default(),
-            leader_election: LeaderElectionSection::default(),
             claims: ClaimsSection::default(),
+            leader_election: LeaderElectionSection::default(),
             catalogue_file: None,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use testudo_core::engine::{Snapshot, Stance};
+use testudo_core::engine::{Offered, Snapshot, Stance, Verdict};
 use testudo_core::model::pod::{Pod, Stage};
 use testudo_core::placement::{self, Rank, Reason, deciding};
 
@@ -47,14 +47,23 @@ impl PodExplanation {
             // Where the pod is bound it holds what it asks for: judge the place without it.
             let state = state.without([&pod.uid]);
             let node = state.name().to_string();
-            match placement::check(&pod.demand, &state) {
-                Ok(()) => fitting.push((judgement.rank_in(&state), node)),
-                Err(reason) => {
-                    let free = if let Reason::Insufficient { free, .. } = reason { Some(free) } else { None };
-                    let reason = Some(reason.to_string());
-                    nodes.push(NodeLine { node, fits: false, place: None, behind: None, reason, free });
+            // For the sake of a gang, its own or another, a node may be closed to it that has room.
+            let closed = match judgement.of(Offered::Named(&node)) {
+                Verdict::No(refusal) if pod.stage == Stage::Pending => Some(refusal.text.to_string()),
+                Verdict::No(_) | Verdict::Fits(_) => None,
+            };
+            let (reason, free) = match (placement::check(&pod.demand, &state), closed) {
+                (Ok(()), None) => {
+                    fitting.push((judgement.rank_in(&state), node));
+                    continue;
                 }
-            }
+                (Ok(()), Some(closed)) => (closed, None),
+                (Err(reason), _) => {
+                    let free = if let Reason::Insufficient { free, .. } = reason { Some(free) } else { None };
+                    (reason.to_string(), free)
+                }
+            };
+            nodes.push(NodeLine { node, fits: false, place: None, behind: None, reason: Some(reason), free });
         }
         fitting.sort_unstable_by(|(a, a_name), (b, b_name)| (a.packed(), a_name).cmp(&(b.packed(), b_name)));
         let best = fitting.first().map(|(rank, _)| *rank).unwrap_or_default();
@@ -80,9 +89,9 @@ impl PodExplanation {
         }
     }
 
-    /// Is there a place for it, or has it one?
-    pub fn fits(&self) -> bool {
-        self.bound_to.is_some() || self.nodes.iter().any(|line| line.fits)
+    /// On how many nodes it fits, or would fit if it were not on its own.
+    pub fn fitting(&self) -> usize {
+        self.nodes.iter().filter(|line| line.fits).count()
     }
 
     /// Nodes by what is said of them, the fitting ones first, then the reason that most of them share.

@@ -32,6 +32,9 @@ impl Extender for Host {
             }
             Stance::Unconcerned | Stance::Excluded => return Ok(vec![NodeVerdict::Fits; offer.len()]),
         }
+        if let Some(why) = snapshot.unsettled(&pod).filter(|_| self.mode == Mode::Enforce) {
+            return Err(Refusal::Error(why.to_string()));
+        }
         let mut tally = Tally::default();
         let verdicts: Vec<NodeVerdict> =
             self.judged(&snapshot, &pod, offer).map(|verdict| tally.note(verdict)).collect();

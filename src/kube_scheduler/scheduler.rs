@@ -116,6 +116,12 @@ impl Scheduler {
         self.nodes[node].used.add(&pod::decode(pod).0.demand.requests);
     }
 
+    /// Would a node take the pod if it were empty?
+    pub fn would_take(&self, node: usize, pod: &Pod) -> bool {
+        let parts = &self.nodes[node].parts;
+        pod::decode(pod).0.demand.affinity.accepts(parts.name.as_str(), &parts.labels)
+    }
+
     /// The pod is gone from the node.
     pub fn forget(&mut self, pod: &Pod, node: usize) {
         self.nodes[node].used.subtract(&pod::decode(pod).0.demand.requests);

@@ -171,6 +171,7 @@ impl GangKeeper {
         if self.stands_by {
             return self.pass_over(cluster);
         }
+        self.claims.lead(now_ms);
         let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
         for key in changed.union(&self.claims.take_changed()) {
             self.review(key, cluster, policy, now_ms);
@@ -465,10 +466,12 @@ impl GangKeeper {
         let told = kept.told.as_ref().map_or("", |(told, _)| told);
         let has_devices = |batch: &&Batch| self.claims.are_given(batch.awaited_claims());
         let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none()).filter(has_devices);
+        let unsettled = kept.batches.iter().filter(|batch| self.claims.are_being_given(batch.awaited_claims()));
         let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
+            unsettled: { unsettled.flat_map(|batch| batch.places.keys()) }.cloned().collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };
@@ -614,11 +617,11 @@ impl Kept {
         if self.batches.iter().any(|batch| batch.clearing.is_some()) {
             return ("gang_clearing", "pods of lower priority are making way for it".into());
         }
-        if self.regrouping.is_going_on() {
-            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
-        }
         if self.batches.iter().any(|batch| !claims.are_given(batch.awaited_claims())) {
             return ("claims_pending", "its devices are being allocated".into());
+        }
+        if self.regrouping.is_going_on() {
+            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
         }
         match (&self.roster, &self.no) {
             (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),

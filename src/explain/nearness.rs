@@ -1,0 +1,83 @@
+//! How near a gang is to its places: how many of its members each domain could take.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use testudo_core::cluster::NodeState;
+use testudo_core::engine::Snapshot;
+use testudo_core::model::gang::{Strictness, Terms, TopologyLevel};
+use testudo_core::model::node::Node;
+use testudo_core::model::pod::{Demand, Pod};
+use testudo_core::placement;
+
+/// What a domain could take of a gang as things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainMiss {
+    /// What the members must share: `clique`, `zone`; `cluster` where they may be anywhere.
+    pub level: String,
+    /// Its name.
+    pub name: String,
+    /// How many nodes it has.
+    pub nodes: usize,
+    /// How many members need a place.
+    pub needed: usize,
+    /// For how many of them it has one, each by itself.
+    pub places: usize,
+}
+
+/// What each domain could take of the members that have no place: those with the most places first. `pods` are the members.
+pub fn domains(snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Vec<DomainMiss> {
+    let mut demands: BTreeMap<&Demand, usize> = BTreeMap::new();
+    pods.iter().for_each(|pod| *demands.entry(&pod.demand).or_default() += 1);
+    let level = pods.iter().filter_map(|pod| pod.membership.as_ref()).find_map(|of| shared(&of.terms));
+    let mut domains: BTreeMap<String, Vec<&NodeState>> = BTreeMap::new();
+    for state in snapshot.nodes() {
+        let Some(node) = state.node().filter(|node| node.inventory.has_accelerators()) else { continue };
+        if let Some(name) = domain_of(node, level.as_ref()) {
+            domains.entry(name).or_default().push(state);
+        }
+    }
+    let mut misses: Vec<DomainMiss> = domains
+        .into_iter()
+        .map(|(name, nodes)| DomainMiss {
+            level: level.as_ref().map_or_else(|| "cluster".to_owned(), ToString::to_string),
+            name,
+            nodes: nodes.len(),
+            needed: pods.len(),
+            places: demands.iter().map(|(demand, needed)| places(demand, &nodes, *needed)).sum(),
+        })
+        .collect();
+    misses.sort_by(|a, b| (Reverse(a.places), &a.name).cmp(&(Reverse(b.places), &b.name)));
+    misses
+}
+
+/// What members must share, or their sets where nothing is said of all of them.
+fn shared(terms: &Terms) -> Option<TopologyLevel> {
+    let required = terms.topology.iter().find(|rule| rule.strictness == Strictness::Required);
+    required.map(|rule| rule.level.clone()).or_else(|| terms.tensor_parallel.map(|_| TopologyLevel::DeviceFabric))
+}
+
+fn domain_of(node: &Node, level: Option<&TopologyLevel>) -> Option<String> {
+    let own = || node.name().to_string();
+    match level {
+        None => Some("all".to_owned()),
+        Some(TopologyLevel::Node) => Some(own()),
+        Some(TopologyLevel::DeviceFabric) => Some(node.place.clique.clone().unwrap_or_else(own)),
+        Some(TopologyLevel::Clique) => node.place.clique.clone(),
+        Some(TopologyLevel::Label(key)) => node.parts.labels.get(key).map(str::to_owned),
+    }
+}
+
+/// For how many pods with this demand there is a place on these nodes, up to `needed`.
+fn places(demand: &Demand, nodes: &[&NodeState], needed: usize) -> usize {
+    let on_node = |state: &&NodeState| {
+        if placement::check(demand, state).is_err() {
+            return 0;
+        }
+        let asked = demand.requests.iter().filter(|(_, amount)| *amount > 0);
+        let times = asked.map(|(resource, amount)| state.free(resource) / amount).min().unwrap_or(0);
+        usize::try_from(times).unwrap_or(0)
+    };
+    nodes.iter().map(on_node).sum::<usize>().min(needed)
+}
