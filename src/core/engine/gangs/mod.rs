@@ -11,6 +11,7 @@ mod board;
 mod devices;
 mod formation;
 mod leadership;
+mod news;
 mod planning;
 mod preemption;
 mod regrouping;
@@ -22,7 +23,6 @@ mod task;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::cluster::{Cluster, Holding, Standing};
@@ -37,6 +37,7 @@ pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+pub use news::{News, NewsKind};
 use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
@@ -45,43 +46,6 @@ use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
 pub use view::{GangStage, GangView, MemberView};
-
-/// Something about a gang that people want to hear of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
-    /// Which gang.
-    pub gang: GangKey,
-    /// The object that describes it, where it has one.
-    pub group: Option<Arc<Group>>,
-    /// Its first member, by name.
-    pub member: Option<Arc<Pod>>,
-    /// What kind of news.
-    pub kind: NewsKind,
-    /// In one sentence.
-    pub text: Arc<str>,
-}
-
-/// What kind of news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NewsKind {
-    /// What is said of it makes no sense, or nothing is: its members are not placed on a guess.
-    Invalid,
-    /// It cannot be placed now.
-    Waiting,
-    /// All that must start at once have a place.
-    Planned,
-    /// The places were given up, and nothing has started.
-    Failed,
-    /// All that must start at once are being bound.
-    Started,
-    /// A part of it that runs is evicted, since the rest finds no place.
-    Regrouping,
-    /// Members that were expected have not come.
-    TimedOut,
-}
-
-/// News that are kept until somebody asks for them.
-const MAX_NEWS: usize = 10_000;
 
 /// All gangs whose members do not start each for itself.
 #[derive(Debug, Clone, Default)]
@@ -159,11 +123,6 @@ impl GangKeeper {
     /// Grows whenever somebody waiting at the barrier should look again.
     pub fn version(&self) -> u64 {
         self.version
-    }
-
-    /// What has been worth telling since this was last asked.
-    pub fn take_news(&mut self) -> Vec<News> {
-        std::mem::take(&mut self.news)
     }
 
     /// Takes in what has changed, and lets time pass.
@@ -477,13 +436,6 @@ impl GangKeeper {
         };
         if Arc::make_mut(&mut self.board).post(key, Some(notice)) {
             self.version += 1;
-        }
-    }
-
-    fn tell(&mut self, key: &GangKey, kind: NewsKind, text: impl Display) {
-        if self.news.len() < MAX_NEWS {
-            let (group, member) = self.kept.get(key).map_or((None, None), |k| (k.group.clone(), k.member.clone()));
-            self.news.push(News { gang: key.clone(), group, member, kind, text: text.to_string().into() });
         }
     }
 }
