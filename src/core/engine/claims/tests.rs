@@ -423,3 +423,30 @@ fn a_desk_that_does_not_come_back_is_made_anew() {
     world.plan();
     assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-1"]);
 }
+
+#[test]
+fn what_another_leader_gives_and_takes_is_left_to_it() {
+    let mut world = World::new(&[("a", 2), ("b", 2)]);
+    for claim in ["c", "d"] {
+        world.claim(claim, 1);
+        world.set(pod(&format!("p-{claim}"), &[claim]));
+    }
+    world.plan();
+    let orders = world.claim_orders();
+    assert_eq!(orders.len(), 2);
+    world.accept(&orders[0]);
+    world.engine.stand_by();
+    // What was under way comes to an end, and begins nothing.
+    world.accept(&orders[1]);
+    world.wait(1_000_000);
+    assert_eq!(world.plan(), 0);
+    assert_eq!(world.claim_orders(), [], "nothing is taken back either");
+    let ClaimOrder::Allocate { allocation, node, .. } = &orders[0] else { panic!() };
+    world.show_given("c", allocation, node);
+    world.engine.lead(2);
+    world.wait(0);
+    world.plan();
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Allocate { claim, .. }] if &*claim.name == "d"), "{orders:?}");
+    assert_eq!(world.steered(), [("p-c".into(), node.to_string())], "slices, classes and claims are still known");
+}
