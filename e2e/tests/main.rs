@@ -4,6 +4,7 @@ mod claims;
 mod control_plane;
 mod cpu;
 mod deployed;
+mod explain;
 mod failover;
 mod forms;
 mod gangs;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
         scenarios.extend(failover::scenarios(stage));
+        scenarios.extend(explain::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));

@@ -12,6 +12,7 @@ mod gangs;
 mod leader_metrics;
 mod leadership;
 mod metrics;
+pub mod offline;
 mod problems;
 mod recent;
 
@@ -140,6 +141,12 @@ impl Host {
         engine.cluster().pods().find(|pod| pod.key.namespace == namespace && pod.key.name == name).cloned()
     }
 
+    /// All gangs whose members start together, with the snapshot of the same moment.
+    pub fn gangs(&self) -> (Arc<Snapshot>, Vec<GangView>) {
+        let engine = self.engine.lock();
+        (self.snapshot(), engine.gangs().collect())
+    }
+
     /// The gangs of this name: each dialect has its own.
     pub fn gangs_named(&self, namespace: &str, name: &str) -> Vec<GangView> {
         let engine = self.engine.lock();
@@ -186,6 +193,11 @@ impl Host {
     /// The decisions after the one of this number, oldest first.
     pub fn decisions_since(&self, number: u64) -> Vec<Arc<Decision>> {
         self.decisions.lock().since(number)
+    }
+
+    /// What could not be understood about a pod.
+    pub fn pod_problems(&self, uid: &PodUid) -> Vec<String> {
+        self.problems.lock().of(&problems::pod_key(uid.as_str())).to_vec()
     }
 
     /// What could not be understood about a node.
