@@ -126,6 +126,9 @@ impl Reader {
 
     fn pod(&mut self, mut pod: object::Pod) -> Result<(), WorkloadError> {
         let name = describe("Pod", &mut pod.metadata);
+        if pod.metadata.uid.is_empty() {
+            pod.metadata.uid = format!("plan:{}/{}", pod.metadata.namespace, pod.metadata.name);
+        }
         if pod.spec.node_name.as_ref().is_some_and(|node| !node.is_empty()) {
             return Err(WorkloadError::Bound(name));
         }

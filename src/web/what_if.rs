@@ -169,6 +169,14 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_as_people_write_it_is_tried() {
+        let fleet = Fleet::of(1);
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, resources: {limits: \
+                   {nvidia.com/gpu: 8}}}]}\n";
+        assert_eq!(answer(&fleet.host, pod.as_bytes(), "s").expect("an answer").workloads[0].fitting, 1);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_said_with_its_place() {
         let fleet = Fleet::of(1);
         let error = |text: &str| answer(&fleet.host, text.as_bytes(), "s").expect_err("must be refused");
