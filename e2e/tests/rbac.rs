@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kube::ResourceExt;
@@ -118,6 +119,8 @@ async fn take_the_lead(d: &Deployed) -> Result<()> {
         Ok(if lead.0 != lead.1 { Look::Done(()) } else { Look::NotYet(format!("{lead:?}")) })
     })
     .await?;
+    // The other asks for the lease, too, and from then on watches it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     if !leads(&first).await? {
         std::mem::swap(&mut first, &mut second);
     }
