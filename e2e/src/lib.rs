@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod books;
+pub mod chart;
 mod components;
 pub mod control_plane;
 pub mod devices;
