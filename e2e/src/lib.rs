@@ -6,7 +6,9 @@
 
 pub mod audit;
 pub mod books;
+pub mod browser;
 pub mod chart;
+pub mod command;
 mod components;
 pub mod control_plane;
 pub mod devices;

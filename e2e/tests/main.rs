@@ -5,6 +5,7 @@ mod clusters;
 mod control_plane;
 mod cpu;
 mod deployed;
+mod explain;
 mod failover;
 mod forms;
 mod gangs;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
+        scenarios.extend(explain::scenarios(stage));
         scenarios.extend(failover::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
         scenarios.extend(clusters::scenarios(stage));

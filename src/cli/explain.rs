@@ -1,22 +1,29 @@
-//! `testudo explain`: where a pod fits and why not elsewhere, what a node is taken for, what counts as typical.
+//! `testudo explain`: where a pod, gang or claim fits and why not elsewhere, what a node is taken for, what counts as
+//! typical.
 
+mod claim;
 mod gang;
 mod mix;
+mod node;
+mod pod;
 
-use std::io::Write;
+use std::sync::Arc;
 
 use anyhow::bail;
-use clap::{Subcommand, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
-use serde::Serialize;
-use testudo_core::model::accelerator::AcceleratorResource;
+use clap::Subcommand;
+use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::pod::Pod;
 
 use super::Outcome;
+use super::output::Output;
 use super::source::Source;
-use crate::explain::gang::GangExplanation;
-use crate::explain::node::NodeExplanation;
-use crate::explain::pod::PodExplanation;
+use crate::host::Host;
+use crate::k8s::manifests::{self, Limits};
+use claim::ClaimExplanation;
+use gang::GangExplanation;
 use mix::MixExplanation;
+use node::NodeExplanation;
+use pod::PodExplanation;
 
 /// Flags of `testudo explain`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +34,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
-    /// Where a pod fits, and what stands against it elsewhere. Exit 1 when it fits nowhere.
+    /// Where a pod fits; what stands against it elsewhere, who would have to go, what to do. Exit 1 when it fits nowhere.
     Pod {
         /// The pod, as NAME or NAMESPACE/NAME.
         name: String,
@@ -40,7 +47,7 @@ enum Subject {
         #[command(flatten)]
         common: Common,
     },
-    /// How far a gang has come, why not further, and where its members are. Exit 1 when it waits.
+    /// How far a gang has come, why not further, how near it is, and where its members are. Exit 1 when it waits.
     Gang {
         /// The gang, as NAME or NAMESPACE/NAME. The group of a LeaderWorkerSet is named NAME/INDEX: give its namespace with
         /// --namespace.
@@ -48,6 +55,19 @@ enum Subject {
         /// The namespace, when the name has none.
         #[arg(short, long)]
         namespace: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Which devices a ResourceClaim has, or could get, and what stands against it. Exit 1 when it could get none.
+    Claim {
+        /// The claim, as NAME or NAMESPACE/NAME.
+        name: String,
+        /// The namespace, when the name has none.
+        #[arg(short, long, default_value = "default")]
+        namespace: String,
+        /// One row per node, instead of one per reason.
+        #[arg(long)]
+        all_nodes: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -74,12 +94,6 @@ struct Common {
     output: Output,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-}
-
 /// Explains.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.subject {
@@ -87,11 +101,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             let (namespace, name) = name.split_once('/').unwrap_or((&namespace, &name));
             let host = common.source.look()?;
             let Some(pod) = host.pod(namespace, name) else {
-                bail!("there is no pod {namespace}/{name} in {}", common.source);
+                bail!("there is no pod {namespace}/{name} in {}{}", common.source, elsewhere(&host, name));
             };
-            let explanation = PodExplanation::new(&host.snapshot(), &pod);
+            let explanation = PodExplanation::new(&host, &pod);
             common.output.write(&explanation, |out| explanation.table(out, all_nodes))?;
-            Ok(if explanation.fits() { Outcome::Done } else { Outcome::No })
+            Ok(if explanation.has_place() { Outcome::Done } else { Outcome::No })
         }
         Subject::Gang { name, namespace, common } => {
             let (namespace, name) = match (&namespace, name.split_once('/')) {
@@ -99,16 +113,32 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                 (None, Some((namespace, name))) => (namespace, name),
                 (None, None) => ("default", name.as_str()),
             };
-            let gangs = common.source.look()?.gangs_named(namespace, name);
+            let manifests = common.source.listed_manifests()?;
+            let host = super::source::host_of(manifests.clone())?;
+            let gangs = host.gangs_named(namespace, name);
             if gangs.is_empty() {
                 bail!(
                     "there is no gang {namespace}/{name} in {}: no pod names it, or its members start each for itself",
                     common.source
                 );
             }
-            let explanations: Vec<GangExplanation> = gangs.iter().map(GangExplanation::new).collect();
+            let catalogue = Catalogue::builtin();
+            let explanations: Vec<GangExplanation> =
+                gangs.iter().map(|gang| GangExplanation::new(gang, &host, &manifests, &catalogue)).collect();
             common.output.write(&explanations, |out| explanations.iter().try_for_each(|gang| gang.table(out)))?;
             Ok(if explanations.iter().all(GangExplanation::has_places) { Outcome::Done } else { Outcome::No })
+        }
+        Subject::Claim { name, namespace, all_nodes, common } => {
+            let (namespace, name) = name.split_once('/').unwrap_or((&namespace, &name));
+            let objects = match common.source.files.as_slice() {
+                [] => super::snapshot::take(&common.source)?.into_objects(),
+                files => manifests::objects(files, &Limits::default())?,
+            };
+            let Some(explanation) = ClaimExplanation::new(&objects, namespace, name)? else {
+                bail!("there is no ResourceClaim {namespace}/{name} in {}", common.source);
+            };
+            common.output.write(&explanation, |out| explanation.table(out, all_nodes))?;
+            Ok(if explanation.has_devices() { Outcome::Done } else { Outcome::No })
         }
         Subject::Mix { common } => {
             let explanation = MixExplanation::new(common.source.look()?.snapshot().mix());
@@ -128,102 +158,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     }
 }
 
-impl Output {
-    fn write(
-        self,
-        explanation: &impl Serialize,
-        table: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-    ) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        match self {
-            Self::Table => table(&mut out)?,
-            Self::Json => {
-                serde_json::to_writer_pretty(&mut out, explanation)?;
-                writeln!(out)?;
-            }
-        }
-        Ok(())
+/// Where there are pods of this name, for somebody who has mistaken the namespace.
+fn elsewhere(host: &Host, name: &str) -> String {
+    let is_named = |pod: &&Arc<Pod>| pod.key.name == name;
+    match host.pods().iter().find(is_named) {
+        Some(pod) => format!("; there is {}", pod.key),
+        None => String::new(),
     }
-}
-
-impl PodExplanation {
-    fn table(&self, out: &mut dyn Write, all_nodes: bool) -> std::io::Result<()> {
-        let fitting = self.nodes.iter().filter(|line| line.fits).count();
-        let asked: Vec<String> = self
-            .requests
-            .iter()
-            .filter(|(name, _)| AcceleratorResource::parse(name).is_some())
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect();
-        writeln!(out, "Pod {}: {}", self.pod, self.treated_as)?;
-        if !asked.is_empty() {
-            writeln!(out, "Asks for {}", asked.join(", "))?;
-        }
-        match &self.bound_to {
-            Some(node) => {
-                writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", self.nodes.len())?
-            }
-            None => writeln!(out, "Fits on {fitting} of {} nodes", self.nodes.len())?,
-        }
-        let mut table = table();
-        if all_nodes {
-            table.set_header(["NODE", "PLACE", "REASON", "FREE", "THE BEST IS BETTER IN"]);
-            for line in &self.nodes {
-                table.add_row([
-                    line.node.clone(),
-                    line.place.map_or_else(|| "-".into(), |place| place.to_string()),
-                    line.reason.clone().unwrap_or_else(|| "fits".into()),
-                    line.free.map_or_else(String::new, |free| free.to_string()),
-                    line.behind.clone().unwrap_or_default(),
-                ]);
-            }
-        } else {
-            table.set_header(["NODES", "VERDICT", "FOR EXAMPLE"]);
-            for (verdict, nodes) in self.by_verdict() {
-                table.add_row([nodes.len().to_string(), verdict.into(), nodes[..nodes.len().min(3)].join(", ")]);
-            }
-        }
-        writeln!(out, "{table}")
-    }
-}
-
-impl NodeExplanation {
-    fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
-        writeln!(out, "Node {}", self.node)?;
-        writeln!(out, "  product   {}", or_unknown(&self.product))?;
-        writeln!(out, "  machine   {} (instance type {})", or_unknown(&self.machine), or_unknown(&self.instance_type))?;
-        writeln!(out, "  zone      {}", or_unknown(&self.zone))?;
-        if let Some(clique) = &self.clique {
-            writeln!(out, "  clique    {clique}")?;
-        }
-        let links =
-            if self.link_complete { "all devices are linked" } else { "not all devices are linked and healthy" };
-        writeln!(out, "  links     {links}")?;
-        for taint in &self.taints {
-            writeln!(out, "  taint     {taint}")?;
-        }
-        if self.cordoned {
-            writeln!(out, "  cordoned")?;
-        }
-        writeln!(out, "  pods      {}", self.pods.len())?;
-        let mut table = table();
-        table.set_header(["RESOURCE", "UNITS ARE", "CAPACITY", "ALLOCATABLE", "FREE"]);
-        for pool in &self.pools {
-            let counts = [pool.capacity, pool.allocatable, pool.free].map(|count| count.to_string());
-            table.add_row([vec![pool.resource.clone(), pool.unit.clone()], counts.to_vec()].concat());
-        }
-        writeln!(out, "{table}")?;
-        for problem in &self.not_understood {
-            writeln!(out, "Not understood: {problem}")?;
-        }
-        Ok(())
-    }
-}
-
-/// Columns without lines, as kubectl writes them.
-fn table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table
 }

@@ -4,10 +4,14 @@ mod claims;
 mod demo;
 mod election;
 mod explain;
+mod output;
+mod plan;
 mod serve;
 mod simulate;
+mod snapshot;
 mod source;
 mod telemetry;
+mod top;
 mod uninstall;
 
 use std::process::ExitCode;
@@ -34,6 +38,12 @@ enum Command {
     Claims(claims::Args),
     /// Say where a pod fits and why not elsewhere, or what a node is taken for.
     Explain(explain::Args),
+    /// Show the fleet, what becomes of its devices and what that costs, and the gangs that wait.
+    Top(top::Args),
+    /// Say how many copies of a workload fit, and which node group has to grow for the rest.
+    Plan(plan::Args),
+    /// Save a cluster to one file that every other command takes with -f.
+    Snapshot(snapshot::Args),
     /// Before testudo is taken away: open the gates of waiting gangs, which nobody else would.
     Uninstall(uninstall::Args),
 }
@@ -56,6 +66,9 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(*args),
         Command::Claims(args) => claims::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Top(args) => top::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Snapshot(args) => snapshot::run(args),
         Command::Uninstall(args) => uninstall::run(args),
     };
     match outcome {

@@ -2,26 +2,21 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
 use testudo_core::engine::Policy;
 use testudo_core::model::catalogue::Catalogue;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::config::Mode;
-use crate::extender::Extender;
 use crate::host::{Bindings, Host};
 use crate::k8s::client::{self, Access};
 use crate::k8s::manifests::{self, Limits, Manifests};
-use crate::k8s::watch::watch_cluster;
 
 /// Flags that say which cluster is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Source {
-    /// Take these files as the cluster, instead of a real one: a List or several documents of Nodes and Pods, YAML or
+    /// Take these files as the cluster, instead of a real one: snapshots, Lists or several documents, YAML or
     /// JSON, `-` for the standard input.
     #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with_all = ["kubeconfig", "context"])]
     pub files: Vec<PathBuf>,
@@ -43,9 +38,6 @@ impl fmt::Display for Source {
         }
     }
 }
-
-/// How long a cluster may take to list its nodes and pods.
-const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Source {
     /// What the files say; none when a real cluster is meant.
@@ -70,41 +62,26 @@ impl Source {
         Ok(client::connect(&self.access()).await?)
     }
 
-    /// The cluster as it is at this moment, in a host that only looks.
-    pub fn look(&self) -> anyhow::Result<Host> {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("cannot start a runtime")?
-            .block_on(self.listed())
+    /// Everything that a snapshot takes of the cluster or the files, as manifests.
+    pub fn listed_manifests(&self) -> anyhow::Result<Manifests> {
+        match self.manifests()? {
+            Some(manifests) => Ok(manifests),
+            None => Ok(super::snapshot::take(self)?.manifests()),
+        }
     }
 
-    async fn listed(&self) -> anyhow::Result<Host> {
-        let catalogue = Catalogue::builtin();
-        let mut registry = Registry::default();
-        let host = Host::new(Policy::default(), Mode::Enforce, catalogue, Bindings::OwnCopy, &mut registry);
-        match self.manifests()? {
-            Some(manifests) => host.take_manifests(manifests),
-            None => {
-                let listing = list(&host, self.connect().await?);
-                timeout(LIST_TIMEOUT, listing)
-                    .await
-                    .context("the cluster has not listed its nodes and pods in 60 s")?;
-            }
-        }
-        host.settle_gangs().await;
-        Ok(host)
+    /// The cluster as it is at this moment, in a host that only looks.
+    pub fn look(&self) -> anyhow::Result<Host> {
+        host_of(self.listed_manifests()?)
     }
 }
 
-/// Follows the cluster until everything has been listed once.
-async fn list(host: &Host, client: kube::Client) {
-    const BATCH: usize = 4096;
-    let (events, mut incoming) = mpsc::channel(BATCH);
-    let watch = tokio::spawn(watch_cluster(client, events, false));
-    let mut batch = Vec::with_capacity(BATCH);
-    while host.ready().is_err() && incoming.recv_many(&mut batch, BATCH).await > 0 {
-        host.take(batch.drain(..));
-    }
-    watch.abort();
+/// A host that only looks, with gangs planned as far as they can be.
+pub fn host_of(manifests: Manifests) -> anyhow::Result<Host> {
+    let (policy, catalogue) = (Policy::default(), Catalogue::builtin());
+    let host = Host::new(policy, Mode::Enforce, catalogue, Bindings::OwnCopy, &mut Registry::default());
+    host.take_manifests(manifests);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start a runtime")?;
+    runtime.block_on(host.settle_gangs());
+    Ok(host)
 }

@@ -12,6 +12,7 @@ mod gangs;
 mod leader_metrics;
 mod leadership;
 mod metrics;
+pub mod offline;
 mod problems;
 mod recent;
 
@@ -143,6 +144,12 @@ impl Host {
         engine.cluster().pods().find(|pod| pod.key.namespace == namespace && pod.key.name == name).cloned()
     }
 
+    /// All gangs whose members start together, with the snapshot of the same moment.
+    pub fn gangs(&self) -> (Arc<Snapshot>, Vec<GangView>) {
+        let engine = self.engine.lock();
+        (self.snapshot(), engine.gangs().collect())
+    }
+
     /// The gangs of this name: each dialect has its own.
     pub fn gangs_named(&self, namespace: &str, name: &str) -> Vec<GangView> {
         let engine = self.engine.lock();
@@ -152,6 +159,11 @@ impl Host {
     /// All pods that are known, in no order that means anything.
     pub fn pods(&self) -> Vec<Arc<Pod>> {
         self.engine.lock().cluster().pods().cloned().collect()
+    }
+
+    /// What could not be understood about a pod.
+    pub fn pod_problems(&self, uid: &PodUid) -> Vec<String> {
+        self.problems.lock().of(&problems::pod_key(uid.as_str())).to_vec()
     }
 
     /// How far each gang has come, with a view of those that are not running.

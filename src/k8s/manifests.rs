@@ -1,7 +1,7 @@
 //! Files of objects: a cluster without a cluster.
 //!
-//! A file is YAML or JSON, one document or many (JSON: one after the other), each an object or a List. It is read twice:
-//! first for kinds and names only, then each object as the type that its kind asks for. So an error knows its line, and
+//! A file is YAML or JSON, one document or many (JSON: one after the other), each an object or a List, or a snapshot
+//! ([`crate::snapshot`]); it may be compressed by gzip. It is read twice: first for kinds and names only, then each object as the type that its kind asks for. So an error knows its line, and
 //! an unquoted `1.10` stays the text that it is.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 mod document;
 
+use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use testudo_core::model::gang::Group;
 
@@ -32,7 +33,7 @@ pub struct Manifests {
     /// The gangs that group objects describe, in the order of the files. What a controller would make of an object is not
     /// made: its pods are those that the files have.
     pub groups: Vec<Group>,
-    /// What could not be understood about group objects.
+    /// What could not be understood about group objects, and objects of a cluster that cannot be read.
     pub group_problems: Vec<Problem>,
     /// How many objects of other kinds were passed over, by kind (`ConfigMap`, `Deployment.apps`).
     pub ignored: BTreeMap<String, usize>,
@@ -104,10 +105,17 @@ pub fn objects(paths: &[PathBuf], limits: &Limits) -> Result<Vec<Value>, Manifes
     for path in paths {
         let name = path.display().to_string();
         let bytes = load(path, limits.file_bytes).map_err(|what| ManifestError::of_file(&name, what))?;
-        let text = text(&name, &bytes)?;
-        for (at, document) in document::split(&name, text, limits.documents)?.iter().enumerate() {
-            objects.extend(document.values(&name, at + 1)?);
-        }
+        objects.extend(objects_in(&name, &bytes, limits)?);
+    }
+    Ok(objects)
+}
+
+/// The objects of a text as they stand there, those of Lists one by one; `name` is how errors call it.
+pub fn objects_in(name: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Value>, ManifestError> {
+    let text = text(name, bytes)?;
+    let mut objects = vec![];
+    for (at, document) in document::split(name, text, limits.documents)?.iter().enumerate() {
+        objects.extend(document.values(name, at + 1)?);
     }
     Ok(objects)
 }
@@ -129,6 +137,19 @@ fn load(path: &Path, limit_bytes: usize) -> Result<Vec<u8>, String> {
     match count {
         Err(error) => Err(error.to_string()),
         Ok(count) if count > limit_bytes => Err(format!("is larger than {limit_bytes} bytes")),
+        Ok(_) if bytes.starts_with(&GZIP) => unpack(&bytes, limit_bytes),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// How a file begins that gzip has compressed.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+fn unpack(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    match MultiGzDecoder::new(packed).take(limit_bytes as u64 + 1).read_to_end(&mut bytes) {
+        Err(error) => Err(format!("begins like a gzip file, but cannot be unpacked: {error}; take the snapshot again")),
+        Ok(count) if count > limit_bytes => Err(format!("is larger than {limit_bytes} bytes once it is unpacked")),
         Ok(_) => Ok(bytes),
     }
 }

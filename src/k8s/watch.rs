@@ -14,7 +14,7 @@ use testudo_core::model::gang::{GangKey, Group};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-mod discovery;
+pub(crate) mod discovery;
 mod groups;
 mod known_groups;
 

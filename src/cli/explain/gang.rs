@@ -1,11 +1,107 @@
-//! A gang's explanation as a table.
+//! A gang, explained: how far it has come, why not further, how near it is, and where its members are.
 
 use std::io::Write;
+use std::sync::Arc;
 
-use super::table;
-use crate::explain::gang::GangExplanation;
+use serde::Serialize;
+use testudo_core::engine::{GangStage, GangView, MemberView};
+use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::pod::{Pod, Stage};
+
+use super::super::output::table;
+use super::pod::LeaverLine;
+use crate::explain::{self, DomainMiss};
+use crate::host::Host;
+use crate::k8s::manifests::Manifests;
+
+/// Domains that are shown.
+const NEAREST: usize = 5;
+
+/// A gang, explained.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GangExplanation {
+    gang: String,
+    written_as: &'static str,
+    stage: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    priority: i32,
+    members: Vec<MemberLine>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    avoided_nodes: Vec<String>,
+    failed_plans: u32,
+    /// What each domain could take of the members that have no place: those with the most places first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    domains: Vec<DomainLine>,
+    /// Who of lower priority would have to go for all to fit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leave: Vec<LeaverLine>,
+    /// What could be done; empty where nothing need be.
+    what_to_do: Vec<String>,
+    #[serde(skip)]
+    has_places: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberLine {
+    /// Absent for a member that its controller has yet to make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DomainLine {
+    level: String,
+    domain: String,
+    nodes: usize,
+    needed: usize,
+    places: usize,
+}
 
 impl GangExplanation {
+    /// Explains a gang.
+    pub fn new(view: &GangView, host: &Host, manifests: &Manifests, catalogue: &Catalogue) -> Self {
+        let is_waiting = view.stage == GangStage::Waiting;
+        let members = waiting_members(view, host);
+        let domains = if is_waiting { explain::domains(&host.snapshot(), &members) } else { vec![] };
+        let leave = if is_waiting { explain::evictees(manifests, catalogue, view) } else { vec![] };
+        Self {
+            gang: view.key.to_string(),
+            written_as: view.key.dialect.group_kind(),
+            stage: match view.stage {
+                GangStage::Gathering => "is not complete",
+                GangStage::Waiting => "waits for places",
+                GangStage::Clearing => "waits for others to make way",
+                GangStage::Planned => "has places, and is about to start",
+                GangStage::Running => "runs",
+            },
+            why: view.why.as_ref().map(ToString::to_string),
+            priority: view.priority,
+            members: view.members.iter().map(MemberLine::new).collect(),
+            avoided_nodes: view.avoided.iter().map(ToString::to_string).collect(),
+            failed_plans: view.failures,
+            what_to_do: what_to_do(view, &members, host, !leave.is_empty()),
+            domains: domains.iter().map(DomainLine::new).collect(),
+            leave: leave.iter().map(LeaverLine::new).collect(),
+            has_places: view.stage >= GangStage::Clearing,
+        }
+    }
+
+    /// Do all that must start together have places?
+    pub fn has_places(&self) -> bool {
+        self.has_places
+    }
+
     /// Writes one screen.
     pub fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "Gang {} ({}, priority {}): {}", self.gang, self.written_as, self.priority, self.stage)?;
@@ -18,20 +114,102 @@ impl GangExplanation {
         if !self.avoided_nodes.is_empty() {
             writeln!(out, "  not tried at present, since they refused a member: {}", self.avoided_nodes.join(", "))?;
         }
-        if self.members.is_empty() {
-            return Ok(());
+        if !self.members.is_empty() {
+            let mut table = table();
+            table.set_header(["MEMBER", "ROLE", "INDEX", "STATE", "NODE"]);
+            for member in &self.members {
+                table.add_row([
+                    member.pod.clone().unwrap_or_else(|| "(to be made)".to_owned()),
+                    member.role.clone(),
+                    member.index.map(|index| index.to_string()).unwrap_or_default(),
+                    member.state.to_owned(),
+                    member.node.clone().unwrap_or_default(),
+                ]);
+            }
+            writeln!(out, "{table}")?;
         }
-        let mut table = table();
-        table.set_header(["MEMBER", "ROLE", "INDEX", "STATE", "NODE"]);
-        for member in &self.members {
-            table.add_row([
-                member.pod.clone().unwrap_or_else(|| "(to be made)".to_owned()),
-                member.role.clone(),
-                member.index.map(|index| index.to_string()).unwrap_or_default(),
-                member.state.to_owned(),
-                member.node.clone().unwrap_or_default(),
-            ]);
+        if !self.domains.is_empty() {
+            writeln!(out, "Nearest misses")?;
+            let mut table = table();
+            table.set_header(["MUST SHARE", "DOMAIN", "NODES", "PLACES", "NEEDED"]);
+            for line in self.domains.iter().take(NEAREST) {
+                let counts = [line.nodes, line.places, line.needed].map(|count| count.to_string());
+                table.add_row([vec![line.level.clone(), line.domain.clone()], counts.to_vec()].concat());
+            }
+            writeln!(out, "{table}")?;
         }
-        writeln!(out, "{table}")
+        if !self.leave.is_empty() {
+            let pods: Vec<String> = self.leave.iter().map(LeaverLine::text).collect();
+            writeln!(out, "Would have to go: {}", pods.join(", "))?;
+        }
+        for (at, advice) in self.what_to_do.iter().enumerate() {
+            writeln!(out, "{} {advice}", if at == 0 { "To do:" } else { "   or:" })?;
+        }
+        Ok(())
+    }
+}
+
+/// The members that exist and have no place.
+fn waiting_members(view: &GangView, host: &Host) -> Vec<Arc<Pod>> {
+    let is_member = |pod: &Arc<Pod>| pod.membership.as_ref().is_some_and(|of| of.gang == view.key);
+    host.pods().into_iter().filter(|pod| is_member(pod) && pod.stage == Stage::Pending && pod.is_alive()).collect()
+}
+
+/// What could be done for a gang that has no places.
+fn what_to_do(view: &GangView, members: &[Arc<Pod>], host: &Host, can_clear: bool) -> Vec<String> {
+    let namespace = &view.key.namespace;
+    match view.stage {
+        GangStage::Clearing | GangStage::Planned | GangStage::Running => vec![],
+        GangStage::Gathering => {
+            vec!["make the members that are missing, or mend what its pods or objects say".to_owned()]
+        }
+        GangStage::Waiting => {
+            let mut advice = vec![];
+            // What stands against a single member everywhere is the first thing to mend.
+            let pods = host.pods();
+            let snapshot = host.snapshot();
+            let stuck = members.iter().find_map(|member| {
+                let misses = explain::misses(&snapshot, member, pods.iter().map(AsRef::as_ref));
+                let refuse_all = misses.len() == snapshot.nodes().len();
+                misses.into_iter().next().filter(|_| refuse_all)
+            });
+            advice.extend(stuck.iter().flat_map(explain::remedy));
+            if can_clear {
+                advice.push(format!(
+                    "let those go that would have to, or let gangs of {namespace} evict them (gangs.preemptingNamespaces)"
+                ));
+            }
+            advice.push("wait for room, or add nodes: testudo plan says which, and how many".to_owned());
+            advice
+        }
+    }
+}
+
+impl DomainLine {
+    fn new(miss: &DomainMiss) -> Self {
+        Self {
+            level: miss.level.clone(),
+            domain: miss.name.clone(),
+            nodes: miss.nodes,
+            needed: miss.needed,
+            places: miss.places,
+        }
+    }
+}
+
+impl MemberLine {
+    fn new(member: &MemberView) -> Self {
+        Self {
+            pod: member.pod.as_ref().map(|pod| pod.name.clone()),
+            role: member.role.to_string(),
+            index: member.index,
+            state: match (member.is_bound, &member.node, member.is_extra) {
+                (true, ..) => "bound",
+                (false, Some(_), _) => "place kept",
+                (false, None, false) => "waits",
+                (false, None, true) => "waits, may start later",
+            },
+            node: member.node.as_ref().map(ToString::to_string),
+        }
     }
 }

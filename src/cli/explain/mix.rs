@@ -5,7 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 use testudo_core::placement::fragmentation::{Mix, MixEntry};
 
-use super::table;
+use super::super::output::table;
 
 /// Which demands count as typical.
 #[derive(Debug, Serialize)]

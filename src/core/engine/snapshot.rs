@@ -209,6 +209,11 @@ impl Snapshot {
         }
     }
 
+    /// Pods for which a place is kept on a node, and that are not bound to it for all that is known.
+    pub fn unconfirmed(&self) -> &BTreeMap<PodUid, NodeName> {
+        &self.unconfirmed
+    }
+
     /// Is a place on this node kept for somebody who is not there yet?
     pub fn is_promised(&self, node: &str) -> bool {
         self.promised.get_or_init(|| self.unconfirmed.values().cloned().collect()).contains(node)

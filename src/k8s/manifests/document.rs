@@ -10,6 +10,7 @@ use super::super::gang::objects::{GroupObject, KINDS, Kind};
 use super::super::object::{self, null_as_default};
 use super::super::problem::describe;
 use super::ManifestError;
+use crate::snapshot;
 
 /// An object of a document.
 pub(super) enum Object {
@@ -112,7 +113,20 @@ struct HeaderMetadata {
 
 impl Header {
     fn is_list(&self) -> bool {
-        self.api_version == "v1" && matches!(self.kind.as_str(), "List" | "NodeList" | "PodList")
+        self.is_snapshot() || self.api_version == "v1" && matches!(self.kind.as_str(), "List" | "NodeList" | "PodList")
+    }
+
+    fn is_snapshot(&self) -> bool {
+        is_snapshot(&self.api_version, &self.kind)
+    }
+
+    /// A snapshot of another version may mean other things by the same words.
+    fn check_version(&self) -> Result<(), String> {
+        if self.is_snapshot() && self.api_version != snapshot::API_VERSION {
+            let (theirs, ours) = (&self.api_version, snapshot::API_VERSION);
+            return Err(format!("is of version {theirs:?}, and {ours:?} is read here: use the testudo that took it"));
+        }
+        Ok(())
     }
 
     /// The kind, which items of a `PodList` leave to the list.
@@ -146,6 +160,8 @@ impl Document<'_> {
         };
         let header = self.parse(std::marker::PhantomData::<Option<Header>>).map_err(|fault| error(fault, None))?;
         let Some(header) = header else { return Ok(vec![]) };
+        let checked = header.check_version().map_err(|what| Fault { at: None, what });
+        checked.map_err(|fault| error(fault, Some(header.describe(""))))?;
         let found = RefCell::new(Found::default());
         let seed = ObjectSeed { header: &header, of_items: "", found: &found };
         let result = self.parse(seed);
@@ -192,8 +208,8 @@ impl Document<'_> {
 fn items(mut object: Value) -> Vec<Value> {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (version, kind) = (text("apiVersion"), text("kind"));
-    let Some(Value::Array(mut items)) = object.get_mut("items").map(Value::take).filter(|_| kind.ends_with("List"))
-    else {
+    let is_list = kind.ends_with("List") || is_snapshot(&version, &kind);
+    let Some(Value::Array(mut items)) = object.get_mut("items").map(Value::take).filter(|_| is_list) else {
         return vec![object];
     };
     let of_items = kind.strip_suffix("List").unwrap_or_default();
@@ -202,6 +218,10 @@ fn items(mut object: Value) -> Vec<Value> {
         item.entry("kind").or_insert_with(|| of_items.into());
     }
     items
+}
+
+fn is_snapshot(api_version: &str, kind: &str) -> bool {
+    kind == snapshot::KIND && api_version.starts_with("testudo.dev/")
 }
 
 /// What went wrong, and where in the document.

@@ -9,10 +9,10 @@ use super::super::gang::objects::{KINDS, Kind};
 
 /// The newest version in which each kind is served, that we understand; none for a kind that is not served. A kind of
 /// which nothing could be learnt is missing.
-pub(super) type Found = BTreeMap<String, (&'static Kind, Option<&'static str>)>;
+pub(crate) type Found = BTreeMap<String, (&'static Kind, Option<&'static str>)>;
 
 /// Asks the API server. That is one request, and one more for each version of an API group of ours that is there.
-pub(super) async fn discover(client: &Client) -> Result<Found, kube::Error> {
+pub(crate) async fn discover(client: &Client) -> Result<Found, kube::Error> {
     let groups = client.list_api_groups().await?.groups;
     let mut asked = BTreeMap::new();
     let mut found = Found::new();

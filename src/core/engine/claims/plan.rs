@@ -187,6 +187,11 @@ impl ClaimKeeper {
         self.term_began_ms = None;
     }
 
+    /// Time passes, and this one leads.
+    pub fn lead(&mut self, now_ms: u64) {
+        self.term_began_ms.get_or_insert(now_ms);
+    }
+
     /// What is to be written now.
     pub fn orders(&mut self, policy: &ClaimPolicy, now_ms: u64) -> Vec<ClaimOrder> {
         self.release_unused(policy, now_ms);
@@ -279,7 +284,7 @@ impl ClaimKeeper {
     /// before these heard of it.
     fn release_unused(&mut self, policy: &ClaimPolicy, now_ms: u64) {
         // The pods of an earlier leader's plans have as long as ours.
-        let began_ms = *self.term_began_ms.get_or_insert(now_ms);
+        let began_ms = self.term_began_ms.unwrap_or(now_ms);
         let is_due = |(key, since): &(&ClaimKey, &u64)| {
             let is_ours = self.claims.get(*key).is_some_and(|seen| policy.is_ours(&seen.claim));
             is_ours && now_ms >= began_ms.max(**since) + policy.unused_ms

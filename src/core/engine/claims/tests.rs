@@ -332,6 +332,21 @@ fn what_was_given_and_is_used_by_nobody_is_taken_back_after_a_while() {
 }
 
 #[test]
+fn who_takes_over_lets_the_pods_of_the_last_leader_come() {
+    let mut world = World::new(&[("n1", 1)]);
+    world.claim("c", 1);
+    world.give("c", "n1", &["gpu-0"], true);
+    world.engine.stand_by();
+    let unused_ms = ClaimPolicy::default().unused_ms;
+    world.wait(10 * unused_ms);
+    world.engine.lead(2);
+    world.wait(0);
+    assert_eq!(world.claim_orders(), [], "it may have been given a moment ago");
+    world.wait(unused_ms);
+    assert!(matches!(world.claim_orders()[..], [ClaimOrder::Release { .. }]));
+}
+
+#[test]
 fn a_device_given_twice_is_told_and_ours_gives_way_unless_it_has_started() {
     let mut world = World::new(&[("a", 4)]);
     for name in ["ours", "theirs"] {

@@ -171,6 +171,7 @@ impl GangKeeper {
         if self.stands_by {
             return self.pass_over(cluster);
         }
+        self.claims.lead(now_ms);
         let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
         for key in changed.union(&self.claims.take_changed()) {
             self.review(key, cluster, policy, now_ms);

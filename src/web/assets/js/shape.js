@@ -140,7 +140,7 @@ export function grid(cells, width, height) {
     const columns = Math.ceil(cells / rows);
     const size = Math.min(width / columns, (height / rows) * 1.35);
     // Of equals the one without holes.
-    if (size > best.size * (columns * rows === cells ? 0.92 : 1.08)) best = { columns, rows, size };
+    if (size > best.size * (columns * rows === cells ? 0.72 : 1.1)) best = { columns, rows, size };
     if (rows > 16) break;
   }
   return best;

@@ -1,0 +1,110 @@
+//! `testudo snapshot`: a cluster saved to one file.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, ensure};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::timeout;
+
+use super::Outcome;
+use super::source::Source;
+use crate::k8s::manifests::{self, Limits};
+use crate::snapshot::{self, Snapshot};
+
+/// Flags of `testudo snapshot`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where the snapshot goes; `-` is the standard output.
+    #[arg(default_value = "cluster.json.gz", value_name = "TO")]
+    to: PathBuf,
+    #[command(flatten)]
+    source: Source,
+    /// Replace all names by numbers. ResourceClaims and devices are left out.
+    #[arg(long)]
+    anonymise: bool,
+    /// Print which fields of which kinds a snapshot has, and take none. Nothing else gets into one.
+    #[arg(long)]
+    fields: bool,
+}
+
+/// How long a cluster may take to list everything.
+const LIST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Who waits no longer than this is shown no progress.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes a snapshot.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    if args.fields {
+        let mut out = std::io::stdout().lock();
+        snapshot::listed().iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        return Ok(Outcome::Done);
+    }
+    let to_stdout = args.to == Path::new("-");
+    ensure!(
+        !(to_stdout && std::io::stdout().is_terminal()),
+        "a snapshot is no text: name a file, or send the standard output to one"
+    );
+    let mut snapshot = take(&args.source)?;
+    if args.anonymise {
+        snapshot = snapshot.anonymised();
+    }
+    let taken_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    if to_stdout {
+        snapshot.write(std::io::stdout().lock(), &taken_at)?;
+    } else {
+        // In one piece, so that what cannot be written leaves no half of a file in place of an older one.
+        let mut bytes = vec![];
+        snapshot.write(&mut bytes, &taken_at)?;
+        std::fs::write(&args.to, bytes).with_context(|| format!("cannot write {}", args.to.display()))?;
+    }
+    tell(&args, &snapshot);
+    Ok(Outcome::Done)
+}
+
+/// Takes a snapshot of the files or the cluster.
+pub(super) fn take(source: &Source) -> anyhow::Result<Snapshot> {
+    if !source.files.is_empty() {
+        return Ok(Snapshot::of(&manifests::objects(&source.files, &Limits::default())?));
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+    runtime.block_on(async {
+        let client = source.connect().await?;
+        let bar = progress();
+        let begun = std::time::Instant::now();
+        let show = |listed: usize, remaining: usize| {
+            if begun.elapsed() > PATIENCE {
+                bar.set_length((listed + remaining) as u64);
+                bar.set_position(listed as u64);
+            }
+        };
+        let listing = timeout(LIST_TIMEOUT, snapshot::list(&client, show)).await;
+        bar.finish_and_clear();
+        let snapshot = listing.context("the cluster has not listed its objects in 5 minutes")?;
+        snapshot.context("the cluster cannot be listed: may this user list nodes and pods in all namespaces?")
+    })
+}
+
+/// On the standard error, and only where that is a terminal.
+fn progress() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:40.green/dim} {pos}/{len} objects  {elapsed}");
+    bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
+    bar
+}
+
+/// Says on the standard error what was done: the standard output may be the snapshot.
+fn tell(args: &Args, snapshot: &Snapshot) {
+    let counts: Vec<String> = snapshot.counts().iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let what = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
+    eprintln!("took {what} from {}", args.source);
+    for (kind, why) in &snapshot.left_out {
+        eprintln!("left out {kind}: {why}");
+    }
+    if args.to != Path::new("-") {
+        eprintln!("wrote {0}; every command takes it: testudo explain pod NAME -f {0}", args.to.display());
+    }
+}

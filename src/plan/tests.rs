@@ -1,0 +1,144 @@
+//! What fits, and what would have to grow, on clusters that can be counted by hand.
+
+use testudo_core::model::catalogue::Catalogue;
+
+use super::*;
+use crate::k8s::manifests::{self, Limits, Reader};
+
+fn cluster(text: &str) -> Manifests {
+    let mut reader = Reader::new(Limits::default());
+    reader.add("cluster.yaml", text.as_bytes()).unwrap();
+    reader.finish()
+}
+
+/// So many nodes of 8 H100 in a node group.
+fn nodes(group: &str, count: usize, labels: &str) -> String {
+    let node = |at: usize| {
+        let amounts = "{cpu: \"192\", memory: 2Ti, pods: \"110\", nvidia.com/gpu: \"8\"}";
+        format!(
+            "---\n{{apiVersion: v1, kind: Node, metadata: {{name: {group}-{at}, labels: {{eks.amazonaws.com/nodegroup: \
+             {group}, nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3{labels}}}}}, status: {{capacity: {amounts}, \
+             allocatable: {amounts}}}}}\n"
+        )
+    };
+    (0..count).map(node).collect()
+}
+
+fn read(text: &str) -> Result<Vec<Workload>, WorkloadError> {
+    let path = std::env::temp_dir().join(format!("testudo-plan-{:?}.yaml", std::thread::current().id()));
+    std::fs::write(&path, format!("---\n{text}")).unwrap();
+    let objects = manifests::objects(std::slice::from_ref(&path), &Limits::default()).unwrap();
+    std::fs::remove_file(path).unwrap();
+    workloads(&objects)
+}
+
+fn deployment(replicas: usize, gpus: u32, annotations: &str) -> String {
+    format!(
+        "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: d, namespace: team}}, spec: {{replicas: {replicas}, \
+         template: {{metadata: {{annotations: {{{annotations}}}}}, spec: {{containers: [{{name: c, resources: {{limits: \
+         {{cpu: 4, nvidia.com/gpu: {gpus}}}}}}}]}}}}}}}}\n"
+    )
+}
+
+fn fitting(cluster: &Manifests, workload: &Workload, copies: usize) -> Fit {
+    fill(&mut Room::new(cluster, &Catalogue::builtin(), &[]), workload, copies)
+}
+
+fn more(cluster: &Manifests, workload: &Workload) -> Vec<(String, usize)> {
+    let growths = growths(cluster, &Catalogue::builtin(), &[(workload, workload.copies)]);
+    growths.into_iter().map(|growth| (growth.group.name, growth.more)).collect()
+}
+
+#[test]
+fn single_pods_fit_one_by_one() {
+    let cluster = cluster(&nodes("p5", 2, ""));
+    let workload = &read(&deployment(5, 4, "")).unwrap()[0];
+    assert_eq!((workload.copies, workload.pods(), workload.is_gang()), (5, 1, false));
+    let fit = fitting(&cluster, workload, 5);
+    assert_eq!(fit.placed.len(), 4);
+    let refusal = fit.refusal.unwrap();
+    assert_eq!(refusal.nodes, [("needs 4 nvidia.com/gpu, too few are free".to_owned(), 2)]);
+    assert_eq!(more(&cluster, workload), [("p5".to_owned(), 1)]);
+    assert_eq!(fitting(&cluster, workload, 3).placed.len(), 3, "no more than asked for");
+}
+
+#[test]
+fn a_gang_fits_as_a_whole_or_not_at_all() {
+    let gang = "testudo.dev/pod-group: g, testudo.dev/min-member: \"3\"";
+    let workload = &read(&deployment(3, 8, gang)).unwrap()[0];
+    assert_eq!((workload.copies, workload.pods(), workload.is_gang()), (1, 3, true));
+    let small = cluster(&nodes("p5", 2, ""));
+    let fit = fitting(&small, workload, 1);
+    assert_eq!(fit.placed.len(), 0);
+    assert!(fit.refusal.unwrap().reason.contains("needs 3 places"), "the planner's words");
+    assert_eq!(more(&small, workload), [("p5".to_owned(), 1)]);
+    let large = cluster(&nodes("p5", 7, ""));
+    let fit = fitting(&large, workload, MAX_COPIES);
+    assert_eq!(fit.placed.len(), 2, "copies are gangs of their own");
+    let of_copy = |at: usize| fit.placed[at].nodes.len();
+    assert_eq!((of_copy(0), of_copy(1)), (3, 3));
+}
+
+#[test]
+fn members_beyond_the_minimum_need_places_too() {
+    let gang = "testudo.dev/pod-group: g, testudo.dev/min-member: \"2\"";
+    let workload = &read(&deployment(3, 8, gang)).unwrap()[0];
+    assert_eq!(fitting(&cluster(&nodes("p5", 3, "")), workload, 1).placed.len(), 1);
+    let fit = fitting(&cluster(&nodes("p5", 2, "")), workload, 1);
+    assert_eq!(fit.placed.len(), 0);
+    assert_eq!(fit.refusal.unwrap().reason, "2 of 3 members have places, the others have none");
+}
+
+#[test]
+fn a_leader_worker_set_is_a_gang_for_each_replica() {
+    let set = std::fs::read_to_string("deploy/examples/workloads/leaderworkerset.yaml").unwrap();
+    let workload = &read(&set).unwrap()[0];
+    assert_eq!((workload.copies, workload.pods(), workload.is_gang()), (2, 2, true));
+    let zone = ", topology.kubernetes.io/zone: a";
+    let fit = fitting(&cluster(&nodes("p5", 3, zone)), workload, 2);
+    assert_eq!(fit.placed.len(), 1);
+    assert_eq!(more(&cluster(&nodes("p5", 3, zone)), workload), [("p5".to_owned(), 1)]);
+    // Leader and worker share a zone, which nodes without one cannot give them.
+    assert_eq!(fitting(&cluster(&nodes("p5", 3, "")), workload, 1).placed.len(), 0);
+}
+
+#[test]
+fn new_nodes_of_cliques_are_new_cliques() {
+    let gang = "testudo.dev/pod-group: g, testudo.dev/min-member: \"2\", testudo.dev/topology: required=clique";
+    let workload = &read(&deployment(2, 8, gang)).unwrap()[0];
+    let one_each = nodes("gb", 1, ", nvidia.com/gpu.clique: a") + &nodes("gc", 1, ", nvidia.com/gpu.clique: b");
+    assert_eq!(more(&cluster(&one_each), workload), [], "cliques of one node never hold two");
+    let busy = "---\n{apiVersion: v1, kind: Pod, metadata: {name: busy}, spec: {nodeName: gb-0, containers: [{name: c, \
+                resources: {limits: {nvidia.com/gpu: 1}}}]}}\n";
+    let pair = nodes("gb", 2, ", nvidia.com/gpu.clique: a") + busy;
+    assert_eq!(fitting(&cluster(&pair), workload, 1).placed.len(), 0);
+    assert_eq!(more(&cluster(&pair), workload), [("gb".to_owned(), 2)], "one new node would be alone in its clique");
+}
+
+#[test]
+fn what_runs_takes_room_and_what_waits_does_not() {
+    let pod = |name: &str, node: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{nodeName: \"{node}\", containers: \
+             [{{name: c, resources: {{limits: {{nvidia.com/gpu: 8}}}}}}]}}}}\n"
+        )
+    };
+    let cluster = cluster(&(nodes("p5", 2, "") + &pod("runs", "p5-0") + &pod("waits", "")));
+    let workload = &read(&deployment(2, 8, "")).unwrap()[0];
+    let fit = fitting(&cluster, workload, 2);
+    assert_eq!(fit.placed.len(), 1);
+    assert_eq!(fit.placed[0].nodes[0].as_str(), "p5-1");
+    assert_eq!(waiting(&cluster), 1);
+}
+
+#[test]
+fn bad_workloads_are_told() {
+    let error = |text: &str| read(text).unwrap_err().to_string();
+    let bound = "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {nodeName: node-1}}";
+    assert!(error(bound).starts_with("Pod default/p has a node already"), "{}", error(bound));
+    let many = error(&deployment(20_000, 1, ""));
+    assert_eq!(many, "Deployment team/d: number of pods: 20000 is not from 0 to 10000");
+    let size = error(&deployment(2, 1, "testudo.dev/pod-group: g, testudo.dev/min-member: two"));
+    assert!(size.contains("testudo.dev/min-member") && size.contains("\"two\""), "{size}");
+    assert_eq!(read("{apiVersion: v1, kind: Service, metadata: {name: s}}").unwrap().len(), 0);
+}

@@ -1,0 +1,262 @@
+//! Takes names out of a snapshot, so that it can be given to others.
+//!
+//! Every text that somebody has chosen is replaced by a number, the same text by the same number everywhere, so that what
+//! refers to each other still does. Numbers follow the order of the texts: what is decided by the order of names is decided as
+//! before. What stays: words of APIs, amounts, times, the keys of labels that are well known, and the values of those
+//! that say what hardware a node has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::fields::{ANNOTATIONS, CONDITION, Kind, Taken};
+
+/// Domains of keys that are the same everywhere, with all below them.
+const KNOWN_DOMAINS: &[&str] = &[
+    "alibabacloud.com",
+    "amazonaws.com",
+    "aws.amazon.com",
+    "azure.com",
+    "cloud.google.com",
+    "grove.io",
+    "habana.ai",
+    "k8s.aws",
+    "k8s.io",
+    "kai.scheduler",
+    "karpenter.sh",
+    "koordinator.sh",
+    "kubeflow.org",
+    "kubernetes.io",
+    "nvidia.com",
+    "amd.com",
+    "platform",
+    "ray.io",
+    "serving.kserve.io",
+    "testudo.dev",
+    "topograph.run",
+    "volcano.sh",
+];
+
+/// Keys without a domain that are the same everywhere; kinds of owners and names of schedulers count as such.
+const KNOWN_KEYS: &[&str] = &[
+    "DaemonSet",
+    "Job",
+    "LeaderWorkerSet",
+    "ReplicaSet",
+    "StatefulSet",
+    "app",
+    "cpu",
+    "default-scheduler",
+    "ephemeral-storage",
+    "job-name",
+    "memory",
+    "metadata.name",
+    "pod-group-name",
+    "pods",
+    "testudo-scheduler",
+];
+
+/// Labels whose values say what hardware a node has, or are one of few words.
+const TELLING_LABELS: &[&str] = &[
+    "eks.amazonaws.com/capacityType",
+    "karpenter.sh/capacity-type",
+    "kubernetes.io/arch",
+    "kubernetes.io/os",
+    "kubernetes.azure.com/scalesetpriority",
+    "node.kubernetes.io/instance-type",
+    "nvidia.com/gpu.family",
+    "nvidia.com/gpu.machine",
+    "nvidia.com/gpu.product",
+    "nvidia.com/gpu.sharing-strategy",
+    "nvidia.com/mig.config.state",
+    "nvidia.com/mig.strategy",
+    "platform/gpu-sharing",
+    "ray.io/node-type",
+];
+
+/// The snapshot without names. `objects` are what [`Kind::take`] has taken. Objects of `resource.k8s.io` are left out: what
+/// they select devices by is a program, and nobody can say what names are in it. So are annotations and messages that are
+/// texts for people or for one program.
+pub(super) fn anonymise(objects: &[Value]) -> Vec<Value> {
+    let known = objects.iter().filter_map(|object| Some((Kind::of(object)?, object)));
+    let objects: Vec<(&Kind, &Value)> = known.filter(|(kind, _)| kind.api_group != super::dra::API_GROUP).collect();
+    let mut finder = Finder::default();
+    for (kind, object) in &objects {
+        walk_object(kind, object, &mut finder);
+    }
+    let mut names = Names::of(finder);
+    objects.iter().map(|(kind, object)| walk_object(kind, object, &mut names)).collect()
+}
+
+/// Is a key the same everywhere?
+fn is_known_key(key: &str) -> bool {
+    let of_domain = |domain: &str| {
+        KNOWN_DOMAINS
+            .iter()
+            .any(|known| domain.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    };
+    match key.split_once('/') {
+        Some((domain, _)) => of_domain(domain),
+        None => KNOWN_KEYS.contains(&key) || key.starts_with("hugepages-") || of_domain(key),
+    }
+}
+
+/// May a value of this key stay?
+fn is_telling(key: &str, value: &str) -> bool {
+    let is_plain = || matches!(value, "" | "true" | "false") || value.parse::<u64>().is_ok();
+    TELLING_LABELS.contains(&key) || is_known_key(key) && is_plain()
+}
+
+/// What becomes of texts.
+trait Texts {
+    /// What somebody has called something.
+    fn name(&mut self, text: &str) -> String;
+    /// A key that is not known everywhere.
+    fn key(&mut self, text: &str) -> String;
+}
+
+/// Notes them.
+#[derive(Default)]
+struct Finder {
+    names: BTreeSet<String>,
+    keys: BTreeSet<String>,
+}
+
+impl Texts for Finder {
+    fn name(&mut self, text: &str) -> String {
+        self.names.insert(text.to_owned());
+        String::new()
+    }
+    fn key(&mut self, text: &str) -> String {
+        self.keys.insert(text.to_owned());
+        String::new()
+    }
+}
+
+/// Replaces them.
+struct Names {
+    names: BTreeMap<String, String>,
+    keys: BTreeMap<String, String>,
+}
+
+impl Names {
+    fn of(Finder { names, keys }: Finder) -> Self {
+        let number = |at: usize, text: &str| match ordinal(text) {
+            Some(ordinal) => format!("n{at:07}-{ordinal}"),
+            None => format!("n{at:07}"),
+        };
+        Self {
+            names: names.into_iter().enumerate().map(|(at, text)| (text.clone(), number(at, &text))).collect(),
+            keys: keys.into_iter().enumerate().map(|(at, text)| (text, format!("key-{at:05}"))).collect(),
+        }
+    }
+}
+
+impl Texts for Names {
+    fn name(&mut self, text: &str) -> String {
+        self.names.get(text).cloned().unwrap_or_default()
+    }
+    fn key(&mut self, text: &str) -> String {
+        self.keys.get(text).cloned().unwrap_or_default()
+    }
+}
+
+/// The number at the end of the name of a StatefulSet's pod tells which member it is.
+fn ordinal(text: &str) -> Option<u32> {
+    text.rsplit_once('-')?.1.parse().ok().filter(|ordinal| *ordinal < 10_000)
+}
+
+fn walk_object(kind: &Kind, object: &Value, texts: &mut impl Texts) -> Value {
+    let mut walked = Map::new();
+    for (field, value) in object.as_object().into_iter().flatten() {
+        let taken = kind.fields.iter().find(|(known, _)| known == field).map(|(_, taken)| taken);
+        let value = taken.map_or_else(|| Some(value.clone()), |taken| walk(taken, value, None, texts));
+        walked.extend(value.map(|value| (field.clone(), value)));
+    }
+    Value::Object(walked)
+}
+
+/// `key` is that of the object in which the value stands, where it has one.
+fn walk(taken: &Taken, value: &Value, key: Option<&str>, texts: &mut impl Texts) -> Option<Value> {
+    Some(match (taken, value) {
+        (Taken::Of(taken), value) => walk(taken, value, key, texts)?,
+        (Taken::Prose, _) => return None,
+        (Taken::Word, value) => value.clone(),
+        (Taken::Name, value) => each(value, &mut |text| name(text, texts)),
+        (Taken::Key, value) => each(value, &mut |text| key_text(text, texts)),
+        (Taken::ValueOfKey, value) => each(value, &mut |text| value_of(key.unwrap_or_default(), text, texts)),
+        (Taken::Labels, Value::Object(map)) => {
+            entries(map, |key, value| Some((key_text(key, texts), each(value, &mut |text| value_of(key, text, texts)))))
+        }
+        (Taken::Amounts, Value::Object(map)) => entries(map, |key, value| Some((key_text(key, texts), value.clone()))),
+        (Taken::Annotations, Value::Object(map)) => entries(map, |key, value| {
+            let (_, taken) = ANNOTATIONS.iter().find(|(known, _)| *known == key)?;
+            let value = match (taken, value.as_str()) {
+                (Taken::Word, Some(text)) => Value::String(annotation(text, texts)),
+                _ => walk(taken, value, None, texts)?,
+            };
+            Some((key.to_owned(), value))
+        }),
+        (Taken::Conditions, value) => walk(&Taken::List(&CONDITION), value, None, texts)?,
+        (Taken::Fields(fields), Value::Object(map)) => {
+            let key = map.get("key").and_then(Value::as_str);
+            entries(map, |field, value| {
+                let (_, taken) = fields.iter().find(|(known, _)| *known == field)?;
+                Some((field.to_owned(), walk(taken, value, key, texts)?))
+            })
+        }
+        (Taken::List(taken), Value::Array(items)) => {
+            Value::Array(items.iter().filter_map(|item| walk(taken, item, None, texts)).collect())
+        }
+        (Taken::ByName(taken), Value::Object(map)) => {
+            entries(map, |key, value| Some((name(key, texts), walk(taken, value, None, texts)?)))
+        }
+        (Taken::ByWord(taken), Value::Object(map)) => {
+            entries(map, |key, value| Some((key.to_owned(), walk(taken, value, None, texts)?)))
+        }
+        _ => return None,
+    })
+}
+
+fn name(text: &str, texts: &mut impl Texts) -> String {
+    if text.is_empty() { String::new() } else { texts.name(text) }
+}
+
+fn key_text(text: &str, texts: &mut impl Texts) -> String {
+    if text.is_empty() || is_known_key(text) { text.to_owned() } else { texts.key(text) }
+}
+
+fn value_of(key: &str, text: &str, texts: &mut impl Texts) -> String {
+    if is_telling(key, text) { text.to_owned() } else { name(text, texts) }
+}
+
+/// Numbers and times stay, and so do lists of topology levels, whose keys are replaced. Anything else makes no sense there,
+/// nor does what comes in its place.
+fn annotation(text: &str, texts: &mut impl Texts) -> String {
+    if text.starts_with(|first: char| first.is_ascii_digit()) && text.len() <= 16 {
+        return text.to_owned();
+    }
+    let rule = |rule: &str, texts: &mut _| match rule.split_once('=') {
+        Some((strictness @ ("required" | "preferred"), level)) => {
+            let is_level = matches!(level, "device-fabric" | "node" | "clique" | "zone" | "region");
+            let level = if is_level { level.to_owned() } else { key_text(level, texts) };
+            format!("{strictness}={level}")
+        }
+        _ => name(rule, texts),
+    };
+    let rules: Vec<String> = text.split(',').map(|part| rule(part.trim(), texts)).collect();
+    rules.join(",")
+}
+
+/// A text, or each of a list.
+fn each(value: &Value, replace: &mut impl FnMut(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(replace(text)),
+        Value::Array(items) => Value::Array(items.iter().map(|item| each(item, replace)).collect()),
+        other => other.clone(),
+    }
+}
+
+fn entries(map: &Map<String, Value>, mut entry: impl FnMut(&str, &Value) -> Option<(String, Value)>) -> Value {
+    Value::Object(map.iter().filter_map(|(key, value)| entry(key, value)).collect())
+}

@@ -1,0 +1,122 @@
+//! What is taken of objects of `resource.k8s.io`. Opaque parameters of drivers are not: only how many there are counts.
+
+use super::fields::Taken::{self, ByWord, Fields, List, Name, Of, Word};
+use super::fields::{METADATA, NODE_SELECTOR, TAINT};
+
+pub(super) const API_GROUP: &str = "resource.k8s.io";
+
+const SELECTOR: Taken = Fields(&[("cel", Fields(&[("expression", Word)]))]);
+
+pub(super) const DEVICE_CLASS: &[(&str, Taken)] = &[
+    ("metadata", METADATA),
+    ("spec", Fields(&[("selectors", List(&SELECTOR)), ("config", List(&Fields(&[]))), ("extendedResourceName", Word)])),
+];
+
+const COUNTERS: Taken = ByWord(&Fields(&[("value", Word)]));
+
+const ATTRIBUTE: Taken = Fields(&[
+    ("int", Word),
+    ("bool", Word),
+    ("string", Word),
+    ("version", Word),
+    ("ints", Word),
+    ("bools", Word),
+    ("strings", Word),
+    ("versions", Word),
+]);
+
+const CAPACITY: Taken = Fields(&[
+    ("value", Word),
+    (
+        "requestPolicy",
+        Fields(&[
+            ("default", Word),
+            ("validValues", Word),
+            ("validRange", Fields(&[("min", Word), ("max", Word), ("step", Word)])),
+        ]),
+    ),
+]);
+
+const DEVICE: Taken = Fields(&[
+    ("name", Name),
+    ("attributes", ByWord(&ATTRIBUTE)),
+    ("capacity", ByWord(&CAPACITY)),
+    ("consumesCounters", List(&Fields(&[("counterSet", Name), ("counters", Of(&COUNTERS))]))),
+    ("nodeName", Name),
+    ("nodeSelector", Of(&NODE_SELECTOR)),
+    ("allNodes", Word),
+    ("taints", List(&TAINT)),
+    ("bindsToNode", Word),
+    ("bindingConditions", Word),
+    ("bindingFailureConditions", Word),
+    ("allowMultipleAllocations", Word),
+]);
+
+pub(super) const RESOURCE_SLICE: &[(&str, Taken)] = &[
+    ("metadata", METADATA),
+    (
+        "spec",
+        Fields(&[
+            ("driver", Word),
+            ("pool", Fields(&[("name", Name), ("generation", Word), ("resourceSliceCount", Word)])),
+            ("nodeName", Name),
+            ("nodeSelector", Of(&NODE_SELECTOR)),
+            ("allNodes", Word),
+            ("devices", List(&DEVICE)),
+            ("perDeviceNodeSelection", Word),
+            ("sharedCounters", List(&Fields(&[("name", Name), ("counters", Of(&COUNTERS))]))),
+        ]),
+    ),
+];
+
+const ASK: &[(&str, Taken)] = &[
+    ("name", Name),
+    ("deviceClassName", Name),
+    ("selectors", List(&SELECTOR)),
+    ("allocationMode", Word),
+    ("count", Word),
+    ("adminAccess", Word),
+    ("tolerations", List(&TAINT)),
+    ("capacity", Fields(&[("requests", ByWord(&Word))])),
+];
+
+const REQUEST: Taken = Fields(&[("name", Name), ("exactly", Fields(ASK)), ("firstAvailable", List(&Fields(ASK)))]);
+
+const CONSTRAINT: Taken = Fields(&[("requests", Name), ("matchAttribute", Word), ("distinctAttribute", Word)]);
+
+const RESULT: Taken = Fields(&[
+    ("request", Name),
+    ("driver", Word),
+    ("pool", Name),
+    ("device", Name),
+    ("adminAccess", Word),
+    ("shareID", Name),
+    ("consumedCapacity", ByWord(&Word)),
+]);
+
+const CONSUMER: Taken = Fields(&[("apiGroup", Word), ("resource", Word), ("name", Name), ("uid", Name)]);
+
+pub(super) const RESOURCE_CLAIM: &[(&str, Taken)] = &[
+    ("metadata", METADATA),
+    (
+        "spec",
+        Fields(&[(
+            "devices",
+            Fields(&[
+                ("requests", List(&REQUEST)),
+                ("constraints", List(&CONSTRAINT)),
+                ("config", List(&Fields(&[("requests", Name)]))),
+            ]),
+        )]),
+    ),
+    (
+        "status",
+        Fields(&[
+            (
+                "allocation",
+                Fields(&[("devices", Fields(&[("results", List(&RESULT))])), ("nodeSelector", Of(&NODE_SELECTOR))]),
+            ),
+            ("reservedFor", List(&CONSUMER)),
+        ]),
+    ),
+];

@@ -1,0 +1,144 @@
+//! What a snapshot has, and that it is as good as the cluster.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use testudo_core::engine::{Offered, Policy};
+use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::pod::{PodKey, Stage};
+
+use super::*;
+use crate::host::offline::{engine_of, settle};
+use crate::sim::fleet::fleet;
+use crate::sim::rng::Rng;
+use crate::sim::workload::workload;
+
+fn read(bytes: &[u8]) -> Manifests {
+    let mut reader = Reader::new(Limits::default());
+    reader.add("test", bytes).unwrap();
+    reader.finish()
+}
+
+fn unpacked(snapshot: &Snapshot) -> Vec<u8> {
+    use std::io::Read;
+    let (mut packed, mut bytes) = (vec![], vec![]);
+    snapshot.write(&mut packed, "2026-01-02T03:04:05Z").unwrap();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// A cluster with nodes of many kinds, pods of which some have nodes, and a gang.
+fn cluster(seed: u64) -> Vec<Value> {
+    let mut rng = Rng::new(seed);
+    let nodes = fleet(12);
+    let mut objects: Vec<Value> = vec![];
+    let object = |kind: &str, mut object: Value| {
+        object["apiVersion"] = "v1".into();
+        object["kind"] = kind.into();
+        object
+    };
+    for node in &nodes {
+        objects.push(object("Node", serde_json::to_value(node).unwrap()));
+    }
+    for (at, mut pod) in workload(40, &mut rng).into_iter().enumerate() {
+        if rng.below(2) == 0 {
+            pod.spec.node_name = Some(nodes[rng.below(nodes.len())].metadata.name.clone());
+            pod.status.phase = Some("Running".into());
+        }
+        if at < 4 {
+            pod.metadata.annotations.insert("testudo.dev/pod-group".into(), "secret-gang".into());
+            pod.metadata.annotations.insert("testudo.dev/min-member".into(), "4".into());
+        }
+        objects.push(object("Pod", serde_json::to_value(pod).unwrap()));
+    }
+    objects
+}
+
+/// What the engine says of every pod: the node that it would choose, and how many nodes take it.
+fn answers(manifests: &Manifests) -> Vec<(PodKey, Option<String>, usize)> {
+    let mut engine = engine_of(manifests, &Catalogue::builtin(), Policy::default(), |_| true);
+    settle(&mut engine);
+    let snapshot = engine.snapshot();
+    let pending = engine.cluster().pods().filter(|pod| pod.stage == Stage::Pending);
+    let answer = |pod: &std::sync::Arc<testudo_core::model::pod::Pod>| {
+        let judgement = snapshot.judge(pod);
+        let names = snapshot.nodes().into_iter().map(|state| state.name().as_str());
+        let fits = |name: &&str| judgement.of(Offered::Named(name)).rank().is_some();
+        (pod.key.clone(), judgement.best().map(ToString::to_string), names.filter(fits).count())
+    };
+    let mut answers: Vec<_> = pending.map(answer).collect();
+    answers.sort();
+    answers
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_snapshot_gives_the_answers_of_the_cluster(seed in any::<u64>()) {
+        let objects = cluster(seed);
+        let lines: Vec<String> = objects.iter().map(Value::to_string).collect();
+        let cluster = read(lines.join("\n").as_bytes());
+        let snapshot = read(&unpacked(&Snapshot::of(&objects)));
+        prop_assert_eq!(&snapshot, &cluster);
+        prop_assert!(answers(&cluster).iter().any(|(_, node, _)| node.is_some()), "some pod fits");
+        prop_assert_eq!(answers(&snapshot), answers(&cluster));
+    }
+
+    #[test]
+    fn without_names_the_answers_are_the_same(seed in any::<u64>()) {
+        let objects = cluster(seed);
+        let snapshot = Snapshot::of(&objects);
+        let (named, nameless) = (read(&unpacked(&snapshot)), read(&unpacked(&snapshot.clone().anonymised())));
+        // Numbers follow the order of the names, so that node for node the choice is the same.
+        let mut renamed: Vec<(&str, &str)> = vec![];
+        for (named, nameless) in named.nodes.iter().zip(&nameless.nodes) {
+            renamed.push((&named.metadata.name, &nameless.metadata.name));
+        }
+        let rename = |node: &String| renamed.iter().find(|(of, _)| of == node).map(|(_, to)| (*to).to_owned());
+        let expected: Vec<_> =
+            answers(&named).into_iter().map(|(_, node, fits)| (node.as_ref().and_then(rename), fits)).collect();
+        let found: Vec<_> = answers(&nameless).into_iter().map(|(_, node, fits)| (node, fits)).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn no_name_remains(seed in any::<u64>()) {
+        let objects = cluster(seed);
+        let text = String::from_utf8(unpacked(&Snapshot::of(&objects).anonymised())).unwrap();
+        let mut names: BTreeSet<&str> = BTreeSet::from(["secret-gang"]);
+        for object in &objects {
+            for field in ["name", "namespace", "uid"] {
+                names.extend(object["metadata"][field].as_str());
+            }
+        }
+        let of_api = BTreeSet::from(["", "spec", "status", "gpu"]);
+        for name in names.difference(&of_api) {
+            prop_assert!(!text.contains(&format!("\"{name}\"")), "{} is still there", name);
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_version_is_not_guessed_at() {
+    let mut reader = Reader::new(Limits::default());
+    let newer = br#"{"apiVersion":"testudo.dev/v9","kind":"Snapshot","items":[{"apiVersion":"v1","kind":"Node"}]}"#;
+    let error = reader.add("new.json.gz", newer).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "new.json.gz: document 1, Snapshot (no name): is of version \"testudo.dev/v9\", and \"testudo.dev/v1alpha1\" \
+         is read here: use the testudo that took it"
+    );
+}
+
+#[test]
+fn a_file_that_unpacks_to_too_much_is_refused() {
+    let path = std::env::temp_dir().join(format!("testudo-bomb-{}", std::process::id()));
+    let mut packed = GzEncoder::new(vec![], Compression::best());
+    packed.write_all(&vec![b' '; 1 << 20]).unwrap();
+    std::fs::write(&path, packed.finish().unwrap()).unwrap();
+    let limits = Limits { file_bytes: 1 << 16, ..Limits::default() };
+    let error = crate::k8s::manifests::read(&[path.clone()], &limits).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(error.ends_with("is larger than 65536 bytes once it is unpacked"), "{error}");
+}
