@@ -188,7 +188,7 @@ async fn outlives_its_server(browser: &Browser, demo: &mut Demo) -> Result<()> {
     browser.until("that the server is missed", "document.getElementById('live').textContent.includes('reconnecting')").await?;
     demo.run("--nodes 12 --pace 200ms")?;
     browser.until("a live page", "document.getElementById('live').classList.contains('on')").await?;
-    browser.until("the other fleet", "document.getElementById('figures').textContent.includes('Nodes with devices10')").await?;
+    browser.until("the other fleet", "document.getElementById('figures').textContent.includes('Nodes with devices11')").await?;
     let strange: Vec<String> =
         browser.take_complaints().into_iter().filter(|text| !text.contains("ERR_CONNECTION_REFUSED") && !text.contains("ERR_INCOMPLETE_CHUNKED")).collect();
     ensure!(strange.is_empty(), "the page complains: {strange:?}");
