@@ -44,6 +44,7 @@ test: tools ## Everything that a change must pass
 	$(call stage,chart and policies,cargo test --locked -p testudo-e2e --test chart)
 	$(call stage,DRA differential,cargo test --locked -p testudo-e2e --test claims)
 	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e --test e2e)
+	$(call stage,the page in a browser,cargo test --locked -p testudo-e2e --test browser -- --test-threads=1)
 
 .PHONY: test-all
 test-all: test ## The same, the long simulations, and the end-to-end tests on every supported Kubernetes

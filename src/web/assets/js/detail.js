@@ -65,7 +65,7 @@ export function node(container, name, focus) {
     const [cells, kind] = [state.bySlot.get(slot), face && state.kinds[face.kind]];
     const drawn = cells && kind && picture(kind, cells);
     const sum = cells && kind && sums(cells, kind);
-    const wasted = cells ? cells.free - cells.usable : 0;
+    const wasted = cells && !cells.cordoned && !cells.leaving ? cells.free - cells.usable : 0;
     return [
       drawn && part("", drawn.picture, h("p", { class: "note ties" }, drawn.note)),
       part("",
