@@ -90,9 +90,8 @@ impl Browser {
         tokio::spawn(converse(socket, incoming, Arc::clone(&heard)));
         let mut browser = Self { commands, heard, session: String::new(), _process: process, _folder: folder };
         let target = browser.command("Target.createTarget", json!({"url": "about:blank"})).await?;
-        let attached = browser
-            .command("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true}))
-            .await?;
+        let attached =
+            browser.command("Target.attachToTarget", json!({"targetId": target["targetId"], "flatten": true})).await?;
         browser.session = attached["sessionId"].as_str().context("no session")?.to_owned();
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.command(&format!("{domain}.enable"), json!({})).await?;
@@ -124,8 +123,7 @@ impl Browser {
 
     /// What the page is told that its user prefers: `("prefers-color-scheme", "dark")`.
     pub async fn prefer(&self, features: &[(&str, &str)]) -> Result<()> {
-        let features: Vec<Value> =
-            features.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let features: Vec<Value> = features.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         self.command("Emulation.setEmulatedMedia", json!({"features": features})).await.map(drop)
     }
 
@@ -252,7 +250,9 @@ impl Heard {
     fn note(&mut self, message: &Value) {
         let params = &message["params"];
         match message["method"].as_str() {
-            Some("Runtime.consoleAPICalled") if matches!(params["type"].as_str(), Some("error" | "warning" | "assert")) => {
+            Some("Runtime.consoleAPICalled")
+                if matches!(params["type"].as_str(), Some("error" | "warning" | "assert")) =>
+            {
                 self.complaints.push(format!("console: {}", params["args"]));
             }
             Some("Runtime.exceptionThrown") => {

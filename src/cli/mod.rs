@@ -12,6 +12,7 @@ mod snapshot;
 mod source;
 mod telemetry;
 mod top;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ enum Command {
     Plan(plan::Args),
     /// Save a cluster to one file that every other command takes with -f.
     Snapshot(snapshot::Args),
+    /// Before testudo is taken away: open the gates of waiting gangs, which nobody else would.
+    Uninstall(uninstall::Args),
 }
 
 /// What a command that did its work has to say.
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Top(args) => top::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Snapshot(args) => snapshot::run(args),
+        Command::Uninstall(args) => uninstall::run(args),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

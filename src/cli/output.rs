@@ -29,7 +29,8 @@ impl Output {
         match self {
             Self::Table => table(&mut out)?,
             Self::Json => {
-                serde_json::to_writer_pretty(&mut out, answer)?;
+                // As an error of the stream, so that a reader who has seen enough is known for one.
+                serde_json::to_writer_pretty(&mut out, answer).map_err(std::io::Error::from)?;
                 writeln!(out)?;
             }
         }

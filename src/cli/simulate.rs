@@ -14,6 +14,7 @@ use super::Outcome;
 use crate::sim::churn::Churn;
 use crate::sim::experiment::{Experiment, Mode};
 use crate::sim::fleet::fleet;
+use crate::sim::gang_workload::Gangs;
 use crate::sim::input::{Input, Limits};
 use crate::sim::result::Report;
 use crate::sim::rng::Rng;
@@ -69,7 +70,12 @@ const MAX_ARRIVALS: f64 = 20e6;
 fn input(args: &Args) -> anyhow::Result<Input> {
     if let Some(nodes) = args.fleet.map(usize::from) {
         let seed = args.seeds.0.first().copied().unwrap_or_default();
-        let pods = workload(nodes * PODS_PER_NODE, &mut Rng::new(seed));
+        let mut rng = Rng::new(seed);
+        let mut pods = workload(nodes * PODS_PER_NODE, &mut rng);
+        if let Some(share) = args.gangs {
+            let gangs = Gangs { share, sizes: args.gang_sizes.clone(), tensor_parallel: args.gang_tp };
+            pods.extend(gangs.pods(pods.len(), &mut rng));
+        }
         return Ok(Input::of(&fleet(nodes), &pods)?);
     }
     if args.nodes.is_empty() {

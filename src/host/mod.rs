@@ -39,7 +39,7 @@ pub use binding::Bindings;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
 use fleet_metrics::FleetMetrics;
-pub use gangs::Writers;
+pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;
@@ -104,7 +104,10 @@ impl Host {
         // Where no claims are ours nobody waits for them.
         let without_claims = !policy.claims.is_on();
         let mut engine = Engine::new(policy);
-        engine.lead(clock.now_ms() / 1000);
+        match mode {
+            Mode::Enforce => engine.lead(clock.now_ms() / 1000),
+            Mode::Observe => engine.stand_by(),
+        }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -158,6 +161,11 @@ impl Host {
         self.engine.lock().cluster().pods().cloned().collect()
     }
 
+    /// What could not be understood about a pod.
+    pub fn pod_problems(&self, uid: &PodUid) -> Vec<String> {
+        self.problems.lock().of(&problems::pod_key(uid.as_str())).to_vec()
+    }
+
     /// How far each gang has come, with a view of those that are not running.
     pub fn gangs_underway(&self) -> (Vec<(GangKey, GangStage)>, Vec<GangView>) {
         let engine = self.engine.lock();
@@ -193,11 +201,6 @@ impl Host {
     /// The decisions after the one of this number, oldest first.
     pub fn decisions_since(&self, number: u64) -> Vec<Arc<Decision>> {
         self.decisions.lock().since(number)
-    }
-
-    /// What could not be understood about a pod.
-    pub fn pod_problems(&self, uid: &PodUid) -> Vec<String> {
-        self.problems.lock().of(&problems::pod_key(uid.as_str())).to_vec()
     }
 
     /// What could not be understood about a node.
@@ -356,9 +359,7 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
-        if self.mode == Mode::Observe || self.leadership.follows() {
-            engine.stand_by();
-        } else if is_whole {
+        if is_whole {
             engine.keep_gangs(now_ms);
             self.gang_work.notify_one();
         }

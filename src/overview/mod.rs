@@ -7,20 +7,13 @@ mod prices;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use testudo_core::cluster::NodeState;
+use testudo_core::cluster::{NodeState, Slot};
 use testudo_core::engine::{GangStage, GangView, Snapshot};
-use testudo_core::model::gpu_share;
 use testudo_core::model::inventory::Inventory;
 use testudo_core::model::place::{CapacityType, Place};
-use testudo_core::model::pod::Demand;
 use testudo_core::model::resources::{ResourceName, Resources};
-use testudo_core::model::shape::Shape;
-use testudo_core::placement;
 
 pub use prices::{Cost, PriceError, Prices};
-
-/// How many typical demands are asked whether they could use what is free: those for most devices.
-const MAX_DEMANDS: usize = 64;
 
 /// The fleet at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,8 +67,7 @@ pub struct Devices {
     pub held_milli: i64,
     /// Free, and of use to pods like those that come.
     pub idle_milli: i64,
-    /// Free, but of no use to them: of each node's free devices the share of the typical demand that could use the node if it
-    /// were empty, and cannot use what is left of it.
+    /// Free, but of no use to them: what is left of each node once it has been filled with pods like those that come.
     pub stranded_milli: i64,
 }
 
@@ -93,16 +85,15 @@ pub struct Units {
 impl Overview {
     /// Sums up a snapshot and the gangs of the same moment.
     pub fn of(snapshot: &Snapshot, gangs: impl IntoIterator<Item = GangView>) -> Self {
-        let typical = Typical::of(snapshot);
         let mut overview = Self::default();
-        for state in snapshot.nodes() {
-            let Some(node) = state.node() else { continue };
+        for (slot, state) in snapshot.slots().iter().enumerate() {
+            let Some((state, node)) = state.as_ref().and_then(|state| Some((state, state.node()?))) else { continue };
             if !node.inventory.has_accelerators() {
                 overview.other_nodes += 1;
                 continue;
             }
             let pool = overview.pools.entry(PoolKey::of(&node.place, &node.inventory)).or_default();
-            pool.add(snapshot, state, &node.inventory, &typical);
+            pool.add(snapshot, Slot::at(slot), state, &node.inventory);
         }
         let (waiting, placed): (Vec<_>, Vec<_>) = gangs.into_iter().partition(|gang| gang.stage < GangStage::Planned);
         overview.placed_gangs = placed.len();
@@ -138,8 +129,8 @@ impl PoolKey {
 }
 
 impl PoolSummary {
-    fn add(&mut self, snapshot: &Snapshot, state: &NodeState, inventory: &Inventory, typical: &Typical) {
-        let devices = Devices::of(snapshot, state, inventory, typical);
+    fn add(&mut self, snapshot: &Snapshot, slot: Slot, state: &NodeState, inventory: &Inventory) {
+        let devices = Devices::of(snapshot, slot, state, inventory);
         self.nodes += 1;
         self.idle_nodes += usize::from(devices.used_milli + devices.held_milli == 0);
         self.devices += devices;
@@ -153,8 +144,7 @@ impl PoolSummary {
 }
 
 impl Devices {
-    fn of(snapshot: &Snapshot, state: &NodeState, inventory: &Inventory, typical: &Typical) -> Self {
-        let whole = i64::from(gpu_share::WHOLE);
+    fn of(snapshot: &Snapshot, slot: Slot, state: &NodeState, inventory: &Inventory) -> Self {
         let held: Resources = {
             let mut held = Resources::default();
             let unconfirmed = |uid| snapshot.unconfirmed().contains_key(uid);
@@ -178,9 +168,9 @@ impl Devices {
             devices.used_milli += (pool.allocatable - free - kept) * milli;
             free_milli += free * milli;
         }
-        let stranded = if free_milli > 0 { typical.unusable_milli(state) } else { 0 };
-        devices.stranded_milli = free_milli * stranded / whole;
-        devices.idle_milli = free_milli - devices.stranded_milli;
+        let usable_milli = snapshot.usable(slot).map_or(0, |usable| usable.usable_milli);
+        devices.idle_milli = usable_milli.clamp(0, free_milli);
+        devices.stranded_milli = free_milli - devices.idle_milli;
         devices
     }
 
@@ -208,52 +198,6 @@ impl AddAssign for Devices {
         self.held_milli += other.held_milli;
         self.idle_milli += other.idle_milli;
         self.stranded_milli += other.stranded_milli;
-    }
-}
-
-/// What pods like those that come ask for.
-struct Typical(Vec<TypicalDemand>);
-
-struct TypicalDemand {
-    demand: Demand,
-    /// How many devices such pods ask for, relative to the others.
-    weight: u128,
-}
-
-impl Typical {
-    fn of(snapshot: &Snapshot) -> Self {
-        let entries = snapshot.mix().entries.iter().take(MAX_DEMANDS);
-        Self(entries.map(|entry| TypicalDemand::of(&entry.shape, entry.weight)).collect())
-    }
-
-    /// Of what typical pods ask for that would fit on the node if it were empty, the share that does not fit now, in
-    /// thousandths.
-    fn unusable_milli(&self, state: &NodeState) -> i64 {
-        let idle = state.without(state.holders().keys());
-        let (mut asked, mut refused) = (0, 0);
-        for TypicalDemand { demand, weight } in &self.0 {
-            if placement::check(demand, &idle).is_err() {
-                continue;
-            }
-            asked += weight;
-            if placement::check(demand, state).is_err() {
-                refused += weight;
-            }
-        }
-        i64::try_from(refused * u128::from(gpu_share::WHOLE) / asked.max(1)).unwrap_or(0)
-    }
-}
-
-impl TypicalDemand {
-    fn of(shape: &Shape, weight: u64) -> Self {
-        let requests = [
-            (shape.accelerator.as_str(), shape.units),
-            (ResourceName::CPU, shape.cpu_milli),
-            (ResourceName::MEMORY, shape.memory),
-            (ResourceName::PODS, 1),
-        ];
-        let demand = Demand { requests: Resources::from(requests), ..shape.conditions.clone() };
-        Self { demand, weight: u128::from(weight) * u128::try_from(shape.units).unwrap_or(0) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::gangs::Party;
 use super::placer::{Arrival, Placer};
 use super::result::{Measures, Point, SET_SIZES, key, percent};
 use super::world::{Kind, World};
@@ -16,6 +17,8 @@ pub struct Books<'w> {
     allocated: i64,
     /// GPUs of each node that nobody holds; none where shares are asked for, as their GPUs are the policy's choice.
     free_gpus: Option<Vec<usize>>,
+    /// Thousandths of accelerators that gangs hold which are not whole.
+    held_in_vain: i64,
     counts: Counts,
 }
 
@@ -27,6 +30,9 @@ struct Counts {
     gpu_given: i64,
     /// Asked for by pods that were refused though in total enough was free for them.
     fragmented: i64,
+    gangs: usize,
+    whole_gangs: usize,
+    half_gangs: usize,
 }
 
 impl<'w> Books<'w> {
@@ -34,7 +40,52 @@ impl<'w> Books<'w> {
     pub fn new(world: &'w World) -> Self {
         let shares = world.kinds.iter().any(|kind| kind.gpu.is_share());
         let free_gpus = (!shares).then(|| world.machines.iter().map(|machine| machine.gpus).collect());
-        Self { world, held: vec![0; world.machines.len()], allocated: 0, free_gpus, counts: Counts::default() }
+        let held = vec![0; world.machines.len()];
+        Self { world, held, allocated: 0, free_gpus, held_in_vain: 0, counts: Counts::default() }
+    }
+
+    /// A unit arrived, and its pods were placed or not.
+    pub fn party_arrived(&mut self, party: &Party) {
+        for (arrival, node) in &party.members {
+            self.arrived(*arrival, *node);
+        }
+        if party.is_gang() {
+            let held_in_vain = party.held_in_vain(self.world);
+            self.counts.gangs += 1;
+            self.counts.whole_gangs += usize::from(party.is_whole());
+            self.counts.half_gangs += usize::from(held_in_vain > 0);
+            self.held_in_vain += held_in_vain;
+        }
+    }
+
+    /// More pods of a unit that had arrived before were placed: these.
+    pub fn party_placed(&mut self, party: &Party, placed: &[(Arrival, usize)]) {
+        for (arrival, node) in placed {
+            self.placed(*arrival, *node);
+        }
+        if party.is_gang() && !placed.is_empty() {
+            let now: i64 = placed.iter().map(|(arrival, _)| self.world.kind(arrival.pod).gpu_milli).sum();
+            let all: i64 = party.placed().map(|(arrival, _)| self.world.kind(arrival.pod).gpu_milli).sum();
+            let before = all - now;
+            self.counts.whole_gangs += usize::from(party.is_whole());
+            self.counts.half_gangs += usize::from(!party.is_whole() && before == 0);
+            self.held_in_vain += party.held_in_vain(self.world) - before;
+        }
+    }
+
+    /// A unit has gone, with all of its pods that had nodes.
+    pub fn party_left(&mut self, party: &Party) {
+        for (arrival, node) in party.placed() {
+            self.left(arrival, node);
+        }
+        if party.is_gang() {
+            self.held_in_vain -= party.held_in_vain(self.world);
+        }
+    }
+
+    /// How much of the accelerators is held by gangs that are not whole; none where there are no gangs.
+    pub fn held_in_vain_percent(&self) -> Option<f64> {
+        (self.world.gangs > 0).then(|| self.share(self.held_in_vain as f64))
     }
 
     /// A pod arrived, and was placed or not.
@@ -91,11 +142,17 @@ impl<'w> Books<'w> {
     /// What counting gives.
     pub fn values(&self) -> Vec<(&'static str, f64)> {
         let counts = &self.counts;
-        vec![
+        let mut values = vec![
             (key::ACCEPTED, percent(counts.placed as f64, counts.pods as f64)),
             (key::ACCEPTED_GPU, percent(counts.gpu_given as f64, counts.gpu_asked as f64)),
             (key::REJECTED_BY_FRAGMENTATION, self.rejected_percent()),
-        ]
+        ];
+        if self.world.gangs > 0 {
+            let of_gangs = |gangs: usize| percent(gangs as f64, counts.gangs as f64);
+            values.push((key::GANGS_WHOLE, of_gangs(counts.whole_gangs)));
+            values.push((key::GANGS_HALF, of_gangs(counts.half_gangs)));
+        }
+        values
     }
 
     /// The same, with what was allocated.
@@ -114,6 +171,7 @@ impl<'w> Books<'w> {
             rejected_by_fragmentation_percent: self.rejected_percent(),
             waiting,
             free_sets: self.free_sets(placer),
+            held_by_half_gangs_percent: self.held_in_vain_percent(),
             ..Point::default()
         }
     }

@@ -104,6 +104,9 @@ impl Experiment {
             ("gpus".to_owned(), (world.gpu_milli / WHOLE_GPU).to_string()),
         ]);
         let mut say = |key: &str, value: String| setting.insert(key.to_owned(), value);
+        if world.gangs > 0 {
+            say("gangs", world.gangs.to_string());
+        }
         say("ties", if self.ties == Ties::Fixed { "fixed" } else { "random" }.to_owned());
         match &self.mode {
             Mode::Inflation { load } => {

@@ -44,6 +44,34 @@ pub fn gangs(count: usize, rng: &mut Rng) -> Vec<Vec<Pod>> {
     drawn.into_iter().take(count).map(&mut gang).collect()
 }
 
+/// Gangs of one sort, to add to a workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gangs {
+    /// How many there are, as a share of the other pods.
+    pub share: f64,
+    /// How many members one has: each of these sizes as often.
+    pub sizes: Vec<u32>,
+    /// How many GPUs form one tensor-parallel set. A member asks for [`MAX_MEMBER_GPUS`] of them at most.
+    pub tensor_parallel: u32,
+}
+
+/// GPUs of the largest machines that pods ask for.
+pub const MAX_MEMBER_GPUS: u32 = 8;
+
+impl Gangs {
+    /// The members of all gangs beside so many other pods; the same for the same seed.
+    pub fn pods(&self, others: usize, rng: &mut Rng) -> Vec<Pod> {
+        let gangs = (self.share * others as f64).round() as usize;
+        let gpus = self.tensor_parallel.min(MAX_MEMBER_GPUS);
+        let mut next = |number: usize| {
+            let size = self.sizes[rng.below(self.sizes.len())] as usize;
+            let member = sort("gang", 1, (6 * gpus, 64 * gpus), Some((GPU, gpus)), None);
+            members(&gang(size, self.tensor_parallel, member), number, rng)
+        };
+        (1..=gangs).flat_map(&mut next).collect()
+    }
+}
+
 fn members(sort: &GangSort, number: usize, rng: &mut Rng) -> Vec<Pod> {
     let name = format!("{}-{number}", sort.member.name);
     let member = |at: usize| {

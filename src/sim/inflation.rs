@@ -2,33 +2,34 @@
 //! does not fit is dropped and still counts as arrived.
 
 use super::books::Books;
-use super::placer::{Arrival, Placer};
-use super::result::{Outcome, POINTS};
+use super::gangs::Party;
+use super::placer::Placer;
+use super::result::{Outcome, POINTS, key};
 use super::rng::Rng;
 use super::world::World;
 
 /// The loads, in percent of what there is, at which the allocation is read.
 pub const LOADS: [u32; 6] = [95, 100, 105, 110, 120, 130];
 
-/// Which pods arrive, in which order: all of the workload, shuffled, then any of them again until they ask for `load`
+/// Which units arrive, in which order: all of the workload, shuffled, then any of them again until they ask for `load`
 /// times the accelerators that there are; or, where the workload asks for more, without some of them.
 pub fn arrivals(world: &World, load: f64, rng: &mut Rng) -> Vec<usize> {
     let target = load * world.gpu_milli as f64;
-    let asks = |pod: usize| world.kind(pod).gpu_milli as f64;
-    let mut order: Vec<usize> = (0..world.pods.len()).collect();
+    let asks = |unit: usize| world.unit_milli(unit) as f64;
+    let mut order: Vec<usize> = (0..world.units.len()).collect();
     rng.shuffle(&mut order);
-    let mut total: f64 = order.iter().map(|pod| asks(*pod)).sum();
+    let mut total: f64 = order.iter().map(|unit| asks(*unit)).sum();
     while total > target {
-        let pod = order.swap_remove(rng.below(order.len()));
-        total -= asks(pod);
+        let unit = order.swap_remove(rng.below(order.len()));
+        total -= asks(unit);
     }
     while order.len() < MAX_ARRIVALS {
-        let pod = rng.below(world.pods.len());
-        if total + asks(pod) > target {
+        let unit = rng.below(world.units.len());
+        if total + asks(unit) > target {
             break;
         }
-        total += asks(pod);
-        order.push(pod);
+        total += asks(unit);
+        order.push(unit);
     }
     order
 }
@@ -47,8 +48,9 @@ pub fn run(world: &World, placer: &mut dyn Placer, load: f64, seed: u64) -> Outc
     let mut allocated = vec![];
     let mut series = vec![];
     let step = load * 100.0 / POINTS as f64;
-    for (id, pod) in arrivals.into_iter().enumerate() {
-        let next = 100.0 * (books.asked() + world.kind(pod).gpu_milli) as f64 / capacity;
+    let mut id = 0;
+    for unit in arrivals {
+        let next = 100.0 * (books.asked() + world.unit_milli(unit)) as f64 / capacity;
         while let Some(at) = loads.next_if(|at| f64::from(*at) < next) {
             allocated.push((at.to_string(), books.allocated_percent()));
         }
@@ -56,13 +58,16 @@ pub fn run(world: &World, placer: &mut dyn Placer, load: f64, seed: u64) -> Outc
             let at = 100.0 * books.asked() as f64 / capacity;
             series.push(books.point(at, placer, 0));
         }
-        let arrival = Arrival { id, pod };
-        let node = placer.place(arrival, &mut ties);
-        books.arrived(arrival, node);
+        let mut party = Party::new(world, unit, id);
+        id += party.members.len();
+        party.place(placer, &mut ties);
+        books.party_arrived(&party);
     }
     allocated.extend(loads.map(|at| (at.to_string(), books.allocated_percent())));
     series.push(books.point(100.0 * books.asked() as f64 / capacity, placer, 0));
-    Outcome { seed, measures: books.measures(allocated, placer.fragmentation()), series }
+    let mut measures = books.measures(allocated, placer.fragmentation());
+    measures.values.extend(books.held_in_vain_percent().map(|percent| (key::HELD_IN_VAIN, percent)));
+    Outcome { seed, measures, series }
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::gang::Group;
 use testudo_core::model::node::Node;
 use testudo_core::model::pod::{Pod, Stage};
 use thiserror::Error;
 
+use super::gangs::{self, Unit};
 use super::openb::{self, CsvError, GPU_MODEL};
 use crate::k8s::manifests::{self, ManifestError, Manifests};
 use crate::k8s::problem::Problem;
@@ -53,6 +55,8 @@ pub struct Input {
     pub node_objects: Vec<object::Node>,
     /// The pods, in the order of the files.
     pub pods: Vec<Arriving>,
+    /// What arrives at once: pods, and gangs of them.
+    pub units: Vec<Unit>,
 }
 
 /// Why nodes and pods cannot be simulated.
@@ -72,6 +76,9 @@ pub enum InputError {
         /// Which object, and what is wrong with it.
         what: String,
     },
+    /// A gang can never start.
+    #[error("{0}")]
+    Gang(String),
 }
 
 impl Input {
@@ -81,14 +88,14 @@ impl Input {
     /// # Errors
     /// On whatever cannot be understood, with file and line or object: a simulation of half the input would mislead.
     pub fn read(nodes: &[PathBuf], pods: &[PathBuf], limits: &Limits) -> Result<Self, InputError> {
-        let mut reader = Reader { limits, input: Self::default(), found: BTreeMap::new(), models: BTreeSet::new() };
+        let mut reader = Reader::new(limits);
         for path in nodes {
             reader.nodes(path)?;
         }
         for path in pods {
             reader.pods(path)?;
         }
-        Ok(reader.input)
+        reader.finish()
     }
 
     /// Takes nodes and pods that are at hand, for example generated ones.
@@ -97,15 +104,14 @@ impl Input {
     /// When one of them cannot be understood.
     pub fn of(nodes: &[object::Node], pods: &[object::Pod]) -> Result<Self, InputError> {
         let limits = Limits::default();
-        let mut reader =
-            Reader { limits: &limits, input: Self::default(), found: BTreeMap::new(), models: BTreeSet::new() };
+        let mut reader = Reader::new(&limits);
         for node in nodes {
             reader.node("generated", node.clone())?;
         }
         for pod in pods {
             reader.pod("generated", pod.clone())?;
         }
-        Ok(reader.input)
+        reader.finish()
     }
 }
 
@@ -116,9 +122,29 @@ struct Reader<'a> {
     found: BTreeMap<String, String>,
     /// The models of GPUs that the nodes have.
     models: BTreeSet<String>,
+    /// The pods with what they say of gangs.
+    members: Vec<Pod>,
+    /// What group objects say.
+    groups: Vec<Group>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            input: Input::default(),
+            found: BTreeMap::new(),
+            models: BTreeSet::new(),
+            members: vec![],
+            groups: vec![],
+        }
+    }
+
+    fn finish(mut self) -> Result<Input, InputError> {
+        self.input.units = gangs::units(&self.members, &self.groups).map_err(InputError::Gang)?;
+        Ok(self.input)
+    }
+
     fn nodes(&mut self, path: &Path) -> Result<(), InputError> {
         let file = path.display().to_string();
         let nodes = if is_csv(path) { openb::nodes(path, self.limits)? } else { self.manifests(path)?.nodes };
@@ -142,7 +168,9 @@ impl Reader<'_> {
             }
             return Ok(());
         }
-        let pods = self.manifests(path)?.pods;
+        let Manifests { pods, groups, group_problems, .. } = self.manifests(path)?;
+        usable(&file, &group_problems)?;
+        self.groups.extend(groups);
         if pods.is_empty() {
             return Err(InputError::Object { file, what: "holds no pod; give one with --pods".into() });
         }
@@ -171,7 +199,8 @@ impl Reader<'_> {
         usable(file, &problems)?;
         self.register(file, format!("Pod {}", pod.key))?;
         pod.stage = Stage::Pending;
-        // A simulation places pod by pod.
+        self.members.push(pod.clone());
+        // Of which unit it is decides whom it comes with.
         pod.membership = None;
         let time = |field: &str, text: &Option<String>| match text {
             None => Ok(None),

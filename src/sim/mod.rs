@@ -11,6 +11,7 @@ pub mod extender;
 pub mod flat;
 pub mod fleet;
 pub mod gang_workload;
+pub mod gangs;
 pub mod inflation;
 pub mod input;
 pub mod jobs;

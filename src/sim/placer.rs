@@ -18,6 +18,12 @@ pub trait Placer {
     /// Places the pod and says on which node; none when it fits nowhere.
     fn place(&mut self, arrival: Arrival, rng: &mut Rng) -> Option<usize>;
 
+    /// Places members of a gang, which is a unit of the workload, and says on which nodes. Here: one by one, as plain
+    /// schedulers do, whatever becomes of the others.
+    fn place_gang(&mut self, _unit: usize, members: &[Arrival], rng: &mut Rng) -> Vec<Option<usize>> {
+        members.iter().map(|member| self.place(*member, rng)).collect()
+    }
+
     /// A pod that was placed has gone.
     fn remove(&mut self, arrival: Arrival);
 

@@ -41,6 +41,13 @@ pub mod key {
     pub const LONGEST_WAIT: &str = "longest_wait_seconds";
     /// Share of the pods that were never placed.
     pub const NEVER_PLACED: &str = "never_placed_percent";
+    /// Share of all gangs of which all members were placed.
+    pub const GANGS_WHOLE: &str = "gangs_whole_percent";
+    /// Share of all gangs of which some members were placed and others were not, at any time.
+    pub const GANGS_HALF: &str = "gangs_half_percent";
+    /// Share of all accelerators that gangs held which were not whole: in the mean over time, or at the end where only
+    /// arrivals are simulated.
+    pub const HELD_IN_VAIN: &str = "held_by_half_gangs_percent";
 }
 
 impl Measures {
@@ -118,6 +125,9 @@ pub struct Point {
     pub rejected_by_fragmentation_percent: f64,
     /// How many pods wait.
     pub waiting: usize,
+    /// How much of the accelerators gangs hold that are not whole; none where there are no gangs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by_half_gangs_percent: Option<f64>,
     /// How much is free, but of no use to a pod with this MIG profile.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub fragmentation_by_profile: BTreeMap<String, f64>,

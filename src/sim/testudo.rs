@@ -5,22 +5,28 @@ use std::collections::BTreeMap;
 use testudo_core::cluster::NodeState;
 use testudo_core::engine::{Change, Engine, Policy};
 use testudo_core::model::accelerator::Unit;
+use testudo_core::model::gang::{GangKey, Group};
 use testudo_core::model::node::NodeName;
-use testudo_core::model::pod::{Pod, PodUid, Stage};
+use testudo_core::model::pod::{Pod, PodUid};
 use testudo_core::model::resources::ResourceName;
 
+use super::gangs::Gang;
 use super::occupancy::Free;
 use super::openb::WHOLE_GPU;
 use super::placer::{Arrival, Placer};
 use super::policy::TypicalPods;
 use super::rng::Rng;
 use super::world::{Machine, World};
+use crate::host::offline::{self, NOW_MS};
+use crate::k8s::pod;
 
 /// The engine with a cluster of its own.
 pub struct TestudoPlacer<'w> {
     world: &'w World,
     engine: Engine,
     slots: BTreeMap<NodeName, usize>,
+    /// The group objects of gangs that were placed, by the number of their first member.
+    groups: BTreeMap<usize, Vec<GangKey>>,
     typical: TypicalPods,
 }
 
@@ -32,7 +38,7 @@ impl<'w> TestudoPlacer<'w> {
             engine.apply(Change::NodeApplied(Box::new(node.clone())), 0);
         }
         let slots = world.nodes.iter().enumerate().map(|(at, node)| (node.name().clone(), at)).collect();
-        Self { world, engine, slots, typical: TypicalPods::of(world) }
+        Self { world, engine, slots, groups: BTreeMap::new(), typical: TypicalPods::of(world) }
     }
 
     fn pod(&self, arrival: Arrival) -> Pod {
@@ -40,6 +46,22 @@ impl<'w> TestudoPlacer<'w> {
         pod.uid = uid(arrival);
         pod.key.name = format!("{}-{}", pod.key.name, arrival.id);
         pod
+    }
+
+    /// The same as a member of its gang; `number` is that of the first member.
+    fn member(&self, gang: &Gang, arrival: Arrival, number: usize) -> Pod {
+        let object = gang.member(self.world, arrival, number);
+        let Pod { membership, labels, .. } = pod::decode(&object).0;
+        Pod { membership, labels, ..self.pod(arrival) }
+    }
+
+    fn forget(&mut self, arrivals: &[Arrival]) {
+        for arrival in arrivals {
+            self.engine.apply(Change::PodDeleted(uid(*arrival)), NOW_MS);
+            for key in self.groups.remove(&arrival.id).into_iter().flatten() {
+                self.engine.apply(Change::GroupDeleted(key), NOW_MS);
+            }
+        }
     }
 }
 
@@ -81,16 +103,29 @@ fn uid(arrival: Arrival) -> PodUid {
 impl Placer for TestudoPlacer<'_> {
     /// The best place: it stands alone at the top of what kube-scheduler is told, so that there are no ties to break.
     fn place(&mut self, arrival: Arrival, _: &mut Rng) -> Option<usize> {
-        let mut pod = self.pod(arrival);
+        let pod = self.pod(arrival);
         let node = self.engine.snapshot().judge(&pod).best()?.clone();
-        pod.gpus = self.engine.assume(&pod, &node, u64::MAX).ok()?;
-        pod.stage = Stage::Bound(node.clone());
-        self.engine.apply(Change::PodApplied(Box::new(pod)), 0);
+        offline::bind(&mut self.engine, &pod, &node).ok()?;
         self.slots.get(&node).copied()
     }
 
+    /// All members or none, as the planner says.
+    fn place_gang(&mut self, unit: usize, members: &[Arrival], _: &mut Rng) -> Vec<Option<usize>> {
+        let (Some(gang), Some(first)) = (&self.world.units[unit].gang, members.first()) else { return vec![] };
+        let groups: Vec<Group> = gang.groups(first.id).collect();
+        self.groups.insert(first.id, groups.iter().map(|group| group.key.clone()).collect());
+        groups.into_iter().for_each(|group| self.engine.apply(Change::GroupApplied(Box::new(group)), NOW_MS));
+        let pods: Vec<Pod> = members.iter().map(|member| self.member(gang, *member, first.id)).collect();
+        let nodes = offline::place_gang(&mut self.engine, &pods);
+        if nodes.iter().any(Option::is_none) {
+            self.forget(members);
+            return vec![None; members.len()];
+        }
+        nodes.into_iter().map(|node| self.slots.get(&node?).copied()).collect()
+    }
+
     fn remove(&mut self, arrival: Arrival) {
-        self.engine.apply(Change::PodDeleted(uid(arrival)), 0);
+        self.forget(&[arrival]);
     }
 
     fn fragmentation(&self) -> Option<f64> {

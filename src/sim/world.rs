@@ -14,6 +14,7 @@ use testudo_core::model::resources::{ResourceName, Resources};
 use testudo_core::placement;
 use thiserror::Error;
 
+use super::gangs;
 use super::input::{Arriving, Input};
 use super::openb::{GPU_MILLI, WHOLE_GPU};
 use crate::k8s::object;
@@ -107,6 +108,10 @@ pub struct World {
     pub machines: Vec<Machine>,
     /// The pods of the workload.
     pub pods: Vec<Arriving>,
+    /// What arrives at once: pods, and gangs of them.
+    pub units: Vec<gangs::Unit>,
+    /// How many of them are gangs.
+    pub gangs: usize,
     /// Of which kind each pod is.
     pub kind_of: Vec<usize>,
     /// The kinds, in the order in which they first appear.
@@ -160,7 +165,7 @@ impl World {
     /// # Errors
     /// When there is nothing to simulate with them.
     pub fn new(input: Input) -> Result<Self, WorldError> {
-        let Input { nodes, node_objects, pods } = input;
+        let Input { nodes, node_objects, pods, units } = input;
         if nodes.is_empty() {
             return Err(WorldError::NoNodes);
         }
@@ -207,7 +212,13 @@ impl World {
         if kinds.iter().all(|kind| kind.gpu_milli == 0) {
             return Err(WorldError::NoGpuPods);
         }
-        Ok(Self { nodes, node_objects, machines, pods, kind_of, kinds, resources: names.0, gpu_milli })
+        let gangs = units.iter().filter(|unit| unit.gang.is_some()).count();
+        Ok(Self { nodes, node_objects, machines, pods, units, gangs, kind_of, kinds, resources: names.0, gpu_milli })
+    }
+
+    /// The accelerators that a unit of the workload asks for, in thousandths.
+    pub fn unit_milli(&self, unit: usize) -> i64 {
+        self.units[unit].pods.iter().map(|pod| self.kind(*pod).gpu_milli).sum()
     }
 
     /// The kind of a pod of the workload.

@@ -94,6 +94,8 @@ const RESULT: Taken = Fields(&[
     ("consumedCapacity", ByWord(&Word)),
 ]);
 
+const CONSUMER: Taken = Fields(&[("apiGroup", Word), ("resource", Word), ("name", Name), ("uid", Name)]);
+
 pub(super) const RESOURCE_CLAIM: &[(&str, Taken)] = &[
     ("metadata", METADATA),
     (
@@ -109,9 +111,12 @@ pub(super) const RESOURCE_CLAIM: &[(&str, Taken)] = &[
     ),
     (
         "status",
-        Fields(&[(
-            "allocation",
-            Fields(&[("devices", Fields(&[("results", List(&RESULT))])), ("nodeSelector", Of(&NODE_SELECTOR))]),
-        )]),
+        Fields(&[
+            (
+                "allocation",
+                Fields(&[("devices", Fields(&[("results", List(&RESULT))])), ("nodeSelector", Of(&NODE_SELECTOR))]),
+            ),
+            ("reservedFor", List(&CONSUMER)),
+        ]),
     ),
 ];

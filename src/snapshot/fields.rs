@@ -79,6 +79,7 @@ pub(super) const ANNOTATIONS: &[(&str, Taken)] = &[
     ("scheduling.k8s.io/group-name", Name),
     ("scheduling.volcano.sh/group-min-member", Word),
     ("scheduling.volcano.sh/group-name", Name),
+    ("testudo.dev/devices", Prose),
     ("testudo.dev/hold-timeout", Word),
     ("testudo.dev/index", Word),
     ("testudo.dev/min-member", Word),
@@ -101,6 +102,7 @@ pub(super) const METADATA: Taken = Fields(&[
     ("labels", Labels),
     ("annotations", Annotations),
     ("creationTimestamp", Word),
+    ("generation", Word),
     ("deletionTimestamp", Word),
     ("ownerReferences", List(&OWNER)),
 ]);

@@ -17,7 +17,9 @@ async fn five_thousand_nodes_are_drawn_and_can_be_zoomed_into() -> Result<()> {
         .await?;
     println!("first view of 5,000 nodes after {first_view:.0} ms, {bytes} bytes");
     ensure!(first_view < FIRST_VIEW_MS, "the first view came after {first_view} ms");
-    browser.until("the figures", "document.getElementById('figures').textContent.includes('12 racks') === false").await?;
+    browser
+        .until("the figures", "document.getElementById('figures').textContent.includes('12 racks') === false")
+        .await?;
     browser.screenshot(&shot("5000-dark")?).await?;
 
     // A click on the map goes nearer; the crumbs say where.

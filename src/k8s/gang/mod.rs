@@ -6,6 +6,7 @@
 //! in our own words goes for gangs of all dialects ([`testudo`]). `docs/gangs.md` has the table.
 
 mod claims;
+pub mod copies;
 mod coscheduling;
 mod grove;
 mod jobset;

@@ -16,6 +16,9 @@ pub fn heading(name: &str) -> String {
         key::MEAN_WAIT => "mean\nwait s",
         key::LONGEST_WAIT => "longest\nwait s",
         key::NEVER_PLACED => "never\nplaced %",
+        key::GANGS_WHOLE => "gangs\nwhole %",
+        key::GANGS_HALF => "gangs\nhalf %",
+        key::HELD_IN_VAIN => "held by\nhalf gangs %",
         other => other,
     }
     .to_owned()
@@ -60,13 +63,15 @@ pub enum Better {
 /// Which end is good; none of a measure that nothing is known about.
 pub fn better(name: &str) -> Option<Better> {
     match name {
-        key::ACCEPTED_SLICES | key::ACCEPTED | key::ACCEPTED_GPU | key::PEAK => Some(Better::Higher),
+        key::ACCEPTED_SLICES | key::ACCEPTED | key::ACCEPTED_GPU | key::PEAK | key::GANGS_WHOLE => Some(Better::Higher),
         key::REJECTED_BY_FRAGMENTATION
         | key::FRAGMENTATION
         | key::WAITED
         | key::MEAN_WAIT
         | key::LONGEST_WAIT
-        | key::NEVER_PLACED => Some(Better::Lower),
+        | key::NEVER_PLACED
+        | key::GANGS_HALF
+        | key::HELD_IN_VAIN => Some(Better::Lower),
         _ => None,
     }
 }
@@ -83,13 +88,14 @@ pub struct Caption {
 }
 
 /// The quantities of a course that have words of their own, in the order of their plots. Others come after them.
-pub const KNOWN: [&str; 6] = [
+pub const KNOWN: [&str; 7] = [
     "allocated_percent",
     "fragmentation_percent",
     "rejected_by_fragmentation_percent",
     "fragmentation_by_profile",
     "free_sets",
     "waiting",
+    "held_by_half_gangs_percent",
 ];
 
 /// Words for a field of a point, or for one `part` of it.
@@ -123,6 +129,11 @@ pub fn caption(field: &str, part: Option<&str>) -> Caption {
             &format!("Sets of {size} free GPUs"),
             "sets",
             &format!("How many pods with {size} GPUs would find them together on one node."),
+        ),
+        ("held_by_half_gangs_percent", None) => said(
+            "Held in vain",
+            "% of all accelerators",
+            "What gangs hold of which some members have no place, so that none can start.",
         ),
         ("waiting", None) => said("Waiting", "pods", "Pods that have come and found no place yet."),
         (field, part) => {
