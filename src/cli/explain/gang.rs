@@ -10,7 +10,7 @@ use testudo_core::model::pod::{Pod, PodKey, Stage};
 use super::super::output::table;
 use super::pod::LeaverLine;
 use crate::explain::gang::GangExplanation;
-use crate::explain::miss::{Leaver, misses};
+use crate::explain::miss::{Leaver, Miss, misses};
 use crate::explain::nearness::{self, DomainMiss};
 use crate::explain::remedy::remedy;
 use crate::host::Host;
@@ -114,24 +114,27 @@ fn what_to_do(view: &GangView, members: &[Arc<Pod>], host: &Host, can_clear: boo
         }
         GangStage::Waiting => {
             let mut advice = vec![];
-            // What stands against a single member everywhere is the first thing to mend.
-            let pods = host.pods();
-            let snapshot = host.snapshot();
-            let stuck = members.iter().find_map(|member| {
-                let found = misses(&snapshot, member, pods.iter().map(AsRef::as_ref));
-                let refuse_all = found.len() == snapshot.nodes().len();
-                found.into_iter().next().filter(|_| refuse_all)
-            });
-            advice.extend(stuck.iter().flat_map(remedy));
             if can_clear {
                 advice.push(format!(
-                    "let those go that would have to, or let gangs of {namespace} evict them (gangs.preemptingNamespaces)"
+                    "let those end that would have to, or let gangs of {namespace} evict them (gangs.preemptingNamespaces)"
                 ));
+            } else if let Some(miss) = stands_against_a_member(members, host) {
+                advice.extend(remedy(&miss));
             }
             advice.push("wait for room, or add nodes: testudo plan says which, and how many".to_owned());
             advice
         }
     }
+}
+
+/// What stands against a member on every node, where one is refused by all of them: the nearest miss.
+fn stands_against_a_member(members: &[Arc<Pod>], host: &Host) -> Option<Miss> {
+    let (pods, snapshot) = (host.pods(), host.snapshot());
+    members.iter().find_map(|member| {
+        let found = misses(&snapshot, member, pods.iter().map(AsRef::as_ref));
+        let is_refused_by_all = found.len() == snapshot.nodes().len();
+        found.into_iter().next().filter(|_| is_refused_by_all)
+    })
 }
 
 impl DomainLine {
