@@ -55,8 +55,9 @@ test-all: test ## The same, the long simulations, and the end-to-end tests on ev
 	$(call stage,end-to-end on 1.35,$(MAKE) e2e K8S=1.35)
 
 .PHONY: rendered
-rendered: ## Write anew what is generated: deploy/manifests, policies
+rendered: ## Write anew what is generated: deploy/manifests, policies, docs/metrics.md
 	e2e/tools/build.sh
+	UPDATE_RENDERED=1 cargo test --locked -p testudo --test metrics_reference
 	UPDATE_RENDERED=1 cargo test --locked -p testudo-e2e --test chart rendered
 
 .PHONY: e2e

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod books;
+pub mod browser;
 pub mod command;
 mod components;
 pub mod control_plane;

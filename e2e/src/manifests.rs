@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, Scope};
@@ -16,6 +16,17 @@ use crate::wait::{self, Look, PATIENCE};
 /// The workspace's folder, to find `deploy/` in.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// The documents of a YAML file in the workspace.
+pub fn documents(path: impl AsRef<Path>) -> Result<Vec<Value>> {
+    let path = workspace().join(path);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&text).with_context(|| format!("{} is not YAML", path.display()))?;
+    let documents: Vec<Value> = documents.into_iter().filter(|document| !document.is_null()).collect();
+    ensure!(!documents.is_empty(), "{} is empty", path.display());
+    Ok(documents)
 }
 
 impl ControlPlane {
@@ -52,6 +63,15 @@ impl ControlPlane {
         let params = PatchParams::apply("testudo-e2e").force();
         let applied = api.patch(&name, &params, &Patch::Apply(&object)).await;
         applied.with_context(|| format!("cannot apply {name}"))
+    }
+
+    /// Applies the status of one object, as `kubectl apply --server-side --subresource=status` does.
+    pub async fn apply_status(&self, document: Value) -> Result<DynamicObject> {
+        let object: DynamicObject = serde_json::from_value(document).context("not a Kubernetes object")?;
+        let (api, name) = self.place_of(&object).await?;
+        let params = PatchParams::apply("testudo-e2e").force();
+        let applied = api.patch_status(&name, &params, &Patch::Apply(&object)).await;
+        applied.with_context(|| format!("cannot apply the status of {name}"))
     }
 
     /// What would become of one object if it were created now, or what the API server says against it.

@@ -87,6 +87,8 @@ pub struct ExtenderTls {
     pub ca_file: std::path::PathBuf,
     /// The client certificate that kube-scheduler shows.
     pub client: Option<Identity>,
+    /// The name for which the extender's certificate is, if it is not that of the URL.
+    pub server_name: Option<String>,
 }
 
 impl Extender {
@@ -189,6 +191,9 @@ pub fn adapt_shipped(yaml: &str, kubeconfig: &Path, adaptation: &Adaptation) -> 
                     if let (Some(entry), Some(file)) = (shipped.get_mut(key), file) {
                         *entry = json!(file);
                     }
+                }
+                if let Some(name) = &tls.server_name {
+                    shipped.insert("serverName".to_owned(), json!(name));
                 }
             }
         }

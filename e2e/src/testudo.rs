@@ -168,7 +168,11 @@ impl Testudo {
             api.clone()
         };
         args.extend(extra_args);
-        let tls = serving.is_some().then(|| ExtenderTls { ca_file: cp.authority().cert().to_owned(), client });
+        let tls = serving.is_some().then(|| ExtenderTls {
+            ca_file: cp.authority().cert().to_owned(),
+            client,
+            server_name: None,
+        });
         let process = Some(spawn_in(cp.dir(), &name, &binary, args, &environment)?);
         Ok(Self { process, api, metrics, tls, serving })
     }

@@ -61,12 +61,17 @@ impl Deployed {
         self.pair_with(name, config.replace(none, &format!("preemptingNamespaces: [{namespaces}]"))).await
     }
 
-    /// The same, where claims of these classes are testudo's to allocate.
+    /// The same, where claims of these classes are testudo's to allocate, and lose soon what nobody uses.
     pub async fn allocating_pair(&self, name: &str, classes: &[&str]) -> Result<Pair> {
-        let none = "deviceClasses: []";
-        let config = testudo_for(name)?;
-        ensure!(config.contains(none), "deploy/testudo.yaml has no {none:?}");
-        self.pair_with(name, config.replace(none, &format!("deviceClasses: [{}]", classes.join(", ")))).await
+        let classes = format!("deviceClasses: [{}]", classes.join(", "));
+        let mut config = testudo_for(name)?;
+        for (shipped, wanted) in
+            [("deviceClasses: []", classes.as_str()), ("releaseUnusedAfter: 1m", "releaseUnusedAfter: 3s")]
+        {
+            ensure!(config.contains(shipped), "deploy/testudo.yaml has no {shipped:?}");
+            config = config.replace(shipped, wanted);
+        }
+        self.pair_with(name, config).await
     }
 
     async fn pair_with(&self, name: &str, config: String) -> Result<Pair> {

@@ -1,6 +1,7 @@
 //! The scenarios, on one control plane that they share. `cargo test -p testudo-e2e -- NAME` runs some of them.
 
 mod claims;
+mod clusters;
 mod control_plane;
 mod cpu;
 mod deployed;
@@ -8,6 +9,7 @@ mod explain;
 mod failover;
 mod forms;
 mod gangs;
+mod installed;
 mod mig;
 mod observe;
 mod outage;
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
         scenarios.extend(explain::scenarios(stage));
         scenarios.extend(failover::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
+        scenarios.extend(clusters::scenarios(stage));
+        scenarios.extend(installed::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));
         scenarios.push(outage::restart(stage));

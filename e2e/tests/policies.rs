@@ -1,7 +1,6 @@
 //! The admission policies of `policies/`, on the real API server: what stands in good.yaml beside each is accepted, what
 //! stands in bad.yaml is refused with the words that its annotation has.
 
-use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +8,7 @@ use kube::api::DynamicObject;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use testudo::k8s::{object, pod as decoding};
-use testudo_e2e::manifests::workspace;
+use testudo_e2e::manifests;
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{ControlPlane, Namespace, Version, node, pod};
 
@@ -298,12 +297,7 @@ fn mutates(cp: &ControlPlane) -> bool {
 
 /// The documents of a file beside a policy.
 fn documents(policy: &str, file: &str) -> Result<Vec<Value>> {
-    let path = workspace().join("policies").join(policy).join(file);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&text).with_context(|| format!("{} is not YAML", path.display()))?;
-    ensure!(!documents.is_empty(), "{} is empty", path.display());
-    Ok(documents)
+    manifests::documents(format!("policies/{policy}/{file}"))
 }
 
 /// A namespace that has opted in.

@@ -7,9 +7,8 @@ use anyhow::{Context, Result, ensure};
 use kube::ResourceExt;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use testudo_e2e::namespace::PodEvent;
 use testudo_e2e::wait::{self, Look, PATIENCE};
-use testudo_e2e::{Namespace, PodBuilder, node, pod};
+use testudo_e2e::{Metrics, Namespace, PodBuilder, Testudo, node, pod};
 
 use crate::deployed::{Deployed, shipped};
 use crate::preemption::CLASSES;
@@ -45,6 +44,8 @@ async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
     use_everything(&d, &ns).await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
 
+    take_the_lead(&d).await?;
+
     let given = given_to("testudo")?;
     let user = d.testudo_account.user();
     // The audit log may be a moment behind.
@@ -57,7 +58,7 @@ async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
     .await?;
     let used = used_by(&d, user)?;
     let more: Vec<_> = used.difference(&given).collect();
-    ensure!(more.is_empty(), "{user} has used {more:?}, which its ClusterRole does not give");
+    ensure!(more.is_empty(), "{user} has used {more:?}, which deploy/rbac.yaml does not give to it");
     for user in [user, d.scheduler_account.user()] {
         let denied: Vec<_> = d.cp.accesses_of(user)?.into_iter().filter(|access| !access.allowed).collect();
         ensure!(denied.is_empty(), "{user} was denied {denied:?}");
@@ -84,19 +85,20 @@ async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
         let pod = pod.gpus(2).scheduler(scheduler).gate("testudo.dev/gang");
         pod.annotation("testudo.dev/pod-group", gang).annotation("testudo.dev/min-member", min_member)
     };
-    // A gang that is too large, looked at once more when one more member comes: the same Event again.
-    let is_told = |event: &PodEvent| event.reason == "GangWaiting";
-    for name in ["large-0", "large-1", "large-2"] {
-        ns.create(of_gang(pod(name), "large", "3")).await?;
-    }
-    ns.until_event("large-0", is_told).await?;
-    ns.create(of_gang(pod("large-3"), "large", "3")).await?;
     // A gang that evicts the first, is pointed to its places, and whose gates are opened.
     let gang = ["gang-0", "gang-1"];
+    let of_high = |name| of_gang(pod(name), "gang", "2").priority_class("e2e-high");
     for name in gang {
-        ns.create(of_gang(pod(name), "gang", "2").priority_class("e2e-high")).await?;
+        ns.create(of_high(name)).await?;
     }
-    ns.until_all_running(&gang).await
+    ns.until_all_running(&gang).await?;
+    // One that takes the place of another, and then one more: the same is told twice, which is the same Event again.
+    for _ in 0..2 {
+        ns.delete("gang-1").await?;
+        ns.create(of_high("gang-1")).await?;
+        ns.until_running("gang-1").await?;
+    }
+    Ok(())
 }
 
 fn used_by(d: &Deployed, user: &str) -> Result<BTreeSet<Permission>> {
@@ -104,23 +106,51 @@ fn used_by(d: &Deployed, user: &str) -> Result<BTreeSet<Permission>> {
     Ok(allowed.map(|access| (access.verb, access.group, access.resource)).collect())
 }
 
-/// What the ClusterRole of this name gives.
-fn given_to(role: &str) -> Result<BTreeSet<Permission>> {
+/// Of two replicas one takes the lease and gives it back, and then the other.
+async fn take_the_lead(d: &Deployed) -> Result<()> {
+    let start = async |name| Testudo::start(&d.cp, d.replica(name)?).await;
+    let (mut first, mut second) = tokio::try_join!(start("rbac-replica-0"), start("rbac-replica-1"))?;
+    let leads = async |testudo: &Testudo| {
+        anyhow::Ok(Metrics::read(testudo.metrics()).await?.sum("testudo_leader", &[])? == 1.0)
+    };
+    wait::until("one of two to lead", PATIENCE, async || {
+        let lead = (leads(&first).await?, leads(&second).await?);
+        Ok(if lead.0 != lead.1 { Look::Done(()) } else { Look::NotYet(format!("{lead:?}")) })
+    })
+    .await?;
+    if !leads(&first).await? {
+        std::mem::swap(&mut first, &mut second);
+    }
+    first.stop().await?;
+    wait::until("the other to lead", PATIENCE, async || {
+        Ok(if leads(&second).await? { Look::Done(()) } else { Look::NotYet("it does not".into()) })
+    })
+    .await?;
+    second.stop().await
+}
+
+/// What `deploy/rbac.yaml` gives to a service account, by any role that is bound to it.
+fn given_to(account: &str) -> Result<BTreeSet<Permission>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(&shipped("rbac.yaml")?).context("rbac.yaml is not YAML")?;
-    let role = documents
-        .iter()
-        .find(|document| document["kind"] == "ClusterRole" && document["metadata"]["name"] == role)
-        .with_context(|| format!("rbac.yaml has no ClusterRole {role}"))?;
+    let objects = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let words = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
     };
+    let is_bound = |binding: &&Value| objects(&binding["subjects"]).iter().any(|subject| subject["name"] == account);
     let mut given = BTreeSet::new();
-    for rule in role["rules"].as_array().context("a role without rules")? {
-        for group in words(&rule["apiGroups"]) {
-            for resource in words(&rule["resources"]) {
-                given.extend(words(&rule["verbs"]).into_iter().map(|verb| (verb, group.clone(), resource.clone())));
+    for binding in documents.iter().filter(is_bound) {
+        let reference = &binding["roleRef"];
+        let role = documents.iter().find(|document| {
+            (&document["kind"], &document["metadata"]["name"]) == (&reference["kind"], &reference["name"])
+        });
+        for rule in objects(&role.with_context(|| format!("rbac.yaml has no {reference}"))?["rules"]) {
+            for group in words(&rule["apiGroups"]) {
+                for resource in words(&rule["resources"]) {
+                    given.extend(words(&rule["verbs"]).into_iter().map(|verb| (verb, group.clone(), resource.clone())));
+                }
             }
         }
     }
+    ensure!(!given.is_empty(), "rbac.yaml gives nothing to {account}");
     Ok(given)
 }

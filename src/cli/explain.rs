@@ -16,13 +16,13 @@ use testudo_core::model::pod::Pod;
 use super::Outcome;
 use super::output::Output;
 use super::source::Source;
-use crate::explain::node::NodeExplanation;
 use crate::host::Host;
 use crate::k8s::manifests::{self, Limits};
 use claim::ClaimExplanation;
-use gang::GangAnswer;
+use gang::GangExplanation;
 use mix::MixExplanation;
-use pod::PodAnswer;
+use node::NodeExplanation;
+use pod::PodExplanation;
 
 /// Flags of `testudo explain`.
 #[derive(Debug, clap::Args)]
@@ -102,7 +102,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             let Some(pod) = host.pod(namespace, name) else {
                 bail!("there is no pod {namespace}/{name} in {}{}", common.source, elsewhere(&host, name));
             };
-            let explanation = PodAnswer::new(&host, &pod);
+            let explanation = PodExplanation::new(&host, &pod);
             common.output.write(&explanation, |out| explanation.table(out, all_nodes))?;
             Ok(if explanation.has_place() { Outcome::Done } else { Outcome::No })
         }
@@ -120,9 +120,10 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                     common.source
                 );
             }
-            let answers: Vec<GangAnswer> = gangs.iter().map(|gang| GangAnswer::new(gang, &host)).collect();
-            common.output.write(&answers, |out| answers.iter().try_for_each(|gang| gang.table(out)))?;
-            Ok(if answers.iter().all(GangAnswer::has_places) { Outcome::Done } else { Outcome::No })
+            let explanations: Vec<GangExplanation> =
+                gangs.iter().map(|gang| GangExplanation::new(gang, &host)).collect();
+            common.output.write(&explanations, |out| explanations.iter().try_for_each(|gang| gang.table(out)))?;
+            Ok(if explanations.iter().all(GangExplanation::has_places) { Outcome::Done } else { Outcome::No })
         }
         Subject::Claim { name, namespace, all_nodes, common } => {
             let (namespace, name) = name.split_once('/').unwrap_or((&namespace, &name));

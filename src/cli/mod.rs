@@ -13,6 +13,7 @@ mod snapshot;
 mod source;
 mod telemetry;
 mod top;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ enum Command {
     /// Print the reference of all commands, as it stands in docs/cli.md.
     #[command(hide = true)]
     Reference,
+    /// Before testudo is taken away: open the gates of waiting gangs, which nobody else would.
+    Uninstall(uninstall::Args),
 }
 
 /// What a command that did its work has to say.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Completion(args) => generate::completion(&args),
         Command::Man(args) => generate::man(&args),
         Command::Reference => generate::reference(),
+        Command::Uninstall(args) => uninstall::run(args),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

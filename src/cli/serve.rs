@@ -20,7 +20,7 @@ use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{Bindings, Host, Leadership, Writers};
+use crate::host::{Bindings, GangWriters, Host, Leadership};
 use crate::k8s::bind::Binder;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
@@ -73,8 +73,10 @@ const BATCH: usize = 4096;
 /// How often time passes for the engine.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long bindings that have begun may take to come to their end when the server stops.
+/// How long bindings that have begun may take to come to their end when the server stops, and then whoever is still being
+/// answered: together less than the 30 s that a pod has to end.
 const LEAVING: Duration = Duration::from_secs(5);
+const STOPPING: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to stop.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -143,8 +145,8 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
-    let writers = writing.clone().map(|client| Writers {
-        pods: Steerer::new(client.clone()),
+    let writers = writing.clone().map(|client| GangWriters {
+        steerer: Steerer::new(client.clone()),
         claims: ClaimWriter::new(client.clone()),
         events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
         statuses: GroupStatuses::start(client),
@@ -246,6 +248,7 @@ fn server_options(configuration: &Configuration) -> ServerOptions {
         bind_timeout: extender.bind_timeout,
         max_nodes: extender.max_nodes,
         metrics_bind_address: configuration.metrics.bind_address,
+        shutdown_timeout: STOPPING,
         ..ServerOptions::default()
     }
 }

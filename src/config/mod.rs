@@ -55,12 +55,12 @@ pub struct Configuration {
     /// How gangs are planned.
     #[serde(default)]
     pub gangs: GangsSection,
-    /// How one of several replicas is chosen to lead.
-    #[serde(default)]
-    pub leader_election: LeaderElectionSection,
     /// Which ResourceClaims are allocated.
     #[serde(default)]
     pub claims: ClaimsSection,
+    /// How one of several replicas is chosen to lead.
+    #[serde(default)]
+    pub leader_election: LeaderElectionSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -189,6 +189,12 @@ pub struct GangsSection {
     /// otherwise with `testudo.dev/hold-timeout`.
     #[serde(deserialize_with = "units::duration")]
     pub hold_timeout: Duration,
+    /// The longest that a gang can ask for with that, `1h` by default.
+    #[serde(deserialize_with = "units::duration")]
+    pub max_hold_timeout: Duration,
+    /// For how many members that do not exist yet places are kept at a time in each namespace, 256 by default. No quota
+    /// counts such places.
+    pub max_expected_members: u32,
     /// The namespaces whose gangs may evict pods of lower priority; none by default.
     pub preempting_namespaces: BTreeSet<String>,
     /// The namespaces for whose gangs nodes are kept free of later pods when they have waited long; none by default.
@@ -203,6 +209,8 @@ impl Default for GangsSection {
             scheduler_names: BTreeSet::from(["testudo-scheduler".to_owned()]),
             bind_window: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(15 * 60),
+            max_hold_timeout: Duration::from_secs(60 * 60),
+            max_expected_members: 256,
             preempting_namespaces: BTreeSet::new(),
             reserving_namespaces: BTreeSet::new(),
             regrouping_namespaces: BTreeSet::new(),
@@ -306,8 +314,8 @@ impl Default for Configuration {
             exclude: vec![],
             placement: PlacementSection::default(),
             gangs: GangsSection::default(),
-            leader_election: LeaderElectionSection::default(),
             claims: ClaimsSection::default(),
+            leader_election: LeaderElectionSection::default(),
             catalogue_file: None,
         }
     }
@@ -424,6 +432,8 @@ impl Configuration {
                 schedulers: self.gangs.scheduler_names.clone(),
                 bind_window_ms: milliseconds(self.gangs.bind_window),
                 hold_timeout_ms: milliseconds(self.gangs.hold_timeout),
+                max_hold_timeout_ms: milliseconds(self.gangs.max_hold_timeout),
+                max_expected: self.gangs.max_expected_members,
                 preempting: self.gangs.preempting_namespaces.clone(),
                 reserving: self.gangs.reserving_namespaces.clone(),
                 regrouping: self.gangs.regrouping_namespaces.clone(),

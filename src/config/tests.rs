@@ -39,9 +39,18 @@ gangs:
   schedulerNames: [gpu-scheduler]
   bindWindow: 2m
   holdTimeout: 1h
+  maxHoldTimeout: 2h
+  maxExpectedMembers: 16
   preemptingNamespaces: [inference]
   reservingNamespaces: [training]
   regroupingNamespaces: [serving]
+leaderElection:
+  leaderElect: false
+  leaseDuration: 30s
+  renewDeadline: 20s
+  retryPeriod: 5s
+  resourceNamespace: gpu-system
+  resourceName: gpu
 catalogueFile: /etc/testudo/catalogue.yaml
 ",
     )
@@ -60,6 +69,8 @@ catalogueFile: /etc/testudo/catalogue.yaml
         schedulers: ["gpu-scheduler".to_owned()].into(),
         bind_window_ms: 120_000,
         hold_timeout_ms: 3_600_000,
+        max_hold_timeout_ms: 7_200_000,
+        max_expected: 16,
         preempting: ["inference".to_owned()].into(),
         reserving: ["training".to_owned()].into(),
         regrouping: ["serving".to_owned()].into(),
@@ -128,6 +139,18 @@ fn the_shipped_configuration_is_the_default_where_it_says_so() {
     assert_eq!(shipped.extender, ExtenderSection { bind_address, tls, ..defaults });
     assert_eq!(shipped.mode, Mode::default());
     assert_eq!(shipped.placement, PlacementSection::default());
+}
+
+#[test]
+fn a_leader_has_stopped_before_another_may_begin() {
+    let refused = |fields: &str| error(&format!("leaderElection: {{{fields}}}\n"));
+    assert!(refused("leaseDuration: 10s").contains("renewDeadline must be shorter"), "it is 10s by default");
+    assert!(refused("leaseDuration: 15500ms").contains("whole seconds"));
+    assert!(refused("leaseDuration: 0s").contains("whole seconds"));
+    assert!(refused("retryPeriod: 6s").contains("half of leaderElection.renewDeadline"));
+    assert!(refused("retryPeriod: 0s").contains("above 0s"));
+    assert!(refused("resourceName: ''").contains("must not be empty"));
+    assert!(refused("leaseduration: 1s").contains("unknown field"));
 }
 
 #[test]

@@ -13,6 +13,22 @@ pub(super) struct Arrival {
     pub pods: Vec<Pod>,
 }
 
+/// Who runs what, by how its name begins.
+const TEAMS: &[(&str, &str)] = &[
+    ("deepseek", "frontier"),
+    ("kimi", "frontier"),
+    ("llama", "frontier"),
+    ("qwen", "frontier"),
+    ("vllm", "chat"),
+    ("neuron", "chat"),
+    ("guard", "chat"),
+    ("embed", "search"),
+    ("rerank", "search"),
+    ("triton", "media"),
+    ("tts", "media"),
+    ("notebook", "research"),
+];
+
 /// What runs, and where.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -22,9 +38,13 @@ pub(super) struct Running {
 }
 
 impl Arrival {
-    /// A pod by itself.
-    pub fn single(pod: Pod) -> Self {
-        Self { pods: vec![pod] }
+    /// A pod by itself, or the members of a gang, in the namespace of the team that runs such.
+    pub fn of(mut pods: Vec<Pod>) -> Self {
+        for pod in &mut pods {
+            let team = TEAMS.iter().find(|(start, _)| pod.metadata.name.starts_with(start));
+            pod.metadata.namespace = team.map_or("platform", |(_, team)| team).to_owned();
+        }
+        Self { pods }
     }
 
     /// Is it a gang?

@@ -110,8 +110,9 @@ mod tests {
     fn so_many_are_there_and_the_others_come() {
         let rng = &mut Rng::new(1);
         let nodes = fleet(60);
-        let mut arriving: VecDeque<Arrival> = workload(400, rng).into_iter().map(Arrival::single).collect();
-        arriving.extend(gangs(4, rng).into_iter().map(|pods| Arrival { pods }));
+        let mut arriving: VecDeque<Arrival> =
+            workload(400, rng).into_iter().map(|pod| Arrival::of(vec![pod])).collect();
+        arriving.extend(gangs(4, rng).into_iter().map(Arrival::of));
         let all = arriving.len();
         let running = prefill(50, &nodes, &mut arriving, rng);
         assert_eq!(running.len() + arriving.len(), all);

@@ -112,9 +112,10 @@ impl Simulation {
         let pods = workload(plan.pods, &mut rng);
         let mut scheduler = Scheduler::new(Client::new(address, plan.form)?, &nodes);
         let ties = rng.branch();
-        let mut arriving: VecDeque<Arrival> = pods.into_iter().map(Arrival::single).collect();
+        let mut arriving: VecDeque<Arrival> = pods.into_iter().map(|pod| Arrival::of(vec![pod])).collect();
         for members in gangs(plan.gangs, &mut rng) {
-            arriving.insert(rng.below(arriving.len() + 1), Arrival { pods: members });
+            // Early, so that some find room and others wait.
+            arriving.insert(rng.below(arriving.len() / 2 + 1), Arrival::of(members));
         }
         let running = prefill(plan.filled, &nodes, &mut arriving, &mut rng);
         let mut there = vec![];
@@ -246,11 +247,12 @@ impl Simulation {
         if candidates.is_empty() {
             candidates = holders(&|_| true);
         }
-        // A gang that waits is helped by another gang that ends, more than by single pods here and there.
-        if self.waiting.iter().any(|(arrival, _)| arrival.is_gang()) && self.rng.below(4) == 0 {
-            let gangs = candidates.iter().filter(|at| self.running[**at].arrival.is_gang());
-            let gangs: Vec<usize> = gangs.copied().collect();
-            candidates = if gangs.is_empty() { candidates } else { gangs };
+        // Now and then nodes that a gang waits for are vacated one after the other.
+        let gang = self.waiting.iter().find_map(|(arrival, _)| arrival.pods.first().filter(|_| arrival.is_gang()));
+        if let Some(member) = gang.filter(|_| self.rng.below(2) == 0) {
+            let in_the_way = |at: &&usize| self.scheduler.would_take(self.running[**at].nodes[0], member);
+            let first = candidates.iter().filter(in_the_way).min_by_key(|at| self.running[**at].nodes[0]);
+            candidates = first.map_or(candidates.clone(), |at| vec![*at]);
         }
         let at = *candidates.get(self.rng.below(candidates.len().max(1)))?;
         let Running { arrival, nodes } = self.running.remove(at);

@@ -1,83 +1,83 @@
-//! A gang, explained: how far it has come, why not further, and where its members are.
+//! How near a gang is to its places: how many of its members each domain could take.
 
-use serde::Serialize;
-use testudo_core::engine::{GangStage, GangView, MemberView};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// A gang, explained.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GangExplanation {
-    pub gang: String,
-    pub written_as: &'static str,
-    pub stage: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    pub priority: i32,
-    pub members: Vec<MemberLine>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub avoided_nodes: Vec<String>,
-    pub failed_plans: u32,
-    #[serde(skip)]
-    has_places: bool,
+use testudo_core::cluster::NodeState;
+use testudo_core::engine::Snapshot;
+use testudo_core::model::gang::{Strictness, Terms, TopologyLevel};
+use testudo_core::model::node::Node;
+use testudo_core::model::pod::{Demand, Pod};
+use testudo_core::placement;
+
+/// What a domain could take of a gang as things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainMiss {
+    /// What the members must share: `clique`, `zone`; `cluster` where they may be anywhere.
+    pub level: String,
+    /// Its name.
+    pub name: String,
+    /// How many nodes it has.
+    pub nodes: usize,
+    /// How many members need a place.
+    pub needed: usize,
+    /// For how many of them it has one, each by itself.
+    pub places: usize,
 }
 
-/// One member.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MemberLine {
-    /// Absent for a member that its controller has yet to make.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pod: Option<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub role: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub index: Option<u32>,
-    pub state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-}
-
-impl GangExplanation {
-    /// Explains a gang.
-    pub fn new(view: &GangView) -> Self {
-        Self {
-            gang: view.key.to_string(),
-            written_as: view.key.dialect.group_kind(),
-            stage: match view.stage {
-                GangStage::Gathering => "is not complete",
-                GangStage::Waiting => "waits for places",
-                GangStage::Clearing => "waits for others to make way",
-                GangStage::Planned => "has places, and is about to start",
-                GangStage::Running => "runs",
-            },
-            why: view.why.as_ref().map(ToString::to_string),
-            priority: view.priority,
-            members: view.members.iter().map(MemberLine::new).collect(),
-            avoided_nodes: view.avoided.iter().map(ToString::to_string).collect(),
-            failed_plans: view.failures,
-            has_places: view.stage >= GangStage::Clearing,
+/// What each domain could take of the members that have no place: those with the most places first. `pods` are the members.
+pub fn domains(snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Vec<DomainMiss> {
+    let mut demands: BTreeMap<&Demand, usize> = BTreeMap::new();
+    pods.iter().for_each(|pod| *demands.entry(&pod.demand).or_default() += 1);
+    let level = pods.iter().filter_map(|pod| pod.membership.as_ref()).find_map(|of| shared(&of.terms));
+    let mut domains: BTreeMap<String, Vec<&NodeState>> = BTreeMap::new();
+    for state in snapshot.nodes() {
+        let Some(node) = state.node().filter(|node| node.inventory.has_accelerators()) else { continue };
+        if let Some(name) = domain_of(node, level.as_ref()) {
+            domains.entry(name).or_default().push(state);
         }
     }
+    let mut misses: Vec<DomainMiss> = domains
+        .into_iter()
+        .map(|(name, nodes)| DomainMiss {
+            level: level.as_ref().map_or_else(|| "cluster".to_owned(), ToString::to_string),
+            name,
+            nodes: nodes.len(),
+            needed: pods.len(),
+            places: demands.iter().map(|(demand, needed)| places(demand, &nodes, *needed)).sum(),
+        })
+        .collect();
+    misses.sort_by(|a, b| (Reverse(a.places), &a.name).cmp(&(Reverse(b.places), &b.name)));
+    misses
+}
 
-    /// Do all that must start together have places?
-    pub fn has_places(&self) -> bool {
-        self.has_places
+/// What members must share, or their sets where nothing is said of all of them.
+fn shared(terms: &Terms) -> Option<TopologyLevel> {
+    let required = terms.topology.iter().find(|rule| rule.strictness == Strictness::Required);
+    required.map(|rule| rule.level.clone()).or_else(|| terms.tensor_parallel.map(|_| TopologyLevel::DeviceFabric))
+}
+
+fn domain_of(node: &Node, level: Option<&TopologyLevel>) -> Option<String> {
+    let own = || node.name().to_string();
+    match level {
+        None => Some("all".to_owned()),
+        Some(TopologyLevel::Node) => Some(own()),
+        Some(TopologyLevel::DeviceFabric) => Some(node.place.clique.clone().unwrap_or_else(own)),
+        Some(TopologyLevel::Clique) => node.place.clique.clone(),
+        Some(TopologyLevel::Label(key)) => node.parts.labels.get(key).map(str::to_owned),
     }
 }
 
-impl MemberLine {
-    pub fn new(member: &MemberView) -> Self {
-        Self {
-            pod: member.pod.as_ref().map(|pod| pod.name.clone()),
-            role: member.role.to_string(),
-            index: member.index,
-            state: match (member.is_bound, &member.node, member.is_extra) {
-                (true, ..) => "bound",
-                (false, Some(_), _) => "place kept",
-                (false, None, false) => "waits",
-                (false, None, true) => "waits, may start later",
-            },
-            node: member.node.as_ref().map(ToString::to_string),
+/// For how many pods with this demand there is a place on these nodes, up to `needed`.
+fn places(demand: &Demand, nodes: &[&NodeState], needed: usize) -> usize {
+    let on_node = |state: &&NodeState| {
+        if placement::check(demand, state).is_err() {
+            return 0;
         }
-    }
+        let asked = demand.requests.iter().filter(|(_, amount)| *amount > 0);
+        let times = asked.map(|(resource, amount)| state.free(resource) / amount).min().unwrap_or(0);
+        usize::try_from(times).unwrap_or(0)
+    };
+    nodes.iter().map(on_node).sum::<usize>().min(needed)
 }

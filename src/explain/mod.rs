@@ -1,15 +1,17 @@
-//! What is decided, explained: the facts that `testudo explain` writes as tables and the page shows.
+//! What stands against a place, how near the nearest one is, and what could be done about it.
 //!
 //! The engine says "no" with the first reason it finds, which is enough to decide. People want to know all that stands against a
-//! place ([`miss`]), how near a gang is ([`nearness`]), and what to do ([`remedy`]): that is worked out here, from the same
-//! checks.
+//! node, who would have to go, and what to do: that is worked out here, from the same checks.
 
-pub mod gang;
-pub mod miss;
-pub mod nearness;
-pub mod node;
-pub mod pod;
-pub mod remedy;
+mod gang;
+mod miss;
+mod places;
+mod remedy;
+
+pub use gang::{DomainMiss, domains};
+pub use miss::{Leaver, Miss, misses};
+pub use places::{PlaceLine, by_verdict, places};
+pub use remedy::{amount, remedy};
 
 #[cfg(test)]
 mod tests;

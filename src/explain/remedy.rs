@@ -4,7 +4,7 @@ use testudo_core::model::resources::ResourceName;
 use testudo_core::model::taint::TaintPurpose;
 use testudo_core::placement::Reason;
 
-use super::miss::Miss;
+use super::Miss;
 
 /// What could be done so that the pod fits on the node: a sentence for each thing that stands against it.
 pub fn remedy(miss: &Miss) -> Vec<String> {

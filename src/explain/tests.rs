@@ -9,9 +9,7 @@ use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use testudo_core::placement::{self, Reason};
 
-use super::miss::{Leaver, Miss, misses};
-use super::nearness::domains;
-use super::remedy::remedy;
+use super::*;
 use crate::host::offline::{engine_of, settle};
 use crate::k8s::manifests::{Limits, Manifests, Reader};
 

@@ -170,7 +170,22 @@ impl Metrics {
             "Changes of the TLS files that were taken up, or found broken and left alone",
             metrics.reloads.clone(),
         );
+        metrics.start_at_zero();
         metrics
+    }
+
+    /// What appears with its first count shows no increase, and no alert sees the first panic.
+    fn start_at_zero(&self) {
+        for verb in Verb::ALL {
+            drop(self.requests.get_or_create(&RequestLabels { verb, code: 200 }));
+            drop(self.durations.get_or_create(&VerbLabel { verb }));
+            drop(self.refused.get_or_create(&VerbLabel { verb }));
+            drop(self.panics.get_or_create(&VerbLabel { verb }));
+        }
+        drop(self.bad_requests.get_or_create(&ReasonLabel { reason: BadRequest::InvalidJson }));
+        for outcome in ["ok", "failed"] {
+            drop(self.reloads.get_or_create(&OutcomeLabel { outcome }));
+        }
     }
 
     /// Starts to observe a request. What is returned finishes the observation when it is dropped.

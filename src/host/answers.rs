@@ -24,11 +24,16 @@ impl Extender for Host {
         let snapshot = self.snapshot();
         match snapshot.stance(&pod) {
             Stance::Placed => {}
-            // What is kept for a gang is kept against everybody.
-            Stance::Unconcerned if self.mode == Mode::Enforce && offer.names().any(|n| snapshot.is_promised(n)) => {
+            // What is kept for a gang is kept against everybody: labels by which a pod is excluded are its owner's to write.
+            Stance::Unconcerned | Stance::Excluded
+                if self.mode == Mode::Enforce && offer.names().any(|n| snapshot.is_promised(n)) =>
+            {
                 return Ok(self.beside_promises(&snapshot, &pod, offer));
             }
             Stance::Unconcerned | Stance::Excluded => return Ok(vec![NodeVerdict::Fits; offer.len()]),
+        }
+        if let Some(why) = snapshot.unsettled(&pod).filter(|_| self.mode == Mode::Enforce) {
+            return Err(Refusal::Error(why.to_string()));
         }
         let mut tally = Tally::default();
         let verdicts: Vec<NodeVerdict> =

@@ -26,26 +26,25 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Gangs are looked at this often though nothing has changed, for what is due.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Pods written at the same time, at most.
-const WRITES: usize = 48;
-
-/// Writes what follows from plans.
-#[derive(Clone)]
-pub struct Writers {
+/// Who writes of gangs to the API server.
+pub struct GangWriters {
     /// On pods, where they are to go.
-    pub pods: Steerer,
-    /// On claims, which devices they get.
+    pub steerer: Steerer,
+    /// On claims, what devices they have.
     pub claims: ClaimWriter,
-    /// What became of gangs and claims.
+    /// What became of gangs.
     pub events: Events,
-    /// On the objects that describe gangs, how far these have come.
+    /// On the objects that describe them, how far they have come.
     pub statuses: GroupStatuses,
 }
+
+/// Pods written at the same time, at most.
+const WRITES: usize = 48;
 
 impl Host {
     /// Plans gangs, gives their claims devices, and points kube-scheduler to the places of their members; ends never.
     /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter.
-    pub async fn plan_gangs(self: Arc<Self>, writers: Option<Writers>) {
+    pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
         let writes = Arc::new(Semaphore::new(WRITES));
         loop {
             // Woken, or it is time to look again.
@@ -57,17 +56,18 @@ impl Host {
             self.settle_gangs().await;
             self.tell_news(writers.as_ref());
             let orders = self.gang_orders();
-            if let Some(writers) = &writers {
+            if let Some(GangWriters { steerer, claims, .. }) = &writers {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
-                    let (host, writes, writers) = (Arc::clone(&self), Arc::clone(&writes), writers.clone());
+                    let (host, writes) = (Arc::clone(&self), Arc::clone(&writes));
+                    let (steerer, claims) = (steerer.clone(), claims.clone());
                     let leadership = self.leadership.clone();
                     tokio::spawn(async move {
                         let _act = leadership.act().await;
                         let _permit = writes.acquire_owned().await;
                         match order {
-                            Order::Claim(order) => host.write_claim(&writers.claims, &order).await,
-                            order => carry_out(&writers.pods, order).await,
+                            Order::Claim(order) => host.write_claim(&claims, &order).await,
+                            order => carry_out(&steerer, order).await,
                         }
                     });
                 }
@@ -123,7 +123,7 @@ impl Host {
         orders
     }
 
-    fn tell_news(&self, writers: Option<&Writers>) {
+    fn tell_news(&self, writers: Option<&GangWriters>) {
         let (news, claim_news, reports) = {
             let mut engine = self.engine.lock();
             (engine.take_news(), engine.take_claim_news(), engine.take_reports(self.now_ms()))
@@ -146,15 +146,13 @@ impl Host {
                 NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
             }
         }
-        let Some(Writers { events, statuses, .. }) = writers else { return };
+        let Some(GangWriters { events, statuses, .. }) = writers else { return };
         statuses.report(reports);
         if !news.is_empty() || !claim_news.is_empty() {
             let events = events.clone();
             tokio::spawn(async move {
                 events.tell_all(&news).await;
-                for news in &claim_news {
-                    events.tell_of_claim(news).await;
-                }
+                events.tell_of_claims(&claim_news).await;
             });
         }
     }

@@ -96,11 +96,6 @@ impl Leadership {
         self.0.changes.subscribe()
     }
 
-    /// Does this replica only follow? Not if it led until a moment ago and nobody else does yet: its plans still hold.
-    pub(super) fn follows(&self) -> bool {
-        self.role() == Role::Follower
-    }
-
     /// Is this replica about to end?
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.role(), Role::Leaving { .. })
@@ -132,6 +127,9 @@ impl Leadership {
 impl Host {
     /// The same host as one of several replicas: it follows until it is told to lead.
     pub fn with_leadership(mut self, leadership: Leadership) -> Self {
+        if !leadership.leads() {
+            self.engine.get_mut().stand_by();
+        }
         self.leadership = leadership;
         self
     }
@@ -152,11 +150,11 @@ impl Host {
         // The role changes under the engine's lock: changes that are taken in meanwhile see either role with its state.
         let mut engine = self.engine.lock();
         if !matches!(self.leadership.role(), Role::Leader { epoch: known, .. } if known == epoch) {
-            engine.lead(epoch);
             if self.mode == Mode::Enforce {
+                engine.lead(epoch);
                 engine.keep_gangs(self.now_ms());
+                self.publish(&mut engine);
             }
-            self.publish(&mut engine);
             self.leadership.0.terms.fetch_add(1, Ordering::Relaxed);
             info!(epoch, "leading");
         }

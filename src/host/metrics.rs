@@ -79,6 +79,10 @@ impl Metrics {
             claim_news.clone(),
         );
         registry.register("testudo_gang_outcomes", "What was found out about gangs, by outcome", gangs.clone());
+        // At 0 from the start: what appears with its first count shows no increase.
+        drop(filtered_nodes.get_or_create(&VerdictLabels { verdict: "fits" }));
+        drop(bindings.get_or_create(&OutcomeLabels { outcome: "bound" }));
+        drop(gangs.get_or_create(&GangLabels { outcome: "started" }));
         metrics
     }
 

@@ -39,7 +39,7 @@ pub use binding::Bindings;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
 use fleet_metrics::FleetMetrics;
-pub use gangs::Writers;
+pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;
@@ -104,7 +104,10 @@ impl Host {
         // Where no claims are ours nobody waits for them.
         let without_claims = !policy.claims.is_on();
         let mut engine = Engine::new(policy);
-        engine.lead(clock.now_ms() / 1000);
+        match mode {
+            Mode::Enforce => engine.lead(clock.now_ms() / 1000),
+            Mode::Observe => engine.stand_by(),
+        }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
@@ -356,9 +359,7 @@ impl Host {
         for change in changes {
             engine.apply(change, now_ms);
         }
-        if self.mode == Mode::Observe || self.leadership.follows() {
-            engine.stand_by();
-        } else if is_whole {
+        if is_whole {
             engine.keep_gangs(now_ms);
             self.gang_work.notify_one();
         }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use testudo_core::engine::Exclusion;
+use testudo_core::model::selector::Requirement;
 
 use super::*;
 use crate::extender::{Binding, Candidate, Extender, NodeVerdict, Offer, OfferedNode, Refusal};
@@ -132,6 +133,23 @@ fn excluded_pods_pass_untouched() {
     let host = fleet(Mode::Enforce, Policy { exclusions: vec![exclusion], ..Policy::default() });
     assert_eq!(filter(&host, pod("p", 100), &["a", "b"]), vec![NodeVerdict::Fits; 2]);
     assert_eq!(host.prioritize(&read(pod("p", 1)), &names(&["a", "b"])), Ok(vec![0, 0]));
+}
+
+#[tokio::test]
+async fn what_is_kept_for_a_gang_is_kept_against_excluded_pods() {
+    let labels = vec![Requirement::equals("testudo.dev/ignore", "true")];
+    let exclusion = Exclusion { namespaces: BTreeSet::new(), labels };
+    let host = fleet(Mode::Enforce, Policy { exclusions: vec![exclusion], ..Policy::default() });
+    for name in ["g-0", "g-1"] {
+        let mut member = pod(name, if name == "g-0" { 8 } else { 4 });
+        member["metadata"]["annotations"] = json!({"testudo.dev/pod-group": "g", "testudo.dev/min-member": "2"});
+        host.take([ClusterEvent::PodApplied(Box::new(read(member)))]);
+    }
+    let mut stranger = pod("stranger", 1);
+    stranger["metadata"]["labels"] = json!({"testudo.dev/ignore": "true"});
+    assert_eq!(filter(&host, stranger.clone(), &["a", "b"]), vec![NodeVerdict::Fits; 2]);
+    host.settle_gangs().await;
+    assert!(filter(&host, stranger, &["a", "b"]).iter().all(|verdict| matches!(verdict, NodeVerdict::Fails(_))));
 }
 
 #[tokio::test]

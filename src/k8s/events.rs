@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use testudo_core::engine::{ClaimNews, ClaimNewsKind, News, NewsKind};
-use testudo_core::model::gang::{GangKey, Group, ObjectRef};
+use testudo_core::model::gang::{Dialect, GangKey, Group, ObjectRef};
 use testudo_core::model::pod::Pod;
 use tracing::debug;
 
@@ -45,18 +45,19 @@ impl Events {
 
     /// What cannot be written is not tried again: an Event is no state.
     async fn tell(&self, news: &News) {
-        let (type_, reason) = match news.kind {
-            NewsKind::Invalid => (EventType::Warning, "GangInvalid"),
-            NewsKind::Waiting => (EventType::Normal, "GangWaiting"),
-            NewsKind::Planned => (EventType::Normal, "GangPlanned"),
-            NewsKind::Failed => (EventType::Warning, "GangPlanFailed"),
-            NewsKind::Started => (EventType::Normal, "GangStarted"),
-            NewsKind::Regrouping => (EventType::Warning, "GangRegrouping"),
-            NewsKind::TimedOut => (EventType::Warning, "GangHoldTimedOut"),
+        let (type_, what) = match news.kind {
+            NewsKind::Invalid => (EventType::Warning, "Invalid"),
+            NewsKind::Waiting => (EventType::Normal, "Waiting"),
+            NewsKind::Planned => (EventType::Normal, "Planned"),
+            NewsKind::Failed => (EventType::Warning, "PlanFailed"),
+            NewsKind::Started => (EventType::Normal, "Started"),
+            NewsKind::Regrouping => (EventType::Warning, "Regrouping"),
+            NewsKind::TimedOut => (EventType::Warning, "HoldTimedOut"),
         };
+        let whose = if news.gang.dialect == Dialect::Claims { "Claims" } else { "Gang" };
+        let reason = format!("{whose}{what}");
         let note = shortened(format!("{}: {}", news.gang.title(), news.text));
-        let event =
-            Event { type_, reason: reason.into(), note: Some(note), action: "Scheduling".into(), secondary: None };
+        let event = Event { type_, reason, note: Some(note), action: "Scheduling".into(), secondary: None };
         let group = news.group.as_deref().map(reference_to_group);
         let member = news.member.as_deref().map(reference_to_pod);
         for about in group.into_iter().chain(member) {
@@ -66,8 +67,14 @@ impl Events {
         }
     }
 
-    /// Tells what is news of a claim, in the same way.
-    pub async fn tell_of_claim(&self, news: &ClaimNews) {
+    /// Tells what is news of claims, in their order.
+    pub async fn tell_of_claims(&self, news: &[ClaimNews]) {
+        for news in news {
+            self.tell_of_claim(news).await;
+        }
+    }
+
+    async fn tell_of_claim(&self, news: &ClaimNews) {
         let (type_, reason) = match news.kind {
             ClaimNewsKind::GivenTwice => (EventType::Warning, "DeviceGivenTwice"),
             ClaimNewsKind::Released => (EventType::Normal, "DevicesReleased"),

@@ -105,10 +105,17 @@ pub fn objects(paths: &[PathBuf], limits: &Limits) -> Result<Vec<Value>, Manifes
     for path in paths {
         let name = path.display().to_string();
         let bytes = load(path, limits.file_bytes).map_err(|what| ManifestError::of_file(&name, what))?;
-        let text = text(&name, &bytes)?;
-        for (at, document) in document::split(&name, text, limits.documents)?.iter().enumerate() {
-            objects.extend(document.values(&name, at + 1)?);
-        }
+        objects.extend(objects_in(&name, &bytes, limits)?);
+    }
+    Ok(objects)
+}
+
+/// The objects of a text as they stand there, those of Lists one by one; `name` is how errors call it.
+pub fn objects_in(name: &str, bytes: &[u8], limits: &Limits) -> Result<Vec<Value>, ManifestError> {
+    let text = text(name, bytes)?;
+    let mut objects = vec![];
+    for (at, document) in document::split(name, text, limits.documents)?.iter().enumerate() {
+        objects.extend(document.values(name, at + 1)?);
     }
     Ok(objects)
 }

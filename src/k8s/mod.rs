@@ -9,6 +9,7 @@ mod devices;
 pub mod events;
 pub mod fence;
 pub mod gang;
+pub mod gates;
 pub mod group_status;
 pub mod leader_label;
 pub mod lease;

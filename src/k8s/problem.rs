@@ -65,11 +65,23 @@ impl<'a> Report<'a> {
     fn push(&mut self, field: impl fmt::Display, what: impl fmt::Display, blocking: bool) {
         self.problems.push(Problem {
             object: describe(self.kind, self.metadata),
-            field: format!("{}{field}", self.within),
-            what: what.to_string(),
+            field: shortened(format!("{}{field}", self.within)),
+            what: shortened(what.to_string()),
             blocking,
         });
     }
+}
+
+/// Texts quote what stands in an object, and annotations may have 256 kB: of so many bytes the middle is left out.
+const MAX_TEXT: usize = 1_000;
+
+fn shortened(text: String) -> String {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    let begin = text.floor_char_boundary(MAX_TEXT * 3 / 4);
+    let end = text.ceil_char_boundary(text.len() - MAX_TEXT / 4);
+    format!("{} [...] {}", &text[..begin], &text[end..])
 }
 
 /// `Node gpu-1`, `Pod team/job-0`.
@@ -88,6 +100,21 @@ mod tests {
 
     use super::super::gang::objects::{self, GroupObject, KINDS};
     use super::super::{node, object, pod};
+
+    #[test]
+    fn a_long_text_keeps_its_beginning_and_its_end() {
+        let pod = |text: String| {
+            let annotations = json!({"testudo.dev/pod-group": "g", "testudo.dev/min-member": text});
+            let metadata = json!({"name": "p", "namespace": "team", "annotations": annotations});
+            let pod: object::Pod = serde_json::from_value(json!({"metadata": metadata})).unwrap();
+            let problem = pod::decode(&pod).1.into_iter().find(|problem| problem.field.contains("min-member"));
+            problem.expect("a problem").what
+        };
+        let what = pod("ü".repeat(100_000));
+        assert!(what.len() < 1_100, "{}", what.len());
+        assert!(what.starts_with("\"üü") && what.ends_with("from 1 to 10000; the pod is not placed"), "{what}");
+        assert!(!pod("two".into()).contains("[...]"));
+    }
 
     const GANG_WORDS: &[&str] = &[
         "testudo.dev/pod-group",

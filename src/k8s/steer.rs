@@ -13,9 +13,8 @@ use serde_json::{Value, json};
 use testudo_core::model::pod::{Gate, Pod, Promise};
 
 use super::gang::promise::{self, PLAN_ANNOTATION};
-use super::object;
-use super::steering::SCHEDULING_GATE;
 use super::watched::Watched;
+use super::{gates, object};
 
 /// When a pod was last brought to the scheduler's attention.
 const RETRY_ANNOTATION: &str = "testudo.dev/retry";
@@ -56,11 +55,8 @@ impl Steerer {
         });
         self.patch_status(pod, patch).await?;
         if pod.steering.gate == Gate::Ours {
-            let patch = json!({
-                "metadata": {"uid": pod.uid.as_str()},
-                "spec": {"schedulingGates": [{"$patch": "delete", "name": SCHEDULING_GATE}]},
-            });
-            let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
+            let patch = Patch::Strategic(gates::opening(pod.uid.as_str()));
+            let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &patch).await;
             result.map_err(|error| failure(pod, error))?;
         }
         Ok(())

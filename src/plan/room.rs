@@ -7,11 +7,11 @@ use testudo_core::engine::{Change, Engine, GangStage, Policy};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
-use testudo_core::model::pod::{Pod, Stage};
+use testudo_core::model::pod::{Pod, PodUid, Stage};
 use testudo_core::placement;
 
 use super::Workload;
-use crate::host::offline::{NOW_MS, bind, engine_of, place_gang};
+use crate::host::offline::{NOW_MS, engine_of, settle};
 use crate::k8s::manifests::Manifests;
 use crate::k8s::pod;
 
@@ -48,6 +48,11 @@ impl Room {
         Self { engine, tried: 0 }
     }
 
+    /// The cluster that an engine knows: one that nobody else decides with.
+    pub fn on(engine: Engine) -> Self {
+        Self { engine, tried: 0 }
+    }
+
     /// All nodes, by name.
     pub fn nodes(&mut self) -> Vec<Arc<Node>> {
         let snapshot = self.engine.snapshot();
@@ -78,15 +83,47 @@ impl Room {
         for pod in pods {
             let best = self.engine.snapshot().judge(pod).best().cloned();
             let Some(node) = best else { return Err(self.refusal(pod)) };
-            bind(&mut self.engine, pod, &node).map_err(|error| Refusal { reason: error.to_string(), nodes: vec![] })?;
+            self.bind(pod, &node)?;
             nodes.push(node);
         }
         Ok(Placed { nodes })
     }
 
+    fn bind(&mut self, pod: &Pod, node: &NodeName) -> Result<(), Refusal> {
+        let assumed = self.engine.assume(pod, node, u64::MAX);
+        let gpus = assumed.map_err(|error| Refusal { reason: error.to_string(), nodes: vec![] })?;
+        let bound = Pod { gpus, stage: Stage::Bound(node.clone()), ..pod.clone() };
+        self.engine.apply(Change::PodApplied(Box::new(bound)), NOW_MS);
+        Ok(())
+    }
+
+    /// Makes the pods known, has the engine plan them, and binds those that have places: others of the gang may start only
+    /// then. Goes on until all are bound, or no more get places.
     fn place_gang(&mut self, pods: &[Pod]) -> Result<Placed, Refusal> {
-        let nodes: Vec<NodeName> = place_gang(&mut self.engine, pods).into_iter().flatten().collect();
-        if nodes.len() == pods.len() { Ok(Placed { nodes }) } else { Err(self.gang_refusal(pods, nodes.len())) }
+        for pod in pods {
+            self.engine.apply(Change::PodApplied(Box::new(pod.clone())), NOW_MS);
+        }
+        let mut nodes: BTreeMap<PodUid, NodeName> = BTreeMap::new();
+        loop {
+            settle(&mut self.engine);
+            let planned: Vec<(&Pod, NodeName)> = {
+                let snapshot = self.engine.snapshot();
+                let place = |pod: &PodUid| snapshot.unconfirmed().get(pod).cloned();
+                pods.iter().filter_map(|pod| Some((pod, place(&pod.uid)?))).collect()
+            };
+            if planned.is_empty() {
+                break;
+            }
+            for (pod, node) in planned {
+                self.bind(pod, &node)?;
+                nodes.insert(pod.uid.clone(), node);
+            }
+        }
+        let found: Vec<NodeName> = pods.iter().filter_map(|pod| nodes.get(&pod.uid).cloned()).collect();
+        if found.len() == pods.len() {
+            return Ok(Placed { nodes: found });
+        }
+        Err(self.gang_refusal(pods, found.len()))
     }
 
     fn gang_refusal(&mut self, pods: &[Pod], found: usize) -> Refusal {

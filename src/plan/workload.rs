@@ -11,7 +11,6 @@ use serde_json::Value;
 use testudo_core::model::gang::{GangKey, Group};
 use thiserror::Error;
 
-use crate::k8s::gang::copies;
 use crate::k8s::gang::objects::{self, GroupObject, KINDS};
 use crate::k8s::object::{self, Metadata, null_as_default};
 use crate::k8s::pod;
@@ -127,6 +126,9 @@ impl Reader {
 
     fn pod(&mut self, mut pod: object::Pod) -> Result<(), WorkloadError> {
         let name = describe("Pod", &mut pod.metadata);
+        if pod.metadata.uid.is_empty() {
+            pod.metadata.uid = format!("plan:{}/{}", pod.metadata.namespace, pod.metadata.name);
+        }
         if pod.spec.node_name.as_ref().is_some_and(|node| !node.is_empty()) {
             return Err(WorkloadError::Bound(name));
         }
@@ -171,13 +173,12 @@ impl Reader {
     /// An object that says something of a gang; others, such as Services, are passed over.
     fn group_object(&mut self, object: &Value) -> Result<(), WorkloadError> {
         let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-        let api_group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
+        let (api_group, version) = text("apiVersion").split_once('/').unwrap_or_default();
         let Some(kind) = KINDS.iter().find(|kind| kind.name == text("kind") && kind.api_group == api_group) else {
             return Ok(());
         };
         let mut group: GroupObject = read(kind.name, object)?;
         let name = describe(kind.name, &mut group.metadata);
-        let version = text("apiVersion").split_once('/').map_or("", |(_, version)| version);
         let (groups, problems) = objects::decode(kind, version, &group)
             .map_err(|what| WorkloadError::Malformed { object: name.clone(), what })?;
         if let Some(problem) = problems.into_iter().find(|problem| problem.blocking) {
@@ -225,6 +226,15 @@ impl Workload {
         self.pods.len()
     }
 
+    /// The same with this scheduler for pods that name none.
+    #[must_use]
+    pub fn scheduled_by(mut self, scheduler: &str) -> Self {
+        for pod in &mut self.pods {
+            pod.spec.scheduler_name.get_or_insert_with(|| scheduler.to_owned());
+        }
+        self
+    }
+
     /// Do the pods of a copy start together?
     pub fn is_gang(&self) -> bool {
         self.gang.is_some()
@@ -240,12 +250,39 @@ impl Workload {
             pod.spec.scheduling_gates.clear();
             pod.status = object::PodStatus { phase: Some("Pending".into()), ..object::PodStatus::default() };
             if let Some(gang) = &self.gang {
-                copies::join(&mut pod, gang, number);
+                rename_gang(&mut pod, object_name(gang), number);
             }
             pod
         });
-        let groups = self.groups.iter().map(|group| copies::group(group, number));
+        let groups = self.groups.iter().cloned().map(|mut group| {
+            group.key.name =
+                renamed(object_name(&group.key), number) + &group.key.name[object_name(&group.key).len()..];
+            group.object.uid = format!("plan:{}", group.key).as_str().into();
+            group
+        });
         (pods.collect(), groups.collect())
+    }
+}
+
+/// The name of the object that stands for a gang: `lws` of `lws/3`.
+fn object_name(gang: &GangKey) -> &str {
+    gang.name.split('/').next().unwrap_or_default()
+}
+
+fn renamed(name: &str, number: usize) -> String {
+    format!("{name}-plan-{number}")
+}
+
+/// Puts another name wherever the pod names its gang.
+fn rename_gang(pod: &mut object::Pod, name: &str, number: usize) {
+    let new = renamed(name, number);
+    let texts = pod.metadata.labels.values_mut().chain(pod.metadata.annotations.values_mut());
+    texts.filter(|text| *text == name).for_each(|text| text.clone_from(&new));
+    if let Some(group) = &mut pod.spec.scheduling_group {
+        group.pod_group_name = group.pod_group_name.take().map(|_| new.clone());
+    }
+    if let Some(workload) = &mut pod.spec.workload_ref {
+        workload.name = new;
     }
 }
 

@@ -6,7 +6,7 @@ use actix_web::error::BlockingError;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ContentType, ETAG, HeaderMap, IF_NONE_MATCH, VARY,
 };
-use actix_web::web::{Bytes, Data, Path, Query, ServiceConfig};
+use actix_web::web::{Bytes, Data, Path, Payload, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures::StreamExt;
 use futures::stream::{self, Stream};
@@ -19,10 +19,10 @@ use super::publisher::Listener;
 use super::search::search;
 use super::server::Shared;
 use super::stream::{Event, GZIP_HEADER};
+use super::view::gang::GangDetail;
 use super::view::node::NodeDetail;
 use super::view::pod::PodDetail;
-use super::what_if;
-use crate::explain::gang::GangExplanation;
+use super::what_if::{self, MAX_TEXT_BYTES};
 
 /// What the page asks. It may change with every version.
 const API: &str = "/api/v1alpha1";
@@ -36,6 +36,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/pods/{namespace}/{name}", web::get().to(pod))
         .route("/gangs/{namespace}/{name:.*}", web::get().to(gang))
         .route("/room/{namespace}/{name:.*}", web::get().to(room))
+        .route("/what-if", web::post().to(try_manifest))
         .default_service(web::to(not_found));
     config.service(api).route("/", web::get().to(index)).route("/{path:.*}", web::get().to(file));
 }
@@ -154,8 +155,8 @@ async fn find(searched: Query<Searched>, shared: Data<Shared>) -> HttpResponse {
 async fn node(name: Path<String>, shared: Data<Shared>) -> HttpResponse {
     let host = &shared.host;
     let snapshot = host.snapshot();
-    let state = snapshot.node(&name).filter(|state| state.node().is_some());
-    let detail = state.map(|state| NodeDetail::of(state, host.node_problems(&name), &host.unconfirmed()));
+    let state = snapshot.node(&name);
+    let detail = state.and_then(|state| NodeDetail::of(state, host.node_problems(&name), &host.unconfirmed()));
     answer(Ok(detail), &format!("there is no node {name}"))
 }
 
@@ -164,17 +165,22 @@ async fn pod(path: Path<(String, String)>, shared: Data<Shared>) -> HttpResponse
     let nobody = format!("there is no pod {namespace}/{name}");
     let detail = move || {
         let pod = shared.host.pod(&namespace, &name)?;
-        Some(PodDetail::of(&shared.host.snapshot(), &pod))
+        Some(PodDetail::of(&shared.host.snapshot(), &pod, &shared.host.pods()))
     };
     answer(web::block(detail).await, &nobody)
 }
 
 async fn gang(path: Path<(String, String)>, shared: Data<Shared>) -> HttpResponse {
     let (namespace, name) = path.into_inner();
-    let gangs = shared.host.gangs_named(&namespace, &name);
-    let explained: Vec<GangExplanation> = gangs.iter().map(GangExplanation::new).collect();
     let nobody = format!("there is no gang {namespace}/{name}: no pod names it, or its members start each for itself");
-    answer(Ok(Some(explained).filter(|gangs| !gangs.is_empty())), &nobody)
+    let explained = move || {
+        let host = &shared.host;
+        let (snapshot, pods) = (host.snapshot(), host.pods());
+        let gangs = host.gangs_named(&namespace, &name);
+        let gangs: Vec<GangDetail> = gangs.iter().map(|gang| GangDetail::of(gang, &snapshot, &pods)).collect();
+        Some(gangs).filter(|gangs| !gangs.is_empty())
+    };
+    answer(web::block(explained).await, &nobody)
 }
 
 /// Who would have to end for a gang to start.
@@ -184,6 +190,25 @@ async fn room(path: Path<(String, String)>, shared: Data<Shared>) -> HttpRespons
     let host = Arc::clone(&shared.host);
     let found = web::block(move || Some(what_if::room(&host, &namespace, &name))).await;
     answer(found, "")
+}
+
+/// Would what this manifest describes fit?
+async fn try_manifest(mut payload: Payload, shared: Data<Shared>) -> HttpResponse {
+    let mut text = web::BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let Ok(chunk) = chunk else { return refused(400, "the manifest breaks off") };
+        if text.len() + chunk.len() > MAX_TEXT_BYTES {
+            return refused(413, &format!("the manifest has more than {MAX_TEXT_BYTES} bytes"));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    let Ok(_turn) = shared.long_questions.try_acquire() else { return overloaded() };
+    let (host, scheduler) = (Arc::clone(&shared.host), shared.options.scheduler.clone());
+    match web::block(move || what_if::answer(&host, &text, &scheduler)).await {
+        Ok(Ok(found)) => fresh().json(found),
+        Ok(Err(error)) => refused(422, &error),
+        Err(_) => overloaded(),
+    }
 }
 
 /// The answer to a question, nothing of which is kept.

@@ -245,3 +245,14 @@ fn names_and_labels_can_be_chosen() {
         object(&rendered, "ConfigMap", "shields-scheduler")["data"]["kube-scheduler.yaml"].as_str().unwrap().to_owned();
     assert!(config.contains("https://shields.testudo-system.svc:8888/v1"), "{config}");
 }
+
+#[test]
+fn the_values_of_the_examples_are_values() {
+    for example in ["kind", "eks"] {
+        let file = format!("deploy/examples/{example}/values.yaml");
+        let api = ["--api-versions", "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"];
+        let args = ["template", "testudo", CHART, "--kube-version", chart::KUBE_VERSION, "--values", &file];
+        let output = chart::helm(args.into_iter().chain(api)).unwrap();
+        assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -1,5 +1,8 @@
 //! Claims: testudo gives them their devices, kube-scheduler brings their pods there.
 
+mod contended;
+mod crash;
+mod gang;
 mod single;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,13 +12,16 @@ use anyhow::{Context, Result, ensure};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use libtest_mimic::Trial;
 use serde_json::Value;
-use testudo_e2e::{ControlPlane, Namespace, PodBuilder, devices, node, pod};
+use testudo_e2e::{ControlPlane, Namespace, NodeBuilder, PodBuilder, devices, node, pod};
 
 use crate::deployed::{Deployed, Pair};
 use crate::stage::Stage;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
-    [single::scenarios(stage)].into_iter().flatten().collect()
+    [single::scenarios(stage), gang::scenarios(stage), crash::scenarios(stage), contended::scenarios(stage)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A scenario's own testudo and scheduler, namespace and device classes.
@@ -52,12 +58,27 @@ impl Setting {
 
     /// A node whose devices are published in these slices.
     async fn node(&self, name: &str, slices: impl Fn(&str) -> Vec<Value>) -> Result<()> {
-        let name = format!("{}-{name}", self.ns.name());
-        self.ns.create_node(node(&name)).await?;
-        for slice in slices(&name) {
+        self.nodes([node(&self.node_name(name))], slices).await
+    }
+
+    /// Several of them.
+    async fn nodes(
+        &self,
+        nodes: impl IntoIterator<Item = NodeBuilder>,
+        slices: impl Fn(&str) -> Vec<Value>,
+    ) -> Result<()> {
+        let nodes: Vec<NodeBuilder> = nodes.into_iter().collect();
+        let slices: Vec<Value> = nodes.iter().flat_map(|node| slices(node.name())).collect();
+        self.ns.create_nodes(nodes).await?;
+        for slice in slices {
             self.cp.apply(slice).await?;
         }
         Ok(())
+    }
+
+    /// Names of nodes are shared by all scenarios.
+    fn node_name(&self, name: &str) -> String {
+        format!("{}-{name}", self.ns.name())
     }
 
     fn pod(&self, name: &str) -> PodBuilder {

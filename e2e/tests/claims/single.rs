@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
-use testudo_e2e::devices::{self, of_profile, request};
+use testudo_e2e::devices::{self, ask, first_available, of_profile, request};
 
 use super::Setting;
 use crate::deployed::Deployed;
@@ -25,12 +25,36 @@ async fn gets_devices_and_then_its_node(d: Arc<Deployed>) -> Result<()> {
     s.ns.create(s.pod("slice").device_claim("slice")).await?;
     s.ns.until_running("slice").await?;
     let device = s.devices_of("slice").await?;
-    ensure!(device.iter().all(|name| name.ends_with("-6")), "a slice at the end leaves most: {device:?}");
+    ensure!(!device.iter().any(|name| name.ends_with("-0")), "kube-scheduler would take the first: {device:?}");
+    // Claims that are made from a template.
+    s.cp.apply(devices::template(s.ns.name(), "slices", vec![request("r", &s.mig, 1, Some(&profile))])).await?;
+    let replicas: Vec<String> = (0..4).map(|at| format!("replica-{at}")).collect();
+    s.ns.create_all(replicas.iter().map(|name| s.pod(name).device_claim_template("slices"))).await?;
+    s.ns.until_all_running(&replicas).await?;
     // Two GPUs that are linked.
     let linked = json!({"matchAttribute": "resource.kubernetes.io/pcieRoot"});
     s.claim("pair", vec![request("r", &s.gpu, 2, None)], vec![linked]).await?;
     s.ns.create(s.pod("pair").device_claim("pair")).await?;
     s.ns.until_running("pair").await?;
+    let pair = s.devices_of("pair").await?;
+    let roots: Vec<Option<u32>> =
+        pair.iter().map(|name| name.chars().last()?.to_digit(10).map(|gpu| gpu / 2)).collect();
+    ensure!(roots.len() == 2 && roots[0] == roots[1], "{pair:?} hang on different PCIe roots");
+    // The second choice, where there is no room for the first: seven of eight GPUs of the node are asked for.
+    let most = first_available("r", [("nine", ask(&s.gpu, 9, None)), ("six", ask(&s.gpu, 6, None))]);
+    s.claim("choice", vec![most], vec![]).await?;
+    s.ns.create(s.pod("choice").device_claim("choice")).await?;
+    s.ns.until_running("choice").await?;
+    ensure!(s.devices_of("choice").await?.len() == 6);
+    s.check_books().await?;
+    // There is none left like this, and the pod says so; it runs when there is.
+    s.claim("late", vec![request("r", &s.gpu, 7, None)], vec![]).await?;
+    s.ns.create(s.pod("late").device_claim("late")).await?;
+    // kube-scheduler sees by itself that there are none, and does not ask us.
+    let why = "no node has free devices: claim claims-single/late needs 7 devices";
+    s.ns.until_event("late", |event| event.reason == "ClaimsWaiting" && event.note.contains(why)).await?;
+    s.ns.delete_all(&["pair", "choice"]).await?;
+    s.ns.until_running("late").await?;
     s.check_books().await?;
     s.ns.clear().await
 }

@@ -4,26 +4,31 @@ use std::io::Write;
 use std::sync::Arc;
 
 use serde::Serialize;
-use testudo_core::engine::{GangStage, GangView};
+use testudo_core::engine::{GangStage, GangView, MemberView};
 use testudo_core::model::pod::{Pod, PodKey, Stage};
 
 use super::super::output::table;
 use super::pod::LeaverLine;
-use crate::explain::gang::GangExplanation;
-use crate::explain::miss::{Leaver, Miss, misses};
-use crate::explain::nearness::{self, DomainMiss};
-use crate::explain::remedy::remedy;
+use crate::explain::{self, DomainMiss, Leaver, Miss};
 use crate::host::Host;
 
 /// Domains that are shown.
 const NEAREST: usize = 5;
 
-/// A gang, explained, with what could be done for it.
+/// A gang, explained.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GangAnswer {
-    #[serde(flatten)]
-    explanation: GangExplanation,
+pub struct GangExplanation {
+    gang: String,
+    written_as: &'static str,
+    stage: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    priority: i32,
+    members: Vec<MemberLine>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    avoided_nodes: Vec<String>,
+    failed_plans: u32,
     /// What each domain could take of the members that have no place: those with the most places first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     domains: Vec<DomainLine>,
@@ -32,6 +37,23 @@ pub struct GangAnswer {
     leave: Vec<LeaverLine>,
     /// What could be done; empty where nothing need be.
     what_to_do: Vec<String>,
+    #[serde(skip)]
+    has_places: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberLine {
+    /// Absent for a member that its controller has yet to make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,29 +66,66 @@ struct DomainLine {
     places: usize,
 }
 
-impl GangAnswer {
+impl GangExplanation {
     /// Explains a gang.
     pub fn new(view: &GangView, host: &Host) -> Self {
         let is_waiting = view.stage == GangStage::Waiting;
         let members = waiting_members(view, host);
-        let domains = if is_waiting { nearness::domains(&host.snapshot(), &members) } else { vec![] };
+        let domains = if is_waiting { explain::domains(&host.snapshot(), &members) } else { vec![] };
         let leave = if is_waiting { who_must_end(view, host) } else { vec![] };
         Self {
-            explanation: GangExplanation::new(view),
+            gang: view.key.to_string(),
+            written_as: view.key.dialect.group_kind(),
+            stage: match view.stage {
+                GangStage::Gathering => "is not complete",
+                GangStage::Waiting => "waits for places",
+                GangStage::Clearing => "waits for others to make way",
+                GangStage::Planned => "has places, and is about to start",
+                GangStage::Running => "runs",
+            },
+            why: view.why.as_ref().map(ToString::to_string),
+            priority: view.priority,
+            members: view.members.iter().map(MemberLine::new).collect(),
+            avoided_nodes: view.avoided.iter().map(ToString::to_string).collect(),
+            failed_plans: view.failures,
             what_to_do: what_to_do(view, &members, host, !leave.is_empty()),
             domains: domains.iter().map(DomainLine::new).collect(),
             leave: leave.iter().map(LeaverLine::new).collect(),
+            has_places: view.stage >= GangStage::Clearing,
         }
     }
 
     /// Do all that must start together have places?
     pub fn has_places(&self) -> bool {
-        self.explanation.has_places()
+        self.has_places
     }
 
     /// Writes one screen.
     pub fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        self.explanation.table(out)?;
+        writeln!(out, "Gang {} ({}, priority {}): {}", self.gang, self.written_as, self.priority, self.stage)?;
+        if let Some(why) = &self.why {
+            writeln!(out, "  {why}")?;
+        }
+        if self.failed_plans > 0 {
+            writeln!(out, "  {} plans in a row were given up", self.failed_plans)?;
+        }
+        if !self.avoided_nodes.is_empty() {
+            writeln!(out, "  not tried at present, since they refused a member: {}", self.avoided_nodes.join(", "))?;
+        }
+        if !self.members.is_empty() {
+            let mut table = table();
+            table.set_header(["MEMBER", "ROLE", "INDEX", "STATE", "NODE"]);
+            for member in &self.members {
+                table.add_row([
+                    member.pod.clone().unwrap_or_else(|| "(to be made)".to_owned()),
+                    member.role.clone(),
+                    member.index.map(|index| index.to_string()).unwrap_or_default(),
+                    member.state.to_owned(),
+                    member.node.clone().unwrap_or_default(),
+                ]);
+            }
+            writeln!(out, "{table}")?;
+        }
         if !self.domains.is_empty() {
             writeln!(out, "Nearest misses")?;
             let mut table = table();
@@ -94,16 +153,6 @@ fn waiting_members(view: &GangView, host: &Host) -> Vec<Arc<Pod>> {
     host.pods().into_iter().filter(|pod| is_member(pod) && pod.stage == Stage::Pending && pod.is_alive()).collect()
 }
 
-/// Who would have to end for it to start, by the planner's own search.
-fn who_must_end(view: &GangView, host: &Host) -> Vec<Leaver> {
-    let pods = host.pods();
-    let priority = |key: &PodKey| pods.iter().find(|pod| pod.key == *key).map_or(0, |pod| pod.priority);
-    let found = host.branch().making_room(&view.key).and_then(|task| task.who_must_end());
-    let mut found: Vec<PodKey> = found.into_iter().flatten().map(|(pod, _)| pod).collect();
-    found.sort();
-    found.into_iter().map(|pod| Leaver { priority: priority(&pod), pod }).collect()
-}
-
 /// What could be done for a gang that has no places.
 fn what_to_do(view: &GangView, members: &[Arc<Pod>], host: &Host, can_clear: bool) -> Vec<String> {
     let namespace = &view.key.namespace;
@@ -119,7 +168,7 @@ fn what_to_do(view: &GangView, members: &[Arc<Pod>], host: &Host, can_clear: boo
                     "let those end that would have to, or let gangs of {namespace} evict them (gangs.preemptingNamespaces)"
                 ));
             } else if let Some(miss) = stands_against_a_member(members, host) {
-                advice.extend(remedy(&miss));
+                advice.extend(explain::remedy(&miss));
             }
             advice.push("wait for room, or add nodes: testudo plan says which, and how many".to_owned());
             advice
@@ -131,10 +180,20 @@ fn what_to_do(view: &GangView, members: &[Arc<Pod>], host: &Host, can_clear: boo
 fn stands_against_a_member(members: &[Arc<Pod>], host: &Host) -> Option<Miss> {
     let (pods, snapshot) = (host.pods(), host.snapshot());
     members.iter().find_map(|member| {
-        let found = misses(&snapshot, member, pods.iter().map(AsRef::as_ref));
+        let found = explain::misses(&snapshot, member, pods.iter().map(AsRef::as_ref));
         let is_refused_by_all = found.len() == snapshot.nodes().len();
         found.into_iter().next().filter(|_| is_refused_by_all)
     })
+}
+
+/// Who would have to end for it to start, by the planner's own search.
+fn who_must_end(view: &GangView, host: &Host) -> Vec<Leaver> {
+    let pods = host.pods();
+    let priority = |key: &PodKey| pods.iter().find(|pod| pod.key == *key).map_or(0, |pod| pod.priority);
+    let found = host.branch().making_room(&view.key).and_then(|task| task.who_must_end());
+    let mut found: Vec<PodKey> = found.into_iter().flatten().map(|(pod, _)| pod).collect();
+    found.sort();
+    found.into_iter().map(|pod| Leaver { priority: priority(&pod), pod }).collect()
 }
 
 impl DomainLine {
@@ -149,33 +208,19 @@ impl DomainLine {
     }
 }
 
-impl GangExplanation {
-    /// Writes how far it has come, and its members.
-    pub fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        writeln!(out, "Gang {} ({}, priority {}): {}", self.gang, self.written_as, self.priority, self.stage)?;
-        if let Some(why) = &self.why {
-            writeln!(out, "  {why}")?;
+impl MemberLine {
+    fn new(member: &MemberView) -> Self {
+        Self {
+            pod: member.pod.as_ref().map(|pod| pod.name.clone()),
+            role: member.role.to_string(),
+            index: member.index,
+            state: match (member.is_bound, &member.node, member.is_extra) {
+                (true, ..) => "bound",
+                (false, Some(_), _) => "place kept",
+                (false, None, false) => "waits",
+                (false, None, true) => "waits, may start later",
+            },
+            node: member.node.as_ref().map(ToString::to_string),
         }
-        if self.failed_plans > 0 {
-            writeln!(out, "  {} plans in a row were given up", self.failed_plans)?;
-        }
-        if !self.avoided_nodes.is_empty() {
-            writeln!(out, "  not tried at present, since they refused a member: {}", self.avoided_nodes.join(", "))?;
-        }
-        if !self.members.is_empty() {
-            let mut table = table();
-            table.set_header(["MEMBER", "ROLE", "INDEX", "STATE", "NODE"]);
-            for member in &self.members {
-                table.add_row([
-                    member.pod.clone().unwrap_or_else(|| "(to be made)".to_owned()),
-                    member.role.clone(),
-                    member.index.map(|index| index.to_string()).unwrap_or_default(),
-                    member.state.to_owned(),
-                    member.node.clone().unwrap_or_default(),
-                ]);
-            }
-            writeln!(out, "{table}")?;
-        }
-        Ok(())
     }
 }

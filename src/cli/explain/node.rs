@@ -1,11 +1,71 @@
-//! A node's explanation as a table.
+//! A node, explained: what it is taken for.
 
 use std::io::Write;
 
+use serde::Serialize;
+use testudo_core::cluster::NodeState;
+
 use super::super::output::table;
-use crate::explain::node::NodeExplanation;
+
+/// What a node is taken for.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeExplanation {
+    node: String,
+    product: Option<String>,
+    machine: Option<String>,
+    instance_type: Option<String>,
+    zone: Option<String>,
+    clique: Option<String>,
+    link_complete: bool,
+    cordoned: bool,
+    taints: Vec<String>,
+    pools: Vec<PoolLine>,
+    pods: Vec<String>,
+    not_understood: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PoolLine {
+    resource: String,
+    unit: String,
+    capacity: i64,
+    allocatable: i64,
+    free: i64,
+}
 
 impl NodeExplanation {
+    /// Explains a node that has been seen.
+    pub fn new(state: &NodeState, not_understood: Vec<String>) -> Self {
+        let node = state.node().expect("the caller found the node");
+        let inventory = &node.inventory;
+        Self {
+            node: state.name().to_string(),
+            product: inventory.product.as_ref().map(|product| product.name.clone()),
+            machine: inventory.machine.as_ref().map(|machine| machine.name.clone()),
+            instance_type: node.place.instance_type.clone(),
+            zone: node.place.zone.clone(),
+            clique: node.place.clique.clone(),
+            link_complete: inventory.is_link_complete(),
+            cordoned: node.parts.cordoned,
+            taints: node.parts.taints.iter().map(ToString::to_string).collect(),
+            pools: inventory
+                .pools
+                .iter()
+                .map(|pool| PoolLine {
+                    resource: pool.resource.to_string(),
+                    unit: pool.unit.to_string(),
+                    capacity: pool.capacity,
+                    allocatable: pool.allocatable,
+                    free: state.free_units(pool),
+                })
+                .collect(),
+            pods: state.holders().values().map(|holding| holding.pod.to_string()).collect(),
+            not_understood,
+        }
+    }
+
     /// Writes one screen.
     pub fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());

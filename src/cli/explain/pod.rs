@@ -1,39 +1,41 @@
 //! A pod, explained: where it fits, what stands against it elsewhere, who would have to go, and what to do.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
-use testudo_core::engine::GangStage;
+use testudo_core::engine::{GangStage, Stance};
 use testudo_core::model::accelerator::AcceleratorResource;
 use testudo_core::model::pod::{Pod, Stage};
-use testudo_core::model::resources::ResourceName;
 use testudo_core::placement::Reason;
 
 use super::super::output::table;
-use crate::explain::miss::{Leaver, Miss, misses};
-use crate::explain::pod::PodExplanation;
-use crate::explain::remedy::{amount, remedy};
+use crate::explain::{self, Leaver, Miss, PlaceLine};
 use crate::host::Host;
 
 /// Nodes of the nearest misses that are shown.
 const NEAREST: usize = 3;
 
-/// Where a pod fits, what stands against it elsewhere, and what could be done about that.
+/// Where a pod fits, and what stands against it elsewhere.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodAnswer {
-    #[serde(flatten)]
-    explanation: PodExplanation,
+pub struct PodExplanation {
+    pod: String,
     /// In a word.
     verdict: Fate,
     /// In a sentence.
     reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_to: Option<String>,
+    treated_as: &'static str,
+    requests: BTreeMap<String, i64>,
     priority: i32,
     /// Its gang, as NAMESPACE/NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     gang: Option<String>,
     /// What could be done, the most promising first; empty where nothing need be.
     what_to_do: Vec<String>,
+    nodes: Vec<PlaceLine>,
     /// What stands against each node on which it does not fit, the nearest miss first.
     misses: Vec<MissLine>,
 }
@@ -95,20 +97,21 @@ pub struct LeaverLine {
     priority: i32,
 }
 
-impl PodAnswer {
+impl PodExplanation {
     /// Explains a pod.
     pub fn new(host: &Host, pod: &Pod) -> Self {
         let snapshot = host.snapshot();
-        let explanation = PodExplanation::new(&snapshot, pod);
+        let nodes = explain::places(&snapshot, pod);
         let pods = host.pods();
-        let misses = misses(&snapshot, pod, pods.iter().map(AsRef::as_ref));
+        let misses = explain::misses(&snapshot, pod, pods.iter().map(AsRef::as_ref));
         let gang = pod.membership.as_ref().map(|membership| &membership.gang);
         let waiting = gang.and_then(|gang| {
             let views = host.gangs_named(&gang.namespace, &gang.name);
             views.into_iter().find(|view| view.key == *gang && view.stage < GangStage::Planned)
         });
         let problems = host.pod_problems(&pod.uid);
-        let (fitting, all) = (explanation.fitting(), explanation.nodes.len());
+        let fitting = nodes.iter().filter(|line| line.fits).count();
+        let bound_to = if let Stage::Bound(node) = &pod.stage { Some(node.to_string()) } else { None };
         let (verdict, reason) = match (&pod.stage, &waiting) {
             (Stage::Bound(node), _) => (Fate::Bound, format!("is on node {node}")),
             (Stage::Finished, _) => (Fate::Finished, "has ended".to_owned()),
@@ -117,8 +120,8 @@ impl PodAnswer {
                 let why = gang.why.as_deref().unwrap_or("it has no places yet");
                 (Fate::WaitsForGang, format!("gang {}: {why}", gang.key))
             }
-            _ if fitting > 0 => (Fate::Fits, format!("fits on {fitting} of {all} nodes")),
-            _ => (Fate::FitsNowhere, summary(&explanation)),
+            _ if fitting > 0 => (Fate::Fits, format!("fits on {fitting} of {} nodes", nodes.len())),
+            _ => (Fate::FitsNowhere, summary(&nodes)),
         };
         let what_to_do = match verdict {
             Fate::Bound | Fate::Finished | Fate::Fits => vec![],
@@ -128,15 +131,23 @@ impl PodAnswer {
                 vec![format!("ask for its gang: testudo explain gang {gang}")]
             }
             Fate::FitsNowhere if misses.is_empty() => vec!["add nodes".to_owned()],
-            Fate::FitsNowhere => misses.first().map(remedy).unwrap_or_default(),
+            Fate::FitsNowhere => misses.first().map(explain::remedy).unwrap_or_default(),
         };
         Self {
-            explanation,
+            pod: pod.key.to_string(),
             verdict,
             reason,
+            bound_to,
+            treated_as: match snapshot.stance(pod) {
+                Stance::Placed => "placed by testudo",
+                Stance::Unconcerned => "asks for no accelerators: kube-scheduler decides",
+                Stance::Excluded => "excluded by the policy",
+            },
+            requests: pod.demand.requests.iter().map(|(name, amount)| (name.to_string(), amount)).collect(),
             priority: pod.priority,
             gang: gang.map(ToString::to_string),
             what_to_do,
+            nodes,
             misses: misses.iter().map(MissLine::new).collect(),
         }
     }
@@ -145,25 +156,24 @@ impl PodAnswer {
     pub fn has_place(&self) -> bool {
         match self.verdict {
             Fate::Bound => true,
-            Fate::Fits | Fate::Finished => self.explanation.fitting() > 0,
+            Fate::Fits | Fate::Finished => self.nodes.iter().any(|line| line.fits),
             Fate::WaitsForGang | Fate::FitsNowhere | Fate::NotUnderstood => false,
         }
     }
 
     /// Writes one screen, or the whole table.
     pub fn table(&self, out: &mut dyn Write, all_nodes: bool) -> std::io::Result<()> {
-        let PodExplanation { pod, bound_to, treated_as, requests, nodes } = &self.explanation;
-        let fitting = self.explanation.fitting();
+        let fitting = self.nodes.iter().filter(|line| line.fits).count();
         let is_accelerator = |name: &str| AcceleratorResource::parse(name).is_some();
-        let asked = requests.iter().filter(|(name, _)| is_accelerator(name));
+        let asked = self.requests.iter().filter(|(name, _)| is_accelerator(name));
         let asked: Vec<String> = asked.map(|(name, count)| format!("{count} {name}")).collect();
-        writeln!(out, "Pod {pod}: {treated_as}")?;
+        writeln!(out, "Pod {}: {}", self.pod, self.treated_as)?;
         if !asked.is_empty() {
             writeln!(out, "Asks for {}, priority {}", asked.join(", "), self.priority)?;
         }
-        match (bound_to, self.verdict) {
+        match (&self.bound_to, self.verdict) {
             (Some(node), _) => {
-                writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", nodes.len())?
+                writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", self.nodes.len())?
             }
             (None, Fate::WaitsForGang) => writeln!(out, "Waits: {}", self.reason)?,
             // What it asks for is not known, so no more can be said of nodes.
@@ -171,12 +181,12 @@ impl PodAnswer {
                 writeln!(out, "Is not placed: {}", self.reason)?;
                 return self.advice(out);
             }
-            (None, _) => writeln!(out, "Fits on {fitting} of {} nodes", nodes.len())?,
+            (None, _) => writeln!(out, "Fits on {fitting} of {} nodes", self.nodes.len())?,
         }
         let mut table = table();
         if all_nodes {
             table.set_header(["NODE", "PLACE", "REASON", "FREE", "THE BEST IS BETTER IN"]);
-            for line in nodes {
+            for line in &self.nodes {
                 table.add_row([
                     line.node.clone(),
                     line.place.map_or_else(|| "-".into(), |place| place.to_string()),
@@ -187,7 +197,7 @@ impl PodAnswer {
             }
         } else {
             table.set_header(["NODES", "VERDICT", "FOR EXAMPLE"]);
-            for (verdict, nodes) in self.explanation.by_verdict() {
+            for (verdict, nodes) in explain::by_verdict(&self.nodes) {
                 table.add_row([nodes.len().to_string(), verdict.into(), nodes[..nodes.len().min(3)].join(", ")]);
             }
         }
@@ -223,15 +233,16 @@ impl PodAnswer {
 
 /// A pod that cannot be understood asks for more pods than any node takes.
 fn is_nonsense(pod: &Pod) -> bool {
+    use testudo_core::model::resources::ResourceName;
     pod.demand.requests.get(ResourceName::PODS) == i64::MAX
 }
 
 /// What nodes say, and how many say it.
-fn summary(explanation: &PodExplanation) -> String {
-    if explanation.nodes.is_empty() {
+fn summary(nodes: &[PlaceLine]) -> String {
+    if nodes.is_empty() {
         return "there are no nodes".to_owned();
     }
-    let verdicts = explanation.by_verdict().into_iter().map(|(verdict, nodes)| match nodes.len() {
+    let verdicts = explain::by_verdict(nodes).into_iter().map(|(verdict, nodes)| match nodes.len() {
         1 => format!("{verdict} (1 node)"),
         count => format!("{verdict} ({count} nodes)"),
     });
@@ -245,7 +256,7 @@ impl MissLine {
             obstacles: miss.obstacles.iter().map(ObstacleLine::new).collect(),
             missing_labels: miss.missing_labels.clone(),
             leave: miss.leave.as_ref().map(|leave| leave.iter().map(LeaverLine::new).collect()),
-            what_to_do: remedy(miss),
+            what_to_do: explain::remedy(miss),
         }
     }
 }
@@ -292,7 +303,7 @@ impl ObstacleLine {
         match (self.missing, self.available) {
             (Some(missing), Some(available)) if self.kind == "insufficient" => {
                 let resource = self.resource.as_deref().unwrap_or_default();
-                let amount = |count| amount(&resource.into(), count);
+                let amount = |count| explain::amount(&resource.into(), count);
                 format!("{} {resource} missing, {} free", amount(missing), amount(available))
             }
             _ => self.text.clone(),

@@ -27,7 +27,7 @@ mod selectors;
 mod slice;
 mod symmetry;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod trial;
 mod usage;
 mod view;

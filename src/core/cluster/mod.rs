@@ -217,14 +217,11 @@ impl Cluster {
         }
     }
 
-    /// What a pod is seen to hold. The GPUs that it was given stay known when the pod does not say.
+    /// What a pod is seen to hold. The GPUs that it was given stay what they were, whatever its owner writes on it later.
     fn seen(&self, pod: &Pod, node: &NodeName) -> Holding {
         let seen = Holding::of(pod, node);
         let known = self.ledger.get(&pod.uid).filter(|entry| entry.holding.node == *node);
-        match (seen.gpus, known) {
-            (None, Some(known)) => Holding { gpus: known.holding.gpus, ..seen },
-            (gpus, _) => Holding { gpus, ..seen },
-        }
+        Holding { gpus: known.and_then(|entry| entry.holding.gpus).or(seen.gpus), ..seen }
     }
 
     /// Forgets a pod that was deleted, and what it held.

@@ -278,3 +278,13 @@ fn shapes_are_counted_while_their_pods_are_there() {
     cluster.retain_pods(&BTreeSet::new(), 0);
     assert_eq!(cluster.tally().namespaces().count(), 0);
 }
+
+#[test]
+fn what_a_pod_was_given_stays_whatever_is_written_on_it_later() {
+    let mut cluster = Cluster::default();
+    let on = |gpus: &str| Pod { gpus: parse_indices(gpus), ..pod("a").on("n").build() };
+    cluster.set_pod(on("1"));
+    cluster.set_pod(on("3"));
+    let holding = cluster.holding(&on("1").uid).expect("it holds something");
+    assert_eq!(holding.holding.gpus, parse_indices("1"));
+}

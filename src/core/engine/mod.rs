@@ -283,7 +283,7 @@ impl Engine {
         self.gangs.lead(epoch, &mut self.cluster);
     }
 
-    /// Another leads: follows the cluster without any plan. Call after changes, in place of [`keep_gangs`](Self::keep_gangs).
+    /// Another leads: follows the cluster, and makes no plan until this one leads.
     pub fn stand_by(&mut self) {
         self.gangs.stand_by(&mut self.cluster);
     }

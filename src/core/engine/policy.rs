@@ -72,6 +72,10 @@ pub struct GangPolicy {
     pub bind_window_ms: u64,
     /// For how long places are kept for members that do not exist yet, where the gang does not say.
     pub hold_timeout_ms: u64,
+    /// For how long at most, whatever the gang says.
+    pub max_hold_timeout_ms: u64,
+    /// For how many members that do not exist yet places are kept at a time, in each namespace. Nobody pays for them.
+    pub max_expected: u32,
     /// How long to wait after a plan has failed; doubled with each failure in a row, up to 64 times.
     pub retry_ms: u64,
     /// For how long a node that failed a gang is not tried again by it.
@@ -108,6 +112,8 @@ impl Default for GangPolicy {
             schedulers: BTreeSet::new(),
             bind_window_ms: 60_000,
             hold_timeout_ms: 15 * 60_000,
+            max_hold_timeout_ms: 60 * 60_000,
+            max_expected: 256,
             retry_ms: 1_000,
             avoid_ms: 30_000,
             refusal_ms: 10 * 60_000,

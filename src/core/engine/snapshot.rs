@@ -201,6 +201,14 @@ impl Snapshot {
         }
     }
 
+    /// Why a pod is to be asked for again in a moment, if it is, instead of being refused.
+    pub fn unsettled(&self, pod: &Pod) -> Option<Arc<str>> {
+        match self.fate(pod) {
+            Fate::Unsettled(why) => Some(Arc::clone(&why.text)),
+            _ => None,
+        }
+    }
+
     /// Pods for which a place is kept on a node, and that are not bound to it for all that is known.
     pub fn unconfirmed(&self) -> &BTreeMap<PodUid, NodeName> {
         &self.unconfirmed

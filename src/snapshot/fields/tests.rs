@@ -86,13 +86,12 @@ fn whatever_is_read_of_nodes_and_pods_is_taken() {
     };
     let term =
         || object::NodeSelectorTerm { match_expressions: vec![requirement()], match_fields: vec![requirement()] };
-    let reference = || object::ResourceClaimReference { name: "c".into(), resource_claim_name: Some("p-c".into()) };
     let metadata = object::Metadata {
         name: "p".into(),
         namespace: "n".into(),
         uid: "u".into(),
         resource_version: None,
-        generation: 3,
+        generation: 0,
         labels: map(),
         annotations: [("testudo.dev/index".to_owned(), "1".to_owned())].into(),
         creation_timestamp: Some("2026-01-02T03:04:05Z".into()),
@@ -142,18 +141,18 @@ fn whatever_is_read_of_nodes_and_pods_is_taken() {
                 pod_group: "g".into(),
                 pod_group_replica_key: "0".into(),
             }),
-            resource_claims: vec![reference()],
             scheduling_group: Some(object::SchedulingGroup { pod_group_name: Some("g".into()) }),
+            resource_claims: vec![],
         },
         status: object::PodStatus {
             phase: Some("Pending".into()),
             nominated_node_name: Some("n".into()),
-            resource_claim_statuses: vec![reference()],
             conditions: vec![object::PodCondition {
                 kind: "PodScheduled".into(),
                 status: "False".into(),
                 message: "m".into(),
             }],
+            resource_claim_statuses: vec![],
         },
     };
     let node = object::Node {

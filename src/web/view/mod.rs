@@ -7,6 +7,7 @@ pub mod cells;
 pub mod decisions;
 pub mod face;
 pub mod fleet;
+pub mod gang;
 pub mod gangs;
 pub mod history;
 pub mod mig;

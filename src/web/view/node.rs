@@ -1,47 +1,64 @@
-//! One node in detail: what is held on it, by pods.
+//! One node in detail: what it is taken for, and what is held on it, by pods.
 
 use serde::Serialize;
 use testudo_core::cluster::NodeState;
 
-use crate::explain::node::NodeExplanation;
 use crate::host::Unconfirmed;
 
 /// One node in detail.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeDetail {
-    /// What it is taken for.
-    #[serde(flatten)]
-    pub explanation: NodeExplanation,
+    instance_type: Option<String>,
+    zone: Option<String>,
+    cordoned: bool,
+    taints: Vec<String>,
+    pools: Vec<PoolLine>,
     /// Who holds what, the oldest first.
-    pub holders: Vec<Holder>,
+    holders: Vec<Holder>,
+    not_understood: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PoolLine {
+    resource: String,
+    unit: String,
+    capacity: i64,
+    allocatable: i64,
+    free: i64,
 }
 
 /// A pod that holds something.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Holder {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+struct Holder {
+    namespace: String,
+    name: String,
     /// Its gang, if it is a member of one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gang: Option<String>,
+    gang: Option<String>,
     /// What it has of accelerators.
-    pub accelerators: Vec<(String, i64)>,
+    accelerators: Vec<(String, i64)>,
     /// Which devices, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub devices: Option<Vec<usize>>,
+    devices: Option<Vec<usize>>,
     /// When it was made, in seconds since 1970; 0 where that is not known.
-    pub created_s: i64,
+    created_s: i64,
     /// The place is kept for it; it is not bound yet.
-    pub planned: bool,
+    planned: bool,
 }
 
 impl NodeDetail {
-    /// A node that has been seen.
-    pub fn of(state: &NodeState, not_understood: Vec<String>, unconfirmed: &Unconfirmed) -> Self {
+    /// A node, once it has been seen.
+    pub fn of(state: &NodeState, not_understood: Vec<String>, unconfirmed: &Unconfirmed) -> Option<Self> {
+        let node = state.node()?;
+        let pools = node.inventory.pools.iter().map(|pool| PoolLine {
+            resource: pool.resource.to_string(),
+            unit: pool.unit.to_string(),
+            capacity: pool.capacity,
+            allocatable: pool.allocatable,
+            free: state.free_units(pool),
+        });
         let holders = state.holders().iter().map(|(uid, holding)| Holder {
             namespace: holding.pod.namespace.clone(),
             name: holding.pod.name.clone(),
@@ -53,6 +70,14 @@ impl NodeDetail {
         });
         let mut holders: Vec<Holder> = holders.collect();
         holders.sort_by(|a, b| (a.created_s, &a.namespace, &a.name).cmp(&(b.created_s, &b.namespace, &b.name)));
-        Self { explanation: NodeExplanation::new(state, not_understood), holders }
+        Some(Self {
+            instance_type: node.place.instance_type.clone(),
+            zone: node.place.zone.clone(),
+            cordoned: node.parts.cordoned,
+            taints: node.parts.taints.iter().map(ToString::to_string).collect(),
+            pools: pools.collect(),
+            holders,
+            not_understood,
+        })
     }
 }

@@ -1,15 +1,19 @@
 //! One pod in detail: the facts of `testudo explain pod`, with many nodes in few lines.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
-use testudo_core::engine::Snapshot;
-use testudo_core::model::pod::Pod;
+use testudo_core::engine::{Snapshot, Stance};
+use testudo_core::model::pod::{Pod, Stage};
 
-use crate::explain::pod::PodExplanation;
+use crate::explain::{self, Miss};
 
 /// Places that are shown one by one, the best first.
 const MAX_PLACES: usize = 12;
+
+/// The nearest misses that are shown.
+const MAX_MISSES: usize = 3;
 
 /// Nodes that are named for each verdict.
 const MAX_EXAMPLES: usize = 3;
@@ -35,6 +39,8 @@ pub struct PodDetail {
     fitting: usize,
     places: Vec<Place>,
     verdicts: Vec<VerdictLine>,
+    /// For a pod that waits: the nodes that are nearest to taking it.
+    misses: Vec<MissLine>,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,33 +58,63 @@ struct VerdictLine {
     examples: Vec<String>,
 }
 
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MissLine {
+    node: String,
+    /// All that stands against the pod there.
+    obstacles: Vec<String>,
+    /// What could be done about it.
+    what_to_do: Vec<String>,
+}
+
 impl PodDetail {
-    /// Explains a pod.
-    pub fn of(snapshot: &Snapshot, pod: &Pod) -> Self {
-        let explanation = PodExplanation::new(snapshot, pod);
-        let refused = explanation.by_verdict().into_iter().filter(|(text, _)| *text != "fits");
+    /// Explains a pod; `pods` are all those of the cluster.
+    pub fn of(snapshot: &Snapshot, pod: &Pod, pods: &[Arc<Pod>]) -> Self {
+        let lines = explain::places(snapshot, pod);
+        let refused = explain::by_verdict(&lines).into_iter().filter(|(text, _)| *text != "fits");
         let verdicts = refused.map(|(text, nodes)| VerdictLine {
             text: text.to_owned(),
             nodes: nodes.len(),
             examples: nodes.iter().take(MAX_EXAMPLES).map(|node| (*node).to_owned()).collect(),
         });
-        let verdicts = verdicts.collect();
-        let fitting = explanation.nodes.iter().filter(|line| line.fits).count();
-        let places = explanation.nodes.iter().filter(|line| line.fits).take(MAX_PLACES);
+        let fitting = lines.iter().filter(|line| line.fits);
+        let places = fitting.clone().take(MAX_PLACES);
+        let places = places.map(|line| Place { node: line.node.clone(), behind: line.behind.clone() });
+        let waits_in_vain = pod.stage == Stage::Pending && fitting.clone().next().is_none();
+        let misses = match waits_in_vain {
+            true => explain::misses(snapshot, pod, pods.iter().map(AsRef::as_ref)),
+            false => vec![],
+        };
         Self {
             namespace: pod.key.namespace.clone(),
             name: pod.key.name.clone(),
-            places: places.map(|line| Place { node: line.node.clone(), behind: line.behind.clone() }).collect(),
-            verdicts,
-            fitting,
-            nodes: explanation.nodes.len(),
-            bound_to: explanation.bound_to,
-            treated_as: explanation.treated_as,
-            requests: explanation.requests,
+            bound_to: if let Stage::Bound(node) = &pod.stage { Some(node.to_string()) } else { None },
+            treated_as: match snapshot.stance(pod) {
+                Stance::Placed => "placed by testudo",
+                Stance::Unconcerned => "asks for no accelerators: kube-scheduler decides",
+                Stance::Excluded => "excluded by the policy",
+            },
+            requests: pod.demand.requests.iter().map(|(name, amount)| (name.to_string(), amount)).collect(),
             priority: pod.priority,
             created_s: pod.created_s,
             gang: pod.membership.as_ref().map(|membership| membership.gang.name.clone()),
             unscheduled: pod.steering.unscheduled.as_ref().map(ToString::to_string),
+            fitting: fitting.count(),
+            places: places.collect(),
+            verdicts: verdicts.collect(),
+            misses: misses.iter().take(MAX_MISSES).map(MissLine::of).collect(),
+            nodes: lines.len(),
+        }
+    }
+}
+
+impl MissLine {
+    fn of(miss: &Miss) -> Self {
+        Self {
+            node: miss.node.to_string(),
+            obstacles: miss.obstacles.iter().map(ToString::to_string).collect(),
+            what_to_do: explain::remedy(miss),
         }
     }
 }

@@ -86,6 +86,11 @@ impl Fleet {
         self.host.take([ClusterEvent::NodeDeleted(name.into())]);
     }
 
+    /// A pod appears as it is.
+    pub fn add(&self, pod: Value) {
+        self.host.take([ClusterEvent::PodApplied(Box::new(read(pod)))]);
+    }
+
     /// A pod is gone.
     pub fn end(&self, name: &str) {
         self.host.take([ClusterEvent::PodDeleted(format!("uid-{name}"))]);

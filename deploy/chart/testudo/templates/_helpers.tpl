@@ -134,7 +134,11 @@ capabilities:
       "kind" "TestudoConfiguration"
       "extender" (dict "bindAddress" "0.0.0.0:8888" "tls" $tls)
       "metrics" (dict "bindAddress" "0.0.0.0:8889")
-      "gangs" (dict "schedulerNames" (list .Values.scheduler.name)) }}
+      "gangs" (dict "schedulerNames" (list .Values.scheduler.name))
+      "leaderElection" (dict
+        "leaderElect" (gt (int .Values.replicas) 1)
+        "resourceNamespace" .Release.Namespace
+        "resourceName" (include "testudo.fullname" .)) }}
 {{- if .Values.catalogue }}
 {{- $_ := set $known "catalogueFile" "/etc/testudo/config/catalogue.yaml" }}
 {{- end }}

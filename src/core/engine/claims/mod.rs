@@ -49,6 +49,16 @@ pub enum ClaimNewsKind {
 /// News that are kept until somebody asks for them.
 const MAX_NEWS: usize = 10_000;
 
+/// Where the desk is when no task has taken it along. A copy of the engine makes one of its own when it needs it.
+#[derive(Debug, Default)]
+struct Home(Option<Desk>);
+
+impl Clone for Home {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
 /// All claims, and the devices that there are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ClaimKeeper {
@@ -60,11 +70,13 @@ pub(super) struct ClaimKeeper {
     plans: BTreeMap<ClaimKey, Plan>,
     /// Claims that we gave devices, that nobody uses and that no plan is for; and since when.
     unused: BTreeMap<ClaimKey, u64>,
+    /// Since when we may take them back.
+    term_began_ms: Option<u64>,
     /// Which claims are seen to have a device for themselves.
     holders: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
     /// Devices that several claims have for themselves, and which claims; told already.
     given_twice: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
-    desk: Option<Desk>,
+    desk: Home,
     /// Claims that hold something else than the desk has heard.
     untold: BTreeSet<ClaimKey>,
     /// Pools of which something was taken or changed since the desk was last taken along.
@@ -204,7 +216,7 @@ impl ClaimKeeper {
 
     /// The desk, up to date. It is to be brought back.
     pub fn take_desk(&mut self, cluster: &Cluster) -> Desk {
-        let mut desk = self.desk.take().unwrap_or_else(|| {
+        let mut desk = self.desk.0.take().unwrap_or_else(|| {
             // The last one did not come back.
             self.fleet.tell_anew(cluster);
             self.untold.extend(self.claims.keys().chain(self.plans.keys()).cloned());
@@ -219,7 +231,7 @@ impl ClaimKeeper {
 
     /// The desk comes back.
     pub fn return_desk(&mut self, desk: Desk) {
-        self.desk = Some(desk);
+        self.desk = Home(Some(desk));
     }
 
     /// Is all that these grants rest on as the desk has seen it?
@@ -236,25 +248,30 @@ impl ClaimKeeper {
 
     fn replace(&mut self, key: &ClaimKey, seen: Option<SeenClaim>) {
         let before = held(self.claims.get(key), self.plans.get(key));
-        for device in exclusive(self.claims.get(key)) {
-            if let Some(claims) = self.holders.get_mut(&device) {
-                claims.remove(key);
-                if claims.len() <= 1 {
-                    self.given_twice.remove(&device);
-                }
-                if claims.is_empty() {
-                    self.holders.remove(&device);
-                }
-            }
-        }
+        let devices_before = exclusive(self.claims.get(key));
+        let devices = exclusive(seen.as_ref());
         match seen {
             Some(seen) => self.claims.insert(key.clone(), seen),
             None => self.claims.remove(key),
         };
-        for device in exclusive(self.claims.get(key)) {
+        for device in devices_before.iter().filter(|device| !devices.contains(device)) {
+            self.strike_holder(device, key);
+        }
+        for device in devices {
             self.holders.entry(device).or_default().insert(key.clone());
         }
         self.note_move(key, &before);
+    }
+
+    fn strike_holder(&mut self, device: &DeviceId, key: &ClaimKey) {
+        let Some(claims) = self.holders.get_mut(device) else { return };
+        claims.remove(key);
+        if claims.len() <= 1 {
+            self.given_twice.remove(device);
+        }
+        if claims.is_empty() {
+            self.holders.remove(device);
+        }
     }
 
     /// The allocation that was last seen is not there any more.
@@ -364,3 +381,6 @@ fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
     let named = pod.claims.iter().filter_map(|claim| claim.name.clone());
     named.map(|name| ClaimKey { namespace: pod.key.namespace.as_str().into(), name }).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,6 +137,12 @@ impl ClaimKeeper {
         claims.into_iter().all(is_given)
     }
 
+    /// May the cluster show devices of one of these claims already, though not of all?
+    pub fn are_being_given<'k>(&self, claims: impl IntoIterator<Item = &'k ClaimKey> + Clone) -> bool {
+        let is_begun = |key: &ClaimKey| self.plans.get(key).is_some_and(|plan| plan.tried_ms.is_some());
+        !self.are_given(claims.clone()) && claims.into_iter().any(is_begun)
+    }
+
     /// The needs of a pod that has no place yet: what its claims are being given for others is not looked for again.
     pub fn needs_beside(&self, needs: &Needs) -> Needs {
         let mut beside = needs.clone();
@@ -172,6 +178,20 @@ impl ClaimKeeper {
         }
     }
 
+    /// Another leads: what was about to be given or taken back is that one's to decide.
+    pub fn stand_by(&mut self) {
+        for key in self.plans.keys().cloned().collect::<Vec<_>>() {
+            self.set_plan(&key, None);
+        }
+        self.take_failures();
+        self.term_began_ms = None;
+    }
+
+    /// Time passes, and this one leads.
+    pub fn lead(&mut self, now_ms: u64) {
+        self.term_began_ms.get_or_insert(now_ms);
+    }
+
     /// What is to be written now.
     pub fn orders(&mut self, policy: &ClaimPolicy, now_ms: u64) -> Vec<ClaimOrder> {
         self.release_unused(policy, now_ms);
@@ -186,13 +206,22 @@ impl ClaimKeeper {
         orders
     }
 
+    /// For whom an order is.
+    pub fn gang_of(&self, order: &ClaimOrder) -> Option<GangKey> {
+        let (ClaimOrder::Allocate { claim, .. } | ClaimOrder::Release { claim, .. }) = order;
+        self.plans.get(claim)?.gang()
+    }
+
     /// An order was carried out, or not.
     pub fn conclude(&mut self, key: &ClaimKey, uid: &str, outcome: ClaimOutcome) {
         let Some(plan) = self.plans.get_mut(key).filter(|plan| *plan.uid == *uid) else { return };
         plan.in_flight = false;
         match (&plan.stage, outcome) {
             (_, ClaimOutcome::Unknown) => {}
-            (Stage::Giving(_), ClaimOutcome::Allocated { version }) => plan.stage = Stage::Given { version },
+            (Stage::Giving(_), ClaimOutcome::Allocated { version }) => {
+                plan.stage = Stage::Given { version };
+                self.changed.extend(plan.gang());
+            }
             (Stage::Giving(_), ClaimOutcome::Refused { why }) => {
                 let gang = plan.gang.clone();
                 self.set_plan(key, None);
@@ -220,6 +249,7 @@ impl ClaimKeeper {
             _ if *seen.claim.uid != *plan.uid => Some(format!("claim {key} was replaced by another")),
             Stage::Giving(_) if is_as_planned => {
                 plan.stage = Stage::Given { version: seen.version };
+                self.changed.extend(plan.gang());
                 None
             }
             Stage::Giving(_) if has(seen) => Some(format!("claim {key} was given devices by somebody else")),
@@ -253,12 +283,13 @@ impl ClaimKeeper {
     /// Claims that we gave devices and that nobody uses are to lose them after a while: their pods went, or we were killed
     /// before these heard of it.
     fn release_unused(&mut self, policy: &ClaimPolicy, now_ms: u64) {
-        let due: Vec<ClaimKey> = self
-            .unused
-            .iter()
-            .filter(|(_, since)| now_ms >= **since + policy.unused_ms)
-            .map(|(k, _)| k.clone())
-            .collect();
+        // The pods of an earlier leader's plans have as long as ours.
+        let began_ms = self.term_began_ms.unwrap_or(now_ms);
+        let is_due = |(key, since): &(&ClaimKey, &u64)| {
+            let is_ours = self.claims.get(*key).is_some_and(|seen| policy.is_ours(&seen.claim));
+            is_ours && now_ms >= began_ms.max(**since) + policy.unused_ms
+        };
+        let due: Vec<ClaimKey> = self.unused.iter().filter(is_due).map(|(key, _)| key.clone()).collect();
         for key in due {
             self.take_back(&key);
         }

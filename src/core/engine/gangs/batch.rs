@@ -96,7 +96,7 @@ impl Batch {
     }
 
     /// All claims that must have devices before anybody of it is pointed anywhere.
-    pub fn awaited_claims(&self) -> impl Iterator<Item = &ClaimKey> {
+    pub fn awaited_claims(&self) -> impl Iterator<Item = &ClaimKey> + Clone {
         self.claims.iter().chain(&self.shared_claims)
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Notice {
     pub places: BTreeMap<PodUid, NodeName>,
     /// Members that start each for itself.
     pub free: BTreeSet<PodUid>,
+    /// Members whose claims are just being given devices.
+    pub unsettled: BTreeSet<PodUid>,
     /// What such a member is told on other nodes.
     pub elsewhere: Arc<Refusal>,
     /// What members without a place are told on every node.
@@ -58,6 +60,9 @@ pub enum Fate {
     Free,
     /// Nowhere yet.
     Held(Arc<Refusal>),
+    /// To be asked for again in a moment: its claims are just being given devices. Where a pod that has devices is refused
+    /// on every node, kube-scheduler takes them from it.
+    Unsettled(Arc<Refusal>),
     /// There, if it still fits, and nowhere else.
     Planned(NodeName, Arc<Refusal>),
 }
@@ -71,6 +76,7 @@ impl Board {
             Some(Some(notice)) => match notice.places.get(&pod.uid) {
                 Some(node) => Fate::Planned(node.clone(), Arc::clone(&notice.elsewhere)),
                 None if notice.free.contains(&pod.uid) => Fate::Free,
+                None if notice.unsettled.contains(&pod.uid) => Fate::Unsettled(Arc::clone(&notice.held)),
                 None => Fate::Held(Arc::clone(&notice.held)),
             },
             // The scheduler can hear of a pod before we do.

@@ -7,7 +7,7 @@ use crate::testing::{PodBuilder, pod};
 fn gang(members: Vec<PodBuilder>) -> Roster {
     let pods = members.into_iter().map(PodBuilder::build);
     let members = pods.map(|pod| (pod.uid.clone(), Arc::new(pod))).collect();
-    roster::roster(&GangState { group: None, members }, &[], |_| true, |_| Ok(Needs::default()))
+    roster::roster(&GangState { group: None, members }, &[], |_| true, |_| Ok(Needs::default()), 256)
         .expect("no shortage")
         .expect("a gang")
 }

@@ -10,6 +10,7 @@ mod batch;
 mod board;
 mod devices;
 mod formation;
+mod leadership;
 mod planning;
 mod preemption;
 mod regrouping;
@@ -91,6 +92,8 @@ pub(super) struct GangKeeper {
     /// Whose place is kept, by pod.
     gang_of: BTreeMap<PodUid, GangKey>,
     board: Arc<Board>,
+    /// Another leads, or nobody yet.
+    stands_by: bool,
     /// Tells the plans of one leader from those of another.
     epoch: u64,
     /// How many plans there were in this epoch.
@@ -158,28 +161,6 @@ impl GangKeeper {
         self.version
     }
 
-    /// Begins a term of leadership, whose plans have names of their own. Every gang is looked at as if for the first time: what
-    /// an earlier leader has promised stands on the pods.
-    pub fn lead(&mut self, epoch: u64, cluster: &mut Cluster) {
-        self.stand_by(cluster);
-        cluster.change_all_gangs();
-        self.epoch = epoch;
-        // Nobody knows which pods were put aside before these places came free.
-        self.freed_places = true;
-    }
-
-    /// Forgets all plans, and what it would take to make some: another leads, and its plans stand on the pods.
-    pub fn stand_by(&mut self, cluster: &mut Cluster) {
-        cluster.take_changed_gangs();
-        if self.kept.is_empty() && *self.board == Board::default() {
-            return;
-        }
-        for batch in std::mem::take(&mut self.kept).into_values().flat_map(|kept| kept.batches) {
-            self.give_back(batch, cluster);
-        }
-        *self = Self { epoch: self.epoch, version: self.version + 1, ..Self::default() };
-    }
-
     /// What has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
@@ -187,6 +168,10 @@ impl GangKeeper {
 
     /// Takes in what has changed, and lets time pass.
     pub fn keep_up(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        if self.stands_by {
+            return self.pass_over(cluster);
+        }
+        self.claims.lead(now_ms);
         let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
         for key in changed.union(&self.claims.take_changed()) {
             self.review(key, cluster, policy, now_ms);
@@ -212,7 +197,8 @@ impl GangKeeper {
         let needs = |pod: &Pod| self.claims.needs(pod, &policy.claims);
         // Of one that has lost all its members the next ones are held until it is clear what they are.
         let gang = gangs.get(key).filter(|gang| gang.members.values().any(|pod| is_ours(pod) && pod.is_alive()));
-        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs)) {
+        let expected = policy.gangs.max_expected;
+        match gang.map(|gang| roster::roster(gang, &gangs.descriptions(key, gang), is_ours, needs, expected)) {
             None => self.forget(key, cluster),
             Some(Ok(None)) => {
                 // Who was planned alone may be on its node by now.
@@ -480,10 +466,12 @@ impl GangKeeper {
         let told = kept.told.as_ref().map_or("", |(told, _)| told);
         let has_devices = |batch: &&Batch| self.claims.are_given(batch.awaited_claims());
         let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none()).filter(has_devices);
+        let unsettled = kept.batches.iter().filter(|batch| self.claims.are_being_given(batch.awaited_claims()));
         let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
+            unsettled: { unsettled.flat_map(|batch| batch.places.keys()) }.cloned().collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };
@@ -629,11 +617,11 @@ impl Kept {
         if self.batches.iter().any(|batch| batch.clearing.is_some()) {
             return ("gang_clearing", "pods of lower priority are making way for it".into());
         }
-        if self.regrouping.is_going_on() {
-            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
-        }
         if self.batches.iter().any(|batch| !claims.are_given(batch.awaited_claims())) {
             return ("claims_pending", "its devices are being allocated".into());
+        }
+        if self.regrouping.is_going_on() {
+            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
         }
         match (&self.roster, &self.no) {
             (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),

@@ -16,6 +16,7 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodUid, Promise};
 use crate::placement;
+use crate::placement::gang::No;
 
 impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
@@ -44,6 +45,11 @@ impl GangKeeper {
         now_ms: u64,
     ) -> Option<PlanTask> {
         let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
+        if let Some(no) = self.too_many_expected(key, &roster, policy) {
+            self.put_off(key, no, snapshot.generation());
+            self.post(key, now_ms);
+            return None;
+        }
         let yielders = self.yielders(&roster, key, cluster, policy);
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let below = roster.priority.saturating_add(1);
@@ -87,11 +93,39 @@ impl GangKeeper {
         let roster = kept.roster_to_plan(&self.claims)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let question = formation::question(&roster, &kept.refusals(), fabric_of).ok()?;
+        // Which devices would become free is not known.
+        if question.asks_for_devices() {
+            return None;
+        }
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
         let avoid = kept.avoid.keys().cloned().collect();
         let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
         Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, snapshot })
+    }
+
+    /// Members that do not exist yet hold places that no quota counts. So there is a limit to them in each namespace: nobody
+    /// can take from others what he does not use.
+    fn too_many_expected(&self, key: &GangKey, roster: &Roster, policy: &Policy) -> Option<No> {
+        let limit = policy.gangs.max_expected;
+        let more = roster.seats.iter().filter(|seat| seat.pod.is_none() && seat.node.is_none()).count();
+        let kept = self.kept.iter().filter(|(gang, _)| gang.namespace == key.namespace);
+        let held = kept.flat_map(|(_, kept)| kept.places()).filter(|(_, place)| place.pod.is_none()).count();
+        (more > 0 && held + more > limit as usize).then_some(No::TooManyExpected { limit })
+    }
+
+    /// A gang cannot be placed, as things were in this generation.
+    fn put_off(&mut self, key: &GangKey, no: No, generation: u64) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let text = no.to_string();
+        // What is free changes all the time: the same with other numbers is no news.
+        let words = without_numbers(&text);
+        let is_news = kept.waits_for.replace(words.clone()) != Some(words);
+        kept.no = Some((no, generation));
+        kept.no_devices = self.claims.freed();
+        if is_news {
+            self.tell(key, NewsKind::Waiting, text);
+        }
     }
 
     /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
@@ -130,21 +164,13 @@ impl GangKeeper {
         }
         match outcome {
             Err(no) => {
-                let text = no.to_string();
-                // What is free changes all the time: the same with other numbers is no news.
-                let words = without_numbers(&text);
-                let is_news = kept.waits_for.replace(words.clone()) != Some(words);
-                kept.no = Some((no, task.snapshot.generation()));
-                kept.no_devices = self.claims.freed();
                 if task.drainable.is_some() {
                     kept.patience.was_tried(now_ms);
                 }
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, &policy.gangs, now_ms);
                 }
-                if is_news {
-                    self.tell(&key, NewsKind::Waiting, text);
-                }
+                self.put_off(&key, no, task.snapshot.generation());
             }
             Ok(Way { nodes, yielders, grants }) => {
                 if !self.claims.still_hold(grants.iter().flatten()) {
@@ -207,13 +233,14 @@ impl GangKeeper {
     ) -> bool {
         let Some(kept) = self.kept.get_mut(key) else { return false };
         let timeout = kept.roster.as_ref().ok().and_then(|roster| roster.terms.hold_timeout_ms);
+        let timeout = timeout.unwrap_or(policy.gangs.hold_timeout_ms).min(policy.gangs.max_hold_timeout_ms);
         let seats: Vec<((usize, &Seat), NodeName)> = places.collect();
         let shared_claims = self.claims.planned(seats.iter().map(|((_, seat), _)| &*seat.needs));
         let mut batch = Batch {
             claims: vec![],
             shared_claims,
             until_ms: now_ms + policy.gangs.bind_window_ms,
-            phantoms_until_ms: now_ms + timeout.unwrap_or(policy.gangs.hold_timeout_ms),
+            phantoms_until_ms: now_ms + timeout,
             places: BTreeMap::new(),
             is_going: kept.has_started() && !kept.lacks_places(),
             clearing,
@@ -245,11 +272,13 @@ impl GangKeeper {
         let Some(kept) = self.kept.get(key) else { return };
         let Ok(roster) = &kept.roster else { return };
         let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
+        let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
         // One whose claims have no devices (any more) would be pointed to a place where it has none.
         let has_devices = |seat: &&Seat| seat.needs.open.is_empty() && seat.needs.shared.is_empty();
-        let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
-        let promised = waiting().filter(has_devices);
-        for (seat, promise) in promised.filter_map(|seat| Some((seat, valid_promise(seat.pod.as_ref()?, now_ms)?))) {
+        let waiting_with_devices = waiting().filter(has_devices);
+        for (seat, promise) in
+            waiting_with_devices.filter_map(|seat| Some((seat, valid_promise(seat.pod.as_ref()?, now_ms)?)))
+        {
             plans.entry(Arc::clone(&promise.plan)).or_default().push((seat.clone(), promise.node.clone()));
         }
         let is_one_plan = plans.len() == 1 && plans.values().map(Vec::len).sum::<usize>() == waiting().count();

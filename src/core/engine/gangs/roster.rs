@@ -102,6 +102,13 @@ pub enum Shortage {
         /// How many more exist, but have scheduling gates of others.
         gated: u32,
     },
+    /// Places would have to be kept for more members that do not exist yet than the policy allows in a namespace.
+    TooManyExpected {
+        /// For how many.
+        expected: u32,
+        /// How many are allowed.
+        limit: u32,
+    },
     /// It is not known yet what a member's claims ask for.
     Claims {
         /// The member.
@@ -142,6 +149,9 @@ impl fmt::Display for Shortage {
                 }
                 Ok(())
             }
+            Self::TooManyExpected { expected, limit } => {
+                write!(f, "{expected} members do not exist yet, places are kept for {limit} at most in a namespace")
+            }
             Self::Claims { what, .. } => what.fmt(f),
             Self::UnevenSet { tensor_parallel, found } => {
                 write!(f, "its GPUs do not form sets of {tensor_parallel}: members have {found} together")
@@ -151,7 +161,8 @@ impl fmt::Display for Shortage {
 }
 
 /// Who of a gang is to start together? `None` where each member starts for itself, or nobody is left. `is_ours` says which
-/// pods are placed by us, `needs` what devices they need.
+/// pods are placed by us, `needs` what devices they need; places are kept for
+/// `max_expected` members at most that do not exist yet.
 ///
 /// Where members start each for itself but have claims that are ours to allocate, one is planned after the other.
 pub fn roster(
@@ -159,6 +170,7 @@ pub fn roster(
     groups: &[Arc<Group>],
     is_ours: impl Fn(&Pod) -> bool,
     needs: impl Fn(&Pod) -> Result<Needs, Unready>,
+    max_expected: u32,
 ) -> Result<Option<Roster>, Shortage> {
     let mut members: Vec<&Arc<Pod>> = gang.members.values().filter(|pod| is_ours(pod)).collect();
     members.sort_by(|a, b| (&a.key, &a.uid).cmp(&(&b.key, &b.uid)));
@@ -189,7 +201,8 @@ pub fn roster(
     let priority = groups.iter().find_map(|group| group.priority);
     let created = gang.group.as_ref().map(|group| group.created_s);
     let mut roster = Roster {
-        priority: priority.unwrap_or_else(|| alive.iter().map(|pod| pod.priority).max().unwrap_or(0)),
+        // One important pod, of which a quota may allow few, does not lift the others.
+        priority: priority.unwrap_or_else(|| alive.iter().map(|pod| pod.priority).min().unwrap_or(0)),
         created_s: created.unwrap_or_else(|| alive.iter().map(|pod| pod.created_s).min().unwrap_or(0)),
         seats: vec![],
         extras: vec![],
@@ -211,6 +224,10 @@ pub fn roster(
         return Err(Shortage::Members { role, exist, required, gated: gated as u32 });
     }
     if staged {
+        let expected = shortages.iter().map(|(_, exist, required)| required - exist).fold(0, u32::saturating_add);
+        if expected > max_expected {
+            return Err(Shortage::TooManyExpected { expected, limit: max_expected });
+        }
         roster.add_phantoms(&shortages);
     }
     arrange(&mut roster.seats);

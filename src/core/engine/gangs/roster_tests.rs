@@ -18,7 +18,7 @@ fn gang(members: &str, terms: &Terms) -> GangState {
 }
 
 fn of(gang: &GangState) -> Result<Option<Roster>, String> {
-    roster(gang, &[], |_| true, |_| Ok(Needs::default())).map_err(|shortage| shortage.to_string())
+    roster(gang, &[], |_| true, |_| Ok(Needs::default()), 256).map_err(|shortage| shortage.to_string())
 }
 
 /// The names of those who must start together, in their order, then of the others.
@@ -127,7 +127,8 @@ fn an_object_that_makes_no_sense_holds_all_back() {
     let fault = Some("minMember is 0".into());
     let (object, terms) = (ObjectRef::default(), Terms::default());
     let group = Group { key, object, created_s: 0, priority: None, terms, fault };
-    let outcome = roster(&gang("a - 0 8\nb - 1 8", &min(2)), &[Arc::new(group)], |_| true, |_| Ok(Needs::default()));
+    let outcome =
+        roster(&gang("a - 0 8\nb - 1 8", &min(2)), &[Arc::new(group)], |_| true, |_| Ok(Needs::default()), 256);
     assert_eq!(outcome.unwrap_err().to_string(), "minMember is 0");
 }
 

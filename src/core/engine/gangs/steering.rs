@@ -4,7 +4,7 @@
 //! kube-scheduler has wiped out, is made again.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{Batch, Clearing, Place};
@@ -59,6 +59,9 @@ impl GangKeeper {
     /// What is to be written now. A member whom the scheduler does not bring to bind in spite of being pointed there several
     /// times has been refused its place, and its batch fails.
     pub fn orders(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) -> Vec<Order> {
+        if self.stands_by {
+            return vec![];
+        }
         let mut orders = vec![];
         let mut refused: BTreeMap<GangKey, Vec<(Arc<Pod>, NodeName, String)>> = BTreeMap::new();
         for (key, kept) in &mut self.kept {
@@ -93,7 +96,11 @@ impl GangKeeper {
                 orders.extend(kept.corrections(&gang.members, now_ms));
             }
         }
-        orders.extend(self.claims.orders(&policy.claims, now_ms).into_iter().map(Order::Claim));
+        let claim_orders = self.claims.orders(&policy.claims, now_ms);
+        let begun: BTreeSet<GangKey> = claim_orders.iter().filter_map(|order| self.claims.gang_of(order)).collect();
+        // From now on the cluster may show devices of a part of them.
+        begun.iter().for_each(|gang| self.post(gang, now_ms));
+        orders.extend(claim_orders.into_iter().map(Order::Claim));
         for (key, refusals) in refused {
             self.refuse(&key, &refusals, cluster, policy, now_ms);
         }

@@ -67,18 +67,6 @@ impl PlanTask {
         Solved { task: self, outcome, keep_free }
     }
 
-    /// Who would have to end, pod by pod, for the gang to start: the least important first, and as few as could be found.
-    /// Nothing where it would not fit even then. May take a good part of a second.
-    pub fn who_must_end(&self) -> Option<Vec<(PodKey, NodeName)>> {
-        let way = preemption::make_way(self)?;
-        let held = way.yielders.iter().filter_map(|yielder| self.yielders.get(yielder));
-        let holder = |(uid, node): &(PodUid, NodeName)| {
-            let holding = self.snapshot.node(node.as_str())?.holders().get(uid)?;
-            Some((holding.pod.clone(), node.clone()))
-        };
-        Some(held.flat_map(|held| &held.members).filter_map(holder).collect())
-    }
-
     /// Places for all members on what is free now, in the order of the question's seats.
     pub(super) fn plan(&self, ranks: &[Vec<Option<Rank>>], devices: &[Option<Vec<u32>>]) -> Result<Vec<NodeName>, No> {
         let snapshot = &self.snapshot;
@@ -92,6 +80,18 @@ impl PlanTask {
     pub(super) fn blocks_of_seats(&self) -> impl Iterator<Item = usize> {
         let sets = self.question.formation.parts.iter().flat_map(|part| &part.sets);
         sets.flat_map(|set| set.members.iter().copied())
+    }
+
+    /// Who would have to end, pod by pod, for the gang to start: the least important first, and as few as could be found.
+    /// Nothing where it would not fit even then. May take a good part of a second.
+    pub fn who_must_end(&self) -> Option<Vec<(PodKey, NodeName)>> {
+        let way = preemption::make_way(self)?;
+        let held = way.yielders.iter().filter_map(|yielder| self.yielders.get(yielder));
+        let holder = |(uid, node): &(PodUid, NodeName)| {
+            let holding = self.snapshot.node(node.as_str())?.holders().get(uid)?;
+            Some((holding.pod.clone(), node.clone()))
+        };
+        Some(held.flat_map(|held| &held.members).filter_map(holder).collect())
     }
 
     /// Priority and age.

@@ -62,6 +62,11 @@ pub enum No {
         /// Of which role.
         role: Role,
     },
+    /// Places are kept for as many members that do not exist yet as one namespace may have.
+    TooManyExpected {
+        /// How many it may have.
+        limit: u32,
+    },
     /// All combinations were tried.
     NoCombination,
     /// The budget was spent before one was found.
@@ -181,6 +186,10 @@ impl fmt::Display for No {
             Self::Relations { role } => {
                 write!(f, "no places for role {role} that are apart, together or spread as it asks")
             }
+            Self::TooManyExpected { limit } => write!(
+                f,
+                "places are kept for {limit} members at most that do not exist yet, and others of the namespace have them"
+            ),
             Self::NoCombination => f.write_str("no combination of places exists"),
             Self::GaveUp { steps } => write!(f, "gave up after {steps} steps"),
         }

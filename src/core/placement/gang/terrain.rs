@@ -42,13 +42,8 @@ impl<'a> Terrain<'a> {
             let row = field.devices.get(block)?.as_ref()?;
             Some(slots.iter().map(|slot| row.get(*slot as usize).copied().unwrap_or(0)).collect())
         };
-        Self {
-            devices: blocks.clone().map(devices).collect(),
-            ranks: blocks.clone().flat_map(packed).collect(),
-            nodes,
-            slots,
-            field,
-        }
+        let devices = blocks.clone().map(devices).collect();
+        Self { devices, ranks: blocks.clone().flat_map(packed).collect(), nodes, slots, field }
     }
 
     /// How many nodes there are.
@@ -69,6 +64,11 @@ impl<'a> Terrain<'a> {
         self.nodes.binary_search_by_key(&name, |(state, _)| state.name()).ok()
     }
 
+    /// For how many members of a block each node has devices that claims give; none where these do not matter.
+    pub fn devices(&self, block: usize) -> Option<&[u32]> {
+        self.devices[block].as_deref()
+    }
+
     /// Where the nodes stand.
     pub fn domains(&self) -> &'a Domains {
         self.field.domains
@@ -87,11 +87,6 @@ impl<'a> Terrain<'a> {
     /// The slot of a node.
     pub fn slot(&self, at: usize) -> usize {
         self.slots[at] as usize
-    }
-
-    /// For how many members of a block each node has devices that claims give; none where these do not matter.
-    pub fn devices(&self, block: usize) -> Option<&[u32]> {
-        self.devices[block].as_deref()
     }
 
     /// How good a place for a member of a block a node is, if it is one.

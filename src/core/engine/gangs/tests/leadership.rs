@@ -90,8 +90,8 @@ fn who_does_not_lead_plans_nothing_and_keeps_nothing() {
     assert_eq!(world.engine.orders(world.now_ms), []);
     assert!(world.engine.gangs.kept.is_empty() && world.engine.gangs.gang_of.is_empty());
     let changed = member("other-0", "other", 0, of(2)).build();
-    world.engine.apply(Change::PodApplied(Box::new(changed)), world.now_ms);
-    world.engine.stand_by();
+    world.set(changed);
+    assert_eq!(world.plan(), 0);
     assert!(world.engine.cluster.take_changed_gangs().is_empty(), "nothing piles up meanwhile");
     lead(&mut world, 9);
     assert_eq!(world.plan(), 1, "as the leader again it looks at all gangs");

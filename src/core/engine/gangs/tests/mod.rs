@@ -7,6 +7,7 @@ mod regrouping;
 mod report;
 mod starvation;
 mod steering;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

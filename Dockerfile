@@ -1,0 +1,21 @@
+# The image of testudo. Built for the machine it is built on; the release builds it on amd64 and on arm64 and joins both
+# (.github/workflows/release.yaml).
+#
+#   docker build --tag testudo .
+FROM docker.io/library/rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --release --locked --package testudo && \
+    install -D target/release/testudo /out/testudo
+
+# glibc, and not a static binary: the allocator of musl is slow where several threads share memory, as the extender's do.
+# Of the same Debian as above, since a binary needs the glibc that it was linked with or a newer one.
+FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.source=https://github.com/testudo-dev/testudo \
+      org.opencontainers.image.licenses=Apache-2.0 \
+      org.opencontainers.image.description="Places GPU pods by MIG slices, NVLink domains and gangs, beside kube-scheduler"
+COPY --from=build /out/testudo /testudo
+# By number: Kubernetes cannot see that a name is not root. Nothing is written, so the root file system may be read only.
+USER 65532:65532
+ENTRYPOINT ["/testudo"]

@@ -1,0 +1,63 @@
+//! `testudo uninstall`: what has to happen before testudo is taken away.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::Outcome;
+use crate::k8s::client::{self, Access};
+use crate::k8s::gates::{self, POLICY_BINDING};
+
+/// Flags of `testudo uninstall`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The cluster. Default: the one we run in, else $KUBECONFIG or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig.
+    #[arg(long)]
+    context: Option<String>,
+    /// Say whose gates would be opened, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The API server takes a moment to forget a policy, in which it still closes the gates of new pods.
+const POLICY_IS_FORGOTTEN: Duration = Duration::from_secs(3);
+
+/// Opens all gates.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+    runtime.block_on(uninstall(args))
+}
+
+async fn uninstall(args: Args) -> anyhow::Result<Outcome> {
+    let client = client::connect(&Access { kubeconfig: args.kubeconfig, context: args.context }).await?;
+    if args.dry_run {
+        let pass = gates::open_all(&client, true).await.context("cannot list pods")?;
+        tell("would open the gate of", &pass.opened);
+        return Ok(Outcome::Done);
+    }
+    let closed_gates = gates::stop_closing(&client)
+        .await
+        .with_context(|| format!("cannot delete the policy binding {POLICY_BINDING}"))?;
+    if closed_gates {
+        println!("deleted the MutatingAdmissionPolicyBinding {POLICY_BINDING}");
+        tokio::time::sleep(POLICY_IS_FORGOTTEN).await;
+    }
+    let pass = gates::open_all(&client, false).await.context("cannot list pods")?;
+    tell("opened the gate of", &pass.opened);
+    if !pass.failed.is_empty() {
+        bail!("{} pods still have their gate, run this again: {}", pass.failed.len(), pass.failed.join("; "));
+    }
+    Ok(Outcome::Done)
+}
+
+fn tell(what: &str, pods: &[String]) {
+    for pod in pods {
+        println!("{what} {pod}");
+    }
+    println!("{what} {} pods", pods.len());
+}

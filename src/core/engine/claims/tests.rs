@@ -1,0 +1,425 @@
+//! Claims through the engine, step by step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::claims::testing::{ask, class, device, request, slice};
+use crate::claims::{Allocation, Claim, NodeSelector, SeenAllocation, fingerprint};
+use crate::engine::{Arrival, Change, ClaimPolicy, Engine, Offered, Order, Policy};
+use crate::model::gang::Terms;
+use crate::model::pod::{PodClaim, Stage};
+use crate::testing::{self, PodBuilder, node};
+
+/// An engine whose nodes have so many devices each, a cluster that shows what is written, and a clock.
+struct World {
+    engine: Engine,
+    now_ms: u64,
+    version: u64,
+    pods: BTreeMap<String, Pod>,
+    claims: BTreeMap<String, SeenClaim>,
+}
+
+impl World {
+    fn new(nodes: &[(&str, usize)]) -> Self {
+        let classes = BTreeSet::from(["any".to_owned()]);
+        let policy = Policy { claims: ClaimPolicy { classes, ..ClaimPolicy::default() }, ..Policy::default() };
+        let mut world = Self {
+            engine: Engine::new(policy),
+            now_ms: 1_000_000,
+            version: 0,
+            pods: BTreeMap::new(),
+            claims: BTreeMap::new(),
+        };
+        world.apply(Change::ClassApplied(Box::new(class("any", None))));
+        for (name, devices) in nodes {
+            world.apply(Change::NodeApplied(Box::new(node(name).build())));
+            let devices = (0..*devices).map(|at| device(&format!("gpu-{at}"))).collect();
+            world.apply(Change::SliceApplied(Arc::new(slice(name, devices))));
+        }
+        world
+    }
+
+    fn apply(&mut self, change: Change) {
+        self.engine.apply(change, self.now_ms);
+        self.engine.keep_gangs(self.now_ms);
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.engine.keep_gangs(self.now_ms);
+    }
+
+    fn set(&mut self, pod: Pod) {
+        self.pods.insert(pod.key.name.clone(), pod.clone());
+        self.apply(Change::PodApplied(Box::new(pod)));
+    }
+
+    /// Shows a claim as a new version.
+    fn show(&mut self, name: &str, change: impl FnOnce(&mut SeenClaim)) {
+        self.version += 1;
+        let seen = self.claims.get_mut(name).expect("a claim of this name");
+        change(seen);
+        seen.version = self.version;
+        let seen = seen.clone();
+        self.apply(Change::ClaimApplied(Box::new(seen)));
+    }
+
+    /// A claim for so many devices.
+    fn claim(&mut self, name: &str, devices: u64) {
+        let claim = crate::claims::testing::claim(name, vec![request("r", ask("any", devices))]);
+        self.show_new(claim);
+    }
+
+    fn show_new(&mut self, claim: Claim) {
+        let name = claim.key.name.to_string();
+        let seen =
+            SeenClaim { claim: Arc::new(claim), version: 0, allocation: None, is_reserved: false, leaving: false };
+        self.claims.insert(name.clone(), seen);
+        self.show(&name, |_| {});
+    }
+
+    /// A claim that was given these devices, by us or by another.
+    fn give(&mut self, name: &str, node: &str, devices: &[&str], is_ours: bool) {
+        let pool = PoolId { driver: "d".into(), name: node.into() };
+        let holding = |name: &&str| Holding {
+            device: DeviceId { pool: pool.clone(), name: (*name).into() },
+            kind: HoldingKind::Exclusive,
+        };
+        let holdings = devices.iter().map(holding).collect();
+        let nodes = Some(NodeSelector::of_node(node));
+        self.show(name, |seen| seen.allocation = Some(SeenAllocation { holdings, nodes, is_ours }));
+    }
+
+    fn plan(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(task) = self.engine.next_plan(self.now_ms) {
+            self.engine.adopt(task.solve(), self.now_ms);
+            count += 1;
+            assert!(count < 100, "planning does not come to an end");
+        }
+        count
+    }
+
+    fn orders(&mut self) -> Vec<Order> {
+        self.engine.orders(self.now_ms)
+    }
+
+    /// The orders about claims.
+    fn claim_orders(&mut self) -> Vec<ClaimOrder> {
+        let of_claim = |order| match order {
+            Order::Claim(order) => Some(order),
+            _ => None,
+        };
+        self.orders().into_iter().filter_map(of_claim).collect()
+    }
+
+    /// Who is pointed to which node.
+    fn steered(&mut self) -> Vec<(String, String)> {
+        let steered = |order| match order {
+            Order::Steer { pod, promise, .. } => Some((pod.key.name.clone(), promise.node.to_string())),
+            _ => None,
+        };
+        self.orders().into_iter().filter_map(steered).collect()
+    }
+
+    fn conclude(&mut self, order: &ClaimOrder, outcome: ClaimOutcome) {
+        let (ClaimOrder::Allocate { claim, uid, .. } | ClaimOrder::Release { claim, uid, .. }) = order;
+        self.engine.conclude(claim, uid, outcome);
+        self.engine.keep_gangs(self.now_ms);
+    }
+
+    /// Carries out an order as the API server would, but for showing it.
+    fn accept(&mut self, order: &ClaimOrder) {
+        self.version += 1;
+        let outcome = match order {
+            ClaimOrder::Allocate { .. } => ClaimOutcome::Allocated { version: self.version },
+            ClaimOrder::Release { .. } => ClaimOutcome::Released,
+        };
+        self.conclude(order, outcome);
+    }
+
+    /// Carries out an order, and shows what came of it.
+    fn carry_out(&mut self, order: &ClaimOrder) {
+        self.accept(order);
+        match order {
+            ClaimOrder::Allocate { claim, allocation, node, .. } => self.show_given(&claim.name, allocation, node),
+            ClaimOrder::Release { claim, .. } => self.show(&claim.name, |seen| seen.allocation = None),
+        }
+    }
+
+    fn show_given(&mut self, claim: &str, allocation: &Allocation, node: &NodeName) {
+        let nodes = Some(NodeSelector::of_node(node.as_str()));
+        let holdings = allocation.holdings().collect();
+        self.show(claim, |seen| seen.allocation = Some(SeenAllocation { holdings, nodes, is_ours: true }));
+    }
+
+    /// Where filter lets a pod go, or what it says.
+    fn filter(&mut self, name: &str) -> Result<Vec<String>, String> {
+        let snapshot = self.engine.snapshot();
+        let pod = snapshot.as_planned(self.pods[name].clone());
+        if let Some(why) = snapshot.unsettled(&pod) {
+            return Err(format!("in a moment: {why}"));
+        }
+        let judgement = snapshot.judge(&pod);
+        let mut why = String::new();
+        let mut nodes = vec![];
+        for state in snapshot.nodes() {
+            match judgement.of(Offered::Named(state.name().as_str())) {
+                crate::engine::Verdict::Fits(_) => nodes.push(state.name().to_string()),
+                crate::engine::Verdict::No(refusal) => why = refusal.text.to_string(),
+            }
+        }
+        if nodes.is_empty() { Err(why) } else { Ok(nodes) }
+    }
+
+    /// A pod that may be bound is, and its claims are reserved for it.
+    fn bind(&mut self, name: &str, node: &str) {
+        let snapshot = self.engine.snapshot();
+        let pod = snapshot.as_planned(self.pods[name].clone());
+        let node = NodeName::from(node);
+        assert_eq!(self.engine.arrive(&pod, &node, self.now_ms), Arrival::Go, "{name}");
+        self.engine.assume(&pod, &node, self.now_ms + 60_000).expect("its place is kept");
+        self.engine.commit(&pod.uid);
+        for claim in &pod.claims {
+            self.show(claim.name.as_ref().expect("a name"), |seen| seen.is_reserved = true);
+        }
+        self.set(Pod { stage: Stage::Bound(node), ..self.pods[name].clone() });
+    }
+
+    fn news(&mut self) -> Vec<(ClaimNewsKind, String)> {
+        self.engine.take_claim_news().into_iter().map(|news| (news.kind, news.claim.name.to_string())).collect()
+    }
+}
+
+fn pod(name: &str, claims: &[&str]) -> Pod {
+    using(testing::pod(name), claims)
+}
+
+fn using(pod: PodBuilder, claims: &[&str]) -> Pod {
+    let claim = |name: &&str| PodClaim { alias: (*name).into(), name: Some((*name).into()) };
+    Pod { claims: claims.iter().map(claim).collect(), ..pod.build() }
+}
+
+fn member(name: &str, gang: &str, index: u32, size: u32, claims: &[&str]) -> Pod {
+    let terms = Terms { min_member: Some(size), ..Terms::default() };
+    using(testing::pod(name).member_of(gang, "", index, terms), claims)
+}
+
+fn devices_of(order: &ClaimOrder) -> Vec<String> {
+    let ClaimOrder::Allocate { allocation, .. } = order else { panic!("no allocation: {order:?}") };
+    allocation.devices.iter().map(|device| format!("{}/{}", device.device.pool.name, device.device.name)).collect()
+}
+
+#[test]
+fn a_pod_waits_for_its_devices_and_then_goes_where_they_are() {
+    let mut world = World::new(&[("a", 2), ("b", 4)]);
+    world.set(pod("p", &["c"]));
+    assert_eq!(world.filter("p"), Err("claims of pod default/p: claim default/c does not exist".into()));
+    world.claim("c", 4);
+    world.wait(10_000);
+    assert_eq!(world.plan(), 1);
+    assert!(world.filter("p").is_err(), "its claim has no devices yet");
+    let orders = world.claim_orders();
+    assert_eq!(orders.len(), 1);
+    assert_eq!(devices_of(&orders[0]), ["b/gpu-0", "b/gpu-1", "b/gpu-2", "b/gpu-3"]);
+    assert!(world.filter("p").is_err_and(|why| why.starts_with("in a moment")), "the cluster may show a part");
+    assert!(world.steered().is_empty(), "nobody is pointed to a place without devices");
+    world.accept(&orders[0]);
+    assert_eq!(world.filter("p"), Ok(vec!["b".into()]), "what the API server took counts before it is shown");
+    assert_eq!(world.steered(), [("p".into(), "b".into())]);
+    let ClaimOrder::Allocate { allocation, node, .. } = &orders[0] else { panic!() };
+    world.show_given("c", allocation, node);
+    world.bind("p", "b");
+    world.wait(1_000_000);
+    assert_eq!(world.claim_orders(), [], "what is in use is not taken back");
+    assert!(world.engine.gangs.claims.plans.is_empty());
+}
+
+#[test]
+fn devices_that_are_being_given_are_not_given_to_others() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    world.claim("d", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    world.set(pod("q", &["d"]));
+    world.plan();
+    let orders = world.claim_orders();
+    assert_eq!(orders.len(), 1);
+    world.conclude(&orders[0], ClaimOutcome::Unknown);
+    world.plan();
+    assert!(world.filter("q").is_err_and(|why| why.contains("no node has free devices")));
+    world.wait(5_000);
+    assert_eq!(world.claim_orders().len(), 1, "it is tried again");
+    world.conclude(&orders[0], ClaimOutcome::Refused { why: "no".into() });
+    world.apply(Change::PodDeleted(world.pods["p"].uid.clone()));
+    world.wait(5_000);
+    world.plan();
+    let orders = world.claim_orders();
+    assert_eq!(orders.iter().map(devices_of).collect::<Vec<_>>(), [["a/gpu-0"]]);
+    assert!(matches!(&orders[0], ClaimOrder::Allocate { claim, .. } if &*claim.name == "d"));
+}
+
+#[test]
+fn a_gang_gets_the_devices_of_all_its_members_or_none() {
+    let mut world = World::new(&[("a", 4), ("b", 4)]);
+    for at in 0..5 {
+        world.claim(&format!("c{at}"), 2);
+    }
+    for at in 0..5 {
+        world.set(member(&format!("g-{at}"), "g", at, 5, &[&format!("c{at}")]));
+    }
+    world.plan();
+    assert_eq!(world.claim_orders(), [], "four of five would fit");
+    world.apply(Change::NodeApplied(Box::new(node("c").build())));
+    world.apply(Change::SliceApplied(Arc::new(slice("c", vec![device("gpu-0"), device("gpu-1")]))));
+    world.plan();
+    let orders = world.claim_orders();
+    let mut devices: Vec<String> = orders.iter().flat_map(devices_of).collect();
+    devices.sort();
+    devices.dedup();
+    assert_eq!((orders.len(), devices.len()), (5, 10), "each device once");
+    orders[..4].iter().for_each(|order| world.carry_out(order));
+    assert!(world.steered().is_empty(), "not before all have their devices");
+    world.carry_out(&orders[4]);
+    assert_eq!(world.steered().len(), 5);
+}
+
+#[test]
+fn an_allocation_that_vanishes_fails_the_plan_and_releases_its_siblings() {
+    let mut world = World::new(&[("a", 4)]);
+    for at in 0..2 {
+        world.claim(&format!("c{at}"), 2);
+    }
+    for at in 0..2 {
+        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
+    }
+    world.plan();
+    world.claim_orders().iter().for_each(|order| world.carry_out(order));
+    world.show("c0", |seen| seen.allocation = None);
+    assert!(world.filter("g-0").is_err());
+    let orders = world.claim_orders();
+    let released: Vec<_> = orders.iter().filter(|order| matches!(order, ClaimOrder::Release { .. })).collect();
+    assert_eq!(released.len(), 2, "also an earlier write that may be under way: {orders:?}");
+    orders.iter().for_each(|order| world.carry_out(order));
+    world.wait(5_000);
+    world.plan();
+    assert_eq!(world.claim_orders().len(), 2, "planned anew");
+}
+
+#[test]
+fn what_was_given_and_is_used_by_nobody_is_taken_back_after_a_while() {
+    let mut world = World::new(&[("a", 4)]);
+    for name in ["ours", "used", "theirs"] {
+        world.claim(name, 1);
+    }
+    world.give("ours", "a", &["gpu-0"], true);
+    world.give("used", "a", &["gpu-1"], true);
+    world.show("used", |seen| seen.is_reserved = true);
+    world.give("theirs", "a", &["gpu-2"], false);
+    world.wait(ClaimPolicy::default().unused_ms - 1);
+    assert_eq!(world.claim_orders(), []);
+    world.wait(1);
+    let orders = world.claim_orders();
+    let devices = fingerprint(world.claims["ours"].holdings());
+    let key = world.claims["ours"].claim.key.clone();
+    assert_eq!(orders, [ClaimOrder::Release { claim: key, uid: "uid-ours".into(), devices }]);
+    world.carry_out(&orders[0]);
+    assert_eq!(world.news(), [(ClaimNewsKind::Released, "ours".into())]);
+    world.wait(1_000_000);
+    assert_eq!(world.claim_orders(), []);
+}
+
+#[test]
+fn who_takes_over_lets_the_pods_of_the_last_leader_come() {
+    let mut world = World::new(&[("n1", 1)]);
+    world.claim("c", 1);
+    world.give("c", "n1", &["gpu-0"], true);
+    world.engine.stand_by();
+    let unused_ms = ClaimPolicy::default().unused_ms;
+    world.wait(10 * unused_ms);
+    world.engine.lead(2);
+    world.wait(0);
+    assert_eq!(world.claim_orders(), [], "it may have been given a moment ago");
+    world.wait(unused_ms);
+    assert!(matches!(world.claim_orders()[..], [ClaimOrder::Release { .. }]));
+}
+
+#[test]
+fn a_device_given_twice_is_told_and_ours_gives_way_unless_it_has_started() {
+    let mut world = World::new(&[("a", 4)]);
+    for name in ["ours", "theirs"] {
+        world.claim(name, 1);
+    }
+    world.give("ours", "a", &["gpu-0"], true);
+    world.give("theirs", "a", &["gpu-0"], false);
+    let told = world.news();
+    assert_eq!(told, [(ClaimNewsKind::GivenTwice, "ours".into()), (ClaimNewsKind::GivenTwice, "theirs".into())]);
+    world.show("theirs", |seen| seen.is_reserved = true);
+    assert_eq!(world.news(), [], "once");
+    assert_eq!(world.engine.devices_given_twice(), 1);
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "ours"), "{orders:?}");
+    world.carry_out(&orders[0]);
+    assert_eq!(world.engine.devices_given_twice(), 0);
+    world.give("ours", "a", &["gpu-1"], true);
+    world.show("ours", |seen| seen.is_reserved = true);
+    world.claim("late", 1);
+    world.give("late", "a", &["gpu-1"], false);
+    assert_eq!(world.claim_orders(), [], "who has started keeps it");
+}
+
+#[test]
+fn pods_that_share_a_claim_go_to_one_node_and_it_is_allocated_once() {
+    let mut world = World::new(&[("a", 2), ("b", 2)]);
+    world.claim("shared", 2);
+    for at in 0..2 {
+        world.set(member(&format!("g-{at}"), "g", at, 2, &["shared"]));
+    }
+    world.plan();
+    let orders = world.claim_orders();
+    assert_eq!(orders.len(), 1);
+    world.carry_out(&orders[0]);
+    assert_eq!(world.steered(), [("g-0".into(), "a".into()), ("g-1".into(), "a".into())]);
+}
+
+#[test]
+fn claims_that_are_not_ours_are_left_alone() {
+    let mut world = World::new(&[("a", 2)]);
+    world.apply(Change::ClassApplied(Box::new(class("other", None))));
+    world.show_new(crate::claims::testing::claim("c", vec![request("r", ask("other", 1))]));
+    world.set(pod("p", &["c"]));
+    assert_eq!(world.plan(), 0);
+    assert_eq!(world.filter("p"), Ok(vec!["a".into()]));
+}
+
+#[test]
+fn what_others_are_given_meanwhile_is_seen_when_the_plan_comes_back() {
+    let mut world = World::new(&[("a", 1), ("b", 1)]);
+    world.claim("c", 1);
+    world.claim("theirs", 1);
+    world.set(pod("p", &["c"]));
+    let task = world.engine.next_plan(world.now_ms).expect("a task");
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.engine.adopt(task.solve(), world.now_ms);
+    assert_eq!(world.claim_orders(), [], "the device has gone to another");
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["b/gpu-0"]);
+}
+
+#[test]
+fn a_desk_that_does_not_come_back_is_made_anew() {
+    let mut world = World::new(&[("a", 2)]);
+    world.claim("c", 1);
+    world.claim("theirs", 1);
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.set(pod("p", &["c"]));
+    let task = world.engine.next_plan(world.now_ms).expect("a task");
+    let gang = task.gang().clone();
+    drop(task);
+    world.engine.set_aside(&gang, "a panic", world.now_ms);
+    world.wait(10_000);
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-1"]);
+}

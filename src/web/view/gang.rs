@@ -1,0 +1,107 @@
+//! One gang in detail: the facts of `testudo explain gang`.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use testudo_core::engine::{GangStage, GangView, MemberView, Snapshot};
+use testudo_core::model::pod::{Pod, Stage};
+
+use crate::explain;
+
+/// Domains that are shown, those with the most places first.
+const MAX_DOMAINS: usize = 5;
+
+/// One gang in detail.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GangDetail {
+    written_as: &'static str,
+    stage: &'static str,
+    waits_for_places: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    priority: i32,
+    members: Vec<MemberLine>,
+    avoided_nodes: Vec<String>,
+    failed_plans: u32,
+    /// What the domains that could take most of its members could take, while it waits.
+    domains: Vec<DomainLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemberLine {
+    /// Absent for a member that its controller has yet to make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<String>,
+    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DomainLine {
+    level: String,
+    name: String,
+    nodes: usize,
+    needed: usize,
+    places: usize,
+}
+
+impl GangDetail {
+    /// Explains a gang; `pods` are all those of the cluster.
+    pub fn of(view: &GangView, snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Self {
+        let waits_for_places = view.stage == GangStage::Waiting;
+        let is_member = |pod: &&Arc<Pod>| {
+            pod.stage == Stage::Pending && pod.membership.as_ref().is_some_and(|of| of.gang == view.key)
+        };
+        let members: Vec<Arc<Pod>> = pods.iter().filter(is_member).cloned().collect();
+        let domains = if waits_for_places { explain::domains(snapshot, &members) } else { vec![] };
+        Self {
+            written_as: view.key.dialect.group_kind(),
+            stage: match view.stage {
+                GangStage::Gathering => "is not complete",
+                GangStage::Waiting => "waits for places",
+                GangStage::Clearing => "waits for others to make way",
+                GangStage::Planned => "has places, and is about to start",
+                GangStage::Running => "runs",
+            },
+            waits_for_places,
+            why: view.why.as_ref().map(ToString::to_string),
+            priority: view.priority,
+            members: view.members.iter().map(MemberLine::of).collect(),
+            avoided_nodes: view.avoided.iter().map(ToString::to_string).collect(),
+            failed_plans: view.failures,
+            domains: domains
+                .into_iter()
+                .take(MAX_DOMAINS)
+                .map(|domain| DomainLine {
+                    level: domain.level,
+                    name: domain.name,
+                    nodes: domain.nodes,
+                    needed: domain.needed,
+                    places: domain.places,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl MemberLine {
+    fn of(member: &MemberView) -> Self {
+        Self {
+            pod: member.pod.as_ref().map(|pod| pod.name.clone()),
+            role: member.role.to_string(),
+            index: member.index,
+            state: match (member.is_bound, &member.node, member.is_extra) {
+                (true, ..) => "bound",
+                (false, Some(_), _) => "place kept",
+                (false, None, false) => "waits",
+                (false, None, true) => "waits, may start later",
+            },
+            node: member.node.as_ref().map(ToString::to_string),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The documentation beside what it speaks of: files that it links exist, commands and flags that it shows exist, and the page
+//! of annotations has every name that the program knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below a folder whose name ends so.
+fn files(folder: &Path, suffix: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, suffix, found);
+        } else if path.to_string_lossy().ends_with(suffix) {
+            found.push(path);
+        }
+    }
+}
+
+/// Every page, with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut pages = vec![workspace().join("README.md"), workspace().join("e2e/README.md")];
+    for folder in ["docs", "policies"] {
+        files(&workspace().join(folder), ".md", &mut pages);
+    }
+    assert!(pages.len() > 8, "{pages:?}");
+    pages.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The lines of a page that stand in blocks of code.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| line.starts_with("    ")).map(str::trim)
+}
+
+#[test]
+fn links_lead_to_files() {
+    let mut links = 0;
+    for (page, text) in pages() {
+        for link in text.split("](").skip(1) {
+            let target = link.split([')', '#']).next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = page.parent().unwrap().join(target);
+            assert!(path.exists(), "{} links to {target}, which there is not", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 50, "{links}");
+}
+
+/// A heading as GitHub makes an anchor of it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// Those of alerts, which people follow at night.
+#[test]
+fn runbooks_of_alerts_exist() {
+    let page = fs::read_to_string(workspace().join("docs/operations.md")).unwrap();
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#')));
+    let anchors: BTreeSet<String> = headings.collect();
+    let alerts = fs::read_to_string(workspace().join("deploy/chart/testudo/files/alerts.yaml")).unwrap();
+    let mut seen = 0;
+    for line in alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook_url: ")) {
+        let wanted = line.split_once("docs/operations.md#").unwrap().1;
+        assert!(anchors.contains(wanted), "docs/operations.md has no heading for {wanted}: {anchors:?}");
+        seen += 1;
+    }
+    assert_eq!(seen, alerts.matches("- alert:").count(), "an alert without a runbook");
+}
+
+#[test]
+fn files_in_commands_exist() {
+    let mut seen = 0;
+    for (page, text) in pages() {
+        let words = code(&text).filter(|line| {
+            line.starts_with("kubectl ")
+                || line.starts_with("helm ")
+                || line.starts_with("kind ")
+                || line.starts_with("eksctl ")
+        });
+        for word in words
+            .flat_map(str::split_whitespace)
+            .filter(|word| word.starts_with("deploy/") || word.starts_with("policies/"))
+        {
+            if word.chars().any(|c| c.is_ascii_uppercase()) || word.ends_with("deployment/testudo") {
+                continue;
+            }
+            assert!(workspace().join(word).exists(), "{}: {word}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 8, "{seen}");
+}
+
+/// `testudo ...` lines name subcommands and flags that there are.
+#[test]
+fn commands_of_testudo_exist() {
+    let mut helps: BTreeMap<Vec<String>, String> = BTreeMap::new();
+    let mut seen = 0;
+    for (page, text) in pages() {
+        for line in code(&text) {
+            let line = line.trim_start_matches("$ ");
+            let line = line.strip_prefix("target/release/").unwrap_or(line);
+            let Some(rest) = line.strip_prefix("testudo ") else { continue };
+            let words: Vec<&str> =
+                rest.split_whitespace().take_while(|word| !matches!(*word, "|" | ">" | "#" | "&&")).collect();
+            let words: Vec<&str> = words.iter().map(|word| word.trim_matches(['[', ']'])).collect();
+            let is_name =
+                |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+            // At most two words are subcommands; what follows are arguments.
+            let nested = ["explain", "claims"];
+            let depth = if words.first().is_some_and(|word| nested.contains(word)) { 2 } else { 1 };
+            let path: Vec<String> =
+                words.iter().take_while(is_name).take(depth).map(|word| (*word).to_owned()).collect();
+            let help = helps.entry(path.clone()).or_insert_with(|| {
+                let output = Command::new(env!("CARGO_BIN_EXE_testudo")).args(&path).arg("--help").output().unwrap();
+                assert!(output.status.success(), "{}: there is no `testudo {}`", page.display(), path.join(" "));
+                String::from_utf8(output.stdout).unwrap()
+            });
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                let flag = flag.split('=').next().unwrap_or_default();
+                assert!(help.contains(flag), "{}: `testudo {}` has no {flag}", page.display(), path.join(" "));
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+/// All names under `testudo.dev/` that stand in a text between these quotes.
+fn names(text: &str, quote: char) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for part in text.split(quote) {
+        let name = part.split(':').next().unwrap_or_default();
+        let Some(rest) = name.strip_prefix("testudo.dev/") else { continue };
+        if !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            found.insert(name.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_name_is_on_the_page_of_annotations() {
+    let page = fs::read_to_string(workspace().join("docs/annotations.md")).unwrap();
+    let documented = names(&page, '`');
+    let mut sources = Vec::new();
+    files(&workspace().join("src"), ".rs", &mut sources);
+    let mut known = BTreeSet::new();
+    for source in sources {
+        known.extend(names(&fs::read_to_string(&source).unwrap(), '"'));
+    }
+    assert!(known.len() > 10, "{known:?}");
+    let missing: Vec<&String> = known.difference(&documented).collect();
+    assert!(missing.is_empty(), "docs/annotations.md does not have {missing:?}");
+    // What the program does not know is of policies and of the chart.
+    let mut shipped = Vec::new();
+    for folder in ["policies", "deploy"] {
+        files(&workspace().join(folder), ".yaml", &mut shipped);
+    }
+    let shipped: String = shipped.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let stale: Vec<&String> = documented.difference(&known).filter(|name| !shipped.contains(name.as_str())).collect();
+    assert!(stale.is_empty(), "docs/annotations.md has {stale:?}, which nothing knows");
+}

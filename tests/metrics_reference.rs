@@ -1,0 +1,139 @@
+//! `docs/metrics.md` is what the registry says. `UPDATE_RENDERED=1` writes it anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prometheus_client::registry::Registry;
+use testudo::config::Mode;
+use testudo::extender::metrics::Metrics;
+use testudo::host::{Bindings, Host, Leadership};
+use testudo::k8s::manifests::{Limits, Reader};
+use testudo_core::engine::Policy;
+use testudo_core::model::catalogue::Catalogue;
+
+const NODE: &str = r#"
+apiVersion: v1
+kind: Node
+metadata: {name: gpu-1, labels: {nvidia.com/gpu.product: NVIDIA-L40S}}
+status:
+  capacity: &all {nvidia.com/gpu: "8", cpu: "64", memory: 512Gi, pods: "110"}
+  allocatable: *all
+"#;
+
+/// One metric as it is exposed.
+#[derive(Default)]
+struct Metric {
+    kind: String,
+    help: String,
+    labels: Vec<String>,
+}
+
+/// All metrics, by name.
+fn metrics() -> BTreeMap<String, Metric> {
+    let mut registry = Registry::default();
+    Leadership::contested().register(&mut registry);
+    let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry);
+    let mut node = Reader::new(Limits::default());
+    node.add("node.yaml", NODE.as_bytes()).unwrap();
+    host.take_manifests(node.finish());
+    let _extender = Metrics::register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+
+    let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
+    let mut current = String::new();
+    for line in text.lines() {
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+            current = name.to_owned();
+            metrics.entry(current.clone()).or_default().help = help.trim_end_matches('.').to_owned();
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            metrics.entry(name.to_owned()).or_default().kind = kind.to_owned();
+        } else if let Some((_, labels)) = line.split_once('{') {
+            let metric = metrics.entry(current.clone()).or_default();
+            for label in labels.split('}').next().unwrap_or_default().split(',') {
+                let label = label.split('=').next().unwrap_or_default().to_owned();
+                if label != "le" && !metric.labels.contains(&label) {
+                    metric.labels.push(label);
+                }
+            }
+        }
+    }
+    metrics
+}
+
+fn page() -> String {
+    let mut page =
+        "# Metrics\n\nServed on `/metrics` of `metrics.bindAddress`, in the format of OpenMetrics. Written by \
+                    `make rendered` from the program itself.\n\n\
+                    | name | type | labels | meaning |\n|---|---|---|---|\n"
+            .to_owned();
+    for (name, Metric { kind, help, labels }) in metrics() {
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        writeln!(page, "| `{name}{suffix}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();
+    }
+    page
+}
+
+fn workspace(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = workspace("docs/metrics.md");
+    let wanted = page();
+    if env::var_os("UPDATE_RENDERED").is_some_and(|value| !value.is_empty()) {
+        fs::write(&path, &wanted).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == wanted, "docs/metrics.md is not what the program exposes. Write it anew with: make rendered");
+}
+
+/// A family without a single set of labels is not exposed, and would be missing from the page and from a query over its first
+/// minutes.
+#[test]
+fn every_metric_exists_from_the_start() {
+    let exposed = metrics();
+    let files = ["src/extender/metrics.rs".into()].into_iter().chain(
+        fs::read_dir(workspace("src/host")).unwrap().filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.contains("metrics").then(|| format!("src/host/{name}"))
+        }),
+    );
+    let mut seen = 0;
+    for file in files {
+        let source = fs::read_to_string(workspace(&file)).unwrap();
+        for (prefix, opening) in [("testudo_extender_", "name(\""), ("testudo_", "\"testudo_")] {
+            for rest in source.split(opening).skip(1) {
+                let name = format!("{prefix}{}", rest.split('"').next().unwrap_or_default());
+                if name.contains('{') {
+                    continue;
+                }
+                assert!(exposed.contains_key(&name), "{file}: {name} is not exposed before something is counted");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+/// Alerts and the dashboard ask for what there is.
+#[test]
+fn alerts_and_dashboard_name_metrics_that_exist() {
+    let exposed = metrics();
+    for file in ["alerts.yaml", "dashboard.json"] {
+        let text = fs::read_to_string(workspace("deploy/chart/testudo/files").join(file)).unwrap();
+        let mut seen = 0;
+        for rest in text.split("testudo_").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let full = format!("testudo_{name}");
+            let base = ["_total", "_bucket", "_sum", "_count"].iter().find_map(|suffix| full.strip_suffix(suffix));
+            assert!(exposed.contains_key(base.unwrap_or(&full)), "{file}: {full}");
+            seen += 1;
+        }
+        assert!(seen > 5, "{file}: {seen}");
+    }
+}
