@@ -11,6 +11,7 @@ use testudo_e2e::namespace::PodEvent;
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Namespace, PodBuilder, node, pod};
 
+use crate::claims::give_and_take_back;
 use crate::deployed::{Deployed, shipped};
 use crate::preemption::CLASSES;
 use crate::stage::Stage;
@@ -38,6 +39,8 @@ const WHERE_SERVED: &[(&str, &str)] = &[
     ("leaderworkerset.x-k8s.io", "leaderworkersets"),
     ("jobset.x-k8s.io", "jobsets"),
     ("ray.io", "rayclusters"),
+    // The API server asks for it when allocations are written, from 1.36 on; nobody asks the API server.
+    ("resource.k8s.io", "resourceclaims/binding"),
 ];
 
 async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
@@ -96,7 +99,8 @@ async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
     for name in gang {
         ns.create(of_gang(pod(name), "gang", "2").priority_class("e2e-high")).await?;
     }
-    ns.until_all_running(&gang).await
+    ns.until_all_running(&gang).await?;
+    give_and_take_back(d, "rbac-claims").await
 }
 
 fn used_by(d: &Deployed, user: &str) -> Result<BTreeSet<Permission>> {

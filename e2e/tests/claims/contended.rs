@@ -24,7 +24,12 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 const FOUND_WITHIN: Duration = Duration::from_secs(2);
 
 async fn a_device_given_twice_is_found(d: Arc<Deployed>) -> Result<()> {
-    let s = Setting::new(&d, "claims-twice").await?;
+    give_and_take_back(&d, "claims-twice").await
+}
+
+/// testudo gives a claim a device, which another allocator gives away as well, and takes it back.
+pub async fn give_and_take_back(d: &Deployed, name: &str) -> Result<()> {
+    let s = Setting::new(d, name).await?;
     s.node("a", devices::whole_gpus).await?;
     // Nobody brings this pod to bind, since its node has something that only kube-scheduler sees.
     s.claim("ours", vec![request("r", &s.gpu, 1, None)], vec![]).await?;

@@ -90,6 +90,11 @@ impl Desk {
         holdings
     }
 
+    /// Takes what was given back.
+    pub fn take_all(&mut self, holdings: Vec<Holding>) {
+        self.allocator.take(holdings);
+    }
+
     /// Gives devices back.
     pub fn give_back(&mut self, holdings: Vec<Holding>) {
         self.allocator.release(holdings);

@@ -4,6 +4,7 @@
 //! of the plan until its outcome is known ([`plan`]). Devices are looked for at the [`Desk`], which hears of changes only
 //! when a task takes it along; what has changed while it was away is found out when it comes back.
 
+mod census;
 mod desk;
 mod fleet;
 mod needs;
@@ -17,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
+pub use census::{Census, Counted};
 pub(super) use desk::Desk;
 use fleet::Fleet;
 pub use needs::{Needs, Unready};
@@ -79,6 +81,8 @@ pub(super) struct ClaimKeeper {
     untold: BTreeSet<ClaimKey>,
     /// Pools of which something was taken or changed since the desk was last taken along.
     moved: BTreeSet<PoolId>,
+    /// Pools whose devices behind extended resources are to be counted again.
+    uncounted: BTreeSet<PoolId>,
     /// Grows whenever devices may have become free.
     freed: u64,
     /// Gangs to be looked at again.
@@ -98,6 +102,7 @@ impl ClaimKeeper {
     /// A class is new, or has changed.
     pub fn set_class(&mut self, class: DeviceClass) {
         self.fleet.set_class(class);
+        self.uncounted.extend(self.fleet.pools().cloned());
         self.freed += 1;
     }
 
@@ -113,18 +118,28 @@ impl ClaimKeeper {
 
     /// A slice is new, or has changed.
     pub fn set_slice(&mut self, slice: Arc<Slice>) {
-        self.moved.extend(self.fleet.set_slice(slice));
+        let pools = self.fleet.set_slice(slice);
+        self.touch_pools(pools);
         self.freed += 1;
+    }
+
+    fn touch_pools(&mut self, pools: impl IntoIterator<Item = PoolId>) {
+        for pool in pools {
+            self.uncounted.insert(pool.clone());
+            self.moved.insert(pool);
+        }
     }
 
     /// A slice is gone.
     pub fn remove_slice(&mut self, name: &str) {
-        self.moved.extend(self.fleet.remove_slice(name));
+        let pool = self.fleet.remove_slice(name);
+        self.touch_pools(pool);
     }
 
     /// All slices but these are gone.
     pub fn retain_slices(&mut self, listed: &BTreeSet<String>) {
-        self.moved.extend(self.fleet.retain_slices(listed));
+        let pools = self.fleet.retain_slices(listed);
+        self.touch_pools(pools);
     }
 
     /// A claim is new, or has changed.
@@ -200,6 +215,14 @@ impl ClaimKeeper {
     /// What has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<ClaimNews> {
         std::mem::take(&mut self.news)
+    }
+
+    /// Nodes of which devices are just being given to claims, and the extended resources that devices serve: until kube-scheduler
+    /// sees what was given, it would take these devices for others.
+    pub fn contested(&self) -> (BTreeSet<NodeName>, BTreeSet<Box<str>>) {
+        let resources = self.fleet.extended_resources();
+        let nodes = self.plans.values().filter_map(Plan::unwritten_on).filter(|_| !resources.is_empty());
+        (nodes.cloned().collect(), resources)
     }
 
     /// How many devices several claims are seen to have for themselves.
@@ -296,7 +319,8 @@ impl ClaimKeeper {
         if before == now {
             return;
         }
-        self.moved.extend(before.iter().chain(&now).map(|holding| holding.device.pool.clone()));
+        let pools = before.iter().chain(&now).map(|holding| holding.device.pool.clone());
+        self.touch_pools(pools);
         self.untold.insert(key.clone());
         if before.iter().any(|holding| !now.contains(holding)) {
             self.freed += 1;

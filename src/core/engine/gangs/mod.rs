@@ -191,6 +191,7 @@ impl GangKeeper {
         for key in changed.union(&self.claims.take_changed()) {
             self.review(key, cluster, policy, now_ms);
         }
+        self.post_contested();
         for (key, why) in self.claims.take_failures() {
             self.fail(&key, cluster, &why, BTreeSet::new(), policy, now_ms);
         }
@@ -202,6 +203,14 @@ impl GangKeeper {
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
+        }
+    }
+
+    /// Writes down of which nodes devices are just being given to claims.
+    fn post_contested(&mut self) {
+        let (nodes, served) = self.claims.contested();
+        if self.board.contested() != (&nodes, &served) {
+            Arc::make_mut(&mut self.board).contest(nodes, served);
         }
     }
 

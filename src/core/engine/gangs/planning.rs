@@ -167,6 +167,7 @@ impl GangKeeper {
                     return;
                 }
                 self.give(&key, nodes, grants);
+                self.post_contested();
                 let members = task.question.seats.len();
                 match yielders.iter().filter(|yielder| yielder.plan().is_none()).count() {
                     0 => self.tell(&key, NewsKind::Planned, format_args!("{members} members have a place")),
