@@ -1,6 +1,7 @@
 //! Somebody else gives out the devices that testudo has given: it is found, told, and ours gives way where it has not
 //! started.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,10 @@ pub async fn give_and_take_back(d: &Deployed, name: &str) -> Result<()> {
     let events: Api<Event> = Api::namespaced(s.cp.client(), s.ns.name());
     wait::until("an event about the device", PATIENCE, async || {
         let events = events.list(&ListParams::default()).await.context("cannot list events")?.items;
-        let told = events.iter().filter(|event| event.reason.as_deref() == Some("DeviceGivenTwice")).count();
-        Ok(if told == 2 { Look::Done(()) } else { Look::NotYet(format!("{told} claims were told")) })
+        let told = events.iter().filter(|event| event.reason.as_deref() == Some("DeviceGivenTwice"));
+        let claims: BTreeSet<Option<&str>> =
+            told.map(|event| event.regarding.as_ref().and_then(|claim| claim.name.as_deref())).collect();
+        Ok(if claims.len() == 2 { Look::Done(()) } else { Look::NotYet(format!("told: {claims:?}")) })
     })
     .await?;
     wait::until("ours to give way", PATIENCE, async || {

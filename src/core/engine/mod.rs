@@ -168,7 +168,7 @@ impl Engine {
             Change::GroupApplied(group) => self.cluster.set_group(*group),
             Change::GroupDeleted(key) => self.cluster.remove_group(&key),
             Change::GroupsListed(keys) => self.cluster.retain_groups(&keys),
-            Change::ClaimApplied(claim) => self.gangs.claims.see(*claim, now_ms),
+            Change::ClaimApplied(claim) => self.gangs.claims.see(*claim, &self.policy.claims, now_ms),
             Change::ClaimDeleted(uid) => self.gangs.claims.remove(&uid),
             Change::ClaimsListed(uids) => self.gangs.claims.retain(&uids),
             Change::SliceApplied(slice) => self.gangs.claims.set_slice(slice),

@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use crate::claims::{ClaimKey, DeviceClass, DeviceId, Holding, HoldingKind, PoolId, SeenClaim, Slice};
 use crate::cluster::Cluster;
+use crate::engine::policy::ClaimPolicy;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
 pub use census::{Census, Counted};
-pub(super) use desk::Desk;
+pub(super) use desk::{Desk, Refused};
 use fleet::Fleet;
-pub use needs::{Needs, Unready};
+pub use needs::{Needs, OpenClaim, Unready};
 pub(super) use plan::Grant;
 use plan::Plan;
 pub use plan::{ClaimOrder, ClaimOutcome};
@@ -143,7 +144,7 @@ impl ClaimKeeper {
     }
 
     /// A claim is new, or has changed.
-    pub fn see(&mut self, seen: SeenClaim, now_ms: u64) {
+    pub fn see(&mut self, seen: SeenClaim, policy: &ClaimPolicy, now_ms: u64) {
         let key = seen.claim.key.clone();
         let before = self.claims.get(&key);
         if before.is_some_and(|before| before.claim.uid == seen.claim.uid && before.version > seen.version) {
@@ -157,7 +158,7 @@ impl ClaimKeeper {
         self.compare(&key);
         self.settle_orphan(&key);
         self.watch_use(&key, now_ms);
-        self.check_holders(&key);
+        self.check_holders(&key, policy);
     }
 
     /// A claim is gone.
@@ -339,7 +340,7 @@ impl ClaimKeeper {
     }
 
     /// Was any device of a claim given to another, too? Ours gives way where it has not started.
-    fn check_holders(&mut self, key: &ClaimKey) {
+    fn check_holders(&mut self, key: &ClaimKey, policy: &ClaimPolicy) {
         let twice = exclusive(self.claims.get(key)).into_iter().find_map(|device| {
             let claims = self.holders.get(&device).filter(|claims| claims.len() > 1)?;
             Some((device, claims.clone()))
@@ -355,7 +356,8 @@ impl ClaimKeeper {
         }
         let may_yield = |key: &&ClaimKey| {
             self.claims.get(*key).is_some_and(|seen| {
-                !seen.is_reserved && seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours)
+                let was_given = seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours);
+                was_given && !seen.is_reserved && policy.is_ours(&seen.claim)
             })
         };
         let yielding: Vec<ClaimKey> = claims.iter().filter(may_yield).cloned().collect();

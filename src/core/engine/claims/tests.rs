@@ -467,6 +467,38 @@ fn what_others_are_given_meanwhile_is_seen_when_the_plan_comes_back() {
 }
 
 #[test]
+fn of_many_that_ask_the_same_in_vain_one_is_looked_for() {
+    let mut world = World::new(&[("a", 1)]);
+    for at in 0..5 {
+        world.claim(&format!("c{at}"), 2);
+        world.set(pod(&format!("p{at}"), &[&format!("c{at}")]));
+    }
+    assert_eq!(world.plan(), 1);
+    let wish = "no node has free devices: claim default/c4 needs 2 devices of class any for request r";
+    world.wait(10_000);
+    assert_eq!(world.filter("p4"), Err(format!("claims of pod default/p4: {wish}")));
+    world.apply(Change::NodeApplied(Box::new(node("b").build())));
+    world.apply(Change::SliceApplied(Arc::new(slice("b", (0..4).map(|at| device(&format!("gpu-{at}"))).collect()))));
+    assert_eq!(world.plan(), 3, "two of them, and one more in vain");
+    assert_eq!(world.claim_orders().len(), 2);
+}
+
+#[test]
+fn devices_that_become_free_while_they_are_looked_for_are_looked_at() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("theirs", 1);
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    let task = world.engine.next_plan(world.now_ms).expect("a task");
+    let solved = task.solve();
+    world.show("theirs", |seen| seen.allocation = None);
+    world.engine.adopt(solved, world.now_ms);
+    assert_eq!(world.plan(), 1);
+    assert_eq!(world.claim_orders().len(), 1);
+}
+
+#[test]
 fn a_desk_that_does_not_come_back_is_made_anew() {
     let mut world = World::new(&[("a", 2)]);
     world.claim("c", 1);

@@ -36,6 +36,7 @@ pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+use devices::Dearth;
 use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
@@ -88,6 +89,8 @@ pub(super) struct GangKeeper {
     kept: BTreeMap<GangKey, Kept>,
     /// The claims of all pods.
     pub claims: ClaimKeeper,
+    /// What claims are known to ask for in vain.
+    dearths: Vec<Dearth>,
     /// Whose place is kept, by pod.
     gang_of: BTreeMap<PodUid, GangKey>,
     board: Arc<Board>,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{Batch, Clearing, Place, phantom_uid};
+use super::devices::{Dearth, MAX_DEARTHS};
 use super::formation::{self, Refusals};
 use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
@@ -16,6 +17,7 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodUid, Promise};
 use crate::placement;
+use crate::placement::gang::No;
 
 impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
@@ -52,9 +54,15 @@ impl GangKeeper {
             .then(|| preemption::evictable(cluster, policy, below, is_together));
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
+        let freed = (cluster.freed(), self.claims.freed());
         match formation::question(&roster, &kept.refusals(), fabric_of) {
             Ok(question) => {
                 let avoid = kept.avoid.keys().cloned().collect();
+                if let Some(no) = self.dearths.iter().find_map(|dearth| dearth.answer(&question, &avoid, freed)) {
+                    self.note_no(key, no, snapshot.generation(), freed.1);
+                    self.post(key, now_ms);
+                    return None;
+                }
                 let desk = question.asks_for_devices().then(|| self.claims.take_desk(cluster));
                 Some(PlanTask {
                     gang: key.clone(),
@@ -64,6 +72,7 @@ impl GangKeeper {
                     yielders,
                     drainable,
                     desk,
+                    freed,
                     snapshot: Arc::new(snapshot),
                 })
             }
@@ -95,7 +104,7 @@ impl GangKeeper {
         let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
         let avoid = kept.avoid.keys().cloned().collect();
         let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
-        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, snapshot })
+        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, freed: (0, 0), snapshot })
     }
 
     /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
@@ -134,20 +143,16 @@ impl GangKeeper {
         }
         match outcome {
             Err(no) => {
-                let text = no.to_string();
-                // What is free changes all the time: the same with other numbers is no news.
-                let words = without_numbers(&text);
-                let is_news = kept.waits_for.replace(words.clone()) != Some(words);
-                kept.no = Some((no, task.snapshot.generation()));
-                kept.no_devices = self.claims.freed();
                 if task.drainable.is_some() {
                     kept.patience.was_tried(now_ms);
                 }
+                if let Some(dearth) = Dearth::of(&task, &no, task.freed) {
+                    self.dearths.insert(0, dearth);
+                    self.dearths.truncate(MAX_DEARTHS);
+                }
+                self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, &policy.gangs, now_ms);
-                }
-                if is_news {
-                    self.tell(&key, NewsKind::Waiting, text);
                 }
             }
             Ok(Way { nodes, yielders, grants }) => {
@@ -180,6 +185,20 @@ impl GangKeeper {
             }
         }
         self.post(&key, now_ms);
+    }
+
+    /// A gang cannot be placed, as things were in this generation.
+    fn note_no(&mut self, key: &GangKey, no: No, generation: u64, devices_freed: u64) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let text = no.to_string();
+        // What is free changes all the time: the same with other numbers is no news.
+        let words = without_numbers(&text);
+        let is_news = kept.waits_for.replace(words.clone()) != Some(words);
+        kept.no = Some((no, generation));
+        kept.no_devices = devices_freed;
+        if is_news {
+            self.tell(key, NewsKind::Waiting, text);
+        }
     }
 
     /// The pods that have to be evicted, none of them asked yet.
