@@ -24,6 +24,8 @@ tools: ## Check that Rust and Go are there
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy"; exit 1; }
 	@[ -n "$${KUBEBUILDER_ASSETS:-}" ] || command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer" \
 	    "(https://go.dev/dl), it builds the control plane of the end-to-end tests, helm, kubeconform and promtool"; exit 1; }
+	@[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome chrome >/dev/null || { echo "chromium is missing:" \
+	    "install it (Debian: apt-get install chromium), it shows the page in its tests; or name another in CHROMIUM"; exit 1; }
 	@python3 -m pip --version >/dev/null 2>&1 || { echo "pip is missing: install Python 3 with pip (Debian: python3-pip)," \
 	    "the schemas of the Kubernetes API are a package of it"; exit 1; }
 
@@ -44,6 +46,7 @@ test: tools ## Everything that a change must pass
 	$(call stage,chart and policies,cargo test --locked -p testudo-e2e --test chart)
 	$(call stage,DRA differential,cargo test --locked -p testudo-e2e --test claims)
 	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e --test e2e)
+	$(call stage,the page in a browser,cargo test --locked -p testudo-e2e --test browser -- --test-threads=1)
 
 .PHONY: test-all
 test-all: test ## The same, the long simulations, and the end-to-end tests on every supported Kubernetes

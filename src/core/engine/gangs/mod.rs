@@ -37,6 +37,7 @@ pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+use devices::Dearth;
 pub use news::{News, NewsKind};
 use regrouping::Regrouping;
 pub use report::Report;
@@ -53,6 +54,8 @@ pub(super) struct GangKeeper {
     kept: BTreeMap<GangKey, Kept>,
     /// The claims of all pods.
     pub claims: ClaimKeeper,
+    /// What claims are known to ask for in vain.
+    dearths: Vec<Dearth>,
     /// Whose place is kept, by pod.
     gang_of: BTreeMap<PodUid, GangKey>,
     board: Arc<Board>,
@@ -135,6 +138,7 @@ impl GangKeeper {
         for key in changed.union(&self.claims.take_changed()) {
             self.review(key, cluster, policy, now_ms);
         }
+        self.post_contested();
         for (key, why) in self.claims.take_failures() {
             self.fail(&key, cluster, &why, BTreeSet::new(), policy, now_ms);
         }
@@ -146,6 +150,14 @@ impl GangKeeper {
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
+        }
+    }
+
+    /// Writes down of which nodes devices are just being given to claims.
+    fn post_contested(&mut self) {
+        let (nodes, served) = self.claims.contested();
+        if self.board.contested() != (&nodes, &served) {
+            Arc::make_mut(&mut self.board).contest(nodes, served);
         }
     }
 
