@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Metrics, Namespace, PodBuilder, Testudo, node, pod};
 
+use crate::claims::give_and_take_back;
 use crate::deployed::Deployed;
 use crate::preemption::CLASSES;
 use crate::stage::Stage;
@@ -37,6 +38,8 @@ const WHERE_SERVED: &[(&str, &str)] = &[
     ("leaderworkerset.x-k8s.io", "leaderworkersets"),
     ("jobset.x-k8s.io", "jobsets"),
     ("ray.io", "rayclusters"),
+    // The API server asks for it when allocations are written, from 1.36 on; nobody asks the API server.
+    ("resource.k8s.io", "resourceclaims/binding"),
 ];
 
 async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
@@ -98,7 +101,7 @@ async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
         ns.create(of_high("gang-1")).await?;
         ns.until_running("gang-1").await?;
     }
-    Ok(())
+    give_and_take_back(d, "rbac-claims").await
 }
 
 fn used_by(d: &Deployed, user: &str) -> Result<BTreeSet<Permission>> {

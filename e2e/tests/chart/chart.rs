@@ -14,6 +14,7 @@ pub const EVERYTHING: &[&str] = &[
     "policies.noMixing.enabled=true",
     "policies.claimsNodes.enabled=true",
     "policies.gangAnnotations.enabled=true",
+    "policies.promises.enabled=true",
     "policies.gpuServing.enabled=true",
     "policies.gangs.enabled=true",
     "policies.fence.enabled=true",
