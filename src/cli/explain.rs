@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Subcommand;
-use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::pod::Pod;
 
 use super::Outcome;
@@ -113,8 +112,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                 (None, Some((namespace, name))) => (namespace, name),
                 (None, None) => ("default", name.as_str()),
             };
-            let manifests = common.source.listed_manifests()?;
-            let host = super::source::host_of(manifests.clone())?;
+            let host = common.source.look()?;
             let gangs = host.gangs_named(namespace, name);
             if gangs.is_empty() {
                 bail!(
@@ -122,9 +120,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                     common.source
                 );
             }
-            let catalogue = Catalogue::builtin();
             let explanations: Vec<GangExplanation> =
-                gangs.iter().map(|gang| GangExplanation::new(gang, &host, &manifests, &catalogue)).collect();
+                gangs.iter().map(|gang| GangExplanation::new(gang, &host)).collect();
             common.output.write(&explanations, |out| explanations.iter().try_for_each(|gang| gang.table(out)))?;
             Ok(if explanations.iter().all(GangExplanation::has_places) { Outcome::Done } else { Outcome::No })
         }

@@ -4,6 +4,7 @@ mod claims;
 mod demo;
 mod election;
 mod explain;
+mod generate;
 mod output;
 mod plan;
 mod serve;
@@ -16,7 +17,7 @@ mod uninstall;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Places GPU pods by MIG fragmentation, NVLink topology and gang, as an extender of plain kube-scheduler.
 #[derive(Debug, Parser)]
@@ -44,6 +45,13 @@ enum Command {
     Plan(plan::Args),
     /// Save a cluster to one file that every other command takes with -f.
     Snapshot(snapshot::Args),
+    /// Print completions for a shell.
+    Completion(generate::CompletionArgs),
+    /// Write man pages.
+    Man(generate::ManArgs),
+    /// Print the reference of all commands, as it stands in docs/cli.md.
+    #[command(hide = true)]
+    Reference,
     /// Before testudo is taken away: open the gates of waiting gangs, which nobody else would.
     Uninstall(uninstall::Args),
 }
@@ -59,7 +67,7 @@ enum Outcome {
 
 /// Runs what was typed. Exit 0: done; 1: the answer is no; 2: error.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
@@ -69,6 +77,9 @@ pub fn main() -> ExitCode {
         Command::Top(args) => top::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Snapshot(args) => snapshot::run(args),
+        Command::Completion(args) => generate::completion(&args),
+        Command::Man(args) => generate::man(&args),
+        Command::Reference => generate::reference(),
         Command::Uninstall(args) => uninstall::run(args),
     };
     match outcome {
@@ -80,6 +91,14 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Reads what was typed. Called as `kubectl-testudo` it is a plugin of kubectl, and its help says so.
+fn parse() -> Cli {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let is_plugin = std::path::Path::new(&called).file_stem().is_some_and(|name| name == "kubectl-testudo");
+    let command = if is_plugin { Cli::command().bin_name("kubectl testudo") } else { Cli::command() };
+    Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// `testudo explain ... | head` is no error.

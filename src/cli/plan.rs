@@ -39,6 +39,10 @@ pub struct Args {
 /// Plans. Exit 1 when not everything fits.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let (cluster_files, workload_files) = divide(&args.files)?;
+    ensure!(
+        !workload_files.is_empty(),
+        "all of these files have nodes, so they are the cluster: add the manifest of what is to be started"
+    );
     let names: Vec<String> = workload_files.iter().map(|file| file.display().to_string()).collect();
     let workloads = plan::workloads(&manifests::objects(&workload_files, &Limits::default())?)?;
     if workloads.is_empty() {

@@ -1,20 +1,15 @@
-//! How near a gang is to its places: how many of its members each domain could take, and who would have to go.
+//! How near a gang is to its places: how many of its members each domain could take.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use testudo_core::cluster::NodeState;
-use testudo_core::engine::{Engine, GangPolicy, GangView, Order, Policy, Snapshot};
-use testudo_core::model::catalogue::Catalogue;
+use testudo_core::engine::Snapshot;
 use testudo_core::model::gang::{Strictness, Terms, TopologyLevel};
 use testudo_core::model::node::Node;
 use testudo_core::model::pod::{Demand, Pod};
 use testudo_core::placement;
-
-use super::Leaver;
-use crate::host::offline::{NOW_MS, engine_of, settle};
-use crate::k8s::manifests::Manifests;
 
 /// What a domain could take of a gang as things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,25 +80,4 @@ fn places(demand: &Demand, nodes: &[&NodeState], needed: usize) -> usize {
         usize::try_from(times).unwrap_or(0)
     };
     nodes.iter().map(on_node).sum::<usize>().min(needed)
-}
-
-/// Who would be evicted for a gang if it were allowed to preempt: the engine's own choice. Empty where nobody of lower
-/// priority could make way for it.
-pub fn evictees(manifests: &Manifests, catalogue: &Catalogue, gang: &GangView) -> Vec<Leaver> {
-    let preempting = BTreeSet::from([gang.key.namespace.clone()]);
-    let policy = Policy { gangs: GangPolicy { preempting, ..GangPolicy::default() }, ..Policy::default() };
-    let mut engine: Engine = engine_of(manifests, catalogue, policy, |_| true);
-    settle(&mut engine);
-    let orders = engine.orders(NOW_MS);
-    let mut evictees: Vec<Leaver> = orders
-        .into_iter()
-        .filter_map(|order| match order {
-            Order::Evict { pod, gang: of } if of == gang.key => {
-                Some(Leaver { pod: pod.key.clone(), priority: pod.priority })
-            }
-            _ => None,
-        })
-        .collect();
-    evictees.sort_by(|a, b| a.pod.cmp(&b.pod));
-    evictees
 }

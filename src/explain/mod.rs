@@ -8,7 +8,7 @@ mod miss;
 mod places;
 mod remedy;
 
-pub use gang::{DomainMiss, domains, evictees};
+pub use gang::{DomainMiss, domains};
 pub use miss::{Leaver, Miss, misses};
 pub use places::{PlaceLine, by_verdict, places};
 pub use remedy::{amount, remedy};

@@ -155,8 +155,10 @@ fn a_gang_is_told_how_near_each_domain_is_and_who_would_have_to_go() {
         domains.iter().map(|miss| (miss.name.as_str(), miss.nodes, miss.places, miss.needed)).collect();
     assert_eq!(counts, [("a", 2, 1, 2), ("b", 1, 1, 2)]);
     assert_eq!(domains[0].level, "zone");
-    let leave = evictees(&scene.manifests, &Catalogue::builtin(), &scene.gang());
-    assert_eq!(names(&Some(leave)), ["low"]);
+    let key = scene.gang().key;
+    let must_end = scene.engine.making_room(&key).and_then(|task| task.who_must_end()).unwrap();
+    let must_end: Vec<&str> = must_end.iter().map(|(pod, _)| pod.name.as_str()).collect();
+    assert_eq!(must_end, ["low"]);
     // Without it the gang has places.
     scene.manifests.pods.retain(|pod| pod.metadata.name != "low");
     let mut engine = engine_of(&scene.manifests, &Catalogue::builtin(), Policy::default(), |_| true);
@@ -165,18 +167,4 @@ fn a_gang_is_told_how_near_each_domain_is_and_who_would_have_to_go() {
     let placed: Vec<Option<NodeName>> =
         engine.gangs().flat_map(|gang| gang.members).map(|member| member.node).collect();
     assert!(placed.iter().all(Option::is_some), "{placed:?}");
-}
-
-#[test]
-fn for_a_gang_of_the_same_priority_nobody_goes() {
-    let scene = Scene::of(
-        &[
-            node("a-0", "", "", WHOLE),
-            pod("low", "nodeName: a-0, priority: 9", 8),
-            member("m-0", 9, "node"),
-            member("m-1", 9, "node"),
-        ]
-        .concat(),
-    );
-    assert_eq!(evictees(&scene.manifests, &Catalogue::builtin(), &scene.gang()), []);
 }

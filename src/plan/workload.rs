@@ -48,7 +48,7 @@ pub enum WorkloadError {
     )]
     Bound(String),
     /// There is nothing to plan.
-    #[error("there is no workload in {files}: give a Pod, Deployment, ReplicaSet, StatefulSet, Job or LeaderWorkerSet")]
+    #[error("there is no workload in {files}; give a Pod, Deployment, ReplicaSet, StatefulSet, Job or LeaderWorkerSet")]
     Nothing {
         /// Where it was looked for.
         files: String,

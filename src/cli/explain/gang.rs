@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use testudo_core::engine::{GangStage, GangView, MemberView};
-use testudo_core::model::catalogue::Catalogue;
-use testudo_core::model::pod::{Pod, Stage};
+use testudo_core::model::pod::{Pod, PodKey, Stage};
 
 use super::super::output::table;
 use super::pod::LeaverLine;
-use crate::explain::{self, DomainMiss};
+use crate::explain::{self, DomainMiss, Leaver, Miss};
 use crate::host::Host;
-use crate::k8s::manifests::Manifests;
 
 /// Domains that are shown.
 const NEAREST: usize = 5;
@@ -34,7 +32,7 @@ pub struct GangExplanation {
     /// What each domain could take of the members that have no place: those with the most places first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     domains: Vec<DomainLine>,
-    /// Who of lower priority would have to go for all to fit.
+    /// Who of no higher priority would have to end for all to fit, as few as could be found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leave: Vec<LeaverLine>,
     /// What could be done; empty where nothing need be.
@@ -70,11 +68,11 @@ struct DomainLine {
 
 impl GangExplanation {
     /// Explains a gang.
-    pub fn new(view: &GangView, host: &Host, manifests: &Manifests, catalogue: &Catalogue) -> Self {
+    pub fn new(view: &GangView, host: &Host) -> Self {
         let is_waiting = view.stage == GangStage::Waiting;
         let members = waiting_members(view, host);
         let domains = if is_waiting { explain::domains(&host.snapshot(), &members) } else { vec![] };
-        let leave = if is_waiting { explain::evictees(manifests, catalogue, view) } else { vec![] };
+        let leave = if is_waiting { who_must_end(view, host) } else { vec![] };
         Self {
             gang: view.key.to_string(),
             written_as: view.key.dialect.group_kind(),
@@ -140,7 +138,7 @@ impl GangExplanation {
         }
         if !self.leave.is_empty() {
             let pods: Vec<String> = self.leave.iter().map(LeaverLine::text).collect();
-            writeln!(out, "Would have to go: {}", pods.join(", "))?;
+            writeln!(out, "Would have to end: {}", pods.join(", "))?;
         }
         for (at, advice) in self.what_to_do.iter().enumerate() {
             writeln!(out, "{} {advice}", if at == 0 { "To do:" } else { "   or:" })?;
@@ -165,24 +163,37 @@ fn what_to_do(view: &GangView, members: &[Arc<Pod>], host: &Host, can_clear: boo
         }
         GangStage::Waiting => {
             let mut advice = vec![];
-            // What stands against a single member everywhere is the first thing to mend.
-            let pods = host.pods();
-            let snapshot = host.snapshot();
-            let stuck = members.iter().find_map(|member| {
-                let misses = explain::misses(&snapshot, member, pods.iter().map(AsRef::as_ref));
-                let refuse_all = misses.len() == snapshot.nodes().len();
-                misses.into_iter().next().filter(|_| refuse_all)
-            });
-            advice.extend(stuck.iter().flat_map(explain::remedy));
             if can_clear {
                 advice.push(format!(
-                    "let those go that would have to, or let gangs of {namespace} evict them (gangs.preemptingNamespaces)"
+                    "let those end that would have to, or let gangs of {namespace} evict them (gangs.preemptingNamespaces)"
                 ));
+            } else if let Some(miss) = stands_against_a_member(members, host) {
+                advice.extend(explain::remedy(&miss));
             }
             advice.push("wait for room, or add nodes: testudo plan says which, and how many".to_owned());
             advice
         }
     }
+}
+
+/// What stands against a member on every node, where one is refused by all of them: the nearest miss.
+fn stands_against_a_member(members: &[Arc<Pod>], host: &Host) -> Option<Miss> {
+    let (pods, snapshot) = (host.pods(), host.snapshot());
+    members.iter().find_map(|member| {
+        let found = explain::misses(&snapshot, member, pods.iter().map(AsRef::as_ref));
+        let is_refused_by_all = found.len() == snapshot.nodes().len();
+        found.into_iter().next().filter(|_| is_refused_by_all)
+    })
+}
+
+/// Who would have to end for it to start, by the planner's own search.
+fn who_must_end(view: &GangView, host: &Host) -> Vec<Leaver> {
+    let pods = host.pods();
+    let priority = |key: &PodKey| pods.iter().find(|pod| pod.key == *key).map_or(0, |pod| pod.priority);
+    let found = host.branch().making_room(&view.key).and_then(|task| task.who_must_end());
+    let mut found: Vec<PodKey> = found.into_iter().flatten().map(|(pod, _)| pod).collect();
+    found.sort();
+    found.into_iter().map(|pod| Leaver { priority: priority(&pod), pod }).collect()
 }
 
 impl DomainLine {

@@ -118,7 +118,7 @@ impl PodExplanation {
             _ if is_nonsense(pod) => (Fate::NotUnderstood, problems.join("; ")),
             (_, Some(gang)) => {
                 let why = gang.why.as_deref().unwrap_or("it has no places yet");
-                (Fate::WaitsForGang, format!("gang {} {why}", gang.key))
+                (Fate::WaitsForGang, format!("gang {}: {why}", gang.key))
             }
             _ if fitting > 0 => (Fate::Fits, format!("fits on {fitting} of {} nodes", nodes.len())),
             _ => (Fate::FitsNowhere, summary(&nodes)),
@@ -176,7 +176,11 @@ impl PodExplanation {
                 writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", self.nodes.len())?
             }
             (None, Fate::WaitsForGang) => writeln!(out, "Waits: {}", self.reason)?,
-            (None, Fate::NotUnderstood) => writeln!(out, "Is not placed: {}", self.reason)?,
+            // What it asks for is not known, so no more can be said of nodes.
+            (None, Fate::NotUnderstood) => {
+                writeln!(out, "Is not placed: {}", self.reason)?;
+                return self.advice(out);
+            }
             (None, _) => writeln!(out, "Fits on {fitting} of {} nodes", self.nodes.len())?,
         }
         let mut table = table();
@@ -201,6 +205,10 @@ impl PodExplanation {
         if self.verdict == Fate::FitsNowhere {
             self.nearest(out)?;
         }
+        self.advice(out)
+    }
+
+    fn advice(&self, out: &mut dyn Write) -> std::io::Result<()> {
         for (at, advice) in self.what_to_do.iter().enumerate() {
             writeln!(out, "{} {advice}", if at == 0 { "To do:" } else { "  and:" })?;
         }
