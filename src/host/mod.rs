@@ -198,11 +198,6 @@ impl Host {
         engine.cluster().pods().filter(waits).count()
     }
 
-    /// The catalogue by which nodes are read.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
-    }
-
     /// The decisions after the one of this number, oldest first.
     pub fn decisions_since(&self, number: u64) -> Vec<Arc<Decision>> {
         self.decisions.lock().since(number)

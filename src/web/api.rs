@@ -236,3 +236,7 @@ fn overloaded() -> HttpResponse {
         .insert_header(("retry-after", "1"))
         .json(json!({"error": "another question is being worked out; ask again in a moment"}))
 }
+
+#[cfg(test)]
+#[path = "api_tests.rs"]
+mod tests;

@@ -70,7 +70,7 @@ impl Snapshot {
     }
 
     /// Grows with every change of the mix, and of what the nodes are.
-    pub(super) fn mix_version(&self) -> u64 {
+    pub fn mix_version(&self) -> u64 {
         self.scoring.version
     }
 

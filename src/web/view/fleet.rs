@@ -1,6 +1,7 @@
 //! The nodes as the page shows them, kept up with snapshots.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use testudo_core::cluster::{NodeState, Slot};
@@ -44,8 +45,10 @@ pub struct FleetView {
     numbers: BTreeMap<Kind, usize>,
     workloads: Workloads,
     unconfirmed: Unconfirmed,
-    /// Where the next sweep begins.
-    sweep: usize,
+    /// The mix that the last sweep began with.
+    mix: u64,
+    /// The slots that this sweep has yet to look at.
+    sweep: Range<usize>,
     /// Nodes without accelerators.
     others: usize,
 }
@@ -61,14 +64,14 @@ pub struct Changes {
     pub workloads_from: usize,
 }
 
-/// How many nodes are looked at again each time though nothing has changed on them: what is usable depends on what pods
-/// are typical, which changes slowly.
+/// How many nodes are looked at again at a time though nothing has changed on them: what is usable of them depends on what
+/// pods are typical. When that changes, which is seldom, all nodes are swept over, a part at a time.
 const SWEEP: usize = 128;
 
 impl FleetView {
     /// Looks at what has changed since the last time.
     pub fn keep_up(&mut self, snapshot: &Snapshot, unconfirmed: &Unconfirmed) -> Changes {
-        let mut changes = Changes { workloads_from: self.workloads.len(), ..Changes::default() };
+        let mut changes = Changes { workloads_from: self.workloads.count(), ..Changes::default() };
         let slots = snapshot.slots();
         if self.nodes.len() < slots.len() {
             self.nodes.resize_with(slots.len(), || None);
@@ -76,7 +79,11 @@ impl FleetView {
         let confirmed = !Arc::ptr_eq(&self.unconfirmed, unconfirmed);
         self.unconfirmed = Arc::clone(unconfirmed);
         self.others = 0;
-        let sweep = self.sweep..self.sweep + SWEEP;
+        if self.sweep.is_empty() && self.mix != snapshot.mix_version() {
+            (self.mix, self.sweep) = (snapshot.mix_version(), 0..slots.len());
+        }
+        let sweep = self.sweep.start..self.sweep.end.min(self.sweep.start + SWEEP);
+        self.sweep.start = sweep.end;
         for (slot, state) in slots.iter().enumerate() {
             let state = state.as_ref().filter(|state| state.node().is_some());
             let Some((state, node)) = state.and_then(|state| Some((state, state.node()?))) else {
@@ -94,7 +101,6 @@ impl FleetView {
                 self.look_at(slot, state, node, snapshot, &mut changes);
             }
         }
-        self.sweep = if sweep.end < slots.len() { sweep.end } else { 0 };
         changes
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::face::{Kind, Links};
+use super::face::{Kind, Links, Stand};
 use super::fleet::{FleetView, Seen};
 
 /// The sizes that are counted.
@@ -53,6 +53,9 @@ pub struct Room {
     pub parts: Vec<FreeParts>,
 }
 
+/// The nodes of an NVLink domain: how many devices are free on each, and how many it has.
+type Clique = Vec<(i64, i64)>;
+
 #[derive(Default)]
 struct Counted {
     devices: i64,
@@ -64,7 +67,7 @@ struct Counted {
 pub fn room(fleet: &FleetView) -> Room {
     let mut sets: BTreeMap<&str, Counted> = BTreeMap::new();
     let mut parts: BTreeMap<(&str, &str, &str), (i64, i64)> = BTreeMap::new();
-    let mut cliques: BTreeMap<(&str, &str, &str), Vec<(i64, i64)>> = BTreeMap::new();
+    let mut cliques: BTreeMap<(&str, &Stand), Clique> = BTreeMap::new();
     for seen in fleet.nodes() {
         let kind = &fleet.kinds()[seen.face.kind];
         let product = kind.product.as_deref().unwrap_or("unknown");
@@ -84,12 +87,11 @@ pub fn room(fleet: &FleetView) -> Room {
                 }
             }
             if kind.reaches_out && seen.face.stand.clique {
-                let stand = &seen.face.stand;
-                cliques.entry((product, &stand.zone, &stand.rack)).or_default().push((free, face.cells));
+                cliques.entry((product, &seen.face.stand)).or_default().push((free, face.cells));
             }
         }
     }
-    for ((product, ..), nodes) in cliques {
+    for ((product, _), nodes) in cliques {
         let Some(counted) = sets.get_mut(product) else { continue };
         for (size, sets) in SIZES.iter().zip(&mut counted.sets) {
             let node = nodes.iter().map(|(_, cells)| *cells).max().unwrap_or(1).max(1);

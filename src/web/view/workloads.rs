@@ -70,7 +70,7 @@ impl Workloads {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_number.len()
     }
 

@@ -50,6 +50,6 @@ export function wasteColour(share) {
 /** From new, bright, to three weeks old, dim. */
 export function ageColour(seconds) {
   const age = Math.min(1, Math.log10(1 + Math.max(0, seconds) / 60) / Math.log10(1 + 21 * 1440));
-  return isDark() ? `oklch(${0.88 - 0.5 * age} ${0.13 - 0.05 * age} ${185 + 85 * age})`
+  return isDark() ? `oklch(${0.82 - 0.45 * age} ${0.095 - 0.02 * age} ${195 + 75 * age})`
     : `oklch(${0.86 - 0.46 * age} ${0.07 + 0.08 * age} ${195 + 75 * age})`;
 }
