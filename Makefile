@@ -24,6 +24,8 @@ tools: ## Check that Rust and Go are there
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy"; exit 1; }
 	@[ -n "$${KUBEBUILDER_ASSETS:-}" ] || command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer" \
 	    "(https://go.dev/dl), it builds the control plane of the end-to-end tests, helm, kubeconform and promtool"; exit 1; }
+	@[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome chrome >/dev/null || { echo "chromium is missing:" \
+	    "install it (Debian: apt-get install chromium), it shows the page in its tests; or name another in CHROMIUM"; exit 1; }
 	@python3 -m pip --version >/dev/null 2>&1 || { echo "pip is missing: install Python 3 with pip (Debian: python3-pip)," \
 	    "the schemas of the Kubernetes API are a package of it"; exit 1; }
 
@@ -44,12 +46,14 @@ test: tools ## Everything that a change must pass
 	$(call stage,chart and policies,cargo test --locked -p testudo-e2e --test chart)
 	$(call stage,DRA differential,cargo test --locked -p testudo-e2e --test claims)
 	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e --test e2e)
+	$(call stage,the page in a browser,cargo test --locked -p testudo-e2e --test browser -- --test-threads=1)
 
 .PHONY: test-all
 test-all: test ## The same, the long simulations, and the end-to-end tests on every supported Kubernetes
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
 	$(call stage,killed while it binds gangs,TESTUDO_E2E_CRASHES=20 cargo test --locked -p testudo-e2e --test e2e -- gangs::killed)
+	$(call stage,the leader changes under 500 pods,TESTUDO_E2E_PODS=500 cargo test --locked -p testudo-e2e --test e2e -- failover::)
 	$(call stage,DRA differential at length,CLAIMS_SEED=1000000 CLAIMS_CASES=200000 cargo test --locked -p testudo-e2e --test claims agree)
 	$(call stage,end-to-end on 1.34,$(MAKE) e2e K8S=1.34)
 	$(call stage,end-to-end on 1.35,$(MAKE) e2e K8S=1.35)

@@ -63,7 +63,10 @@ pub fn class(name: &str, kind: &str) -> Value {
         "apiVersion": "resource.k8s.io/v1",
         "kind": "DeviceClass",
         "metadata": {"name": name},
-        "spec": {"selectors": [{"cel": {"expression": expression}}]},
+        "spec": {
+            "selectors": [{"cel": {"expression": expression}}],
+            "config": [{"opaque": {"driver": DRIVER, "parameters": {"apiVersion": "resource.nvidia.com/v1beta1"}}}],
+        },
     })
 }
 

@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod books;
 pub mod browser;
+pub mod chart;
 pub mod command;
 mod components;
 pub mod control_plane;

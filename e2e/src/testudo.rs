@@ -130,7 +130,8 @@ impl Testudo {
         let TestudoOptions { name, kubeconfig, config, tls, serving, own_metrics_port, extra_args, environment } =
             options;
         let address = format!("127.0.0.1:{}", free_port()?);
-        let mut args = vec!["serve".to_owned()];
+        // Several run beside each other, and nobody looks.
+        let mut args = ["serve", "--web-bind-address=127.0.0.1:0"].map(str::to_owned).to_vec();
         args.extend(flags([
             ("kubeconfig", kubeconfig.path().display().to_string()),
             ("bind-address", address.clone()),

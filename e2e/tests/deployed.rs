@@ -1,21 +1,27 @@
 //! What `deploy/` ships, on the control plane: its RBAC and accounts, its configurations, and testudo and the second
 //! kube-scheduler run by them.
 
-use std::fs;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use testudo_e2e::manifests::workspace;
-use testudo_e2e::{Adaptation, ControlPlane, Kubeconfig, Scheduler, Testudo, TestudoOptions, Tls};
+use anyhow::{Context, Result, anyhow};
+use serde_json::{Value, json};
+use testudo_e2e::{Adaptation, ControlPlane, Kubeconfig, Scheduler, Testudo, TestudoOptions, Tls, chart};
 use tokio::sync::OnceCell;
 
 pub const NAMESPACE: &str = "testudo-system";
 
-/// The accounts of `deploy/rbac.yaml`, and one testudo with its scheduler for all scenarios that do not disturb them.
+/// Kinds by which somebody may do something.
+const ACCESS: [&str; 5] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+
+/// The accounts and configurations of the chart, and one testudo with its scheduler for all scenarios that do not disturb them.
 pub struct Deployed {
     pub cp: Arc<ControlPlane>,
     pub testudo_account: Kubeconfig,
     pub scheduler_account: Kubeconfig,
+    /// Accounts and roles, those for claims among them.
+    pub rbac: Vec<Value>,
+    /// What is installed with the chart's own values.
+    shipped: Vec<Value>,
     shared: OnceCell<Result<Pair, String>>,
 }
 
@@ -27,12 +33,20 @@ pub struct Pair {
 }
 
 impl Deployed {
-    /// Applies `deploy/rbac.yaml`.
+    /// Applies the accounts and roles of the chart. Certificates are the harness's own.
     pub async fn apply(cp: Arc<ControlPlane>) -> Result<Self> {
-        cp.apply_file("deploy/rbac.yaml").await?;
+        cp.apply_file("deploy/manifests/namespace.yaml").await?;
+        let certificates = "tls.method=secrets";
+        let mut rbac =
+            chart::render(&[certificates, "config.claims.deviceClasses={any}", "uninstallHook.enabled=false"])?;
+        rbac.retain(|object| ACCESS.iter().any(|kind| object["kind"] == *kind));
+        for object in &rbac {
+            cp.apply(object.clone()).await?;
+        }
+        let shipped = chart::render(&[certificates])?;
         let testudo_account = cp.service_account_kubeconfig(NAMESPACE, "testudo").await?;
         let scheduler_account = cp.service_account_kubeconfig(NAMESPACE, "testudo-scheduler").await?;
-        Ok(Self { cp, testudo_account, scheduler_account, shared: OnceCell::new() })
+        Ok(Self { cp, testudo_account, scheduler_account, rbac, shipped, shared: OnceCell::new() })
     }
 
     /// The testudo and the `testudo-scheduler` that scenarios share.
@@ -50,32 +64,22 @@ impl Deployed {
 
     /// A testudo and a scheduler of this name for one scenario.
     pub async fn pair(&self, name: &str) -> Result<Pair> {
-        self.pair_with(name, testudo_for(name)?).await
+        self.pair_with(name, &[]).await
     }
 
-    /// The same, where gangs of these namespaces may evict.
-    pub async fn preempting_pair(&self, name: &str, namespaces: &str) -> Result<Pair> {
-        let none = "preemptingNamespaces: []";
-        let config = testudo_for(name)?;
-        ensure!(config.contains(none), "deploy/testudo.yaml has no {none:?}");
-        self.pair_with(name, config.replace(none, &format!("preemptingNamespaces: [{namespaces}]"))).await
+    /// The same, where gangs of this namespace may evict.
+    pub async fn preempting_pair(&self, name: &str, namespace: &str) -> Result<Pair> {
+        self.pair_with(name, &[("/gangs/preemptingNamespaces", json!([namespace]))]).await
     }
 
     /// The same, where claims of these classes are testudo's to allocate, and lose soon what nobody uses.
     pub async fn allocating_pair(&self, name: &str, classes: &[&str]) -> Result<Pair> {
-        let classes = format!("deviceClasses: [{}]", classes.join(", "));
-        let mut config = testudo_for(name)?;
-        for (shipped, wanted) in
-            [("deviceClasses: []", classes.as_str()), ("releaseUnusedAfter: 1m", "releaseUnusedAfter: 3s")]
-        {
-            ensure!(config.contains(shipped), "deploy/testudo.yaml has no {shipped:?}");
-            config = config.replace(shipped, wanted);
-        }
-        self.pair_with(name, config).await
+        let changes = [("/claims/deviceClasses", json!(classes)), ("/claims/releaseUnusedAfter", json!("3s"))];
+        self.pair_with(name, &changes).await
     }
 
-    async fn pair_with(&self, name: &str, config: String) -> Result<Pair> {
-        let options = self.testudo(&format!("testudo-{name}"))?.config(config);
+    async fn pair_with(&self, name: &str, changes: &[(&str, Value)]) -> Result<Pair> {
+        let options = self.testudo(&format!("testudo-{name}"))?.config(self.config(name, changes)?);
         let testudo = Testudo::start(&self.cp, options).await?;
         let scheduler = self.scheduler(Some(name), &testudo).await?;
         Ok(Pair { _scheduler: scheduler, testudo })
@@ -88,7 +92,11 @@ impl Deployed {
 
     /// How to start one of several replicas, as it is shipped. All of them have one lease.
     pub fn replica(&self, name: &str) -> Result<TestudoOptions> {
-        let options = TestudoOptions::new(&self.testudo_account).named(name).config(shipped("testudo.yaml")?);
+        let options = TestudoOptions::new(&self.testudo_account).named(name).config(chart::file(
+            &self.shipped,
+            "testudo",
+            "testudo.yaml",
+        )?);
         let options = options.variable("POD_NAME", name).variable("POD_NAMESPACE", NAMESPACE);
         Ok(options.tls(Tls::Mutual).with_own_metrics_port())
     }
@@ -100,8 +108,20 @@ impl Deployed {
 
     /// Starts a scheduler as it is shipped but for this.
     pub async fn adapted_scheduler(&self, adaptation: &Adaptation) -> Result<Scheduler> {
-        let yaml = shipped("kube-scheduler.yaml")?;
-        Scheduler::start_shipped(&self.cp, &self.scheduler_account, &yaml, adaptation).await
+        let yaml = chart::file(&self.shipped, "testudo-scheduler", "kube-scheduler.yaml")?;
+        Scheduler::start_shipped(&self.cp, &self.scheduler_account, yaml, adaptation).await
+    }
+
+    /// The shipped configuration of a testudo that a scheduler of this name calls, with other values at these places.
+    pub fn config(&self, scheduler: &str, changes: &[(&str, Value)]) -> Result<String> {
+        let shipped = chart::file(&self.shipped, "testudo", "testudo.yaml")?;
+        let mut config: Value = serde_saphyr::from_str(shipped).context("testudo.yaml is not YAML")?;
+        let called_by = [("/gangs/schedulerNames", json!([scheduler]))];
+        for (place, value) in called_by.iter().chain(changes) {
+            *config.pointer_mut(place).with_context(|| format!("testudo.yaml has no {place} any more"))? =
+                value.clone();
+        }
+        Ok(config.to_string())
     }
 }
 
@@ -113,18 +133,4 @@ pub fn adaptation(name: Option<&str>, testudo: &Testudo) -> Adaptation {
         tls: testudo.extender().tls,
         node_cache_capable: None,
     }
-}
-
-/// The shipped configuration of a testudo that a scheduler of this name calls.
-pub fn testudo_for(scheduler: &str) -> Result<String> {
-    let shipped = shipped("testudo.yaml")?;
-    let names = "schedulerNames: [testudo-scheduler]";
-    ensure!(shipped.contains(names), "deploy/testudo.yaml has no {names:?}");
-    Ok(shipped.replace(names, &format!("schedulerNames: [{scheduler}]")))
-}
-
-/// A file of `deploy/`.
-pub fn shipped(name: &str) -> Result<String> {
-    let path = workspace().join("deploy").join(name);
-    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
+use serde_json::json;
 use testudo_e2e::{Metrics, Testudo, node, pod};
 
-use crate::deployed::{Deployed, shipped};
+use crate::deployed::Deployed;
 use crate::stage::Stage;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
@@ -15,9 +16,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 
 async fn passes_everything_and_counts_refusals(d: Arc<Deployed>) -> Result<()> {
     let name = "observing-scheduler";
-    let enforcing = shipped("testudo.yaml")?;
-    let observing = enforcing.replace("mode: enforce", "mode: observe");
-    ensure!(observing != enforcing, "the shipped configuration has no mode any more");
+    let observing = d.config(name, &[("/mode", json!("observe"))])?;
     let testudo = Testudo::start(&d.cp, d.testudo("testudo-observe")?.config(observing)).await?;
     let _scheduler = d.scheduler(Some(name), &testudo).await?;
     let ns = d.cp.namespace("observe").await?;

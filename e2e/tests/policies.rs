@@ -21,6 +21,9 @@ const SAYS: &str = "policies.testudo.dev/says";
 /// A label of objects that belong into a namespace which has not opted in.
 const NAMESPACE: &str = "policies.testudo.dev/namespace";
 
+/// Policies that ask nobody whether he has opted in.
+const IN_THE_WHOLE_CLUSTER: [&str; 2] = ["fence", "promises"];
+
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.deployed("policies::good_is_accepted_and_bad_is_refused", good_is_accepted_and_bad_is_refused),
@@ -94,7 +97,7 @@ impl InForce {
             })
             .await?;
             // In a namespace that has not opted in the same is nobody's business.
-            if document["metadata"]["labels"][NAMESPACE].is_null() && self.name != "fence" {
+            if document["metadata"]["labels"][NAMESPACE].is_null() && !IN_THE_WHOLE_CLUSTER.contains(&self.name) {
                 let mut elsewhere = document.clone();
                 elsewhere["metadata"]["labels"][NAMESPACE] = json!("not-opted-in");
                 let answer = self.tried(elsewhere).await?;
@@ -114,7 +117,7 @@ impl InForce {
 }
 
 async fn good_is_accepted_and_bad_is_refused(d: Arc<Deployed>) -> Result<()> {
-    for name in ["one-scheduler", "no-mixing", "claims-nodes", "gang-annotations", "gpu-serving"] {
+    for name in ["one-scheduler", "no-mixing", "claims-nodes", "gang-annotations", "promises", "gpu-serving"] {
         let policy = InForce::start(&d.cp, name).await?;
         policy.refused().await?;
         policy.accepted("good.yaml").await?;

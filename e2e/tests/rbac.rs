@@ -1,4 +1,4 @@
-//! The permissions that `deploy/rbac.yaml` gives, beside those that were used.
+//! The permissions that the chart gives, beside those that were used.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Metrics, Namespace, PodBuilder, Testudo, node, pod};
 
-use crate::deployed::{Deployed, shipped};
+use crate::claims::give_and_take_back;
+use crate::deployed::Deployed;
 use crate::preemption::CLASSES;
 use crate::stage::Stage;
 
@@ -37,6 +38,8 @@ const WHERE_SERVED: &[(&str, &str)] = &[
     ("leaderworkerset.x-k8s.io", "leaderworkersets"),
     ("jobset.x-k8s.io", "jobsets"),
     ("ray.io", "rayclusters"),
+    // The API server asks for it when allocations are written, from 1.36 on; nobody asks the API server.
+    ("resource.k8s.io", "resourceclaims/binding"),
 ];
 
 async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
@@ -46,7 +49,7 @@ async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
 
     take_the_lead(&d).await?;
 
-    let given = given_to("testudo")?;
+    let given = given_to(&d.rbac, "testudo")?;
     let user = d.testudo_account.user();
     // The audit log may be a moment behind.
     wait::until("all of testudo's permissions to be used", PATIENCE, async || {
@@ -58,7 +61,7 @@ async fn what_is_given_is_what_is_used(d: Arc<Deployed>) -> Result<()> {
     .await?;
     let used = used_by(&d, user)?;
     let more: Vec<_> = used.difference(&given).collect();
-    ensure!(more.is_empty(), "{user} has used {more:?}, which deploy/rbac.yaml does not give to it");
+    ensure!(more.is_empty(), "{user} has used {more:?}, which the chart does not give to it");
     for user in [user, d.scheduler_account.user()] {
         let denied: Vec<_> = d.cp.accesses_of(user)?.into_iter().filter(|access| !access.allowed).collect();
         ensure!(denied.is_empty(), "{user} was denied {denied:?}");
@@ -98,7 +101,7 @@ async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
         ns.create(of_high("gang-1")).await?;
         ns.until_running("gang-1").await?;
     }
-    Ok(())
+    give_and_take_back(d, "rbac-claims").await
 }
 
 fn used_by(d: &Deployed, user: &str) -> Result<BTreeSet<Permission>> {
@@ -129,9 +132,8 @@ async fn take_the_lead(d: &Deployed) -> Result<()> {
     second.stop().await
 }
 
-/// What `deploy/rbac.yaml` gives to a service account, by any role that is bound to it.
-fn given_to(account: &str) -> Result<BTreeSet<Permission>> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&shipped("rbac.yaml")?).context("rbac.yaml is not YAML")?;
+/// What these roles give to a service account, by any role that is bound to it.
+fn given_to(documents: &[Value], account: &str) -> Result<BTreeSet<Permission>> {
     let objects = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let words = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
@@ -143,7 +145,7 @@ fn given_to(account: &str) -> Result<BTreeSet<Permission>> {
         let role = documents.iter().find(|document| {
             (&document["kind"], &document["metadata"]["name"]) == (&reference["kind"], &reference["name"])
         });
-        for rule in objects(&role.with_context(|| format!("rbac.yaml has no {reference}"))?["rules"]) {
+        for rule in objects(&role.with_context(|| format!("there is no {reference}"))?["rules"]) {
             for group in words(&rule["apiGroups"]) {
                 for resource in words(&rule["resources"]) {
                     given.extend(words(&rule["verbs"]).into_iter().map(|verb| (verb, group.clone(), resource.clone())));
@@ -151,6 +153,6 @@ fn given_to(account: &str) -> Result<BTreeSet<Permission>> {
             }
         }
     }
-    ensure!(!given.is_empty(), "rbac.yaml gives nothing to {account}");
+    ensure!(!given.is_empty(), "nothing is given to {account}");
     Ok(given)
 }

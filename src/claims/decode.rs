@@ -32,6 +32,9 @@ pub enum ClaimState {
     Allocated(Vec<Holding>),
 }
 
+/// kube-scheduler's mark of the claims that it makes for extended resources.
+const EXTENDED_RESOURCE_ANNOTATION: &str = "resource.kubernetes.io/extended-resource-claim";
+
 const DRA: &str = "resource.k8s.io/v1";
 
 /// Reads objects; kinds that are not concerned are passed over.
@@ -115,7 +118,13 @@ impl Reader<'_> {
     fn class(&self) -> Read<DeviceClass> {
         let wire: wire::DeviceClass = self.wire()?;
         let name = self.required("metadata.name", &wire.metadata.name)?.into();
-        Ok(DeviceClass { name, selectors: selectors(wire.spec.selectors), configs: wire.spec.config.len() })
+        let wire::DeviceClassSpec { selectors, config, extended_resource_name } = wire.spec;
+        Ok(DeviceClass {
+            name,
+            selectors: self::selectors(selectors),
+            configs: config.len(),
+            extended_resource: extended_resource_name.map(Into::into),
+        })
     }
 
     fn slice(&self) -> Read<Slice> {
@@ -224,6 +233,7 @@ impl Reader<'_> {
             allocation,
             is_reserved: !status.reserved_for.is_empty(),
             leaving: metadata.deletion_timestamp.is_some(),
+            serves_extended: metadata.annotations.contains_key(EXTENDED_RESOURCE_ANNOTATION),
         })
     }
 

@@ -50,7 +50,7 @@ wire! {
     /// A DeviceClass.
     DeviceClass { metadata: Metadata, spec: DeviceClassSpec, }
     /// Its spec.
-    DeviceClassSpec { selectors: Vec<DeviceSelector>, config: Vec<Value>, }
+    DeviceClassSpec { selectors: Vec<DeviceSelector>, config: Vec<Value>, extended_resource_name: Option<String>, }
     /// A selector.
     DeviceSelector { cel: Option<CelSelector>, }
     /// A CEL expression.

@@ -108,8 +108,6 @@ async fn show(args: &Args) -> anyhow::Result<()> {
     let address = server.address();
 
     let goes_on = args.serve || (!args.once && args.output == Output::Table && std::io::stdout().is_terminal());
-    let page = if goes_on { Some(serve_page(&host, args.web_bind_address)?) } else { None };
-
     let plan = Plan {
         nodes: args.nodes,
         pods: args.pods.unwrap_or(args.nodes * workload::PODS_PER_NODE),
@@ -118,9 +116,10 @@ async fn show(args: &Args) -> anyhow::Result<()> {
         seed: args.seed,
         form: if args.nodes_form { OfferForm::Nodes } else { OfferForm::Names },
     };
+    let mut simulation = Simulation::new(&plan, host.clone(), address)?;
+    let page = if goes_on { Some(serve_page(&host, args.web_bind_address)?) } else { None };
     let mut screen = Screen::new(args, plan.pods + plan.gangs);
     screen.introduce(&plan, address, page.as_ref().map(web::Running::address))?;
-    let mut simulation = Simulation::new(&plan, host.clone(), address)?;
     let mut stop = std::pin::pin!(stop_signal());
     let played = tokio::select! {
         played = play(&mut simulation, args, &mut screen) => Some(played?),

@@ -130,8 +130,9 @@ fn another_version_is_refused() {
 
 #[test]
 fn the_shipped_configuration_is_the_default_where_it_says_so() {
-    let text = include_str!("../../deploy/testudo.yaml");
-    let shipped = Configuration::parse(text, Path::new("deploy/testudo.yaml")).unwrap();
+    let manifest = Path::new("deploy/manifests/config.yaml");
+    let map: serde_json::Value = serde_saphyr::from_str(include_str!("../../deploy/manifests/config.yaml")).unwrap();
+    let shipped = Configuration::parse(map["data"]["testudo.yaml"].as_str().unwrap(), manifest).unwrap();
     assert!(shipped.extender.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()), "mutual TLS is shipped");
     assert_eq!(shipped.exclude.len(), 2);
     let defaults = ExtenderSection::default();

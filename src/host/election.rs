@@ -1,7 +1,7 @@
 //! Leader election: asks for the lease again and again, and tells the host what came of it.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use tokio::time::{sleep, timeout};
@@ -33,29 +33,41 @@ impl Host {
         }
         let mut changes = pin!(candidate.changes());
         loop {
-            let leads = match timeout(times.renew_deadline / 2, candidate.bid()).await {
+            let next = match timeout(times.renew_deadline / 2, candidate.bid()).await {
                 Ok(Ok(Bid::Won { epoch, renewed })) => {
                     self.lead(epoch, renewed + times.renew_deadline);
-                    true
+                    Next::Renew
                 }
-                Ok(Ok(Bid::Lost { holder })) => {
+                Ok(Ok(Bid::Lost { holder, free_at })) => {
                     self.follow(&holder);
-                    false
+                    Next::Ask { free_at }
                 }
                 // Whoever leads does so until its time is over.
                 failed => {
                     let error = failed.map_or_else(|_| "no answer in time".to_owned(), |bid| format!("{bid:?}"));
                     warn!(error, "the lease could not be asked for");
-                    true
+                    Next::Renew
                 }
             };
-            match leads {
-                true => sleep(times.retry_period).await,
-                // The next one need not wait where the last one has given the lease back.
-                false => drop(timeout(times.retry_period, changes.next()).await),
+            match next {
+                Next::Renew => sleep(times.retry_period).await,
+                // The next one need not wait where the last one has given the lease back, nor for longer than it is held.
+                Next::Ask { free_at } => {
+                    let free_in = free_at.map(|at| at.saturating_duration_since(Instant::now()));
+                    let pause = free_in.unwrap_or(times.retry_period).min(times.retry_period);
+                    let _ = timeout(pause, changes.next()).await;
+                }
             }
         }
     }
+}
+
+/// What is done after a bid.
+enum Next {
+    /// The lease is renewed after a while.
+    Renew,
+    /// It is asked for again when it changes, or when it is free.
+    Ask { free_at: Option<Instant> },
 }
 
 impl Leadership {

@@ -53,6 +53,7 @@ impl Host {
             if self.mode == Mode::Observe || self.may_answer().is_err() {
                 continue;
             }
+            self.count_devices().await;
             self.settle_gangs().await;
             self.tell_news(writers.as_ref());
             let orders = self.gang_orders();

@@ -4,6 +4,7 @@
 //! answered from snapshots without waiting for anyone ([`answers`]); bindings go out through [`binding`].
 
 mod answers;
+mod backing;
 mod binding;
 pub mod decisions;
 mod election;
@@ -35,6 +36,7 @@ use tracing::warn;
 use crate::config::Mode;
 use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
+use backing::Backing;
 pub use binding::Bindings;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
@@ -62,6 +64,8 @@ pub struct Host {
     nodes_listed: AtomicBool,
     pods_listed: AtomicBool,
     groups_listed: AtomicBool,
+    /// Devices that stand behind extended resources.
+    backing: Mutex<Backing>,
     claims_listed: AtomicBool,
     slices_listed: AtomicBool,
     classes_listed: AtomicBool,
@@ -123,6 +127,7 @@ impl Host {
             nodes_listed: AtomicBool::new(false),
             pods_listed: AtomicBool::new(false),
             groups_listed: AtomicBool::new(false),
+            backing: Mutex::default(),
             claims_listed: AtomicBool::new(without_claims),
             slices_listed: AtomicBool::new(without_claims),
             classes_listed: AtomicBool::new(without_claims),
@@ -287,10 +292,12 @@ impl Host {
         Some(match event {
             ClusterEvent::NodeApplied(node) => Change::NodeApplied(Box::new(self.node(&node))),
             ClusterEvent::NodeDeleted(name) => {
+                self.backing.lock().forget(&name);
                 self.problems.lock().forget(&problems::node_key(&name));
                 Change::NodeDeleted(NodeName::from(name.as_str()))
             }
             ClusterEvent::NodesSynced(names) => {
+                self.backing.lock().retain(&names);
                 Change::NodesListed(names.iter().map(|name| NodeName::from(name.as_str())).collect())
             }
             ClusterEvent::PodApplied(object) => {
@@ -332,7 +339,8 @@ impl Host {
 
     /// Reads a node, and reports what cannot be understood about it.
     fn node(&self, object: &object::Node) -> Node {
-        let (parts, decoding) = node::decode(object);
+        let (mut parts, decoding) = node::decode(object);
+        self.backing.lock().complete(&mut parts);
         let (node, inventory) = Node::new(parts, &self.catalogue);
         let decoding = decoding.iter().map(ToString::to_string);
         let inventory = inventory.iter().map(|problem| format!("Node {}: {problem}", object.metadata.name));

@@ -190,3 +190,194 @@ fn outcome_of(error: &kube::Error) -> ClaimOutcome {
         _ => ClaimOutcome::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use testudo_core::claims::{AllocatedDevice, ConfigRef, DeviceId, PoolId};
+
+    use super::super::mock::{ApiServer, failure};
+    use super::*;
+
+    const UID: &str = "u-1";
+
+    fn key() -> ClaimKey {
+        ClaimKey { namespace: "team".into(), name: "c".into() }
+    }
+
+    fn allocation(device: &str) -> Arc<Allocation> {
+        let pool = PoolId { driver: "gpu.nvidia.com".into(), name: "n".into() };
+        let device = AllocatedDevice {
+            request: 0,
+            alternative: 0,
+            request_name: "r".into(),
+            device: DeviceId { pool, name: device.into() },
+            admin_access: false,
+            share: None,
+            binding_conditions: vec![],
+            binding_failure_conditions: vec![],
+        };
+        let source = ConfigSource::Class { class: "gpu".into(), index: 0 };
+        let configs = vec![ConfigRef { source, requests: vec!["r".into()] }];
+        Arc::new(Allocation { devices: vec![device], configs, nodes: None })
+    }
+
+    fn devices(device: &str) -> String {
+        fingerprint(&allocation(device).holdings().collect::<Vec<_>>())
+    }
+
+    fn allocate() -> ClaimOrder {
+        ClaimOrder::Allocate { claim: key(), uid: UID.into(), allocation: allocation("gpu-0"), node: "n".into() }
+    }
+
+    fn release() -> ClaimOrder {
+        ClaimOrder::Release { claim: key(), uid: UID.into(), devices: devices("gpu-0") }
+    }
+
+    fn claim() -> Value {
+        let request = json!({"name": "r", "exactly": {"deviceClassName": "gpu"}});
+        json!({
+            "apiVersion": "resource.k8s.io/v1",
+            "kind": "ResourceClaim",
+            "metadata": {"name": "c", "namespace": "team", "uid": UID, "resourceVersion": "7"},
+            "spec": {"devices": {"requests": [request]}},
+        })
+    }
+
+    fn given(device: &str, is_reserved: bool) -> Value {
+        let mut claim = claim();
+        let result = json!({"request": "r", "driver": "gpu.nvidia.com", "pool": "n", "device": device});
+        claim["status"] = json!({"allocation": {"devices": {"results": [result]}}});
+        if is_reserved {
+            claim["status"]["reservedFor"] = json!([{"resource": "pods", "name": "p", "uid": "u-p"}]);
+        }
+        claim
+    }
+
+    /// An API server with one claim: each write makes the next version of it, and one of an older version is refused. The
+    /// first so many writes of the status meet a change by somebody else.
+    fn server(claim: Value, mut conflicts: usize) -> (ApiServer, Arc<Mutex<Value>>) {
+        let state = Arc::new(Mutex::new(claim));
+        let shared = Arc::clone(&state);
+        let server = ApiServer::new(move |request| {
+            let mut claim = shared.lock();
+            let (line, body) = request.split_once(" {").unwrap_or((request, "}"));
+            if line.contains("/deviceclasses/") {
+                let opaque = json!({"opaque": {"driver": "gpu.nvidia.com", "parameters": {"a": 1}}});
+                let class = json!({"kind": "DeviceClass", "apiVersion": "resource.k8s.io/v1",
+                    "metadata": {"name": "gpu"}, "spec": {"config": [opaque]}});
+                return Some((200, class.to_string()));
+            }
+            let body: Value = serde_json::from_str(&format!("{{{body}")).unwrap_or_default();
+            let next = |claim: &mut Value| {
+                let version: u64 = claim["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+                claim["metadata"]["resourceVersion"] = (version + 1).to_string().into();
+            };
+            if line.starts_with("PATCH") {
+                if body["metadata"]["uid"] != claim["metadata"]["uid"] {
+                    return Some(failure(409, "Conflict", "uid"));
+                }
+                claim["metadata"]["annotations"] = body["metadata"]["annotations"].clone();
+                next(&mut claim);
+            } else if line.starts_with("PUT") {
+                if conflicts > 0 {
+                    conflicts -= 1;
+                    next(&mut claim);
+                }
+                if body["metadata"]["resourceVersion"] != claim["metadata"]["resourceVersion"] {
+                    return Some(failure(409, "Conflict", "changed"));
+                }
+                claim["status"] = body["status"].clone();
+                next(&mut claim);
+            }
+            Some((200, claim.to_string()))
+        });
+        (server, state)
+    }
+
+    async fn carry_out(order: ClaimOrder, claim: Value, conflicts: usize) -> (ClaimOutcome, Vec<String>, Value) {
+        let (server, state) = server(claim, conflicts);
+        let outcome = ClaimWriter::new(server.client.clone()).carry_out(&order).await;
+        let methods = server.requests.lock().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        let state = state.lock().clone();
+        (outcome, methods, state)
+    }
+
+    #[tokio::test]
+    async fn first_the_finalizer_and_the_mark_then_the_whole_status() {
+        let (server, state) = server(claim(), 0);
+        let outcome = ClaimWriter::new(server.client.clone()).carry_out(&allocate()).await;
+        assert_eq!(outcome, ClaimOutcome::Allocated { version: 9 });
+        let requests = server.requests.lock();
+        assert!(requests[0].contains(FINALIZER) && requests[0].contains(&devices("gpu-0")), "{}", requests[0]);
+        assert!(requests[2].starts_with("PUT /apis/resource.k8s.io/v1/namespaces/team/resourceclaims/c/status"));
+        let allocation = &state.lock()["status"]["allocation"];
+        assert_eq!(allocation["devices"]["results"][0]["device"], "gpu-0");
+        assert_eq!(allocation["devices"]["config"][0]["source"], "FromClass", "{allocation}");
+        assert!(allocation["allocationTimestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{allocation}");
+        assert!(claims::seen_claim(&state.lock()).unwrap().allocation.unwrap().is_ours, "it is known again");
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_changes_meanwhile_is_looked_at_again() {
+        let (outcome, _, state) = carry_out(allocate(), claim(), 1).await;
+        assert!(matches!(outcome, ClaimOutcome::Allocated { .. }));
+        assert_eq!(state["status"]["allocation"]["devices"]["results"][0]["device"], "gpu-0");
+        let (outcome, methods, state) = carry_out(allocate(), claim(), TRIES).await;
+        assert_eq!(outcome, ClaimOutcome::Unknown);
+        assert_eq!(methods.iter().filter(|method| *method == "PUT").count(), TRIES);
+        assert_eq!(state["status"], Value::Null);
+    }
+
+    #[tokio::test]
+    async fn what_a_claim_has_already_is_not_replaced() {
+        let (outcome, methods, _) = carry_out(allocate(), given("gpu-0", false), 0).await;
+        assert_eq!(
+            (outcome, methods.as_slice()),
+            (ClaimOutcome::Allocated { version: 8 }, ["PATCH".to_owned()].as_slice())
+        );
+        let (outcome, methods, _) = carry_out(allocate(), given("gpu-1", false), 0).await;
+        assert_eq!((outcome, methods.len()), (refused("it was given other devices"), 1));
+        let mut leaving = claim();
+        leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        assert_eq!(carry_out(allocate(), leaving, 0).await.0, refused("it is being deleted"));
+        let mut other = claim();
+        other["metadata"]["uid"] = "u-2".into();
+        assert_eq!(carry_out(allocate(), other, 0).await.0, refused("another claim has its name"));
+    }
+
+    #[tokio::test]
+    async fn no_clear_answer_is_unknown() {
+        for (code, expected) in [(500, None), (504, None), (429, None), (403, Some("no")), (404, Some("no"))] {
+            let server = ApiServer::new(move |_| Some(failure(code, "Reason", "no")));
+            let outcome = ClaimWriter::new(server.client.clone()).carry_out(&allocate()).await;
+            assert_eq!(outcome, expected.map_or(ClaimOutcome::Unknown, refused), "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_uses_is_taken_back() {
+        let (outcome, _, state) = carry_out(release(), given("gpu-0", false), 1).await;
+        assert_eq!(outcome, ClaimOutcome::Released);
+        assert_eq!(state["status"]["allocation"], Value::Null);
+        let (outcome, methods, state) = carry_out(release(), given("gpu-0", true), 0).await;
+        assert_eq!((outcome, methods.len()), (ClaimOutcome::Reserved, 1));
+        assert_ne!(state["status"]["allocation"], Value::Null);
+        let (outcome, methods, _) = carry_out(release(), given("gpu-1", false), 0).await;
+        assert_eq!((outcome, methods.len()), (ClaimOutcome::Released, 1), "it is not ours");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_is_still_under_way_is_overtaken() {
+        let (outcome, methods, state) = carry_out(release(), claim(), 0).await;
+        assert_eq!(
+            (outcome, methods.as_slice()),
+            (ClaimOutcome::Released, ["GET".to_owned(), "PATCH".to_owned()].as_slice())
+        );
+        assert_eq!(state["metadata"]["resourceVersion"], "8");
+        let gone = ApiServer::new(|_| Some(failure(404, "NotFound", "gone")));
+        assert_eq!(ClaimWriter::new(gone.client.clone()).carry_out(&release()).await, ClaimOutcome::Released);
+    }
+}

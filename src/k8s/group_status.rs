@@ -125,7 +125,7 @@ impl Writer {
             }
             kube::Error::Api(status) if status.code == 403 => {
                 if self.forbidden.lock().insert(Arc::clone(&object.kind)) {
-                    warn!(gang = %report.gang, %error, "the status of this kind is not written: see deploy/rbac.yaml");
+                    warn!(gang = %report.gang, %error, "the status of this kind is not written: the ClusterRole lacks it");
                 }
                 None
             }

@@ -42,6 +42,8 @@ pub enum Bid {
     Lost {
         /// Who; empty if that is not known.
         holder: String,
+        /// When it is free, should it not be renewed until then; none if that is not known.
+        free_at: Option<Instant>,
     },
 }
 
@@ -90,8 +92,9 @@ impl Candidate {
         if !holder.is_empty() && holder != self.options.identity {
             let duration =
                 Duration::from_secs(record.lease_duration_seconds.unwrap_or_default().max(0).unsigned_abs().into());
-            if changed.elapsed() < duration {
-                return Ok(Bid::Lost { holder });
+            let free_at = changed + duration;
+            if Instant::now() < free_at {
+                return Ok(Bid::Lost { holder, free_at: Some(free_at) });
             }
         }
         let lease = Lease { spec: Some(self.record(Some(&record))), ..lease };
@@ -148,7 +151,9 @@ impl Candidate {
     fn outcome(&mut self, renewed: Instant, written: kube::Result<Lease>) -> Result<Bid, kube::Error> {
         let lease = match written {
             Ok(lease) => lease,
-            Err(kube::Error::Api(status)) if status.code == 409 => return Ok(Bid::Lost { holder: String::new() }),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                return Ok(Bid::Lost { holder: String::new(), free_at: None });
+            }
             Err(error) => return Err(error),
         };
         if let Some(record) = &lease.spec {
@@ -232,7 +237,8 @@ mod tests {
         let server = server(&stored, MADE);
         let (mut a, mut b) = (candidate(&server, "a"), candidate(&server, "b"));
         let first = epoch_of(&mut a).await.expect("nobody held it");
-        assert_eq!(b.bid().await.expect("an answer"), Bid::Lost { holder: "a".into() });
+        let lost = b.bid().await.expect("an answer");
+        assert!(matches!(&lost, Bid::Lost { holder, free_at: Some(_) } if holder == "a"), "{lost:?}");
         sleep(Duration::from_millis(700)).await;
         assert_eq!(epoch_of(&mut a).await, Some(first), "a renewal begins no new term");
         sleep(Duration::from_millis(700)).await;

@@ -194,7 +194,7 @@ async fn outlives_its_server(browser: &Browser, demo: &mut Demo) -> Result<()> {
     demo.run("--nodes 12 --pace 200ms")?;
     browser.until("a live page", "document.getElementById('live').classList.contains('on')").await?;
     browser
-        .until("the other fleet", "document.getElementById('figures').textContent.includes('Nodes with devices10')")
+        .until("the other fleet", "document.getElementById('figures').textContent.includes('Nodes with devices11')")
         .await?;
     let strange: Vec<String> = browser
         .take_complaints()

@@ -1,6 +1,7 @@
 //! Somebody else gives out the devices that testudo has given: it is found, told, and ours gives way where it has not
 //! started.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,12 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 const FOUND_WITHIN: Duration = Duration::from_secs(2);
 
 async fn a_device_given_twice_is_found(d: Arc<Deployed>) -> Result<()> {
-    let s = Setting::new(&d, "claims-twice").await?;
+    give_and_take_back(&d, "claims-twice").await
+}
+
+/// testudo gives a claim a device, which another allocator gives away as well, and takes it back.
+pub async fn give_and_take_back(d: &Deployed, name: &str) -> Result<()> {
+    let s = Setting::new(d, name).await?;
     s.node("a", devices::whole_gpus).await?;
     // Nobody brings this pod to bind, since its node has something that only kube-scheduler sees.
     s.claim("ours", vec![request("r", &s.gpu, 1, None)], vec![]).await?;
@@ -47,8 +53,10 @@ async fn a_device_given_twice_is_found(d: Arc<Deployed>) -> Result<()> {
     let events: Api<Event> = Api::namespaced(s.cp.client(), s.ns.name());
     wait::until("an event about the device", PATIENCE, async || {
         let events = events.list(&ListParams::default()).await.context("cannot list events")?.items;
-        let told = events.iter().filter(|event| event.reason.as_deref() == Some("DeviceGivenTwice")).count();
-        Ok(if told == 2 { Look::Done(()) } else { Look::NotYet(format!("{told} claims were told")) })
+        let told = events.iter().filter(|event| event.reason.as_deref() == Some("DeviceGivenTwice"));
+        let claims: BTreeSet<Option<&str>> =
+            told.map(|event| event.regarding.as_ref().and_then(|claim| claim.name.as_deref())).collect();
+        Ok(if claims.len() == 2 { Look::Done(()) } else { Look::NotYet(format!("told: {claims:?}")) })
     })
     .await?;
     wait::until("ours to give way", PATIENCE, async || {

@@ -2,6 +2,7 @@
 
 mod contended;
 mod crash;
+mod extended;
 mod gang;
 mod single;
 
@@ -17,11 +18,19 @@ use testudo_e2e::{ControlPlane, Namespace, NodeBuilder, PodBuilder, devices, nod
 use crate::deployed::{Deployed, Pair};
 use crate::stage::Stage;
 
+pub use contended::give_and_take_back;
+
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
-    [single::scenarios(stage), gang::scenarios(stage), crash::scenarios(stage), contended::scenarios(stage)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        single::scenarios(stage),
+        gang::scenarios(stage),
+        crash::scenarios(stage),
+        contended::scenarios(stage),
+        extended::scenarios(stage),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A scenario's own testudo and scheduler, namespace and device classes.

@@ -12,7 +12,7 @@ use libtest_mimic::Trial;
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Adaptation, Metrics, Scheduler, Service, Testudo};
 
-use crate::deployed::{Deployed, NAMESPACE, testudo_for};
+use crate::deployed::{Deployed, NAMESPACE};
 use crate::stage::Stage;
 
 /// Each alone: there is one lease.
@@ -33,7 +33,7 @@ impl Replicas {
         let names = ["0", "1"].map(|number| format!("{scheduler}-testudo-{number}"));
         let mut replicas = Vec::new();
         for name in &names {
-            let options = d.replica(name)?.config(testudo_for(scheduler)?);
+            let options = d.replica(name)?.config(d.config(scheduler, &[])?);
             replicas.push((name.clone(), Testudo::start_unready(&d.cp, options)?));
         }
         let backends: BTreeMap<String, SocketAddr> =

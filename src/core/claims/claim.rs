@@ -19,6 +19,8 @@ pub struct DeviceClass {
     pub selectors: Vec<Selector>,
     /// How many configurations it has for its devices; what they say is not ours.
     pub configs: usize,
+    /// The extended resource that its devices serve, too.
+    pub extended_resource: Option<Box<str>>,
 }
 
 /// What a device must be like.
@@ -58,6 +60,27 @@ pub struct Claim {
     pub constraints: Vec<Constraint>,
     /// The requests (or `request/subrequest`) that each of its configurations is for; none means all.
     pub configs: Vec<Vec<String>>,
+}
+
+impl Claim {
+    /// For any one device of a class. It is nobody's: only asked whether there is one.
+    pub fn of_one(class: &str) -> Claim {
+        let ask = Ask {
+            class: class.into(),
+            selectors: vec![],
+            count: Count::Exactly(1),
+            admin_access: false,
+            tolerations: vec![],
+            capacity: BTreeMap::new(),
+        };
+        Claim {
+            key: ClaimKey { namespace: "".into(), name: "any".into() },
+            uid: "".into(),
+            requests: vec![Request { name: "any".into(), wish: Wish::Exactly(ask) }],
+            constraints: vec![],
+            configs: vec![],
+        }
+    }
 }
 
 /// One request of a claim.

@@ -70,7 +70,8 @@ pub(super) fn refusal(question: &Question, view: &View, deepest: (usize, usize),
 }
 
 impl NodeRefusal {
-    /// What is asked for and not there, without what happens to be free: the same as long as the same is asked for.
+    /// What is asked for and not there, but for the claim's name and for what happens to be free: the same as long as the
+    /// same is asked for.
     pub fn wish(&self) -> String {
         let ask = |ask: &AskRefusal| {
             let needs = match ask.needs {
@@ -82,7 +83,7 @@ impl NodeRefusal {
             format!("{needs} of class {}{together} for request {}", ask.class, ask.request)
         };
         let asks: Vec<String> = self.asks.iter().map(ask).collect();
-        format!("claim {} needs {}", self.claim, asks.join(", or "))
+        format!("needs {}", asks.join(", or "))
     }
 }
 

@@ -19,6 +19,8 @@ pub struct SeenClaim {
     pub is_reserved: bool,
     /// It is being deleted.
     pub leaving: bool,
+    /// kube-scheduler has made it for a pod that asks for an extended resource.
+    pub serves_extended: bool,
 }
 
 /// `status.allocation` of a claim.

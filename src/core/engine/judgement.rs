@@ -97,8 +97,13 @@ impl<'a> Judgement<'a> {
         state.node().map_or(rank, |node| self.refined(self.suited(rank, node), node.name()))
     }
 
-    /// Why the pod may not go to a node for the sake of a gang, its own or another.
+    /// Why the pod may not go to a node for the sake of a gang, its own or another, or of claims.
     fn forbidden(&self, name: &str) -> Option<Arc<Refusal>> {
+        let contested = self.snapshot.board().contests(name, &self.pod.demand);
+        contested.or_else(|| self.forbidden_by_gang(name))
+    }
+
+    fn forbidden_by_gang(&self, name: &str) -> Option<Arc<Refusal>> {
         match &self.fate {
             Fate::Held(why) | Fate::Unsettled(why) => Some(Arc::clone(why)),
             Fate::Planned(place, elsewhere) => (place.as_str() != name).then(|| Arc::clone(elsewhere)),

@@ -10,7 +10,7 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use claims::{ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome};
+pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
 pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
 pub use judgement::{Judgement, Offered};
 pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};
@@ -28,6 +28,7 @@ use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
+use crate::model::resources::Resources;
 use crate::placement::{self, Reason};
 use gangs::GangKeeper;
 use scoring::MixKeeper;
@@ -167,7 +168,7 @@ impl Engine {
             Change::GroupApplied(group) => self.cluster.set_group(*group),
             Change::GroupDeleted(key) => self.cluster.remove_group(&key),
             Change::GroupsListed(keys) => self.cluster.retain_groups(&keys),
-            Change::ClaimApplied(claim) => self.gangs.claims.see(*claim, now_ms),
+            Change::ClaimApplied(claim) => self.gangs.claims.see(*claim, &self.policy.claims, now_ms),
             Change::ClaimDeleted(uid) => self.gangs.claims.remove(&uid),
             Change::ClaimsListed(uids) => self.gangs.claims.retain(&uids),
             Change::SliceApplied(slice) => self.gangs.claims.set_slice(slice),
@@ -325,6 +326,17 @@ impl Engine {
             orders.extend(would_fit.take(gangs::MAX_WOKEN).map(|pod| Order::Wake { pod }));
         }
         orders
+    }
+
+    /// Devices behind extended resources that should be counted, if there are any. Count them without holding up the engine,
+    /// and give the result to [`take_in_census`](Self::take_in_census).
+    pub fn next_census(&mut self) -> Option<Census> {
+        self.gangs.claims.next_census(&self.cluster)
+    }
+
+    /// Takes in what was counted; for each node how many devices stand behind each resource.
+    pub fn take_in_census(&mut self, counted: Counted) -> Vec<(NodeName, Resources)> {
+        self.gangs.claims.take_in(counted)
     }
 
     /// A claim order was carried out, or not.

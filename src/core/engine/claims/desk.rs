@@ -18,7 +18,13 @@ pub struct Desk {
 }
 
 /// Why claims get no devices on a node.
-pub type Refused = String;
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refused {
+    /// Which of them, if it is one of them.
+    pub claim: Option<usize>,
+    /// What it asks for, or what is wrong with that.
+    pub wish: String,
+}
 
 impl Desk {
     /// One that has heard of nothing.
@@ -57,8 +63,11 @@ impl Desk {
     pub fn look(&mut self, node: &str, claims: &[Claim]) -> Result<Fit, Refused> {
         match self.allocator.allocate_on(node, claims, &mut self.scorer) {
             Ok(Answer { verdict: Verdict::Fits(fit), .. }) => Ok(fit),
-            Ok(Answer { verdict: Verdict::Refused(refusal), .. }) => Err(refusal.wish()),
-            Err(error) => Err(error.to_string()),
+            Ok(Answer { verdict: Verdict::Refused(refusal), .. }) => {
+                let claim = claims.iter().position(|claim| claim.key.to_string() == refusal.claim);
+                Err(Refused { claim, wish: refusal.wish() })
+            }
+            Err(error) => Err(Refused { claim: None, wish: error.to_string() }),
         }
     }
 
@@ -88,6 +97,11 @@ impl Desk {
         let holdings: Vec<Holding> = fit.allocations.iter().flat_map(|allocation| allocation.holdings()).collect();
         self.allocator.take(holdings.iter().cloned());
         holdings
+    }
+
+    /// Takes what was given back.
+    pub fn take_all(&mut self, holdings: Vec<Holding>) {
+        self.allocator.take(holdings);
     }
 
     /// Gives devices back.

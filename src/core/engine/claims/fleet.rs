@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claims::{Allocator, DeviceClass, Node, PoolId, Slice};
+use crate::claims::{Allocator, Claim, DeviceClass, Node, PoolId, Slice};
 use crate::cluster::Cluster;
 use crate::model::node::NodeName;
 
@@ -13,6 +13,8 @@ pub(super) struct Fleet {
     classes: BTreeMap<Box<str>, DeviceClass>,
     slices: BTreeMap<Box<str>, Arc<Slice>>,
     pools: BTreeMap<PoolId, BTreeSet<Box<str>>>,
+    /// The node of each pool that was ever seen to be for one node.
+    homes: BTreeMap<PoolId, NodeName>,
     untold: Untold,
 }
 
@@ -57,6 +59,9 @@ impl Fleet {
         self.pools.entry(slice.pool.clone()).or_default().insert(slice.name.clone());
         self.untold.pools.insert(slice.pool.clone());
         pools.push(slice.pool.clone());
+        if let Some(node) = slice.nodes.single() {
+            self.homes.insert(slice.pool.clone(), NodeName::from(node));
+        }
         self.slices.insert(slice.name.clone(), slice);
         pools
     }
@@ -78,6 +83,31 @@ impl Fleet {
     pub fn retain_slices(&mut self, listed: &BTreeSet<String>) -> Vec<PoolId> {
         let gone: Vec<Box<str>> = self.slices.keys().filter(|name| !listed.contains(&***name)).cloned().collect();
         gone.iter().filter_map(|name| self.remove_slice(name)).collect()
+    }
+
+    /// The node that a pool is for, or was for, if it is one.
+    pub fn home(&self, pool: &PoolId) -> Option<NodeName> {
+        self.homes.get(pool).cloned()
+    }
+
+    /// All pools.
+    pub fn pools(&self) -> impl Iterator<Item = &PoolId> {
+        self.pools.keys()
+    }
+
+    /// For each extended resource a claim for one device that serves it; of several classes the first by name.
+    pub fn extended_asks(&self) -> BTreeMap<Box<str>, Claim> {
+        let mut asks = BTreeMap::new();
+        for class in self.classes.values() {
+            let Some(resource) = &class.extended_resource else { continue };
+            asks.entry(resource.clone()).or_insert_with(|| Claim::of_one(&class.name));
+        }
+        asks
+    }
+
+    /// The extended resources that devices serve.
+    pub fn extended_resources(&self) -> BTreeSet<Box<str>> {
+        self.classes.values().filter_map(|class| class.extended_resource.clone()).collect()
     }
 
     /// Tells an allocator what has changed since it was last told.

@@ -4,6 +4,7 @@
 //! of the plan until its outcome is known ([`plan`]). Devices are looked for at the [`Desk`], which hears of changes only
 //! when a task takes it along; what has changed while it was away is found out when it comes back.
 
+mod census;
 mod desk;
 mod fleet;
 mod needs;
@@ -14,12 +15,14 @@ use std::sync::Arc;
 
 use crate::claims::{ClaimKey, DeviceClass, DeviceId, Holding, HoldingKind, PoolId, SeenClaim, Slice};
 use crate::cluster::Cluster;
+use crate::engine::policy::ClaimPolicy;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
-pub(super) use desk::Desk;
+pub use census::{Census, Counted};
+pub(super) use desk::{Desk, Refused};
 use fleet::Fleet;
-pub use needs::{Needs, Unready};
+pub use needs::{Needs, OpenClaim, Unready};
 pub(super) use plan::Grant;
 use plan::Plan;
 pub use plan::{ClaimOrder, ClaimOutcome};
@@ -81,6 +84,8 @@ pub(super) struct ClaimKeeper {
     untold: BTreeSet<ClaimKey>,
     /// Pools of which something was taken or changed since the desk was last taken along.
     moved: BTreeSet<PoolId>,
+    /// Pools whose devices behind extended resources are to be counted again.
+    uncounted: BTreeSet<PoolId>,
     /// Grows whenever devices may have become free.
     freed: u64,
     /// Gangs to be looked at again.
@@ -100,6 +105,7 @@ impl ClaimKeeper {
     /// A class is new, or has changed.
     pub fn set_class(&mut self, class: DeviceClass) {
         self.fleet.set_class(class);
+        self.uncounted.extend(self.fleet.pools().cloned());
         self.freed += 1;
     }
 
@@ -115,22 +121,32 @@ impl ClaimKeeper {
 
     /// A slice is new, or has changed.
     pub fn set_slice(&mut self, slice: Arc<Slice>) {
-        self.moved.extend(self.fleet.set_slice(slice));
+        let pools = self.fleet.set_slice(slice);
+        self.touch_pools(pools);
         self.freed += 1;
+    }
+
+    fn touch_pools(&mut self, pools: impl IntoIterator<Item = PoolId>) {
+        for pool in pools {
+            self.uncounted.insert(pool.clone());
+            self.moved.insert(pool);
+        }
     }
 
     /// A slice is gone.
     pub fn remove_slice(&mut self, name: &str) {
-        self.moved.extend(self.fleet.remove_slice(name));
+        let pool = self.fleet.remove_slice(name);
+        self.touch_pools(pool);
     }
 
     /// All slices but these are gone.
     pub fn retain_slices(&mut self, listed: &BTreeSet<String>) {
-        self.moved.extend(self.fleet.retain_slices(listed));
+        let pools = self.fleet.retain_slices(listed);
+        self.touch_pools(pools);
     }
 
     /// A claim is new, or has changed.
-    pub fn see(&mut self, seen: SeenClaim, now_ms: u64) {
+    pub fn see(&mut self, seen: SeenClaim, policy: &ClaimPolicy, now_ms: u64) {
         let key = seen.claim.key.clone();
         let before = self.claims.get(&key);
         if before.is_some_and(|before| before.claim.uid == seen.claim.uid && before.version > seen.version) {
@@ -144,7 +160,7 @@ impl ClaimKeeper {
         self.compare(&key);
         self.settle_orphan(&key);
         self.watch_use(&key, now_ms);
-        self.check_holders(&key);
+        self.check_holders(&key, policy);
     }
 
     /// A claim is gone.
@@ -202,6 +218,14 @@ impl ClaimKeeper {
     /// What has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<ClaimNews> {
         std::mem::take(&mut self.news)
+    }
+
+    /// Nodes of which devices are just being given to claims, and the extended resources that devices serve: until kube-scheduler
+    /// sees what was given, it would take these devices for others.
+    pub fn contested(&self) -> (BTreeSet<NodeName>, BTreeSet<Box<str>>) {
+        let resources = self.fleet.extended_resources();
+        let nodes = self.plans.values().filter_map(Plan::unwritten_on).filter(|_| !resources.is_empty());
+        (nodes.cloned().collect(), resources)
     }
 
     /// How many devices several claims are seen to have for themselves.
@@ -298,7 +322,8 @@ impl ClaimKeeper {
         if before == now {
             return;
         }
-        self.moved.extend(before.iter().chain(&now).map(|holding| holding.device.pool.clone()));
+        let pools = before.iter().chain(&now).map(|holding| holding.device.pool.clone());
+        self.touch_pools(pools);
         self.untold.insert(key.clone());
         if before.iter().any(|holding| !now.contains(holding)) {
             self.freed += 1;
@@ -317,7 +342,7 @@ impl ClaimKeeper {
     }
 
     /// Was any device of a claim given to another, too? Ours gives way where it has not started.
-    fn check_holders(&mut self, key: &ClaimKey) {
+    fn check_holders(&mut self, key: &ClaimKey, policy: &ClaimPolicy) {
         let twice = exclusive(self.claims.get(key)).into_iter().find_map(|device| {
             let claims = self.holders.get(&device).filter(|claims| claims.len() > 1)?;
             Some((device, claims.clone()))
@@ -333,7 +358,8 @@ impl ClaimKeeper {
         }
         let may_yield = |key: &&ClaimKey| {
             self.claims.get(*key).is_some_and(|seen| {
-                !seen.is_reserved && seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours)
+                let was_given = seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours);
+                was_given && !seen.is_reserved && policy.is_ours(&seen.claim)
             })
         };
         let yielding: Vec<ClaimKey> = claims.iter().filter(may_yield).cloned().collect();

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ClaimKeeper;
-use crate::claims::{Claim, ClaimKey, Count, NodeSelector};
+use crate::claims::{Ask, Claim, ClaimKey, Count, NodeSelector};
 use crate::engine::policy::ClaimPolicy;
 use crate::model::node::Node;
 use crate::model::pod::{Pod, PodClaim, Stage};
@@ -20,6 +20,8 @@ pub struct Needs {
     pub shared: Vec<ClaimKey>,
     /// Where claims that have devices can be used; each must allow the pod's node.
     pub within: Vec<NodeSelector>,
+    /// A claim is for a channel of a ComputeDomain: its pods talk over NVLink from node to node.
+    pub joins_nodes: bool,
     /// How many devices of classes that are ours to allocate it asks for in all, with those that it has.
     pub devices: i64,
 }
@@ -113,6 +115,13 @@ impl Needs {
     }
 }
 
+/// The class of what joins nodes: the channels of NVIDIA's ComputeDomains. Whoever asks for one asks for no GPU by that.
+const CHANNELS: &str = "compute-domain-default-channel.nvidia.com";
+
+fn asks_for_channel(claim: &Claim) -> bool {
+    claim.requests.iter().any(|request| request.asks().any(|ask| &*ask.class == CHANNELS))
+}
+
 impl ClaimPolicy {
     /// Is this claim ours to allocate? One allocation is for all of its requests, so one request suffices.
     pub fn is_ours(&self, claim: &Claim) -> bool {
@@ -122,7 +131,8 @@ impl ClaimPolicy {
     /// How many devices of classes that are ours a claim asks for; of alternatives the first counts.
     fn devices(&self, claim: &Claim) -> i64 {
         let first = claim.requests.iter().filter_map(|request| request.asks().next());
-        let ours = first.filter(|ask| self.classes.contains(&*ask.class) && !ask.admin_access);
+        let is_gpu = |ask: &&Ask| self.classes.contains(&*ask.class) && !ask.admin_access && &*ask.class != CHANNELS;
+        let ours = first.filter(is_gpu);
         let count = |count| match count {
             Count::Exactly(count) => i64::try_from(count).unwrap_or(i64::MAX),
             Count::All => 1,
@@ -159,6 +169,7 @@ impl ClaimKeeper {
         let key = ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.clone() };
         let Some(seen) = self.claims.get(&key) else { return Err(Unready::NotSeen(key)) };
         needs.devices = needs.devices.saturating_add(policy.devices(&seen.claim));
+        needs.joins_nodes |= asks_for_channel(&seen.claim);
         let is_ours = policy.is_ours(&seen.claim);
         match (self.plans.get(&key), &seen.allocation) {
             (Some(plan), _) if plan.is_withdrawn() => return Err(Unready::Returning(key)),

@@ -99,6 +99,11 @@ impl Plan {
         self.stage == Stage::TakingBack
     }
 
+    /// Where the devices are, as long as the API server does not know that they are given.
+    pub fn unwritten_on(&self) -> Option<&NodeName> {
+        self.node.as_ref().filter(|_| matches!(self.stage, Stage::Giving(_)))
+    }
+
     /// For whom it is, if anybody waits for it.
     pub fn gang(&self) -> Option<GangKey> {
         self.gang.clone()

@@ -73,8 +73,14 @@ impl World {
 
     fn show_new(&mut self, claim: Claim) {
         let name = claim.key.name.to_string();
-        let seen =
-            SeenClaim { claim: Arc::new(claim), version: 0, allocation: None, is_reserved: false, leaving: false };
+        let seen = SeenClaim {
+            claim: Arc::new(claim),
+            version: 0,
+            allocation: None,
+            is_reserved: false,
+            leaving: false,
+            serves_extended: false,
+        };
         self.claims.insert(name.clone(), seen);
         self.show(&name, |_| {});
     }
@@ -385,6 +391,73 @@ fn pods_that_share_a_claim_go_to_one_node_and_it_is_allocated_once() {
 }
 
 #[test]
+fn a_gang_with_a_channel_of_a_compute_domain_stays_in_one_clique() {
+    let mut world = World::new(&[]);
+    let channel = "compute-domain-default-channel.nvidia.com";
+    world.apply(Change::ClassApplied(Box::new(class(channel, None))));
+    for (name, clique) in [("a", "left"), ("b", "right"), ("c", "right")] {
+        world.apply(Change::NodeApplied(Box::new(node(name).label("nvidia.com/gpu.clique", clique).build())));
+        let devices = vec![device("gpu-0"), device("channel-0")];
+        world.apply(Change::SliceApplied(Arc::new(slice(name, devices))));
+    }
+    for at in 0..2 {
+        world.claim(&format!("c{at}"), 1);
+        let claim = crate::claims::testing::claim(&format!("ch{at}"), vec![request("r", ask(channel, 1))]);
+        world.show_new(claim);
+        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}"), &format!("ch{at}")]));
+    }
+    world.plan();
+    let nodes: BTreeSet<String> = world.claim_orders().iter().flat_map(devices_of).collect();
+    assert_eq!(nodes, ["b/gpu-0".to_owned(), "c/gpu-0".to_owned()].into(), "the first node has no other in its clique");
+}
+
+#[test]
+fn devices_behind_extended_resources_are_counted_but_for_what_claims_hold() {
+    let mut world = World::new(&[("a", 4), ("b", 2)]);
+    let served = DeviceClass { extended_resource: Some("nvidia.com/gpu".into()), ..class("any", None) };
+    world.apply(Change::ClassApplied(Box::new(served)));
+    let count = |world: &mut World| {
+        let mut counts = BTreeMap::new();
+        while let Some(census) = world.engine.next_census() {
+            for (node, resources) in world.engine.take_in_census(census.count()) {
+                counts.insert(node.to_string(), resources.get("nvidia.com/gpu"));
+            }
+        }
+        counts
+    };
+    assert_eq!(count(&mut world), [("a".to_owned(), 4), ("b".to_owned(), 2)].into());
+    assert_eq!(count(&mut world), BTreeMap::new(), "nothing has changed");
+    world.claim("c", 3);
+    world.give("c", "a", &["gpu-0", "gpu-1", "gpu-2"], true);
+    assert_eq!(count(&mut world), [("a".to_owned(), 1)].into());
+    world.claim("made", 1);
+    world.show("made", |seen| seen.serves_extended = true);
+    world.give("made", "a", &["gpu-3"], false);
+    assert_eq!(count(&mut world), [("a".to_owned(), 1)].into(), "its pod's request is in the ledger");
+    world.claim("d", 1);
+    world.set(pod("p", &["d"]));
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["b/gpu-0"], "what serves a pod's request is in use");
+}
+
+#[test]
+fn a_pod_for_an_extended_resource_keeps_off_a_node_whose_devices_are_being_given() {
+    let mut world = World::new(&[("a", 4)]);
+    let served = DeviceClass { extended_resource: Some("nvidia.com/gpu".into()), ..class("any", None) };
+    world.apply(Change::ClassApplied(Box::new(served)));
+    world.apply(Change::NodeApplied(Box::new(node("a").has("nvidia.com/gpu", 4).build())));
+    world.set(testing::pod("q").gpus(1).build());
+    assert_eq!(world.filter("q"), Ok(vec!["a".into()]));
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    assert_eq!(world.filter("q"), Err("its devices are just being given to claims".into()));
+    let orders = world.claim_orders();
+    world.carry_out(&orders[0]);
+    assert_eq!(world.filter("q"), Ok(vec!["a".into()]));
+}
+
+#[test]
 fn claims_that_are_not_ours_are_left_alone() {
     let mut world = World::new(&[("a", 2)]);
     world.apply(Change::ClassApplied(Box::new(class("other", None))));
@@ -409,6 +482,38 @@ fn what_others_are_given_meanwhile_is_seen_when_the_plan_comes_back() {
 }
 
 #[test]
+fn of_many_that_ask_the_same_in_vain_one_is_looked_for() {
+    let mut world = World::new(&[("a", 1)]);
+    for at in 0..5 {
+        world.claim(&format!("c{at}"), 2);
+        world.set(pod(&format!("p{at}"), &[&format!("c{at}")]));
+    }
+    assert_eq!(world.plan(), 1);
+    let wish = "no node has free devices: claim default/c4 needs 2 devices of class any for request r";
+    world.wait(10_000);
+    assert_eq!(world.filter("p4"), Err(format!("claims of pod default/p4: {wish}")));
+    world.apply(Change::NodeApplied(Box::new(node("b").build())));
+    world.apply(Change::SliceApplied(Arc::new(slice("b", (0..4).map(|at| device(&format!("gpu-{at}"))).collect()))));
+    assert_eq!(world.plan(), 3, "two of them, and one more in vain");
+    assert_eq!(world.claim_orders().len(), 2);
+}
+
+#[test]
+fn devices_that_become_free_while_they_are_looked_for_are_looked_at() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("theirs", 1);
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    let task = world.engine.next_plan(world.now_ms).expect("a task");
+    let solved = task.solve();
+    world.show("theirs", |seen| seen.allocation = None);
+    world.engine.adopt(solved, world.now_ms);
+    assert_eq!(world.plan(), 1);
+    assert_eq!(world.claim_orders().len(), 1);
+}
+
+#[test]
 fn a_desk_that_does_not_come_back_is_made_anew() {
     let mut world = World::new(&[("a", 2)]);
     world.claim("c", 1);
@@ -422,4 +527,33 @@ fn a_desk_that_does_not_come_back_is_made_anew() {
     world.wait(10_000);
     world.plan();
     assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-1"]);
+}
+
+#[test]
+fn what_another_leader_gives_and_takes_is_left_to_it() {
+    let mut world = World::new(&[("a", 2), ("b", 2)]);
+    for claim in ["c", "d"] {
+        world.claim(claim, 1);
+        world.set(pod(&format!("p-{claim}"), &[claim]));
+    }
+    world.plan();
+    let orders = world.claim_orders();
+    assert_eq!(orders.len(), 2);
+    world.accept(&orders[0]);
+    world.engine.stand_by();
+    // What was under way comes to an end, and begins nothing.
+    world.accept(&orders[1]);
+    world.wait(1_000_000);
+    assert_eq!(world.plan(), 0);
+    assert_eq!(world.claim_orders(), [], "nothing is taken back either");
+    let ClaimOrder::Allocate { allocation, node, .. } = &orders[0] else { panic!() };
+    world.show_given("c", allocation, node);
+    world.engine.lead(2);
+    world.wait(0);
+    world.plan();
+    let orders = world.claim_orders();
+    assert!(
+        matches!(&orders[..], [ClaimOrder::Allocate { claim, .. }] if &*claim.name == "d"),
+        "devices and claims are known: {orders:?}"
+    );
 }

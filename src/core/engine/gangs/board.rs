@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::verdicts::Refusal;
 use crate::model::gang::{GangKey, Membership};
 use crate::model::node::NodeName;
-use crate::model::pod::{Pod, PodUid};
+use crate::model::pod::{Demand, Pod, PodUid};
 
 /// Where the members of a gang may go now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub struct Board {
     notices: BTreeMap<GangKey, Option<Arc<Notice>>>,
     /// Nodes that are kept free, and for whom.
     kept_free: BTreeMap<NodeName, Arc<KeptFree>>,
+    /// Nodes of which devices are just being given to claims.
+    contested: BTreeSet<NodeName>,
+    /// The extended resources that such devices serve, too.
+    served: BTreeSet<Box<str>>,
 }
 
 /// For whom a node is kept free.
@@ -96,6 +100,27 @@ impl Board {
         // Who comes first is let in: the more important, then the older.
         let is_before = (Reverse(priority), created_s) < (Reverse(kept.priority), kept.created_s);
         (gang != Some(&kept.gang) && !is_before).then(|| Arc::clone(&kept.refusal))
+    }
+
+    /// Why a node is not for a pod that asks for a resource which devices serve, if some of these are just being given to
+    /// claims there: kube-scheduler does not see yet which.
+    pub fn contests(&self, node: &str, demand: &Demand) -> Option<Arc<Refusal>> {
+        let is_served = |resource: &Box<str>| demand.requests.get(resource) > 0;
+        if !self.contested.contains(node) || !self.served.iter().any(is_served) {
+            return None;
+        }
+        let text = "its devices are just being given to claims".into();
+        Some(Arc::new(Refusal { text, label: "devices_contested", preemption_can_help: false }))
+    }
+
+    /// What [`contest`](Self::contest) has written down.
+    pub(super) fn contested(&self) -> (&BTreeSet<NodeName>, &BTreeSet<Box<str>>) {
+        (&self.contested, &self.served)
+    }
+
+    /// Writes down of which nodes devices are just being given to claims, and which resources they serve, too.
+    pub(super) fn contest(&mut self, nodes: BTreeSet<NodeName>, served: BTreeSet<Box<str>>) {
+        (self.contested, self.served) = (nodes, served);
     }
 
     /// Writes down which nodes are kept free. Says whether one is that no longer.

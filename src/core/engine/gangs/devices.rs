@@ -4,19 +4,73 @@
 //! devices these counts promise too much together, so the devices are chosen member by member afterwards; a node that
 //! turns out to have too few counts for fewer, and all are planned anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::formation::Question;
 use super::preemption::Way;
 use super::task::PlanTask;
 use crate::claims::{Fit, Holding};
-use crate::engine::claims::{Desk, Grant, Needs};
+use crate::engine::claims::{Desk, Grant, Needs, OpenClaim, Refused};
 use crate::model::node::NodeName;
+use crate::model::pod::Demand;
 use crate::placement::Rank;
-use crate::placement::gang::No;
+use crate::placement::gang::{Block, No};
 
 /// How often is planned anew because a node has too few devices for what was counted.
 const MAX_ATTEMPTS: usize = 16;
+
+impl Needs {
+    /// What is told of a pod with these needs that gets no devices.
+    pub(super) fn lacking(&self, refused: &Refused) -> No {
+        let claim = refused.claim.and_then(|at| self.open.get(at)).map(|open| open.claim.key.to_string());
+        No::NoDevices { claim, wish: refused.wish.clone() }
+    }
+}
+
+/// What is known to be lacking: a pod that asks for the same as one for which there are no devices gets none either, as
+/// long as nothing has become free.
+#[derive(Debug, Clone)]
+pub(super) struct Dearth {
+    demand: Arc<Demand>,
+    needs: Arc<Needs>,
+    refused: Refused,
+    /// When that was found, as nodes and as claims count what becomes free.
+    found: (u64, u64),
+}
+
+/// So many are remembered.
+pub(super) const MAX_DEARTHS: usize = 16;
+
+impl Dearth {
+    /// What a task has found out, if it was about a single pod that nothing else keeps from any node.
+    pub fn of(task: &PlanTask, no: &No, found: (u64, u64)) -> Option<Self> {
+        let (No::NoDevices { claim, wish }, [block], [refused], [needs]) =
+            (no, &*task.question.formation.blocks, &*task.question.refused, &*task.question.needs)
+        else {
+            return None;
+        };
+        if !is_plain(block, task.question.seats.len(), &task.avoid, refused) {
+            return None;
+        }
+        let is_it = |open: &OpenClaim| Some(open.claim.key.to_string()) == *claim;
+        let refused = Refused { claim: needs.open.iter().position(is_it), wish: wish.clone() };
+        Some(Self { demand: Arc::clone(&block.demand), needs: Arc::clone(needs), refused, found })
+    }
+
+    /// Why there are no devices for what is asked here, if that is known.
+    pub fn answer(&self, question: &Question, avoid: &BTreeSet<NodeName>, now: (u64, u64)) -> Option<No> {
+        let ([block], [refused], [needs]) = (&*question.formation.blocks, &*question.refused, &*question.needs) else {
+            return None;
+        };
+        let is_same = self.found == now && self.demand == block.demand && self.needs.is_like(needs);
+        (is_same && is_plain(block, question.seats.len(), avoid, refused)).then(|| needs.lacking(&self.refused))
+    }
+}
+
+fn is_plain(block: &Block, seats: usize, avoid: &BTreeSet<NodeName>, refused: &BTreeSet<NodeName>) -> bool {
+    seats == 1 && block.relations.is_empty() && block.placed.is_empty() && avoid.is_empty() && refused.is_empty()
+}
 
 /// How good each node is for members of each block, and for how many of them it has devices; by block and slot.
 struct Counted {
@@ -91,7 +145,7 @@ fn count_block(
     let claims = needs.claims();
     let mut counts = vec![0; ranks.len()];
     let mut fits: Vec<(usize, Fit)> = vec![];
-    let mut refusals: BTreeMap<String, usize> = BTreeMap::new();
+    let mut refusals: BTreeMap<Refused, usize> = BTreeMap::new();
     for (slot, state) in task.snapshot.slots().iter().enumerate() {
         let (Some(state), Some(_)) = (state, &ranks[slot]) else { continue };
         match desk.room(state.name().as_str(), &claims, joining) {
@@ -106,7 +160,7 @@ fn count_block(
         }
     }
     if let (true, Some((why, _))) = (fits.is_empty(), refusals.into_iter().max_by_key(|(_, nodes)| *nodes)) {
-        return Err(No::NoDevices { why });
+        return Err(needs.lacking(&why));
     }
     rank_by_devices(ranks, &fits);
     Ok(counts)

@@ -11,6 +11,7 @@ mod board;
 mod devices;
 mod formation;
 mod leadership;
+mod news;
 mod planning;
 mod preemption;
 mod regrouping;
@@ -22,7 +23,6 @@ mod task;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::cluster::{Cluster, Holding, Standing};
@@ -37,6 +37,8 @@ pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+use devices::Dearth;
+pub use news::{News, NewsKind};
 use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
@@ -46,49 +48,14 @@ pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
 pub use view::{GangStage, GangView, MemberView};
 
-/// Something about a gang that people want to hear of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
-    /// Which gang.
-    pub gang: GangKey,
-    /// The object that describes it, where it has one.
-    pub group: Option<Arc<Group>>,
-    /// Its first member, by name.
-    pub member: Option<Arc<Pod>>,
-    /// What kind of news.
-    pub kind: NewsKind,
-    /// In one sentence.
-    pub text: Arc<str>,
-}
-
-/// What kind of news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NewsKind {
-    /// What is said of it makes no sense, or nothing is: its members are not placed on a guess.
-    Invalid,
-    /// It cannot be placed now.
-    Waiting,
-    /// All that must start at once have a place.
-    Planned,
-    /// The places were given up, and nothing has started.
-    Failed,
-    /// All that must start at once are being bound.
-    Started,
-    /// A part of it that runs is evicted, since the rest finds no place.
-    Regrouping,
-    /// Members that were expected have not come.
-    TimedOut,
-}
-
-/// News that are kept until somebody asks for them.
-const MAX_NEWS: usize = 10_000;
-
 /// All gangs whose members do not start each for itself.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GangKeeper {
     kept: BTreeMap<GangKey, Kept>,
     /// The claims of all pods.
     pub claims: ClaimKeeper,
+    /// What claims are known to ask for in vain.
+    dearths: Vec<Dearth>,
     /// Whose place is kept, by pod.
     gang_of: BTreeMap<PodUid, GangKey>,
     board: Arc<Board>,
@@ -161,11 +128,6 @@ impl GangKeeper {
         self.version
     }
 
-    /// What has been worth telling since this was last asked.
-    pub fn take_news(&mut self) -> Vec<News> {
-        std::mem::take(&mut self.news)
-    }
-
     /// Takes in what has changed, and lets time pass.
     pub fn keep_up(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         if self.stands_by {
@@ -176,6 +138,7 @@ impl GangKeeper {
         for key in changed.union(&self.claims.take_changed()) {
             self.review(key, cluster, policy, now_ms);
         }
+        self.post_contested();
         for (key, why) in self.claims.take_failures() {
             self.fail(&key, cluster, &why, BTreeSet::new(), policy, now_ms);
         }
@@ -187,6 +150,14 @@ impl GangKeeper {
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
+        }
+    }
+
+    /// Writes down of which nodes devices are just being given to claims.
+    fn post_contested(&mut self) {
+        let (nodes, served) = self.claims.contested();
+        if self.board.contested() != (&nodes, &served) {
+            Arc::make_mut(&mut self.board).contest(nodes, served);
         }
     }
 
@@ -477,13 +448,6 @@ impl GangKeeper {
         };
         if Arc::make_mut(&mut self.board).post(key, Some(notice)) {
             self.version += 1;
-        }
-    }
-
-    fn tell(&mut self, key: &GangKey, kind: NewsKind, text: impl Display) {
-        if self.news.len() < MAX_NEWS {
-            let (group, member) = self.kept.get(key).map_or((None, None), |k| (k.group.clone(), k.member.clone()));
-            self.news.push(News { gang: key.clone(), group, member, kind, text: text.to_string().into() });
         }
     }
 }

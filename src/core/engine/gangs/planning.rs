@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{Batch, Clearing, Place, phantom_uid};
+use super::devices::{Dearth, MAX_DEARTHS};
 use super::formation::{self, Refusals};
 use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
@@ -46,7 +47,7 @@ impl GangKeeper {
     ) -> Option<PlanTask> {
         let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
         if let Some(no) = self.too_many_expected(key, &roster, policy) {
-            self.put_off(key, no, snapshot.generation());
+            self.note_no(key, no, snapshot.generation(), self.claims.freed());
             self.post(key, now_ms);
             return None;
         }
@@ -58,9 +59,15 @@ impl GangKeeper {
             .then(|| preemption::evictable(cluster, policy, below, is_together));
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
+        let freed = (cluster.freed(), self.claims.freed());
         match formation::question(&roster, &kept.refusals(), fabric_of) {
             Ok(question) => {
                 let avoid = kept.avoid.keys().cloned().collect();
+                if let Some(no) = self.dearths.iter().find_map(|dearth| dearth.answer(&question, &avoid, freed)) {
+                    self.note_no(key, no, snapshot.generation(), freed.1);
+                    self.post(key, now_ms);
+                    return None;
+                }
                 let desk = question.asks_for_devices().then(|| self.claims.take_desk(cluster));
                 Some(PlanTask {
                     gang: key.clone(),
@@ -70,6 +77,7 @@ impl GangKeeper {
                     yielders,
                     drainable,
                     desk,
+                    freed,
                     snapshot: Arc::new(snapshot),
                 })
             }
@@ -101,7 +109,7 @@ impl GangKeeper {
         let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
         let avoid = kept.avoid.keys().cloned().collect();
         let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
-        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, snapshot })
+        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, freed: (0, 0), snapshot })
     }
 
     /// Members that do not exist yet hold places that no quota counts. So there is a limit to them in each namespace: nobody
@@ -112,20 +120,6 @@ impl GangKeeper {
         let kept = self.kept.iter().filter(|(gang, _)| gang.namespace == key.namespace);
         let held = kept.flat_map(|(_, kept)| kept.places()).filter(|(_, place)| place.pod.is_none()).count();
         (more > 0 && held + more > limit as usize).then_some(No::TooManyExpected { limit })
-    }
-
-    /// A gang cannot be placed, as things were in this generation.
-    fn put_off(&mut self, key: &GangKey, no: No, generation: u64) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
-        let text = no.to_string();
-        // What is free changes all the time: the same with other numbers is no news.
-        let words = without_numbers(&text);
-        let is_news = kept.waits_for.replace(words.clone()) != Some(words);
-        kept.no = Some((no, generation));
-        kept.no_devices = self.claims.freed();
-        if is_news {
-            self.tell(key, NewsKind::Waiting, text);
-        }
     }
 
     /// Who may have to make way for a gang. Members beyond those that must start together make nobody go.
@@ -167,10 +161,14 @@ impl GangKeeper {
                 if task.drainable.is_some() {
                     kept.patience.was_tried(now_ms);
                 }
+                if let Some(dearth) = Dearth::of(&task, &no, task.freed) {
+                    self.dearths.insert(0, dearth);
+                    self.dearths.truncate(MAX_DEARTHS);
+                }
+                self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, &policy.gangs, now_ms);
                 }
-                self.put_off(&key, no, task.snapshot.generation());
             }
             Ok(Way { nodes, yielders, grants }) => {
                 if !self.claims.still_hold(grants.iter().flatten()) {
@@ -189,6 +187,7 @@ impl GangKeeper {
                     return;
                 }
                 self.give(&key, nodes, grants);
+                self.post_contested();
                 let members = task.question.seats.len();
                 match yielders.iter().filter(|yielder| yielder.plan().is_none()).count() {
                     0 => self.tell(&key, NewsKind::Planned, format_args!("{members} members have a place")),
@@ -201,6 +200,20 @@ impl GangKeeper {
             }
         }
         self.post(&key, now_ms);
+    }
+
+    /// A gang cannot be placed, as things were in this generation.
+    fn note_no(&mut self, key: &GangKey, no: No, generation: u64, devices_freed: u64) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        let text = no.to_string();
+        // What is free changes all the time: the same with other numbers is no news.
+        let words = without_numbers(&text);
+        let is_news = kept.waits_for.replace(words.clone()) != Some(words);
+        kept.no = Some((no, generation));
+        kept.no_devices = devices_freed;
+        if is_news {
+            self.tell(key, NewsKind::Waiting, text);
+        }
     }
 
     /// The pods that have to be evicted, none of them asked yet.

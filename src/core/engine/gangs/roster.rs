@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cluster::GangState;
 use crate::engine::claims::{Needs, Unready};
-use crate::model::gang::{Group, Role, RoleTerms, Terms};
+use crate::model::gang::{Group, Role, RoleTerms, Strictness, Terms, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Gate, Pod, PodKey, PodUid, Stage};
 
@@ -209,6 +209,9 @@ pub fn roster(
         free: vec![],
         terms,
     };
+    if candidates.iter().any(|seat| seat.needs.joins_nodes) {
+        roster.stay_in_clique();
+    }
     roster.number_parts(&mut candidates);
     let none_must = |seat: &Seat| {
         let of_role = roster.terms.roles.get(&seat.role).is_some_and(|role| role.min_member == Some(0));
@@ -315,6 +318,14 @@ impl Roster {
         let mut roster = Self { seats, extras: extras.to_vec(), ..self.clone() };
         arrange(&mut roster.seats);
         Some(roster)
+    }
+
+    /// A ComputeDomain does not reach beyond one NVLink domain.
+    fn stay_in_clique(&mut self) {
+        let rule = TopologyRule { strictness: Strictness::Required, level: TopologyLevel::Clique };
+        if !self.terms.topology.contains(&rule) {
+            self.terms.topology.push(rule);
+        }
     }
 
     /// Parts of one member are members: their numbers are its numbers.

@@ -28,6 +28,8 @@ pub struct PlanTask {
     pub(super) drainable: Option<Yielders>,
     /// Where devices are found, if claims are to be allocated.
     pub(super) desk: Option<Desk>,
+    /// How much had become free when the task was made, as nodes and as claims count it.
+    pub(super) freed: (u64, u64),
     pub(super) snapshot: Arc<Snapshot>,
 }
 

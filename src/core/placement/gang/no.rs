@@ -18,8 +18,10 @@ pub enum No {
     },
     /// No node has the devices that claims of any member ask for.
     NoDevices {
-        /// What is asked for.
-        why: String,
+        /// The claim, if it is one.
+        claim: Option<String>,
+        /// What it asks for, or what is wrong with that.
+        wish: String,
     },
     /// There are too few places for the members of a role, wherever they are.
     TooFewPlaces {
@@ -147,7 +149,8 @@ impl fmt::Display for No {
                     None => f.write_str("; there are no nodes"),
                 }
             }
-            Self::NoDevices { why } => write!(f, "no node has free devices: {why}"),
+            Self::NoDevices { claim: Some(claim), wish } => write!(f, "no node has free devices: claim {claim} {wish}"),
+            Self::NoDevices { claim: None, wish } => write!(f, "no node has free devices: {wish}"),
             Self::TooFewPlaces { role, needed, asks, places } => {
                 let who = if role.is_empty() { "members" } else { role };
                 write!(f, "needs {needed} places for {who} asking for {asks}, ")?;

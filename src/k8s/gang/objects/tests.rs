@@ -331,7 +331,8 @@ fn kinds_are_told_apart_by_their_resources() {
 
 #[test]
 fn what_is_watched_may_be_watched() {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(include_str!("../../../../deploy/rbac.yaml")).unwrap();
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(include_str!("../../../../deploy/manifests/rbac.yaml")).unwrap();
     let role = documents.iter().find(|d| d["kind"] == "ClusterRole" && d["metadata"]["name"] == "testudo").unwrap();
     for kind in KINDS {
         let names = |list: &Value, name: &str| list.as_array().is_some_and(|list| list.iter().any(|item| item == name));
@@ -340,7 +341,8 @@ fn what_is_watched_may_be_watched() {
             .unwrap()
             .iter()
             .find(|rule| names(&rule["apiGroups"], kind.api_group) && names(&rule["resources"], kind.plural));
-        let rule = rule.unwrap_or_else(|| panic!("deploy/rbac.yaml does not let testudo watch {}", kind.resource()));
+        let rule =
+            rule.unwrap_or_else(|| panic!("deploy/manifests/rbac.yaml does not let testudo watch {}", kind.resource()));
         assert_eq!(rule["verbs"], json!(["list", "watch"]), "{}", kind.resource());
     }
 }

@@ -24,28 +24,32 @@ export function frame(kind, title, ...content) {
 
 function put(container, { page, heading }, focus) {
   const top = container.scrollTop;
+  const had = document.activeElement?.id === "detail-title";
   container.replaceChildren(page);
-  if (focus) {
-    container.scrollTop = 0;
-    heading.focus({ preventScroll: true });
-  } else {
-    container.scrollTop = top;
-  }
+  if (focus || had) heading.focus({ preventScroll: true });
+  container.scrollTop = focus ? 0 : top;
 }
 
 // What was asked for last: an answer to an earlier question is of no use any more.
 let turn = 0;
+// Somebody went to a page that is not there yet; to which.
+let expected = "";
 
 /** Asks, and shows what comes; again for what is on show, without taking focus. */
 async function open(container, kind, title, question, show, focus) {
   const own = ++turn;
+  if (focus) expected = question;
+  let content;
   try {
-    const answer = await ask(question);
-    if (own === turn) put(container, frame(kind, title, show(answer)), focus);
+    content = show(await ask(question));
   } catch (error) {
-    if (own === turn) put(container, frame(kind, title, part("", h("p", { class: "why calm" }, error.message))), focus);
+    content = part("", h("p", { class: "why calm" }, error.message));
   }
-  if (focus) say(`${kind} ${title}`);
+  if (own !== turn) return;
+  const arrives = expected === question;
+  expected = "";
+  put(container, frame(kind, title, content), arrives);
+  if (arrives) say(`${kind} ${title}`);
 }
 
 export const leave = () => { turn += 1; };
@@ -61,7 +65,7 @@ export function node(container, name, focus) {
     const [cells, kind] = [state.bySlot.get(slot), face && state.kinds[face.kind]];
     const drawn = cells && kind && picture(kind, cells);
     const sum = cells && kind && sums(cells, kind);
-    const wasted = cells ? cells.free - cells.usable : 0;
+    const wasted = cells && !cells.cordoned && !cells.leaving ? cells.free - cells.usable : 0;
     return [
       drawn && part("", drawn.picture, h("p", { class: "note ties" }, drawn.note)),
       part("",
@@ -112,6 +116,8 @@ export function pod(container, namespace, name, focus) {
           h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Best places"), h("th", { scope: "col" }, "The best is better in"))),
           h("tbody", {}, detail.places.map((place) => h("tr", {},
             h("td", {}, link(place.node, "node", place.node)), h("td", { class: "zero" }, place.behind ?? "")))))),
+      detail.misses.length > 0 && part("Nearest misses", h("ul", {}, detail.misses.map((miss) => h("li", { class: "miss" },
+        link(miss.node, "node", miss.node), h("p", {}, miss.obstacles.join("; ")), h("p", { class: "note" }, `To do: ${miss.whatToDo.join("; ")}`))))),
       detail.verdicts.length > 0 && part("Why not elsewhere", h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Reason"), h("th", { scope: "col" }, "Nodes"))),
         h("tbody", {}, detail.verdicts.map((verdict) => h("tr", {},
@@ -125,7 +131,7 @@ export function pod(container, namespace, name, focus) {
 
 export function gang(container, namespace, name, focus) {
   return open(container, "Gang", name, `/gangs/${segment(namespace)}/${segment(name)}`, (gangs) => gangs.map((gang) => {
-    const waits = gang.stage.startsWith("waits for places");
+    const waits = gang.waitsForPlaces;
     const room = h("div", { id: "room" });
     const line = state.gangs.underway.find((line) => line.namespace === namespace && line.name === name);
     return [
@@ -137,8 +143,12 @@ export function gang(container, namespace, name, focus) {
         ["Priority", String(gang.priority)],
         ["Age", line && since(line.createdS)],
         ["Failed plans", gang.failedPlans > 0 && `${count(gang.failedPlans)} in a row`],
-        ["Not tried", gang.avoidedNodes?.join(", ")]),
+        ["Not tried", gang.avoidedNodes.join(", ")]),
         gang.why && h("p", { class: "why ties", id: "gang-why" }, gang.why)),
+      gang.domains.length > 0 && part("Where it comes nearest", h("table", {},
+        h("thead", {}, h("tr", {}, [gang.domains[0].level, "Nodes", "Places"].map((text) => h("th", { scope: "col" }, text)))),
+        h("tbody", {}, gang.domains.map((domain) => h("tr", {},
+          h("td", {}, domain.name), h("td", {}, count(domain.nodes)), h("td", {}, `${count(domain.places)} of ${count(domain.needed)}`)))))),
       waits && part("What would make room", room, roomButton(room, namespace, name)),
       part(many(gang.members.length, "member"), h("table", {},
         h("thead", {}, h("tr", {}, ["Member", "State", "Node"].map((text) => h("th", { scope: "col" }, text)))),

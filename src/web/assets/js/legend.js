@@ -8,7 +8,7 @@ import { devices, path } from "./format.js";
 import { options, repaint } from "./map.js";
 
 const box = at("legend");
-const MOST = 6;
+const MOST = 5;
 
 const swatch = (colour) => h("span", { class: "swatch", style: { background: colour } });
 

@@ -1,9 +1,9 @@
 // Paints the map: what there is room for. Small tiles are a fill level, larger ones have cells, still larger ones names.
 
-import { fillings, freeColour, fullName, runColour } from "./cells.js";
+import { fillings, freeColour, runColour } from "./cells.js";
 import { grid } from "./shape.js";
 import { state } from "./store.js";
-import { count, devices } from "./format.js";
+import { devices, many } from "./format.js";
 import { token } from "./palette.js";
 
 /** Widths of a tile on the screen, in pixels, from which it shows more. */
@@ -61,7 +61,7 @@ function paintZone({ context, font }, zone, view) {
   const wide = context.measureText(name).width;
   context.font = `400 12px ${font}`;
   context.fillStyle = token("faint");
-  context.fillText(`${count(zone.nodes)} nodes in ${count(zone.racks)} ${zone.racks === 1 ? "rack" : "racks"}`, x + wide + 9, y);
+  context.fillText(`${many(zone.nodes, "node")} in ${many(zone.racks, "rack")}`, x + wide + 9, y);
 }
 
 function paintRack({ context, font }, box, view) {
@@ -272,5 +272,3 @@ export function describe(face, cells, kind, sum) {
   if (cells.leaving) parts.push("about to be removed");
   return parts;
 }
-
-export { fullName };

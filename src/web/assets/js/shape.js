@@ -90,12 +90,13 @@ function largest(sized, columns, height, beside) {
 export function shape(zones, width, height) {
   const inner = Math.max(50, width - 2 * MARGIN);
   let best = { unit: 0 };
-  for (const beside of zones.length > 1 && zones.length < 7 ? [true, false] : [false]) {
+  for (const beside of zones.length > 1 && zones.length < 7 ? [false, true] : [false]) {
     for (const wide of [0.5, 0.9, 2, 5]) {
       const sized = zones.map((zone) => zone.racks.map((rack) => sizeOf(rack, wide)));
       const columns = columnsOf(zones, inner, beside);
       const unit = largest(sized, columns, height, beside);
-      if (unit > best.unit * 1.02) best = { unit, sized, columns, beside };
+      // Zones below each other are easier to read: beside each other they have to be a good deal larger.
+      if (unit > best.unit * (beside && !best.beside ? 1.3 : 1.02)) best = { unit, sized, columns, beside };
     }
   }
   const { unit, sized, columns, beside } = best;

@@ -4,7 +4,7 @@ import { at, h, render } from "./dom.js";
 import { on, state } from "./store.js";
 import { sums } from "./cells.js";
 import { group } from "./shape.js";
-import { count, devices, path, percent } from "./format.js";
+import { devices, many, path, percent } from "./format.js";
 
 const box = at("table");
 const open = new Set();
@@ -52,8 +52,8 @@ export function show() {
     h("div", { class: "head", "aria-hidden": "true" }, heads.map((text, index) => h("span", { class: index > 1 ? "r" : "" }, text))),
     zones.map((zone) => {
       const racks = zone.racks.map((rack) => ({ rack, sum: rack.nodes.map(ofNode).reduce(add, nothing) }));
-      return branch(`z ${zone.name}`, "zone", `${zone.name || "no zone known"}, ${count(zone.racks.length)} racks`, racks.map(({ sum }) => sum).reduce(add, nothing), () => racks.map(({ rack, sum }) =>
-        branch(`r ${zone.name} ${rack.name} ${rack.clique}`, "rack", `${rack.clique ? "NVLink domain " : ""}${rack.name || "no rack known"}, ${count(rack.nodes.length)} nodes`, sum, () =>
+      return branch(`z ${zone.name}`, "zone", `${zone.name || "no zone known"}, ${many(zone.racks.length, "rack")}`, racks.map(({ sum }) => sum).reduce(add, nothing), () => racks.map(({ rack, sum }) =>
+        branch(`r ${zone.name} ${rack.name} ${rack.clique}`, "rack", `${rack.clique ? "NVLink domain " : ""}${rack.name || "no rack known"}, ${many(rack.nodes.length, "node")}`, sum, () =>
           rack.nodes.map((face) => h("a", { class: "leaf", href: path("node", face.name), "data-key": `n ${face.name}` }, h("span", {}, face.name), columns(ofNode(face)))))));
     })));
 }

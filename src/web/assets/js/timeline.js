@@ -43,7 +43,7 @@ function options() {
     legend: { show: false },
     scales: { "%": { range: [0, 100] }, n: { range: (_, __, most) => [0, Math.max(4, most * 1.15)] } },
     axes: [
-      { ...axis, size: 24, gap: 4, space: 80, values: (_, marks, __, ___, step) => marks.map((mark) => (step < 60 ? exactHourOf : hourOf).format(new Date(mark * 1000))) },
+      { ...axis, size: 24, gap: 4, space: 80, incrs: [1, 5, 10, 30, 60, 300, 900, 3600, 10800, 21600], values: (_, marks, __, ___, step) => marks.map((mark) => (step < 60 ? exactHourOf : hourOf).format(new Date(mark * 1000))) },
       { ...axis, scale: "%", size: 44, gap: 6, values: (_, marks) => marks.map((mark) => `${mark} %`), splits: () => [0, 25, 50, 75, 100] },
       { ...axis, scale: "n", side: 1, size: 34, gap: 6, grid: { show: false }, values: (_, marks) => marks.map((mark) => (Number.isInteger(mark) ? mark : "")) },
     ],
