@@ -135,13 +135,14 @@ fn commands_of_testudo_exist() {
     assert!(seen > 10, "{seen}");
 }
 
-/// All names under `testudo.dev/` that stand in a text between these quotes.
+/// All names under `testudo.dev/` that stand in a text between these quotes. `testudo.dev/v1` is the version of an API.
 fn names(text: &str, quote: char) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for part in text.split(quote) {
         let name = part.split(':').next().unwrap_or_default();
         let Some(rest) = name.strip_prefix("testudo.dev/") else { continue };
-        if !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        let is_version = rest.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        if !rest.is_empty() && !is_version && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             found.insert(name.to_owned());
         }
     }

@@ -78,6 +78,7 @@ fn input(args: &Args) -> anyhow::Result<Input> {
         }
         return Ok(Input::of(&fleet(nodes), &pods)?);
     }
+    ensure!(args.gangs.is_none(), "--gangs adds gangs to a generated fleet: give --fleet N instead of --nodes");
     if args.nodes.is_empty() {
         bail!(
             "which nodes? Give --nodes FILE (manifests or openb CSV) or --fleet N; or --gpus N for MIG instances alone"

@@ -138,7 +138,7 @@ fn a_file_that_unpacks_to_too_much_is_refused() {
     packed.write_all(&vec![b' '; 1 << 20]).unwrap();
     std::fs::write(&path, packed.finish().unwrap()).unwrap();
     let limits = Limits { file_bytes: 1 << 16, ..Limits::default() };
-    let error = crate::k8s::manifests::read(&[path.clone()], &limits).unwrap_err().to_string();
+    let error = crate::k8s::manifests::read(std::slice::from_ref(&path), &limits).unwrap_err().to_string();
     std::fs::remove_file(&path).unwrap();
     assert!(error.ends_with("is larger than 65536 bytes once it is unpacked"), "{error}");
 }

@@ -31,7 +31,7 @@ pub fn show(source: &str, interval: Duration, mut look: impl FnMut() -> Answer) 
                 if event::poll(wait)? {
                     match event::read()? {
                         Event::Key(key) if is_end(key.code, key.modifiers) => return Ok(()),
-                        Event::Resize(..) => drop(terminal.draw(|frame| draw(frame, source, &answer))?),
+                        Event::Resize(..) => _ = terminal.draw(|frame| draw(frame, source, &answer))?,
                         _ => {}
                     }
                 }
