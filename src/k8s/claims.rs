@@ -279,7 +279,9 @@ mod tests {
                 if body["metadata"]["uid"] != claim["metadata"]["uid"] {
                     return Some(failure(409, "Conflict", "uid"));
                 }
-                claim["metadata"]["annotations"] = body["metadata"]["annotations"].clone();
+                let mut annotations = body["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+                annotations.retain(|_, value| !value.is_null());
+                claim["metadata"]["annotations"] = annotations.into();
                 next(&mut claim);
             } else if line.starts_with("PUT") {
                 if conflicts > 0 {
@@ -313,11 +315,12 @@ mod tests {
         let requests = server.requests.lock();
         assert!(requests[0].contains(FINALIZER) && requests[0].contains(&devices("gpu-0")), "{}", requests[0]);
         assert!(requests[2].starts_with("PUT /apis/resource.k8s.io/v1/namespaces/team/resourceclaims/c/status"));
-        let allocation = &state.lock()["status"]["allocation"];
+        let state = state.lock();
+        let allocation = &state["status"]["allocation"];
         assert_eq!(allocation["devices"]["results"][0]["device"], "gpu-0");
         assert_eq!(allocation["devices"]["config"][0]["source"], "FromClass", "{allocation}");
         assert!(allocation["allocationTimestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{allocation}");
-        assert!(claims::seen_claim(&state.lock()).unwrap().allocation.unwrap().is_ours, "it is known again");
+        assert!(claims::seen_claim(&state).unwrap().allocation.unwrap().is_ours, "it is known again");
     }
 
     #[tokio::test]
