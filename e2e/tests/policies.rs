@@ -158,7 +158,7 @@ async fn gang_annotations_are_judged_as_testudo_does(d: Arc<Deployed>) -> Result
     let long = "a".repeat(253);
     let too_long = "a".repeat(254);
     let label = format!("required=example.com/{}", "a".repeat(63));
-    let many = vec!["required=node"; 3].join(",");
+    let many = ["required=node"; 3].join(",");
     let texts: &[(&str, &[&str])] = &[
         ("pod-group", &["a", "a-b_c.d", "-a", "a.", "", " a", "a b", "a/b", "ä", &long, &too_long]),
         ("role", &["prefill", "0", "", "prefill,decode", "-"]),
