@@ -83,6 +83,8 @@ impl Metrics {
         drop(filtered_nodes.get_or_create(&VerdictLabels { verdict: "fits" }));
         drop(bindings.get_or_create(&OutcomeLabels { outcome: "bound" }));
         drop(gangs.get_or_create(&GangLabels { outcome: "started" }));
+        drop(claim_writes.get_or_create(&OutcomeLabels { outcome: "allocated" }));
+        drop(claim_news.get_or_create(&OutcomeLabels { outcome: "device_given_twice" }));
         metrics
     }
 
