@@ -122,7 +122,8 @@ fn tensor_parallel_sets(
 ) -> Result<Vec<Group>, Shortage> {
     let of_seat = |at: usize| roster.terms.tensor_parallel_of(&roster.seats[at].role).unwrap_or(1);
     let Some(tensor_parallel) = run.first().map(|at| of_seat(*at)) else { return Ok(vec![]) };
-    let uneven = |found| Shortage::UnevenSet { tensor_parallel, found };
+    let has_run = roster.seats.iter().any(|seat| seat.node.is_some());
+    let uneven = |found| Shortage::UnevenSet { tensor_parallel, found, has_run };
     let mut groups = vec![];
     let mut open: Vec<usize> = vec![];
     let mut found = 0;

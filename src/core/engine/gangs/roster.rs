@@ -122,13 +122,15 @@ pub enum Shortage {
         tensor_parallel: u32,
         /// The number of GPUs that some members add up to.
         found: i64,
+        /// Some members have their nodes already, so they did add up once: others are missing by now.
+        has_run: bool,
     },
 }
 
 impl Shortage {
     /// Is something to be mended, instead of waited for?
     pub fn is_invalid(&self) -> bool {
-        !matches!(self, Self::Members { .. } | Self::Claims { .. })
+        !matches!(self, Self::Members { .. } | Self::Claims { .. } | Self::UnevenSet { has_run: true, .. })
     }
 }
 
@@ -153,7 +155,7 @@ impl fmt::Display for Shortage {
                 write!(f, "{expected} members do not exist yet, places are kept for {limit} at most in a namespace")
             }
             Self::Claims { what, .. } => what.fmt(f),
-            Self::UnevenSet { tensor_parallel, found } => {
+            Self::UnevenSet { tensor_parallel, found, .. } => {
                 write!(f, "its GPUs do not form sets of {tensor_parallel}: members have {found} together")
             }
         }

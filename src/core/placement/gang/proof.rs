@@ -9,7 +9,7 @@ use super::domain::Map;
 use super::no::{Amount, No, Obstacle, SetName};
 use super::trial::Trial;
 use super::{Block, Field, Formation};
-use crate::model::gang::TopologyLevel;
+use crate::model::gang::{Role, TopologyLevel};
 use crate::model::pod::Demand;
 use crate::model::resources::ResourceName;
 use crate::placement;
@@ -49,28 +49,30 @@ impl Proof<'_, '_> {
         (!anywhere).then(|| No::NoNode { role: role.clone(), obstacle: obstacle(demand, field) })
     }
 
-    /// Blocks that differ only in which nodes have refused their members.
+    /// Blocks whose members ask for the same: they differ in role, or in which nodes have refused them.
     fn alike(&self, block: usize) -> Vec<usize> {
-        let Block { role, demand, .. } = &self.formation.blocks[block];
-        let is_alike = |other: &Block| (&other.role, &other.demand) == (role, demand);
+        let demand = &self.formation.blocks[block].demand;
         let blocks = self.formation.blocks.iter().enumerate().filter(|(at, _)| self.asks.joining[*at] > 0);
-        blocks.filter(|(_, other)| is_alike(other)).map(|(at, _)| at).collect()
+        blocks.filter(|(_, other)| other.demand == *demand).map(|(at, _)| at).collect()
     }
 
-    /// Have the members of these blocks, which ask for the same, too few places on all their nodes?
+    /// Have the members of these blocks, which ask for the same, too few places on all their nodes? Of several blocks each has
+    /// its own rules of who may stand beside whom, so only room counts.
     fn too_few_places(&self, blocks: &[usize]) -> Option<No> {
         let needed: u32 = blocks.iter().map(|block| self.asks.joining[*block]).sum();
         let places: u64 = match blocks {
             [block] => self.trial.places(*block),
             _ => {
-                let on = |at: &usize| blocks.iter().map(|block| self.trial.up_to(*block, *at, needed)).max();
+                let on = |at: &usize| blocks.iter().map(|block| self.trial.room_for(*block, *at, needed)).max();
                 self.all.iter().filter_map(on).map(u64::from).sum()
             }
         };
-        let block = &self.formation.blocks[blocks[0]];
         (places < u64::from(needed)).then(|| {
-            let (role, asks) = (block.role.clone(), asked(block));
-            No::TooFewPlaces { role, needed, asks, places }
+            let of = |block: &usize| &self.formation.blocks[*block];
+            let first = of(&blocks[0]);
+            let is_one_role = blocks.iter().all(|block| of(block).role == first.role);
+            let role = if is_one_role { first.role.clone() } else { Role::default() };
+            No::TooFewPlaces { role, needed, asks: asked(first), places }
         })
     }
 

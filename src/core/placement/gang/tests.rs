@@ -478,6 +478,9 @@ fn members_that_ask_for_the_same_are_counted_together() {
     let text = "needs 4 places for members asking for 8 nvidia.com/gpu, 3 are free";
     assert_eq!(told_without(&of(3), &[(1, 0)]), text);
     assert_eq!(told_without(&of(4), &[(1, 0)]), "placed");
+    let roles = fleet(1).block("leader", pod("l").gpus(8), &[]).block("worker", pod("w").gpus(8), &[]);
+    let roles = roles.part(&[]).sets(1, &[0], None).sets(1, &[1], None);
+    assert_eq!(roles.told(), "needs 2 places for members asking for 8 nvidia.com/gpu, 1 is free");
 }
 
 #[test]

@@ -71,18 +71,16 @@ impl<'a> Trial<'a> {
         if !self.open[index] {
             return;
         }
-        let copies = self.up_to(block, at, self.most[block]);
+        let by_node = self.caps[block].iter().filter(|cap| cap.per_node).map(|cap| cap.room(at));
+        let copies = self.room_for(block, at, by_node.fold(self.most[block], u32::min));
         self.places[block] = self.places[block] - u64::from(self.copies[index]) + u64::from(copies);
         self.copies[index] = copies;
     }
 
-    /// How many more members of a block, and of no other, a node has places for; more than `most` are not counted.
-    pub fn up_to(&self, block: usize, at: usize, most: u32) -> u32 {
-        if !self.is_open(block, at) {
-            return 0;
-        }
-        let by_node = self.caps[block].iter().filter(|cap| cap.per_node).map(|cap| cap.room(at));
-        self.rooms.copies(block, at, by_node.fold(most, u32::min))
+    /// How many more members of a block, and of no other, a node has room for, however they must stand to each other; more
+    /// than `most` are not counted.
+    pub fn room_for(&self, block: usize, at: usize, most: u32) -> u32 {
+        if self.is_open(block, at) { self.rooms.copies(block, at, most) } else { 0 }
     }
 
     /// How many more members of a block, and of no other, a node has places for.

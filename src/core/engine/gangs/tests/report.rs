@@ -51,3 +51,21 @@ fn the_same_with_other_numbers_is_shown_after_a_while() {
     world.now_ms += 10_000;
     assert_eq!(world.reports(), ["Gathering 0: 3 of 4 members exist"]);
 }
+
+#[test]
+fn a_gang_that_is_being_deleted_is_not_called_invalid() {
+    let mut world = World::new(3);
+    let terms = || Terms { tensor_parallel: Some(24), min_member: Some(2), ..Terms::default() };
+    let member = |gang: &str, index: u32| pod(&format!("{gang}-{index}")).gpus(8).member_of(gang, "", index, terms());
+    for index in 0..3 {
+        world.set(member("g", index).on(&format!("n{index}")).build());
+    }
+    world.news();
+    world.delete("g-0");
+    assert_eq!(world.news(), [], "a part of a set is left, and nobody has to mend anything");
+    for index in 0..2 {
+        world.set(member("h", index).build());
+    }
+    let text = "its GPUs do not form sets of 24: members have 16 together";
+    assert_eq!(world.news(), [(NewsKind::Invalid, text.into())], "they have never been more");
+}
