@@ -165,7 +165,8 @@ mod tests {
         assert_eq!((two.fitting, two.pods, two.places.len()), (1, 2, 2));
         let three = tried(3);
         assert_eq!((three.fitting, three.places.len()), (0, 0));
-        assert_eq!(three.reason.as_deref(), Some("no combination of places exists"), "the engine's own words");
+        let words = "needs 3 places for members asking for 8 nvidia.com/gpu, 2 are free";
+        assert_eq!(three.reason.as_deref(), Some(words), "the engine's own words");
     }
 
     #[test]
