@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use testudo_core::cluster::NodeState;
-use testudo_core::engine::Snapshot;
-use testudo_core::model::gang::{Strictness, Terms, TopologyLevel};
+use testudo_core::engine::{GangStage, MemberView, Snapshot};
+use testudo_core::model::gang::{GangKey, Strictness, Terms, TopologyLevel};
 use testudo_core::model::node::Node;
-use testudo_core::model::pod::{Demand, Pod};
+use testudo_core::model::pod::{Demand, Pod, Stage};
 use testudo_core::placement;
 
 /// What a domain could take of a gang as things are.
@@ -24,6 +24,34 @@ pub struct DomainMiss {
     pub needed: usize,
     /// For how many of them it has one, each by itself.
     pub places: usize,
+}
+
+/// How far a gang has come, as what is said of it.
+pub fn stage(stage: GangStage) -> &'static str {
+    match stage {
+        GangStage::Gathering => "is not complete",
+        GangStage::Waiting => "waits for places",
+        GangStage::Clearing => "waits for others to make way",
+        GangStage::Planned => "has places, and is about to start",
+        GangStage::Running => "runs",
+    }
+}
+
+/// How far a member has come.
+pub fn standing(member: &MemberView) -> &'static str {
+    match (member.is_bound, &member.node, member.is_extra) {
+        (true, ..) => "bound",
+        (false, Some(_), _) => "place kept",
+        (false, None, false) => "waits",
+        (false, None, true) => "waits, may start later",
+    }
+}
+
+/// The members of a gang that exist and wait for their nodes.
+pub fn waiting_members<'p>(gang: &GangKey, pods: impl IntoIterator<Item = &'p Arc<Pod>>) -> Vec<Arc<Pod>> {
+    let is_member = |pod: &&Arc<Pod>| pod.membership.as_ref().is_some_and(|of| of.gang == *gang);
+    let waits = |pod: &&Arc<Pod>| pod.stage == Stage::Pending && pod.is_alive();
+    pods.into_iter().filter(is_member).filter(waits).cloned().collect()
 }
 
 /// What each domain could take of the members that have no place: those with the most places first. `pods` are the members.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use testudo_core::engine::{GangStage, GangView, MemberView};
-use testudo_core::model::pod::{Pod, PodKey, Stage};
+use testudo_core::model::pod::{Pod, PodKey};
 
 use super::super::output::table;
 use super::pod::LeaverLine;
@@ -70,19 +70,13 @@ impl GangExplanation {
     /// Explains a gang.
     pub fn new(view: &GangView, host: &Host) -> Self {
         let is_waiting = view.stage == GangStage::Waiting;
-        let members = waiting_members(view, host);
+        let members = explain::waiting_members(&view.key, &host.pods());
         let domains = if is_waiting { explain::domains(&host.snapshot(), &members) } else { vec![] };
         let leave = if is_waiting { who_must_end(view, host) } else { vec![] };
         Self {
             gang: view.key.to_string(),
             written_as: view.key.dialect.group_kind(),
-            stage: match view.stage {
-                GangStage::Gathering => "is not complete",
-                GangStage::Waiting => "waits for places",
-                GangStage::Clearing => "waits for others to make way",
-                GangStage::Planned => "has places, and is about to start",
-                GangStage::Running => "runs",
-            },
+            stage: explain::stage(view.stage),
             why: view.why.as_ref().map(ToString::to_string),
             priority: view.priority,
             members: view.members.iter().map(MemberLine::new).collect(),
@@ -147,12 +141,6 @@ impl GangExplanation {
     }
 }
 
-/// The members that exist and have no place.
-fn waiting_members(view: &GangView, host: &Host) -> Vec<Arc<Pod>> {
-    let is_member = |pod: &Arc<Pod>| pod.membership.as_ref().is_some_and(|of| of.gang == view.key);
-    host.pods().into_iter().filter(|pod| is_member(pod) && pod.stage == Stage::Pending && pod.is_alive()).collect()
-}
-
 /// What could be done for a gang that has no places.
 fn what_to_do(view: &GangView, members: &[Arc<Pod>], host: &Host, can_clear: bool) -> Vec<String> {
     let namespace = &view.key.namespace;
@@ -214,12 +202,7 @@ impl MemberLine {
             pod: member.pod.as_ref().map(|pod| pod.name.clone()),
             role: member.role.to_string(),
             index: member.index,
-            state: match (member.is_bound, &member.node, member.is_extra) {
-                (true, ..) => "bound",
-                (false, Some(_), _) => "place kept",
-                (false, None, false) => "waits",
-                (false, None, true) => "waits, may start later",
-            },
+            state: explain::standing(member),
             node: member.node.as_ref().map(ToString::to_string),
         }
     }

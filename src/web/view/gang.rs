@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use testudo_core::engine::{GangStage, GangView, MemberView, Snapshot};
-use testudo_core::model::pod::{Pod, Stage};
+use testudo_core::model::pod::Pod;
 
 use crate::explain;
 
@@ -54,20 +54,11 @@ impl GangDetail {
     /// Explains a gang; `pods` are all those of the cluster.
     pub fn of(view: &GangView, snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Self {
         let waits_for_places = view.stage == GangStage::Waiting;
-        let is_member = |pod: &&Arc<Pod>| {
-            pod.stage == Stage::Pending && pod.membership.as_ref().is_some_and(|of| of.gang == view.key)
-        };
-        let members: Vec<Arc<Pod>> = pods.iter().filter(is_member).cloned().collect();
+        let members = explain::waiting_members(&view.key, pods);
         let domains = if waits_for_places { explain::domains(snapshot, &members) } else { vec![] };
         Self {
             written_as: view.key.dialect.group_kind(),
-            stage: match view.stage {
-                GangStage::Gathering => "is not complete",
-                GangStage::Waiting => "waits for places",
-                GangStage::Clearing => "waits for others to make way",
-                GangStage::Planned => "has places, and is about to start",
-                GangStage::Running => "runs",
-            },
+            stage: explain::stage(view.stage),
             waits_for_places,
             why: view.why.as_ref().map(ToString::to_string),
             priority: view.priority,
@@ -95,12 +86,7 @@ impl MemberLine {
             pod: member.pod.as_ref().map(|pod| pod.name.clone()),
             role: member.role.to_string(),
             index: member.index,
-            state: match (member.is_bound, &member.node, member.is_extra) {
-                (true, ..) => "bound",
-                (false, Some(_), _) => "place kept",
-                (false, None, false) => "waits",
-                (false, None, true) => "waits, may start later",
-            },
+            state: explain::standing(member),
             node: member.node.as_ref().map(ToString::to_string),
         }
     }
