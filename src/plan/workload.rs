@@ -11,6 +11,7 @@ use serde_json::Value;
 use testudo_core::model::gang::{GangKey, Group};
 use thiserror::Error;
 
+use crate::k8s::gang::copies;
 use crate::k8s::gang::objects::{self, GroupObject, KINDS};
 use crate::k8s::object::{self, Metadata, null_as_default};
 use crate::k8s::pod;
@@ -250,39 +251,12 @@ impl Workload {
             pod.spec.scheduling_gates.clear();
             pod.status = object::PodStatus { phase: Some("Pending".into()), ..object::PodStatus::default() };
             if let Some(gang) = &self.gang {
-                rename_gang(&mut pod, object_name(gang), number);
+                copies::join(&mut pod, gang, number);
             }
             pod
         });
-        let groups = self.groups.iter().cloned().map(|mut group| {
-            group.key.name =
-                renamed(object_name(&group.key), number) + &group.key.name[object_name(&group.key).len()..];
-            group.object.uid = format!("plan:{}", group.key).as_str().into();
-            group
-        });
+        let groups = self.groups.iter().map(|group| copies::group(group, number));
         (pods.collect(), groups.collect())
-    }
-}
-
-/// The name of the object that stands for a gang: `lws` of `lws/3`.
-fn object_name(gang: &GangKey) -> &str {
-    gang.name.split('/').next().unwrap_or_default()
-}
-
-fn renamed(name: &str, number: usize) -> String {
-    format!("{name}-plan-{number}")
-}
-
-/// Puts another name wherever the pod names its gang.
-fn rename_gang(pod: &mut object::Pod, name: &str, number: usize) {
-    let new = renamed(name, number);
-    let texts = pod.metadata.labels.values_mut().chain(pod.metadata.annotations.values_mut());
-    texts.filter(|text| *text == name).for_each(|text| text.clone_from(&new));
-    if let Some(group) = &mut pod.spec.scheduling_group {
-        group.pod_group_name = group.pod_group_name.take().map(|_| new.clone());
-    }
-    if let Some(workload) = &mut pod.spec.workload_ref {
-        workload.name = new;
     }
 }
 
