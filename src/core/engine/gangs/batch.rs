@@ -33,6 +33,9 @@ pub(super) struct Place {
     pub steered: u32,
     /// The scheduler may have refused it.
     pub suspicion: Option<Suspicion>,
+    /// Devices that are kept for the claims of a member that is yet to be made: under which key, by what its pod will call
+    /// the claim.
+    pub set_aside: BTreeMap<Box<str>, ClaimKey>,
     /// What the pod's condition said when it was first steered: what is said later is about the place.
     pub message_before: Option<Arc<str>>,
 }
@@ -98,6 +101,11 @@ impl Batch {
     /// All claims that must have devices before anybody of it is pointed anywhere.
     pub fn awaited_claims(&self) -> impl Iterator<Item = &ClaimKey> + Clone {
         self.claims.iter().chain(&self.shared_claims)
+    }
+
+    /// Under which keys devices are kept for members that are yet to be made.
+    pub fn set_aside(&self) -> impl Iterator<Item = &ClaimKey> {
+        self.places.values().flat_map(|place| place.set_aside.values())
     }
 
     /// Are all members that exist at bind?
