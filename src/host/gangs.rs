@@ -68,7 +68,7 @@ impl Host {
                         let _permit = writes.acquire_owned().await;
                         match order {
                             Order::Claim(order) => host.write_claim(&claims, &order).await,
-                            order => carry_out(&steerer, order).await,
+                            order => carry_out(&steerer, order, host.now_ms()).await,
                         }
                     });
                 }
@@ -90,7 +90,7 @@ impl Host {
             let Some(task) = task else { break };
             let gang = task.gang().clone();
             let begun = Instant::now();
-            let Ok(solved) = tokio::task::spawn_blocking(|| solve(task)).await else {
+            let Ok(solved) = self.searches.run(|| solve(task)).await else {
                 self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
                 continue;
             };
@@ -201,11 +201,11 @@ fn solve(task: PlanTask) -> Solved {
     with_large_stack(|| Ok(task.solve())).unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn carry_out(steerer: &Steerer, order: Order) {
+async fn carry_out(steerer: &Steerer, order: Order, now_ms: u64) {
     let result = match &order {
         Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
         Order::Withdraw { pod } => steerer.withdraw(pod).await,
-        Order::Wake { pod } => steerer.wake(pod).await,
+        Order::Wake { pod } => steerer.wake(pod, now_ms).await,
         // Not on a pod: [`Host::write_claim`].
         Order::Claim(_) => Ok(()),
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
