@@ -23,12 +23,9 @@ pub struct Amounts {
 impl Amounts {
     /// Of a list of resources. CPUs stand there in thousandths: the simulation writes them so.
     pub fn read(list: &Value) -> Self {
-        let amount = |name: &str| text(list, &format!("/{}", name.replace('/', "~1"))).trim_end_matches('m').parse().ok();
-        Self {
-            cpu: amount("cpu").unwrap_or(0),
-            gpus: amount(GPU).unwrap_or(0),
-            pods: amount("pods").unwrap_or(0),
-        }
+        let amount =
+            |name: &str| text(list, &format!("/{}", name.replace('/', "~1"))).trim_end_matches('m').parse().ok();
+        Self { cpu: amount("cpu").unwrap_or(0), gpus: amount(GPU).unwrap_or(0), pods: amount("pods").unwrap_or(0) }
     }
 
     /// Is there as much of everything?

@@ -134,9 +134,9 @@ impl Network {
         (self.weather, self.bad_until_ms) = (weather, until_ms);
     }
 
-    /// Is anything on its way?
-    pub fn is_busy(&self) -> bool {
-        !self.underway.is_empty()
+    /// How far behind watches are, at most.
+    pub fn lag_ms(&self) -> usize {
+        self.weather.lag_ms
     }
 
     /// When the next thing arrives.
@@ -221,8 +221,9 @@ impl Network {
         let (rng, weather) = (&mut self.rng, self.weather);
         self.watches.retain_mut(|watch| {
             let Ok(happened) = store.since(watch.kind, watch.after) else {
-                let gone = json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"});
-                watch.send("ERROR", &gone);
+                let gone =
+                    json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"});
+                watch.send("ERROR", &gone.to_string());
                 return false;
             };
             for happened in happened {
@@ -249,11 +250,11 @@ impl Watch {
             What::Modified => "MODIFIED",
             What::Deleted => "DELETED",
         };
-        self.send(what, &happened.object);
+        self.send(what, happened.object.text());
     }
 
-    fn send(&self, what: &str, object: &Value) {
-        let line = format!("{}\n", json!({"type": what, "object": object}));
+    fn send(&self, what: &str, object: &str) {
+        let line = format!("{{\"type\":\"{what}\",\"object\":{object}}}\n");
         // Who does not listen any more is found out at the end of the step.
         let _ = self.frames.unbounded_send(Ok(http_body::Frame::data(Bytes::from(line))));
     }

@@ -35,6 +35,9 @@ use crate::network::{From, Outbox};
 /// Where the replicas' own pods and their lease are.
 pub const NAMESPACE: &str = "testudo-system";
 
+/// How many there are.
+pub const REPLICAS: usize = 2;
+
 /// The configuration's defaults.
 pub const LEASE: Duration = Duration::from_secs(15);
 const ELECTION: ElectionTimes =
@@ -97,8 +100,7 @@ impl Replica {
         let label = LeaderLabel::new(writing.clone(), NAMESPACE, &Self::name(self.index));
         tokio::spawn(leadership.clone().keep_label(label));
         let devices = policy.claims.is_on();
-        let bindings =
-            Bindings::Cluster { binder: Binder::new(writing.clone()), timeout: BIND_TIMEOUT.mul_f64(0.9) };
+        let bindings = Bindings::Cluster { binder: Binder::new(writing.clone()), timeout: BIND_TIMEOUT.mul_f64(0.9) };
         let (queue, searches) = mpsc::unbounded_channel();
         let host = Host::new(policy, Mode::Enforce, catalogue, bindings, &mut registry)
             .with_leadership(leadership.clone())
@@ -198,7 +200,7 @@ impl Replica {
     pub fn finish_searches(&mut self) {
         if let Some(life) = &mut self.life {
             let _inside = life.runtime.enter();
-            life.underway.drain(..).for_each(|search| search());
+            std::mem::take(&mut life.underway).into_iter().for_each(|search| search());
         }
     }
 

@@ -74,6 +74,10 @@ pub enum Input {
     Compact,
     /// kube-scheduler is killed, and starts again after a while.
     SchedulerRestarts(u64),
+    /// A second kube-scheduler takes over, while the first does not know it for a while.
+    SchedulerTakesOver(u64),
+    /// A user deletes the claims of a workload that runs.
+    DeleteClaims(String),
     /// kube-scheduler's own filters refuse a node to half of all pods for a while.
     Refuse(usize, u64),
     /// kube-scheduler looks for places for a whole gang, and does nothing with what it finds.
@@ -103,19 +107,35 @@ impl fmt::Display for Input {
             Self::GpusFail(node, count, ms) => write!(f, "{count} GPUs of node n{node} fail for {} s", seconds(ms)),
             Self::Republish(node, None, _) => write!(f, "the driver of node n{node} publishes its devices anew"),
             Self::Republish(node, Some(gpu), ms) => {
-                write!(f, "the driver of node n{node} publishes its devices anew, gpu-{gpu} is missing for {} s", seconds(ms))
+                write!(
+                    f,
+                    "the driver of node n{node} publishes its devices anew, gpu-{gpu} is missing for {} s",
+                    seconds(ms)
+                )
             }
             Self::NodeComes(machine) => write!(f, "an autoscaler adds a node: {machine:?}"),
-            Self::Crash(replica, ms) => write!(f, "testudo-{replica} is killed, and starts again after {} s", seconds(ms)),
+            Self::Crash(replica, ms) => {
+                write!(f, "testudo-{replica} is killed, and starts again after {} s", seconds(ms))
+            }
             Self::Pause(replica, ms) => write!(f, "testudo-{replica} is stopped for {} s", seconds(ms)),
             Self::Storm(it, ms) => write!(
                 f,
                 "for {} s requests take up to {} ms, {} % of them get lost, {} % fail, watches are behind by up to {} ms",
-                seconds(ms), it.delay_ms, it.lost, it.failed, it.lag_ms
+                seconds(ms),
+                it.delay_ms,
+                it.lost,
+                it.failed,
+                it.lag_ms
             ),
             Self::BreakWatches => f.write_str("the connections of all watches end"),
             Self::Compact => f.write_str("the API server forgets what has happened"),
-            Self::SchedulerRestarts(ms) => write!(f, "kube-scheduler is killed, and starts again after {} s", seconds(ms)),
+            Self::SchedulerRestarts(ms) => {
+                write!(f, "kube-scheduler is killed, and starts again after {} s", seconds(ms))
+            }
+            Self::SchedulerTakesOver(ms) => {
+                write!(f, "another kube-scheduler takes over, and the first goes on for {} s", seconds(ms))
+            }
+            Self::DeleteClaims(name) => write!(f, "the claims of {name} are deleted"),
             Self::Refuse(node, ms) => {
                 write!(f, "kube-scheduler refuses node n{node} to half of all pods for {} s", seconds(ms))
             }
@@ -136,21 +156,23 @@ pub struct Script {
 }
 
 /// For so long things happen.
-pub const CHAOS_MS: u64 = 45_000;
+pub const CHAOS_MS: u64 = 40_000;
 
 impl Script {
     /// The script of a seed.
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x7465_7374_7564_6f00);
         let claims = rng.below(2) == 0;
-        let machine = |rng: &mut Rng| match rng.below(if claims { 4 } else { 2 }) {
+        // What parts are worth takes long to find out where nothing is optimised.
+        let parts = claims && rng.below(4) == 0;
+        let machine = move |rng: &mut Rng| match rng.below(if claims { 4 } else { 2 }) {
             0 => Machine::Plugin(8),
             1 => Machine::Plugin(4),
-            2 => Machine::Claimed(4),
-            _ => Machine::Parted(1 + rng.below(2)),
+            3 if parts => Machine::Parted(1 + rng.below(2)),
+            _ => Machine::Claimed(4),
         };
         let nodes: Vec<Machine> = (0..2 + rng.below(3)).map(|_| machine(&mut rng)).collect();
-        let mut writer = Writer { rng, claims, nodes: nodes.len(), names: vec![], machine };
+        let mut writer = Writer { rng, claims, parts, nodes: nodes.len(), names: vec![], machine };
         let mut inputs = vec![];
         for _ in 0..2 + writer.rng.below(6) {
             let at = writer.rng.below(8_000) as u64;
@@ -168,6 +190,7 @@ impl Script {
 struct Writer<M> {
     rng: Rng,
     claims: bool,
+    parts: bool,
     nodes: usize,
     names: Vec<String>,
     machine: M,
@@ -179,7 +202,7 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
         let name = format!("w{}", self.names.len());
         self.names.push(name.clone());
         let claims = (self.claims && rng.below(2) == 0).then(|| match rng.below(3) {
-            0 => ("mig", 1),
+            0 if self.parts => ("mig", 1),
             _ => ("gpu", 1 + rng.below(2)),
         });
         let gang = rng.below(3) > 0;
@@ -199,7 +222,7 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
     }
 
     fn input(&mut self) -> Input {
-        let kind = self.rng.below(24);
+        let kind = self.rng.below(27);
         let mut a_while = |most: usize| 500 + self.rng.below(most) as u64;
         let (short, long) = (a_while(6_000), a_while(22_000));
         let node = self.rng.below(self.nodes);
@@ -225,6 +248,8 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
             20 => Input::Compact,
             21 => Input::SchedulerRestarts(short),
             22 => Input::Refuse(node, long),
+            23 | 24 => Input::SchedulerTakesOver(long),
+            25 if self.claims => Input::DeleteClaims(self.some()),
             _ => Input::OnlyLook(self.some()),
         }
     }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use testudo::extender::answer::Answer;
 
-use crate::api::store::{Kind, Store, text};
-use crate::replica::{BindCall, NAMESPACE, Replica};
+use crate::api::store::{Key, Kind, Store};
+use crate::replica::{BindCall, NAMESPACE, REPLICAS, Replica};
 
 /// kube-scheduler waits so long for an answer.
 pub const TIMEOUT_MS: u64 = 30_000;
@@ -25,14 +25,19 @@ pub struct Service<'w> {
     leader: Option<usize>,
 }
 
+/// The replica whose pod has the leader's label.
+pub fn labelled(store: &Store) -> Option<usize> {
+    let is_labelled = |index: &usize| {
+        let key = Key::new(NAMESPACE, &Replica::name(*index));
+        store.get(Kind::Pod, &key).is_some_and(|pod| pod["metadata"]["labels"]["testudo.dev/leader"] == "true")
+    };
+    (0..REPLICAS).find(is_labelled)
+}
+
 impl<'w> Service<'w> {
-    /// To these replicas.
-    pub fn new(replicas: &'w mut [Replica], store: &Store) -> Self {
-        let labelled = store.all(Kind::Pod).map(|(_, pod)| pod).find(|pod| {
-            text(pod, "/metadata/namespace") == NAMESPACE && text(pod, "/metadata/labels/testudo.dev~1leader") == "true"
-        });
-        let index = labelled.and_then(|pod| text(pod, "/metadata/name").rsplit('-').next()?.parse().ok());
-        Self { replicas, leader: index }
+    /// To these replicas, of which this one has the leader's label.
+    pub fn new(replicas: &'w mut [Replica], leader: Option<usize>) -> Self {
+        Self { replicas, leader }
     }
 
     /// The replica that calls arrive at.

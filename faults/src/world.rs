@@ -13,22 +13,20 @@ use crate::actors::machines::{Station, class};
 use crate::actors::users::Users;
 use crate::api::store::{Kind, Store};
 use crate::facts::SCHEDULER;
-use crate::invariants::{Auditor, Violation};
-use crate::network::{FAIR, Network};
-use crate::replica::{NAMESPACE, Replica};
+use crate::invariants::{Auditor, Rule, Seen, Violation};
+use crate::network::Network;
+use crate::panics;
+use crate::replica::{NAMESPACE, REPLICAS, Replica};
 use crate::scheduler::{Around, Scheduler};
 use crate::script::{CHAOS_MS, Input, Script};
-use crate::service::Service;
+use crate::service::{Service, labelled};
 use crate::story::Story;
 
 /// For so long after the last fault everything that can be placed has to be.
-pub const QUIET_MS: u64 = 150_000;
+pub const QUIET_MS: u64 = 110_000;
 
 /// A time at which faults are over: one may last for a while.
 const CALM_FROM_MS: u64 = CHAOS_MS + 25_000;
-
-/// Replicas of testudo.
-const REPLICAS: usize = 2;
 
 /// The cluster.
 pub struct World {
@@ -36,7 +34,8 @@ pub struct World {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) stations: Vec<Station>,
     network: Network,
-    scheduler: Scheduler,
+    /// The last of them leads; others may not know it yet, until then.
+    schedulers: Vec<(Scheduler, u64)>,
     kubelets: Kubelets,
     claims: ClaimController,
     users: Users,
@@ -44,6 +43,9 @@ pub struct World {
     restarts: Vec<(u64, usize)>,
     /// The store as it was when something last happened.
     moved: (u64, u64),
+    /// The replica that the Service leads to, and as of which version of the store.
+    leader: Option<usize>,
+    routed: u64,
     auditor: Auditor,
     catalogue: Arc<Catalogue>,
     policy: Policy,
@@ -61,11 +63,21 @@ pub struct Outcome {
     /// The version of the store at the end, and what it has in it, as a number: the same for the same script.
     pub digest: u64,
     /// What was seen on the way, for the report.
-    pub seen: crate::invariants::Seen,
+    pub seen: Seen,
 }
 
-/// Plays a script to its end, or until something is wrong.
+/// Plays a script to its end, or until something is wrong. A panic is wrong, too.
 pub fn play(script: &Script, story: Story) -> (Outcome, Story) {
+    panics::note();
+    let mut told = Some(story);
+    let played = panics::caught(|| play_on(script, told.take().unwrap_or_default()));
+    played.unwrap_or_else(|what| {
+        let violation = Some(Violation { rule: Rule::NoPanic, what });
+        (Outcome { violation, steps: 0, digest: 0, seen: Seen::default() }, Story::default())
+    })
+}
+
+fn play_on(script: &Script, story: Story) -> (Outcome, Story) {
     // Of what depends on chance in other crates: the jitter of pauses.
     fastrand::seed(script.seed);
     let mut world = World::new(script, story);
@@ -78,7 +90,8 @@ pub fn play(script: &Script, story: Story) -> (Outcome, Story) {
             world.take(input);
         }
         world.step();
-        violation = world.audit();
+        let panic = panics::take().map(|what| Violation { rule: Rule::NoPanic, what });
+        violation = panic.or_else(|| world.audit());
         let next = inputs.peek().map_or(end_ms, |(at, _)| *at);
         world.now_ms = world.next_ms().min(next.max(world.now_ms + 1));
         steps += 1;
@@ -124,13 +137,15 @@ impl World {
         stations.iter_mut().for_each(|station| station.join(&mut store));
         let mut world = Self {
             network: Network::new(rng.branch()),
-            scheduler: Scheduler::new(rng.branch(), &store),
+            schedulers: vec![(Scheduler::new(rng.branch(), &store), u64::MAX)],
             kubelets: Kubelets::new(rng.branch()),
             claims: ClaimController::new(rng.branch()),
             users: Users::new(rng.branch()),
             replicas: (0..REPLICAS).map(Replica::new).collect(),
             restarts: vec![],
             moved: (0, 0),
+            leader: None,
+            routed: 0,
             auditor: Auditor::default(),
             catalogue: Catalogue::builtin(),
             policy: policy(),
@@ -174,12 +189,26 @@ impl World {
             Input::Storm(weather, for_ms) => self.network.set_weather(*weather, now_ms + for_ms),
             Input::BreakWatches => self.network.break_watches(None),
             Input::Compact => self.store.compact(),
-            Input::SchedulerRestarts(for_ms) => self.scheduler.restart(&self.store, now_ms + for_ms),
-            Input::Refuse(node, for_ms) => self.scheduler.refuse(&format!("n{node}"), now_ms + for_ms),
-            Input::OnlyLook(name) => {
-                for uid in self.scheduler.waiting_members(name) {
-                    self.around(|scheduler, around| scheduler.only_look(&uid, around));
+            Input::SchedulerRestarts(for_ms) => {
+                for (scheduler, _) in &mut self.schedulers {
+                    scheduler.restart(&self.store, now_ms + for_ms);
                 }
+            }
+            Input::SchedulerTakesOver(for_ms) => {
+                for (_, until_ms) in &mut self.schedulers {
+                    *until_ms = (*until_ms).min(now_ms + for_ms);
+                }
+                let next = Scheduler::new(self.rng.branch(), &self.store);
+                self.schedulers.push((next, u64::MAX));
+            }
+            Input::DeleteClaims(name) => self.users.delete_claims(name, &mut self.store),
+            Input::Refuse(node, for_ms) => {
+                for (scheduler, _) in &mut self.schedulers {
+                    scheduler.refuse(&format!("n{node}"), now_ms + for_ms);
+                }
+            }
+            Input::OnlyLook(name) => {
+                self.around(|scheduler, around| scheduler.only_look(name, around));
             }
             Input::NodeGoes(..) | Input::Cordon(..) | Input::GpusFail(..) | Input::Republish(..) => self.strike(input),
         }
@@ -205,12 +234,18 @@ impl World {
         }
     }
 
-    fn around(&mut self, step: impl FnOnce(&mut Scheduler, &mut Around<'_>)) {
-        let service = Service::new(&mut self.replicas, &self.store);
-        let lag_ms = FAIR.lag_ms;
-        let mut around =
-            Around { service, store: &mut self.store, story: &mut self.story, now_ms: self.now_ms, lag_ms };
-        step(&mut self.scheduler, &mut around);
+    /// Lets each kube-scheduler do something.
+    fn around(&mut self, step: impl Fn(&mut Scheduler, &mut Around<'_>)) {
+        let (now_ms, lag_ms) = (self.now_ms, self.network.lag_ms());
+        if self.routed != self.store.version() {
+            (self.routed, self.leader) = (self.store.version(), labelled(&self.store));
+        }
+        self.schedulers.retain(|(_, until_ms)| now_ms < *until_ms);
+        for (scheduler, _) in &mut self.schedulers {
+            let service = Service::new(&mut self.replicas, self.leader);
+            let mut around = Around { service, store: &mut self.store, story: &mut self.story, now_ms, lag_ms };
+            step(scheduler, &mut around);
+        }
     }
 
     fn step(&mut self) {
@@ -260,11 +295,11 @@ impl World {
     /// When something happens next, at the latest.
     fn next_ms(&mut self) -> u64 {
         let is_lively = self.now_ms < self.moved.1 + 100
-            || self.scheduler.is_busy()
+            || self.schedulers.iter().any(|(scheduler, _)| scheduler.is_busy())
             || self.replicas.iter().any(Replica::is_searching);
-        let pause = if is_lively { 2 + self.rng.below(30) } else { 250 } as u64;
-        let due = [self.network.next_ms(), self.scheduler.next_ms(), self.kubelets.next_ms(), self.users.next_ms()];
-        let due = due.into_iter().flatten().min().unwrap_or(u64::MAX);
+        let pause = if is_lively { 2 + self.rng.below(40) } else { 300 } as u64;
+        let due = [self.network.next_ms(), self.kubelets.next_ms(), self.users.next_ms()].into_iter().flatten();
+        let due = due.chain(self.schedulers.iter().filter_map(|(it, _)| it.next_ms())).min().unwrap_or(u64::MAX);
         (self.now_ms + pause).min(due).max(self.now_ms + 1)
     }
 

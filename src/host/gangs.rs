@@ -1,6 +1,7 @@
 //! Gangs in a running process: plans are looked for beside everything else, members are pointed to their places, and
 //! bindings wait for each other.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,7 +164,9 @@ impl Host {
         if self.mode == Mode::Observe {
             return Ok(());
         }
-        let mut versions = self.gang_versions.subscribe();
+        let mut news = pin!(self.barrier_news.notified());
+        // From here on nothing is missed.
+        news.as_mut().enable();
         let mut arrival = {
             let mut engine = self.engine.lock();
             let arrival = engine.arrive(pod, node, self.now_ms());
@@ -181,7 +184,9 @@ impl Host {
             };
             // The others of the batch will be brought to whoever leads next.
             self.may_answer()?;
-            let is_late = timeout_at(deadline, versions.changed()).await.is_err();
+            let is_late = timeout_at(deadline, news.as_mut()).await.is_err();
+            news.set(self.barrier_news.notified());
+            news.as_mut().enable();
             let mut engine = self.engine.lock();
             if is_late {
                 engine.give_up(&pod.uid, &batch, self.now_ms());

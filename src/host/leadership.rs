@@ -188,7 +188,7 @@ impl Host {
             Role::Leader { until, .. } => Role::Leaving { until: Some(until) },
             Role::Leaving { until } => Role::Leaving { until },
         });
-        self.gang_versions.send_modify(|_| {});
+        self.barrier_news.notify_waiters();
         if timeout(grace, self.leadership.0.acts.write()).await.is_err() {
             warn!(?grace, "bindings have not come to their end in time");
         }

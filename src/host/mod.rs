@@ -22,7 +22,7 @@ mod searches;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -32,7 +32,7 @@ use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid, Stage};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::config::Mode;
@@ -43,8 +43,8 @@ pub use binding::Bindings;
 pub use clock::Clock;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
-pub use following::BATCH;
 use fleet_metrics::FleetMetrics;
+pub use following::BATCH;
 pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
@@ -76,8 +76,10 @@ pub struct Host {
     classes_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
-    /// Tells those who wait at the barrier to look again.
-    gang_versions: watch::Sender<u64>,
+    /// Tells those who wait at the barrier to look again, in the order in which they came.
+    barrier_news: Notify,
+    /// The version of the gangs that they have been told of.
+    barrier_version: AtomicU64,
     leadership: Leadership,
     searches: Searches,
     clock: Clock,
@@ -120,7 +122,8 @@ impl Host {
             slices_listed: AtomicBool::new(without_claims),
             classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
-            gang_versions: watch::Sender::new(0),
+            barrier_news: Notify::new(),
+            barrier_version: AtomicU64::new(0),
             leadership: Leadership::default(),
             searches: Searches::OnThreads,
             clock,
@@ -370,7 +373,9 @@ impl Host {
             self.snapshot.store(Arc::new(engine.snapshot()));
         }
         let version = engine.gang_version();
-        self.gang_versions.send_if_modified(|known| std::mem::replace(known, version) != version);
+        if self.barrier_version.swap(version, Ordering::AcqRel) != version {
+            self.barrier_news.notify_waiters();
+        }
     }
 
     /// The engine's time, in milliseconds since 1970.

@@ -15,12 +15,14 @@ const PERIOD_MS: usize = 400;
 pub struct ClaimController {
     rng: Rng,
     due_ms: u64,
+    /// The version of the store that it has seen.
+    read: u64,
 }
 
 impl ClaimController {
     /// One that has done nothing yet.
     pub fn new(rng: Rng) -> Self {
-        Self { rng, due_ms: 0 }
+        Self { rng, due_ms: 0, read: 0 }
     }
 
     /// Does what is due.
@@ -28,13 +30,26 @@ impl ClaimController {
         if now_ms < self.due_ms {
             return;
         }
+        if self.read == store.version() {
+            return;
+        }
+        self.read = store.version();
         self.due_ms = now_ms + 20 + self.rng.below(PERIOD_MS) as u64;
         let pods: Vec<Object> = store.all(Kind::Pod).map(|(_, pod)| pod.clone()).collect();
-        for pod in pods.iter().filter(|pod| Pod::read(pod).claims.iter().any(Option::is_none)) {
-            make_claims(pod, store);
+        for pod in &pods {
+            let is_there = |claim: Key| store.get(Kind::Claim, &claim).is_some();
+            let facts = pod.pod();
+            // A claim that is gone is made anew for a pod that waits.
+            if facts.is_pending() && !(facts.claims.iter().all(Option::is_some) && facts.claim_keys().all(is_there)) {
+                make_claims(pod, store);
+            }
         }
-        let alive: BTreeMap<String, Pod> =
-            pods.iter().map(|pod| Pod::read(pod)).filter(|pod| !pod.ended).map(|pod| (pod.uid.clone(), pod)).collect();
+        let alive: BTreeMap<String, Pod> = pods
+            .iter()
+            .map(|pod| pod.pod())
+            .filter(|pod| !pod.ended)
+            .map(|pod| (pod.uid.clone(), pod.clone()))
+            .collect();
         let claims: Vec<(Key, Object)> =
             store.all(Kind::Claim).map(|(key, claim)| (key.clone(), claim.clone())).collect();
         for (key, claim) in claims {
@@ -76,8 +91,7 @@ fn tidy(key: &Key, alive: &BTreeMap<String, Pod>, store: &mut Store) {
     // It may have gone by itself.
     let _ = store.update(Kind::Claim, key, |claim| {
         let consumers = claim.pointer("/status/reservedFor").and_then(Value::as_array).cloned().unwrap_or_default();
-        let left: Vec<Value> =
-            consumers.iter().filter(|it| alive.contains_key(text(it, "/uid"))).cloned().collect();
+        let left: Vec<Value> = consumers.iter().filter(|it| alive.contains_key(text(it, "/uid"))).cloned().collect();
         let is_free = left.is_empty() && (!consumers.is_empty() || is_leaving(claim));
         if left.len() < consumers.len() {
             claim["status"]["reservedFor"] = json!(left);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testudo::sim::rng::Rng;
 
 use crate::api::store::{Key, Kind, Store, text};
-use crate::facts::{Amounts, Claim, Node, Pod};
+use crate::facts::{Amounts, Node, Pod};
 use crate::story::Story;
 
 /// The annotation that says how long a pod runs, in milliseconds.
@@ -19,6 +19,8 @@ const LOST_AFTER_MS: u64 = 3_000;
 pub struct Kubelets {
     rng: Rng,
     pods: BTreeMap<String, State>,
+    /// The version of the store that they have seen.
+    read: u64,
 }
 
 /// What a kubelet knows of a pod.
@@ -36,7 +38,7 @@ struct State {
 impl Kubelets {
     /// With no pods.
     pub fn new(rng: Rng) -> Self {
-        Self { rng, pods: BTreeMap::new() }
+        Self { rng, pods: BTreeMap::new(), read: 0 }
     }
 
     /// When one of them has something to do.
@@ -46,13 +48,17 @@ impl Kubelets {
 
     /// Does what is due.
     pub fn step(&mut self, store: &mut Store, story: &mut Story, now_ms: u64) {
-        let objects: Vec<_> = store.all(Kind::Pod).map(|(_, pod)| pod.clone()).collect();
-        let pods: Vec<(Pod, u64)> = { objects.iter() }
-            .map(|object| {
+        let is_due = self.next_ms().is_some_and(|due| due <= now_ms);
+        if !is_due && self.read == store.version() {
+            return;
+        }
+        self.read = store.version();
+        let bound = store.all(Kind::Pod).filter(|(_, pod)| pod.pod().is_ours && pod.pod().node.is_some());
+        let pods: Vec<(Pod, u64)> = { bound }
+            .map(|(_, object)| {
                 let lasts = object["metadata"]["annotations"][LASTS].as_str().and_then(|ms| ms.parse().ok());
-                (Pod::read(object), lasts.unwrap_or(u64::MAX / 2))
+                (object.pod().clone(), lasts.unwrap_or(u64::MAX / 2))
             })
-            .filter(|(pod, _)| pod.is_ours && pod.node.is_some())
             .collect();
         self.pods.retain(|uid, _| pods.iter().any(|(pod, _)| pod.uid == *uid));
         for (pod, lasts_ms) in &pods {
@@ -73,7 +79,7 @@ impl Kubelets {
         let fresh = State { due_ms: soon_ms, is_running: false, leaves_ms: None, lost_ms: None };
         let state = *self.pods.entry(pod.uid.clone()).or_insert(fresh);
         let name = pod.node.clone().unwrap_or_default();
-        let node = store.get(Kind::Node, &Key::global(&name)).map(|node| Node::read(node));
+        let node = store.get(Kind::Node, &Key::global(&name)).map(|node| node.node().clone());
         let mut next = state;
         match node {
             None => {
@@ -119,7 +125,7 @@ impl Kubelets {
     ) -> State {
         let state = State { due_ms: now_ms + 500, is_running: false, leaves_ms: None, lost_ms: None };
         let is_ready = |key: Key| {
-            let claim = store.get(Kind::Claim, &key).map(|claim| Claim::read(claim));
+            let claim = store.get(Kind::Claim, &key).map(|claim| claim.claim());
             claim.is_some_and(|claim| claim.devices.is_some() && claim.reserved.contains(&pod.uid))
         };
         if !pod.claim_keys().all(is_ready) {

@@ -176,7 +176,8 @@ fn parts(gpu: usize) -> Vec<Value> {
             let mut part = whole(gpu);
             part["name"] = json!(format!("gpu-{gpu}-mig-{name}-{start}"));
             part["attributes"]["type"] = json!({"string": "mig"});
-            part["attributes"]["profile"] = json!({"string": name.split('-').next().map(|it| it.replacen('g', "g.", 1))});
+            part["attributes"]["profile"] =
+                json!({"string": name.split('-').next().map(|it| it.replacen('g', "g.", 1))});
             part["capacity"] = json!({"memory": {"value": format!("{}Gi", 10 * slices)}});
             part["consumesCounters"] = draw(*start, slices);
             all.push(part);

@@ -58,6 +58,15 @@ impl Users {
         }
     }
 
+    /// The claims of its pods are deleted.
+    pub fn delete_claims(&self, name: &str, store: &mut Store) {
+        let is_of = |key: &Key| key.name.starts_with(&format!("{name}-"));
+        let claims: Vec<Key> = store.all(Kind::Claim).map(|(key, _)| key.clone()).filter(is_of).collect();
+        for key in claims {
+            store.delete(Kind::Claim, &key).expect("it was there just now");
+        }
+    }
+
     /// It gets one pod more.
     pub fn grow(&mut self, name: &str, now_ms: u64) {
         if let Some(kept) = self.kept.get_mut(name) {
@@ -79,7 +88,8 @@ impl Users {
             }
             let mut has_made = false;
             for (index, made) in kept.made.iter_mut().enumerate() {
-                let pod = store.get(Kind::Pod, &key(name, index, *made)).map(|pod| text(pod, "/status/phase").to_owned());
+                let pod =
+                    store.get(Kind::Pod, &key(name, index, *made)).map(|pod| text(pod, "/status/phase").to_owned());
                 let is_missing = *made == 0 || pod.is_none_or(|phase| phase == "Failed");
                 // One after the other, as controllers make them.
                 if is_missing && !has_made {

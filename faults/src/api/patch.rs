@@ -68,8 +68,7 @@ mod tests {
     fn fields_are_merged_and_null_takes_away() {
         let object = json!({"metadata": {"annotations": {"a": "1", "b": "2"}}, "status": {"phase": "Pending"}});
         let patch = json!({"metadata": {"annotations": {"a": null, "c": "3"}}, "status": {"nominatedNodeName": "n"}});
-        let expected =
-            json!({"metadata": {"annotations": {"b": "2", "c": "3"}}, "status": {"phase": "Pending", "nominatedNodeName": "n"}});
+        let expected = json!({"metadata": {"annotations": {"b": "2", "c": "3"}}, "status": {"phase": "Pending", "nominatedNodeName": "n"}});
         assert_eq!(merged(object, patch), expected);
     }
 

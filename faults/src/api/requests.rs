@@ -46,7 +46,11 @@ pub enum Answer {
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
     All(Kind),
-    One { kind: Kind, key: Key, part: String },
+    One {
+        kind: Kind,
+        key: Key,
+        part: String,
+    },
     /// `POST` of a new object into a namespace.
     Within(Kind, String),
     Groups,
@@ -139,7 +143,7 @@ fn list(store: &Store, kind: Kind, selector: Option<&str>) -> Value {
     let wanted = selector.as_deref().and_then(|selector| selector.split_once('='));
     let is_wanted = |object: &Object| wanted.is_none_or(|(label, value)| object["metadata"]["labels"][label] == value);
     let items: Vec<&Value> =
-        store.all(kind).map(|(_, object)| object).filter(|o| is_wanted(o)).map(|object| &**object).collect();
+        store.all(kind).map(|(_, object)| object).filter(|o| is_wanted(o)).map(|object| &***object).collect();
     json!({
         "apiVersion": api_version, "kind": format!("{name}List"),
         "metadata": {"resourceVersion": store.version().to_string()}, "items": items,
@@ -147,7 +151,7 @@ fn list(store: &Store, kind: Kind, selector: Option<&str>) -> Value {
 }
 
 fn whole(object: Object) -> Value {
-    Value::clone(&object)
+    Value::clone(&**object)
 }
 
 fn one(store: &mut Store, kind: Kind, key: &Key, part: &str, request: &Request) -> Result<Value, Refused> {
@@ -172,7 +176,8 @@ fn check(object: &Value, said: &Value) -> Result<(), Refused> {
         let at = format!("/metadata/{field}");
         let (is, said) = (text(object, &at), text(said, &at));
         if !said.is_empty() && is != said {
-            let message = format!("the object has been modified ({field} is {is}, not {said}); please apply your changes");
+            let message =
+                format!("the object has been modified ({field} is {is}, not {said}); please apply your changes");
             return Err(Refused::conflict(message));
         }
     }

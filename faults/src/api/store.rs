@@ -1,9 +1,12 @@
 //! What the API server keeps: objects, one version for all of them, and what has happened.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
+
+use crate::facts::{Claim, Node, Pod};
 
 /// Kinds of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +54,52 @@ impl Kind {
     }
 }
 
-/// An object as it is served.
-pub type Object = Arc<Value>;
+/// A version of an object.
+pub type Object = Rc<Served>;
+
+/// An object as it is served; what it says is read once, whoever asks.
+#[derive(Debug)]
+pub struct Served {
+    json: Value,
+    text: OnceCell<String>,
+    pod: OnceCell<Pod>,
+    node: OnceCell<Node>,
+    claim: OnceCell<Claim>,
+}
+
+impl Served {
+    fn new(json: Value) -> Object {
+        let (text, pod, node, claim) = (OnceCell::new(), OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Rc::new(Self { json, text, pod, node, claim })
+    }
+
+    /// As it stands on the wire.
+    pub fn text(&self) -> &str {
+        self.text.get_or_init(|| self.json.to_string())
+    }
+
+    /// The pod that it is.
+    pub fn pod(&self) -> &Pod {
+        self.pod.get_or_init(|| Pod::read(&self.json))
+    }
+
+    /// The node that it is.
+    pub fn node(&self) -> &Node {
+        self.node.get_or_init(|| Node::read(&self.json))
+    }
+
+    /// The claim that it is.
+    pub fn claim(&self) -> &Claim {
+        self.claim.get_or_init(|| Claim::read(&self.json))
+    }
+}
+
+impl std::ops::Deref for Served {
+    type Target = Value;
+    fn deref(&self) -> &Value {
+        &self.json
+    }
+}
 
 /// Namespace, empty where there are none, and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,11 +272,11 @@ impl Store {
         key: &Key,
         change: impl FnOnce(&mut Value) -> Result<(), Refused>,
     ) -> Result<Object, Refused> {
-        let before = Arc::clone(self.get(kind, key).ok_or_else(|| Refused::not_found(kind, key))?);
-        let mut object = Value::clone(&before);
+        let before = Rc::clone(self.get(kind, key).ok_or_else(|| Refused::not_found(kind, key))?);
+        let mut object = before.json.clone();
         change(&mut object)?;
         object["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
-        if object == *before {
+        if object == before.json {
             return Ok(before);
         }
         if is_leaving(&object) && finalizers(&object).is_empty() && kind != Kind::Pod {
@@ -243,7 +290,7 @@ impl Store {
     /// # Errors
     /// When it is not there.
     pub fn delete(&mut self, kind: Kind, key: &Key) -> Result<(), Refused> {
-        let object = Arc::clone(self.get(kind, key).ok_or_else(|| Refused::not_found(kind, key))?);
+        let object = Rc::clone(self.get(kind, key).ok_or_else(|| Refused::not_found(kind, key))?);
         let ends_first = kind == Kind::Pod && !text(&object, "/spec/nodeName").is_empty() && !has_ended(&object);
         if ends_first || !finalizers(&object).is_empty() {
             let now = self.timestamp();
@@ -254,7 +301,7 @@ impl Store {
                 Ok(())
             })?;
         } else {
-            self.put(kind, key.clone(), What::Deleted, Value::clone(&object));
+            self.put(kind, key.clone(), What::Deleted, object.json.clone());
         }
         Ok(())
     }
@@ -262,20 +309,20 @@ impl Store {
     /// Takes an object away, whatever keeps it: the kubelet says that a pod has ended, or that its node is gone.
     pub fn remove(&mut self, kind: Kind, key: &Key) {
         if let Some(object) = self.get(kind, key).cloned() {
-            self.put(kind, key.clone(), What::Deleted, Value::clone(&object));
+            self.put(kind, key.clone(), What::Deleted, object.json.clone());
         }
     }
 
     fn put(&mut self, kind: Kind, key: Key, what: What, mut object: Value) -> Object {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        let object = Arc::new(object);
+        let object = Served::new(object);
         let objects = self.objects.entry(kind).or_default();
         match what {
-            What::Added | What::Modified => _ = objects.insert(key, Arc::clone(&object)),
+            What::Added | What::Modified => _ = objects.insert(key, Rc::clone(&object)),
             What::Deleted => _ = objects.remove(&key),
         }
-        let happened = Happened { at_ms: self.now_ms, version: self.version, what, object: Arc::clone(&object) };
+        let happened = Happened { at_ms: self.now_ms, version: self.version, what, object: Rc::clone(&object) };
         self.history.entry(kind).or_default().push(happened);
         object
     }

@@ -72,7 +72,8 @@ impl Seen {
     /// Too much has happened: everything is read anew.
     fn list_anew(&mut self, store: &Store, kind: Kind) -> Vec<Happened> {
         let now: BTreeMap<Key, Object> = store.all(kind).map(|(key, object)| (key.clone(), object.clone())).collect();
-        let event = |what, object: &Object| Happened { at_ms: 0, version: store.version(), what, object: object.clone() };
+        let event =
+            |what, object: &Object| Happened { at_ms: 0, version: store.version(), what, object: object.clone() };
         let gone = self.objects.iter().filter(|(key, _)| !now.contains_key(key));
         let mut events: Vec<Happened> = gone.map(|(_, object)| event(What::Deleted, object)).collect();
         events.extend(now.values().map(|object| event(What::Modified, object)));

@@ -17,7 +17,12 @@ const MAX_STEPS: usize = 200_000;
 
 impl Free {
     /// Beside what runs.
-    pub fn of<'s>(nodes: &[Node], pods: &[Pod], claims: &[Claim], slices: impl Iterator<Item = &'s serde_json::Value> + Clone) -> Self {
+    pub fn of<'s>(
+        nodes: &[Node],
+        pods: &[Pod],
+        claims: &[Claim],
+        slices: impl Iterator<Item = &'s serde_json::Value> + Clone,
+    ) -> Self {
         let used = |node: &str| pods.iter().filter(|pod| pod.is_on(node)).map(|pod| pod.asks).sum::<Amounts>();
         let open = nodes.iter().filter(|node| !node.closed);
         Self {
@@ -80,7 +85,9 @@ impl Free {
 
     fn free_devices(&self, node: &str, kind: &str) -> Vec<Device> {
         let mut drawn: BTreeMap<&Counter, i64> = BTreeMap::new();
-        for (counter, amount) in self.taken.iter().filter_map(|it| self.devices.devices.get(it)).flat_map(|it| &it.draws) {
+        for (counter, amount) in
+            self.taken.iter().filter_map(|it| self.devices.devices.get(it)).flat_map(|it| &it.draws)
+        {
             *drawn.entry(counter).or_default() += amount;
         }
         let has_room = |(counter, amount): &(Counter, i64)| {

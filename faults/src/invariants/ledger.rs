@@ -13,9 +13,9 @@ use crate::facts::Pod;
 /// Where they differ.
 pub fn differs(store: &Store, engine: &Engine) -> Option<Violation> {
     let cluster = engine.cluster();
-    let pods = store.all(Kind::Pod).map(|(_, pod)| Pod::read(pod)).filter(|pod| pod.is_ours && !pod.ended);
+    let pods = store.all(Kind::Pod).map(|(_, pod)| pod.pod()).filter(|pod| pod.is_ours && !pod.ended);
     let on_nodes: BTreeMap<String, Pod> =
-        pods.filter(|pod| pod.node.is_some()).map(|pod| (pod.uid.clone(), pod)).collect();
+        pods.filter(|pod| pod.node.is_some()).map(|pod| (pod.uid.clone(), pod.clone())).collect();
     for (uid, pod) in &on_nodes {
         let node = pod.node.as_deref().unwrap_or_default();
         let entry = cluster.holding(&PodUid::from(uid.as_str()));

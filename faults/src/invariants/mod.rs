@@ -17,7 +17,7 @@ use std::fmt;
 use testudo_core::engine::Engine;
 
 use crate::api::store::{Kind, Store, What};
-use crate::facts::{Amounts, Claim, Counter, Device, Devices, Node, Pod};
+use crate::facts::{Amounts, Claim, Counter, Device, Devices, Pod};
 use crate::script::Input;
 
 /// The rules.
@@ -27,6 +27,8 @@ pub enum Rule {
     DeviceOnce,
     /// Counters are not drawn beyond what is there.
     CounterKept,
+    /// A claim keeps its devices while a pod that runs uses it.
+    InUse,
     /// Nothing is bound to a node beyond what it has.
     NodeKept,
     /// A gang starts as a whole.
@@ -37,6 +39,8 @@ pub enum Rule {
     Ledger,
     /// Nothing is left lying around.
     Clean,
+    /// Nothing panics.
+    NoPanic,
 }
 
 /// Something that must not be.
@@ -69,6 +73,15 @@ pub struct Seen {
     pub allocated: u64,
     /// Claims that lost them without ever having been used.
     pub taken_back: u64,
+}
+
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.bound += other.bound;
+        self.gangs += other.gangs;
+        self.allocated += other.allocated;
+        self.taken_back += other.taken_back;
+    }
 }
 
 /// A node's capacity counts for so long after it has become less: who binds may not know yet.
@@ -115,18 +128,18 @@ impl Auditor {
     pub fn check(&mut self, store: &Store, now_ms: u64) -> Option<Violation> {
         let read = std::mem::replace(&mut self.read, store.version());
         for happened in store.ever_since(Kind::Node, read) {
-            let node = Node::read(&happened.object);
+            let node = happened.object.node();
             let has = if happened.what == What::Deleted { Amounts::default() } else { node.has };
-            self.nodes.entry(node.name).or_default().push((happened.at_ms, has));
+            self.nodes.entry(node.name.clone()).or_default().push((happened.at_ms, has));
         }
         let mut violation = None;
         for happened in store.ever_since(Kind::Pod, read) {
-            let pod = Pod::read(&happened.object);
+            let pod = happened.object.pod().clone();
             violation = violation.or_else(|| self.see_pod(pod, happened.what, now_ms));
         }
         let (claims, slices) = (store.ever_since(Kind::Claim, read), store.ever_since(Kind::Slice, read));
         for happened in claims {
-            self.see_claim(&Claim::read(&happened.object), happened.what);
+            violation = violation.or_else(|| self.see_claim(happened.object.claim(), happened.what));
         }
         if !claims.is_empty() || !slices.is_empty() {
             violation = violation.or_else(|| self.devices_once()).or_else(|| self.counters_kept(store));
@@ -190,32 +203,32 @@ impl Auditor {
             return None;
         }
         self.seen.gangs += 1;
-        let has_come = |other: &&&Pod| {
-            self.at_bind.get(&other.uid).is_some_and(|at| at + ARRIVAL_REMEMBERED_MS >= now_ms)
-        };
+        let has_come =
+            |other: &&&Pod| self.at_bind.get(&other.uid).is_some_and(|at| at + ARRIVAL_REMEMBERED_MS >= now_ms);
         let came: Vec<&str> = members.iter().filter(has_come).map(|other| other.key.name.as_str()).collect();
         if came.len() >= together || self.hurt.contains(&gang) {
             return None;
         }
         let came = if came.is_empty() { "nobody".to_owned() } else { came.join(", ") };
-        let text = format!("{} of gang {gang} is bound; {together} must start together, and {came} came to bind", pod.key);
+        let text =
+            format!("{} of gang {gang} is bound; {together} must start together, and {came} came to bind", pod.key);
         wrong(Rule::GangWhole, text)
     }
 
-    fn see_claim(&mut self, claim: &Claim, what: What) {
+    fn see_claim(&mut self, claim: &Claim, what: What) -> Option<Violation> {
         let name = claim.key.to_string();
-        let before = if what == What::Deleted {
-            self.claims.remove(&name)
-        } else {
-            self.claims.insert(name, claim.clone())
-        };
+        let before =
+            if what == What::Deleted { self.claims.remove(&name) } else { self.claims.insert(name, claim.clone()) };
         let had = before.as_ref().is_some_and(|before| before.devices.is_some());
         if !had && claim.devices.is_some() && claim.marked {
             self.seen.allocated += 1;
         }
-        if had && claim.devices.is_none() && before.is_some_and(|before| before.reserved.is_empty()) {
-            self.seen.taken_back += 1;
-        }
+        let before = before.filter(|_| had && (claim.devices.is_none() || what == What::Deleted))?;
+        self.seen.taken_back += u64::from(before.reserved.is_empty());
+        let runs = |uid: &&String| self.pods.get(*uid).is_some_and(|pod| pod.node.is_some() && !pod.ended);
+        let user = before.reserved.iter().find(runs)?;
+        let user = &self.pods.get(user)?.key;
+        wrong(Rule::InUse, format!("claim {} has lost its devices, and pod {user} runs with them", claim.key))
     }
 
     fn devices_once(&self) -> Option<Violation> {
@@ -233,13 +246,14 @@ impl Auditor {
     }
 
     fn counters_kept(&self, store: &Store) -> Option<Violation> {
-        let published = Devices::read(store.all(Kind::Slice).map(|(_, slice)| &**slice));
+        let published = Devices::read(store.all(Kind::Slice).map(|(_, slice)| &***slice));
         let mut drawn: BTreeMap<&Counter, i64> = BTreeMap::new();
         let held = self.claims.values().flat_map(|claim| claim.devices.iter().flatten());
         for (counter, amount) in held.filter_map(|device| published.devices.get(device)).flat_map(|it| &it.draws) {
             *drawn.entry(counter).or_default() += amount;
         }
-        let beyond = drawn.iter().find(|(counter, drawn)| published.counters.get(*counter).is_some_and(|has| has < drawn));
+        let beyond =
+            drawn.iter().find(|(counter, drawn)| published.counters.get(*counter).is_some_and(|has| has < drawn));
         let ((_, pool, set, counter), drawn) = beyond?;
         wrong(Rule::CounterKept, format!("{drawn} are drawn of counter {counter} of {pool}/{set}"))
     }

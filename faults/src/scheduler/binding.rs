@@ -50,24 +50,32 @@ impl Scheduler {
                 Stage::Before { due_ms } if around.now_ms < due_ms => {
                     self.bindings.push(Binding { pod, node, stage: Stage::Before { due_ms }, chosen });
                 }
-                Stage::Before { .. } => match prepare(&pod, &node, &chosen, around).and_then(|()| call(&pod, &node, around)) {
-                    Ok(call) => {
-                        let stage = Stage::Called { call, until_ms: around.now_ms + TIMEOUT_MS };
-                        self.bindings.push(Binding { pod, node, stage, chosen });
+                Stage::Before { .. } => {
+                    match prepare(&pod, &node, &chosen, around).and_then(|()| call(&pod, &node, around)) {
+                        Ok(call) => {
+                            let stage = Stage::Called { call, until_ms: around.now_ms + TIMEOUT_MS };
+                            self.bindings.push(Binding { pod, node, stage, chosen });
+                        }
+                        Err(error) => self.undo(&pod, &error, around),
                     }
-                    Err(error) => self.undo(&pod, &error, around),
-                },
+                }
                 Stage::Called { mut call, until_ms } => match call.try_recv() {
                     Err(TryRecvError::Empty) if around.now_ms < until_ms => {
                         self.bindings.push(Binding { pod, node, stage: Stage::Called { call, until_ms }, chosen });
                     }
-                    Err(TryRecvError::Empty) => self.undo(&pod, "Post \"http://testudo/bind\": context deadline exceeded", around),
+                    Err(TryRecvError::Empty) => {
+                        self.undo(&pod, "Post \"http://testudo/bind\": context deadline exceeded", around)
+                    }
                     Err(TryRecvError::Closed) => self.undo(&pod, "Post \"http://testudo/bind\": EOF", around),
                     Ok(answer) => {
                         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
                         let error = text(&body, "/Error");
                         if answer.status != 200 {
-                            self.undo(&pod, &format!("failed bind with extender at URL http://testudo, code {}", answer.status), around);
+                            self.undo(
+                                &pod,
+                                &format!("failed bind with extender at URL http://testudo, code {}", answer.status),
+                                around,
+                            );
                         } else if !error.is_empty() {
                             self.undo(&pod, error, around);
                         }
@@ -81,6 +89,8 @@ impl Scheduler {
     /// The pod is not bound: everything that was done for it is undone, and it is tried again.
     fn undo(&mut self, pod: &Pod, error: &str, around: &mut Around<'_>) {
         self.assumed.remove(&pod.uid);
+        // What it was assumed to take is free again, which wakes others as if it had been deleted.
+        self.wake(|against| against.room || against.extender, around.now_ms);
         for key in pod.claim_keys() {
             // A claim that is gone needs nothing.
             let _ = around.store.update(Kind::Claim, &key, |claim| {
@@ -116,7 +126,8 @@ fn prepare(pod: &Pod, node: &str, chosen: &[(Key, Vec<Device>)], around: &mut Ar
             }
             Ok(())
         });
-        let claim = reserved.map_err(|error| format!("running PreBind plugin DynamicResources: claim {key}: {}", error.message))?;
+        let claim = reserved
+            .map_err(|error| format!("running PreBind plugin DynamicResources: claim {key}: {}", error.message))?;
         if own.is_some() {
             around.story.tell(around.now_ms, || format!("kube-scheduler: allocates claim {} itself", named(&claim)));
         }
@@ -126,7 +137,8 @@ fn prepare(pod: &Pod, node: &str, chosen: &[(Key, Vec<Device>)], around: &mut Ar
 
 fn allocate(claim: &mut Value, devices: &[Device], node: &str) {
     let request = text(claim, "/spec/devices/requests/0/name").to_owned();
-    let result = |(driver, pool, device): &Device| json!({"request": request, "driver": driver, "pool": pool, "device": device});
+    let result =
+        |(driver, pool, device): &Device| json!({"request": request, "driver": driver, "pool": pool, "device": device});
     let results: Vec<Value> = devices.iter().map(result).collect();
     let field = json!({"key": "metadata.name", "operator": "In", "values": [node]});
     claim["metadata"]["finalizers"] = json!(["resource.kubernetes.io/delete-protection"]);

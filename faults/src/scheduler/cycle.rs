@@ -100,17 +100,13 @@ impl Scheduler {
         false
     }
 
-    /// Looks at the pod in the way of the native gang cycle: asks testudo, and does nothing.
-    pub fn only_look(&mut self, uid: &str, around: &mut Around<'_>) {
-        if let Some(waiting) = self.waiting.get(uid).cloned() {
-            _ = self.attempt(&waiting, around);
-        }
-    }
-
-    /// The pods of a gang that wait, by unique id.
-    pub fn waiting_members(&self, gang: &str) -> Vec<String> {
+    /// Looks at the members of a gang in the way of the native gang cycle: asks testudo about each, and does nothing.
+    pub fn only_look(&mut self, gang: &str, around: &mut Around<'_>) {
         let is_member = |it: &&Waiting| it.pod.gang.as_ref().is_some_and(|(name, _)| name == gang);
-        self.waiting.values().filter(is_member).map(|waiting| waiting.pod.uid.clone()).collect()
+        let members: Vec<Waiting> = self.waiting.values().filter(is_member).cloned().collect();
+        for member in members {
+            _ = self.attempt(&member, around);
+        }
     }
 
     fn attempt(&mut self, waiting: &Waiting, around: &mut Around<'_>) -> Attempt {
@@ -149,7 +145,7 @@ impl Scheduler {
         if passed.is_empty() {
             return Ok((passed, refusals));
         }
-        let body = json!({"Pod": *waiting.object, "NodeNames": passed});
+        let body = json!({"Pod": **waiting.object, "NodeNames": passed});
         let answer = around.service.ask("filter", &body, around.now_ms)?;
         let error = text(&answer, "/Error");
         if !error.is_empty() {
@@ -168,7 +164,9 @@ impl Scheduler {
     fn choose(&mut self, waiting: &Waiting, passed: Vec<String>, around: &Around<'_>) -> String {
         let scores = match passed.len() {
             1 => Err(NoAnswer::Error(String::new())),
-            _ => around.service.ask("prioritize", &json!({"Pod": *waiting.object, "NodeNames": passed}), around.now_ms),
+            _ => {
+                around.service.ask("prioritize", &json!({"Pod": **waiting.object, "NodeNames": passed}), around.now_ms)
+            }
         };
         // Its errors are swallowed.
         let scores = scores.unwrap_or_default();
@@ -206,7 +204,8 @@ impl Scheduler {
             if text(pod, "/metadata/uid") != uid || !text(pod, "/spec/nodeName").is_empty() {
                 return Ok(());
             }
-            let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
+            let condition =
+                json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
             pod["status"]["conditions"] = json!([condition]);
             match (nominated, pod["status"].as_object_mut()) {
                 (Some(node), _) => pod["status"]["nominatedNodeName"] = Value::from(node),

@@ -64,7 +64,8 @@ impl Scheduler {
                 && other.priority >= pod.priority
                 && !self.assumed.contains_key(&other.uid)
         });
-        let used: Amounts = room.pods.iter().filter(|other| other.uid != pod.uid).chain(nominated).map(|p| p.asks).sum();
+        let used: Amounts =
+            room.pods.iter().filter(|other| other.uid != pod.uid).chain(nominated).map(|p| p.asks).sum();
         let free = room.node.has - used;
         if free.pods < pod.asks.pods {
             Err(No::Room("Too many pods"))
@@ -85,7 +86,7 @@ impl Scheduler {
             let name = name.as_ref().ok_or(No::Claims("waiting for resource claims to be created"))?;
             let key = crate::api::store::Key::new(&pod.key.namespace, name);
             let claim = self.view.get(Kind::Claim, &key).ok_or(No::Claims("resourceclaim not found"))?;
-            let claim = Claim::read(claim);
+            let claim = claim.claim().clone();
             if claim.leaving {
                 return Err(No::Claims("resourceclaim is being deleted"));
             }
@@ -97,9 +98,9 @@ impl Scheduler {
     /// The devices that the in-tree allocator would give a claim on a node: the first that nobody has. Of devices that are
     /// cut from others it gives none here.
     pub(super) fn first_free(&self, claim: &Claim, node: &str) -> Option<Vec<Device>> {
-        let all = Devices::read(self.view.all(Kind::Slice).map(|(_, slice)| &**slice));
+        let all = Devices::read(self.view.all(Kind::Slice).map(|(_, slice)| &***slice));
         let taken: BTreeSet<Device> =
-            self.view.all(Kind::Claim).filter_map(|(_, claim)| Claim::read(claim).devices).flatten().collect();
+            self.view.all(Kind::Claim).filter_map(|(_, claim)| claim.claim().devices.clone()).flatten().collect();
         let free = all.devices.iter().filter(|(device, it)| it.node == node && !taken.contains(*device));
         let mut free: Vec<(&Device, &str)> = free.map(|(device, it)| (device, it.kind.as_str())).collect();
         let mut given = vec![];

@@ -168,7 +168,7 @@ impl Scheduler {
     }
 
     fn see_pod(&mut self, what: What, object: crate::api::store::Object, now_ms: u64) {
-        let pod = Pod::read(&object);
+        let pod = object.pod().clone();
         let uid = pod.uid.clone();
         if what == What::Deleted || !pod.is_pending() {
             self.waiting.remove(&uid);
@@ -222,15 +222,15 @@ impl Scheduler {
 
     /// All nodes as they are seen, and what is free on each when those are counted who are on their way there.
     fn room(&self) -> BTreeMap<String, Room> {
-        let nodes = self.view.all(Kind::Node).map(|(_, node)| Node::read(node));
+        let nodes = self.view.all(Kind::Node).map(|(_, node)| node.node().clone());
         let mut rooms: BTreeMap<String, Room> =
             nodes.map(|node| (node.name.clone(), Room { node, pods: vec![] })).collect();
         let mut counted = BTreeSet::new();
         for (_, object) in self.view.all(Kind::Pod) {
-            let pod = Pod::read(object);
+            let pod = object.pod();
             if let Some(room) = pod.node.as_ref().filter(|_| !pod.ended).and_then(|node| rooms.get_mut(node)) {
                 counted.insert(pod.uid.clone());
-                room.pods.push(pod);
+                room.pods.push(pod.clone());
             }
         }
         for (uid, (pod, node)) in &self.assumed {

@@ -27,7 +27,8 @@ impl Scheduler {
     /// Default preemption: evicts pods of lower priority from one node where the pod then fits.
     fn preempt(&mut self, waiting: &Waiting, refusals: &Refusals, around: &mut Around<'_>) -> Option<String> {
         let rooms = self.room();
-        let is_leaving = |node: &String| rooms[node].pods.iter().any(|pod| pod.leaving && pod.priority < waiting.pod.priority);
+        let is_leaving =
+            |node: &String| rooms[node].pods.iter().any(|pod| pod.leaving && pod.priority < waiting.pod.priority);
         if waiting.pod.nominated.as_ref().filter(|node| rooms.contains_key(*node)).is_some_and(is_leaving) {
             return waiting.pod.nominated.clone();
         }
@@ -45,13 +46,16 @@ impl Scheduler {
             let pods: Vec<Value> = victims.iter().map(|pod| json!({"UID": pod.uid})).collect();
             json!({"Pods": pods, "NumPDBViolations": 0})
         };
-        let offered: BTreeMap<&String, Value> = candidates.iter().map(|(node, victims)| (node, meta(victims))).collect();
-        let body = json!({"Pod": *waiting.object, "NodeNameToMetaVictims": offered});
+        let offered: BTreeMap<&String, Value> =
+            candidates.iter().map(|(node, victims)| (node, meta(victims))).collect();
+        let body = json!({"Pod": **waiting.object, "NodeNameToMetaVictims": offered});
         let answer = around.service.ask("preempt", &body, around.now_ms).ok()?;
         let (node, kept) = answer["NodeNameToMetaVictims"].as_object()?.iter().next()?;
         let uids: Vec<&str> = kept["Pods"].as_array()?.iter().map(|pod| text(pod, "/UID")).collect();
         let (node, name) = (node.clone(), &waiting.pod.key);
-        around.story.tell(around.now_ms, || format!("kube-scheduler: evicts {} from {node} for {name}", uids.join(", ")));
+        around
+            .story
+            .tell(around.now_ms, || format!("kube-scheduler: evicts {} from {node} for {name}", uids.join(", ")));
         for victim in candidates.get(&node)?.iter().filter(|victim| uids.contains(&victim.uid.as_str())) {
             // One that is gone already is no obstacle.
             let _ = around.store.delete(Kind::Pod, &victim.key);
@@ -82,8 +86,9 @@ impl Scheduler {
     fn clear_claim(&mut self, pod: &Pod, around: &mut Around<'_>) {
         let Ok(claims) = self.claims_of(pod) else { return };
         let nodes = self.view.all(Kind::Node).count();
-        let is_in_the_way =
-            |claim: &crate::facts::Claim| claim.devices.is_some() && nodes > 1 && claim.reserved.iter().all(|it| *it == pod.uid);
+        let is_in_the_way = |claim: &crate::facts::Claim| {
+            claim.devices.is_some() && nodes > 1 && claim.reserved.iter().all(|it| *it == pod.uid)
+        };
         let Some(claim) = claims.into_iter().find(is_in_the_way) else { return };
         let Some(seen) = self.view.get(Kind::Claim, &claim.key).cloned() else { return };
         let (name, now_ms) = (claim.key.clone(), around.now_ms);
@@ -95,7 +100,9 @@ impl Scheduler {
             Ok(())
         });
         if cleared.is_ok() {
-            around.story.tell(now_ms, || format!("kube-scheduler: takes its devices from claim {name}: no node will do"));
+            around
+                .story
+                .tell(now_ms, || format!("kube-scheduler: takes its devices from claim {name}: no node will do"));
         }
     }
 }
