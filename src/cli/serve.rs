@@ -20,7 +20,7 @@ use super::telemetry::{self, LogArgs};
 use crate::config::{Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{Bindings, GangWriters, Host, Leadership};
+use crate::host::{BATCH, Bindings, GangWriters, Host, Leadership};
 use crate::k8s::bind::Binder;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
@@ -66,12 +66,6 @@ pub struct Args {
     #[command(flatten)]
     log: LogArgs,
 }
-
-/// Events taken in at once, at most.
-const BATCH: usize = 4096;
-
-/// How often time passes for the engine.
-const TICK: Duration = Duration::from_secs(1);
 
 /// How long bindings that have begun may take to come to their end when the server stops, and then whoever is still being
 /// answered: together less than the 30 s that a pod has to end.
@@ -196,20 +190,11 @@ fn serve_page(host: &Arc<Host>, configuration: &Configuration) -> Option<web::Ru
 
 /// Keeps the host up to date; ends never.
 async fn follow(host: &Host, client: Option<kube::Client>, devices: bool) {
-    let (events, mut incoming) = mpsc::channel(BATCH);
-    // Without a cluster nothing happens, but time passes.
-    let _open = events.clone();
+    let (events, incoming) = mpsc::channel(BATCH);
     if let Some(client) = client {
         tokio::spawn(watch_cluster(client, events, devices));
     }
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut ticks = tokio::time::interval(TICK);
-    loop {
-        tokio::select! {
-            _ = incoming.recv_many(&mut batch, BATCH) => host.take(batch.drain(..)),
-            _ = ticks.tick() => host.tick(),
-        }
-    }
+    host.keep_up(incoming).await;
 }
 
 pub(super) async fn stop_signal() -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! Gangs in a running process: plans are looked for beside everything else, members are pointed to their places, and
 //! bindings wait for each other.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ impl Host {
                         let _permit = writes.acquire_owned().await;
                         match order {
                             Order::Claim(order) => host.write_claim(&claims, &order).await,
-                            order => carry_out(&steerer, order).await,
+                            order => carry_out(&steerer, order, host.now_ms()).await,
                         }
                     });
                 }
@@ -90,7 +91,7 @@ impl Host {
             let Some(task) = task else { break };
             let gang = task.gang().clone();
             let begun = Instant::now();
-            let Ok(solved) = tokio::task::spawn_blocking(|| solve(task)).await else {
+            let Ok(solved) = self.searches.run(|| solve(task)).await else {
                 self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
                 continue;
             };
@@ -163,7 +164,9 @@ impl Host {
         if self.mode == Mode::Observe {
             return Ok(());
         }
-        let mut versions = self.gang_versions.subscribe();
+        let mut news = pin!(self.barrier_news.notified());
+        // From here on nothing is missed.
+        news.as_mut().enable();
         let mut arrival = {
             let mut engine = self.engine.lock();
             let arrival = engine.arrive(pod, node, self.now_ms());
@@ -181,7 +184,9 @@ impl Host {
             };
             // The others of the batch will be brought to whoever leads next.
             self.may_answer()?;
-            let is_late = timeout_at(deadline, versions.changed()).await.is_err();
+            let is_late = timeout_at(deadline, news.as_mut()).await.is_err();
+            news.set(self.barrier_news.notified());
+            news.as_mut().enable();
             let mut engine = self.engine.lock();
             if is_late {
                 engine.give_up(&pod.uid, &batch, self.now_ms());
@@ -201,11 +206,11 @@ fn solve(task: PlanTask) -> Solved {
     with_large_stack(|| Ok(task.solve())).unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn carry_out(steerer: &Steerer, order: Order) {
+async fn carry_out(steerer: &Steerer, order: Order, now_ms: u64) {
     let result = match &order {
         Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
         Order::Withdraw { pod } => steerer.withdraw(pod).await,
-        Order::Wake { pod } => steerer.wake(pod).await,
+        Order::Wake { pod } => steerer.wake(pod, now_ms).await,
         // Not on a pod: [`Host::write_claim`].
         Order::Claim(_) => Ok(()),
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {

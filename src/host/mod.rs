@@ -6,9 +6,11 @@
 mod answers;
 mod backing;
 mod binding;
+mod clock;
 pub mod decisions;
 mod election;
 mod fleet_metrics;
+mod following;
 mod gangs;
 mod leader_metrics;
 mod leadership;
@@ -16,11 +18,11 @@ mod metrics;
 pub mod offline;
 mod problems;
 mod recent;
+mod searches;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -30,7 +32,7 @@ use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid, Stage};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::config::Mode;
@@ -38,14 +40,17 @@ use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 use backing::Backing;
 pub use binding::Bindings;
+pub use clock::Clock;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
 use fleet_metrics::FleetMetrics;
+pub use following::BATCH;
 pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;
 use recent::RecentPods;
+pub use searches::{Search, Searches};
 
 /// Pods that are only planned for or assumed to be on their nodes, with these.
 pub type Unconfirmed = Arc<BTreeMap<PodUid, NodeName>>;
@@ -71,28 +76,13 @@ pub struct Host {
     classes_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
-    /// Tells those who wait at the barrier to look again.
-    gang_versions: watch::Sender<u64>,
+    /// Tells those who wait at the barrier to look again, in the order in which they came.
+    barrier_news: Notify,
+    /// The version of the gangs that they have been told of.
+    barrier_version: AtomicU64,
     leadership: Leadership,
+    searches: Searches,
     clock: Clock,
-}
-
-/// The engine's clock: milliseconds since 1970 when the process began, and from then on as time passes, whatever is done to
-/// the system's clock.
-struct Clock {
-    began_ms: u64,
-    began: Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { began_ms: u64::try_from(since_1970.as_millis()).unwrap_or(0), began: Instant::now() }
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.began_ms.saturating_add(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
 }
 
 impl Host {
@@ -132,10 +122,17 @@ impl Host {
             slices_listed: AtomicBool::new(without_claims),
             classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
-            gang_versions: watch::Sender::new(0),
+            barrier_news: Notify::new(),
+            barrier_version: AtomicU64::new(0),
             leadership: Leadership::default(),
+            searches: Searches::OnThreads,
             clock,
         }
+    }
+
+    /// The same host by another clock, and with another place for what takes longer: for simulations.
+    pub fn with_time(self, clock: Clock, searches: Searches) -> Self {
+        Self { clock, searches, ..self }
     }
 
     /// The newest snapshot.
@@ -376,7 +373,9 @@ impl Host {
             self.snapshot.store(Arc::new(engine.snapshot()));
         }
         let version = engine.gang_version();
-        self.gang_versions.send_if_modified(|known| std::mem::replace(known, version) != version);
+        if self.barrier_version.swap(version, Ordering::AcqRel) != version {
+            self.barrier_news.notify_waiters();
+        }
     }
 
     /// The engine's time, in milliseconds since 1970.

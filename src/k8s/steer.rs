@@ -5,7 +5,7 @@
 //! attempt, so that kube-scheduler looks at it again. Where our scheduling gate is on the pod it goes last: by then the
 //! scheduler knows the place.
 
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -71,9 +71,9 @@ impl Steerer {
         self.patch_status(pod, patch).await
     }
 
-    /// Makes the scheduler look at the pod again.
-    pub async fn wake(&self, pod: &Pod) -> Result<(), SteerError> {
-        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    /// Makes the scheduler look at the pod again. The time, in milliseconds since 1970, tells one waking from the next.
+    pub async fn wake(&self, pod: &Pod, now_ms: u64) -> Result<(), SteerError> {
+        let now = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(now_ms)).to_string();
         let patch = json!({"metadata": {"uid": pod.uid.as_str(), "annotations": {RETRY_ANNOTATION: now}}});
         self.patch_status(pod, patch).await
     }
