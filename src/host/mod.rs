@@ -20,7 +20,6 @@ mod problems;
 mod recent;
 mod searches;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -51,9 +50,6 @@ use metrics::Metrics;
 use problems::KnownProblems;
 use recent::RecentPods;
 pub use searches::{Search, Searches};
-
-/// Pods that are only planned for or assumed to be on their nodes, with these.
-pub type Unconfirmed = Arc<BTreeMap<PodUid, NodeName>>;
 
 /// The engine's home.
 pub struct Host {
@@ -140,6 +136,20 @@ impl Host {
         self.snapshot.load_full()
     }
 
+    /// The newest snapshot, in which nobody is taken for promised who is on his node by now. That a pod is confirmed there
+    /// makes no new snapshot by itself: it changes no decision.
+    pub fn confirmed_snapshot(&self) -> Arc<Snapshot> {
+        let mut engine = self.engine.lock();
+        self.publish_confirmed(&mut engine);
+        self.snapshot()
+    }
+
+    fn publish_confirmed(&self, engine: &mut Engine) {
+        if !std::ptr::eq(&**engine.cluster().unconfirmed(), self.snapshot.load().unconfirmed()) {
+            self.snapshot.store(Arc::new(engine.snapshot()));
+        }
+    }
+
     /// The pod of this name, if it has been seen.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         let engine = self.engine.lock();
@@ -148,7 +158,8 @@ impl Host {
 
     /// All gangs whose members start together, with the snapshot of the same moment.
     pub fn gangs(&self) -> (Arc<Snapshot>, Vec<GangView>) {
-        let engine = self.engine.lock();
+        let mut engine = self.engine.lock();
+        self.publish_confirmed(&mut engine);
         (self.snapshot(), engine.gangs().collect())
     }
 
@@ -175,12 +186,6 @@ impl Host {
         let underway = stages.iter().filter(|(_, stage)| *stage < GangStage::Running);
         let views = underway.filter_map(|(key, _)| engine.gang(key)).collect();
         (stages, views)
-    }
-
-    /// The pods that are only planned for or assumed to be on their nodes. That one is confirmed makes no new snapshot: it
-    /// changes no decision.
-    pub fn unconfirmed(&self) -> Unconfirmed {
-        Arc::clone(self.engine.lock().cluster().unconfirmed())
     }
 
     /// An engine of the present state to try things on; nothing of it comes back here.
@@ -269,6 +274,7 @@ impl Host {
     pub fn tick(&self) {
         let mut engine = self.engine.lock();
         let expired = engine.tick(self.now_ms());
+        self.publish_confirmed(&mut engine);
         if expired.is_empty() {
             return;
         }

@@ -61,7 +61,7 @@ fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer) {
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), head);
     let gauge = Gauge::default().block(Block::bordered().title("used")).ratio(answer.used());
     frame.render_widget(gauge.gauge_style(Style::new().fg(Color::Green)), used);
-    let widths = [18, 14, 5, 5, 7, 7, 6, 7, 8, 6, 10];
+    let widths = [18, 14, 5, 5, 7, 7, 6, 7, 8, 6, 6, 10];
     table(frame, fleet, " node pools ".to_owned(), &POOL_COLUMNS, pools, &widths.map(Constraint::Length));
     let title = format!(" {} gangs have places ", answer.placed_gangs());
     let widths = [

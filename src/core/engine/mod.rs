@@ -3,6 +3,7 @@
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
 mod claims;
+mod devices;
 mod gangs;
 mod judgement;
 mod policy;
@@ -11,6 +12,7 @@ mod snapshot;
 mod verdicts;
 
 pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
+pub use devices::Devices;
 pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
 pub use judgement::{Judgement, Offered};
 pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};

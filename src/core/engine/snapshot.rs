@@ -221,7 +221,7 @@ impl Snapshot {
 
     /// How much of what is free on the node in a slot typical pods would still fill; nothing where there are no
     /// accelerators.
-    pub fn usable(&self, slot: Slot) -> Option<Usable> {
+    pub(super) fn usable(&self, slot: Slot) -> Option<Usable> {
         self.scorer().usable(slot, self.slots[slot].as_ref()?)
     }
 
