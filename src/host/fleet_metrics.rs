@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use prometheus_client::collector::Collector;
@@ -65,9 +66,26 @@ impl Collector for FleetMetrics {
                 family.get_or_create(&labels).set(amount);
             }
         }
+        self.encode_quotas(&snapshot, &mut encoder)?;
         let help = "Units of accelerator resources over all nodes, by resource and state";
         let metric = encoder.encode_descriptor("testudo_accelerator_units", help, None, family.metric_type())?;
         family.encode(metric)
+    }
+}
+
+impl FleetMetrics {
+    /// What namespaces have quotas of, and how much of them is in use.
+    fn encode_quotas(&self, snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let family: Family<Vec<(String, String)>, Gauge<f64, AtomicU64>> = Family::default();
+        for (namespace, item, used, limit) in snapshot.quotas() {
+            for (state, milli) in [("used", used), ("limit", limit)] {
+                let labels = [("namespace", namespace), ("item", item.label()), ("state", state)];
+                let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+                family.get_or_create(&labels).set(milli as f64 / 1000.0);
+            }
+        }
+        let help = "What namespaces with quotas use of them and may use, by namespace, item and state";
+        family.encode(encoder.encode_descriptor("testudo_quota", help, None, family.metric_type())?)
     }
 }
 

@@ -14,6 +14,7 @@ mod leader_metrics;
 mod leadership;
 mod metrics;
 pub mod offline;
+mod policy;
 mod problems;
 mod recent;
 
@@ -44,6 +45,7 @@ use fleet_metrics::FleetMetrics;
 pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
+pub use policy::PolicyTeller;
 use problems::KnownProblems;
 use recent::RecentPods;
 

@@ -409,4 +409,6 @@ fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
 }
 
 #[cfg(test)]
+mod quota_tests;
+#[cfg(test)]
 mod tests;

@@ -12,16 +12,16 @@ use crate::model::pod::{PodClaim, Stage};
 use crate::testing::{self, PodBuilder, node};
 
 /// An engine whose nodes have so many devices each, a cluster that shows what is written, and a clock.
-struct World {
-    engine: Engine,
-    now_ms: u64,
+pub(super) struct World {
+    pub engine: Engine,
+    pub now_ms: u64,
     version: u64,
     pods: BTreeMap<String, Pod>,
     claims: BTreeMap<String, SeenClaim>,
 }
 
 impl World {
-    fn new(nodes: &[(&str, usize)]) -> Self {
+    pub fn new(nodes: &[(&str, usize)]) -> Self {
         let classes = BTreeSet::from(["any".to_owned()]);
         let policy = Policy { claims: ClaimPolicy { classes, ..ClaimPolicy::default() }, ..Policy::default() };
         let mut world = Self {
@@ -50,13 +50,13 @@ impl World {
         self.engine.keep_gangs(self.now_ms);
     }
 
-    fn set(&mut self, pod: Pod) {
+    pub fn set(&mut self, pod: Pod) {
         self.pods.insert(pod.key.name.clone(), pod.clone());
         self.apply(Change::PodApplied(Box::new(pod)));
     }
 
     /// Shows a claim as a new version.
-    fn show(&mut self, name: &str, change: impl FnOnce(&mut SeenClaim)) {
+    pub fn show(&mut self, name: &str, change: impl FnOnce(&mut SeenClaim)) {
         self.version += 1;
         let seen = self.claims.get_mut(name).expect("a claim of this name");
         change(seen);
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// A claim for so many devices.
-    fn claim(&mut self, name: &str, devices: u64) {
+    pub fn claim(&mut self, name: &str, devices: u64) {
         let claim = crate::claims::testing::claim(name, vec![request("r", ask("any", devices))]);
         self.show_new(claim);
     }
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// A claim that was given these devices, by us or by another.
-    fn give(&mut self, name: &str, node: &str, devices: &[&str], is_ours: bool) {
+    pub fn give(&mut self, name: &str, node: &str, devices: &[&str], is_ours: bool) {
         let pool = PoolId { driver: "d".into(), name: node.into() };
         let holding = |name: &&str| Holding {
             device: DeviceId { pool: pool.clone(), name: (*name).into() },
@@ -97,7 +97,7 @@ impl World {
         self.show(name, |seen| seen.allocation = Some(SeenAllocation { holdings, nodes, is_ours }));
     }
 
-    fn plan(&mut self) -> usize {
+    pub fn plan(&mut self) -> usize {
         let mut count = 0;
         while let Some(task) = self.engine.next_plan(self.now_ms) {
             self.engine.adopt(task.solve(), self.now_ms);
@@ -112,7 +112,7 @@ impl World {
     }
 
     /// The orders about claims.
-    fn claim_orders(&mut self) -> Vec<ClaimOrder> {
+    pub fn claim_orders(&mut self) -> Vec<ClaimOrder> {
         let of_claim = |order| match order {
             Order::Claim(order) => Some(order),
             _ => None,
@@ -146,7 +146,7 @@ impl World {
     }
 
     /// Carries out an order, and shows what came of it.
-    fn carry_out(&mut self, order: &ClaimOrder) {
+    pub fn carry_out(&mut self, order: &ClaimOrder) {
         self.accept(order);
         match order {
             ClaimOrder::Allocate { claim, allocation, node, .. } => self.show_given(&claim.name, allocation, node),
@@ -161,7 +161,7 @@ impl World {
     }
 
     /// Where filter lets a pod go, or what it says.
-    fn filter(&mut self, name: &str) -> Result<Vec<String>, String> {
+    pub fn filter(&mut self, name: &str) -> Result<Vec<String>, String> {
         let snapshot = self.engine.snapshot();
         let pod = snapshot.as_planned(self.pods[name].clone());
         if let Some(why) = snapshot.unsettled(&pod) {
@@ -198,7 +198,7 @@ impl World {
     }
 }
 
-fn pod(name: &str, claims: &[&str]) -> Pod {
+pub(super) fn pod(name: &str, claims: &[&str]) -> Pod {
     using(testing::pod(name), claims)
 }
 
