@@ -3,7 +3,7 @@
 //! Versioned like a Kubernetes object, and strict: what is not understood is refused, with the place in the file.
 
 mod file;
-mod ready_made;
+pub mod ready_made;
 pub mod reference;
 pub mod scheduler;
 mod watch;

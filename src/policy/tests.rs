@@ -54,9 +54,8 @@ fn a_profile_is_what_it_is_like_and_what_stands_beside() {
 fn mistakes_are_named_with_their_place() {
     for (body, wanted) in [
         ("profile: []\n", "policy.yaml:3:1: unknown field `profile`"),
-        ("profiles: [{name: a, when: true}]\n", "policy.yaml:3:"),
         ("profiles:\n  - when: 'true'\n", "missing field `name`"),
-        ("profiles:\n  - {name: a, order: [packing, speed]}\n", "policy.yaml:4:31: "),
+        ("profiles:\n  - {name: a, order: [packing, speed]}\n", "policy.yaml:4:32: "),
         ("profiles:\n  - name: a\n    order: [zone, zone]\n", "policy.yaml:5:12: zone is named twice"),
         (
             "profiles:\n  - name: a\n    order: [spreading, packing]\n",

@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(read.policy.profiles.iter().next().unwrap().name.as_ref(), "rest");
         write("profiles: [{name: rest, zones: apart}]\n");
         let error = watched.look().unwrap().unwrap_err().to_string();
-        assert!(error.contains("policy.yaml:3:31: ") && error.contains("apart"), "{error}");
+        assert!(error.contains("policy.yaml:3:32: ") && error.contains("apart"), "{error}");
         assert_eq!(watched.look(), None, "told once");
         fs::remove_file(&path).unwrap();
         assert!(matches!(watched.look(), Some(Err(PolicyError::Unreadable { .. }))));

@@ -122,8 +122,10 @@ fn zone_and_replicas_decide_where_they_stand() {
         let profile = Profile { zones, ..by(aims) };
         best(&mut engine(profile, fleet(), pods()), &replica("second").build())
     };
-    assert_eq!(placed(&[Aim::Packing, Aim::Zone, Aim::Replicas], ZonePolicy::Together), "b-0");
-    assert_eq!(placed(&[Aim::Replicas, Aim::Packing, Aim::Zone], ZonePolicy::Together), "b-1", "not beside the first");
+    let together = ZonePolicy::Together;
+    assert_eq!(placed(&[Aim::Packing, Aim::Zone, Aim::Replicas], together), "b-0");
+    assert_eq!(placed(&[Aim::Zone, Aim::Replicas, Aim::Packing], together), "b-1", "in its zone, and not beside it");
+    assert_eq!(placed(&[Aim::Replicas, Aim::Packing], together), "a-0", "nor in its rack");
     assert_eq!(placed(&[Aim::Zone, Aim::Packing], ZonePolicy::Spread), "a-0", "in another zone, though it is idle");
 }
 
