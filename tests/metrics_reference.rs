@@ -10,8 +10,9 @@ use testudo::config::Mode;
 use testudo::extender::metrics::Metrics;
 use testudo::host::{Bindings, Host, Leadership};
 use testudo::k8s::manifests::{Limits, Reader};
-use testudo_core::engine::Policy;
+use testudo_core::engine::{PlacementPolicy, Policy, Quotas};
 use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::quota::{Item, Quota};
 
 const NODE: &str = r#"
 apiVersion: v1
@@ -34,7 +35,10 @@ struct Metric {
 fn metrics() -> BTreeMap<String, Metric> {
     let mut registry = Registry::default();
     Leadership::contested().register(&mut registry);
-    let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry);
+    let quotas = Quotas::new([("team".into(), Quota::default().limited(Item::Gpus, 8))], None);
+    let placement = PlacementPolicy { quotas, ..PlacementPolicy::default() };
+    let policy = Policy { placement, ..Policy::default() };
+    let host = Host::new(policy, Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry);
     let mut node = Reader::new(Limits::default());
     node.add("node.yaml", NODE.as_bytes()).unwrap();
     host.take_manifests(node.finish());

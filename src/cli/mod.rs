@@ -7,6 +7,7 @@ mod explain;
 mod generate;
 mod output;
 mod plan;
+mod policy;
 mod serve;
 mod simulate;
 mod snapshot;
@@ -43,6 +44,8 @@ enum Command {
     Top(top::Args),
     /// Say how many copies of a workload fit, and which node group has to grow for the rest.
     Plan(plan::Args),
+    /// Check policy files.
+    Policy(policy::Args),
     /// Save a cluster to one file that every other command takes with -f.
     Snapshot(snapshot::Args),
     /// Print completions for a shell.
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Top(args) => top::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::Snapshot(args) => snapshot::run(args),
         Command::Completion(args) => generate::completion(&args),
         Command::Man(args) => generate::man(&args),

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::Outcome;
 use crate::k8s::client::{self, Access};
-use crate::k8s::gates::{self, POLICY_BINDING};
+use crate::k8s::gates::{self, CLOSER};
 
 /// Flags of `testudo uninstall`.
 #[derive(Debug, clap::Args)]
@@ -23,8 +23,8 @@ pub struct Args {
     dry_run: bool,
 }
 
-/// The API server takes a moment to forget a policy, in which it still closes the gates of new pods.
-const POLICY_IS_FORGOTTEN: Duration = Duration::from_secs(3);
+/// The API server takes a moment to forget a policy or a webhook, in which gates of new pods are still closed.
+const CLOSER_IS_FORGOTTEN: Duration = Duration::from_secs(3);
 
 /// Opens all gates.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -40,12 +40,11 @@ async fn uninstall(args: Args) -> anyhow::Result<Outcome> {
         tell("would open the gate of", &pass.opened);
         return Ok(Outcome::Done);
     }
-    let closed_gates = gates::stop_closing(&client)
-        .await
-        .with_context(|| format!("cannot delete the policy binding {POLICY_BINDING}"))?;
-    if closed_gates {
-        println!("deleted the MutatingAdmissionPolicyBinding {POLICY_BINDING}");
-        tokio::time::sleep(POLICY_IS_FORGOTTEN).await;
+    let closed_gates =
+        gates::stop_closing(&client).await.with_context(|| format!("cannot delete what closes gates, {CLOSER}"))?;
+    if !closed_gates.is_empty() {
+        closed_gates.iter().for_each(|kind| println!("deleted the {kind} {CLOSER}"));
+        tokio::time::sleep(CLOSER_IS_FORGOTTEN).await;
     }
     let pass = gates::open_all(&client, false).await.context("cannot list pods")?;
     tell("opened the gate of", &pass.opened);

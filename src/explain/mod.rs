@@ -11,7 +11,7 @@ mod remedy;
 pub use gang::{DomainMiss, MemberLine, domains, stage, waiting_members};
 pub use miss::{Leaver, Miss, misses};
 pub use places::{PlaceLine, by_verdict, places};
-pub use remedy::{amount, remedy};
+pub use remedy::{amount, over_quota, remedy};
 
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,7 @@ impl Collector for FleetMetrics {
                 family.get_or_create(&labels).set(amount);
             }
         }
+        self.encode_quotas(&snapshot, &mut encoder)?;
         let help = "Units of accelerator resources over all nodes, by resource and state";
         let metric = encoder.encode_descriptor("testudo_accelerator_units", help, None, family.metric_type())?;
         family.encode(metric)?;
@@ -93,6 +94,22 @@ fn encode_devices(encoder: &mut DescriptorEncoder<'_>, devices: &Devices) -> fmt
     let help = "Devices by what becomes of them; stranded ones are free and of no use to typical pods";
     let metric = encoder.encode_descriptor("testudo_devices", help, None, family.metric_type())?;
     family.encode(metric)
+}
+
+impl FleetMetrics {
+    /// What namespaces have quotas of, and how much of them is in use.
+    fn encode_quotas(&self, snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let family: Family<Vec<(String, String)>, Gauge<f64, AtomicU64>> = Family::default();
+        for (namespace, item, used, limit) in snapshot.quotas() {
+            for (state, milli) in [("used", used), ("limit", limit)] {
+                let labels = [("namespace", namespace), ("item", item.label()), ("state", state)];
+                let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+                family.get_or_create(&labels).set(milli as f64 / 1000.0);
+            }
+        }
+        let help = "What namespaces with quotas use of them and may use, by namespace, item and state";
+        family.encode(encoder.encode_descriptor("testudo_quota", help, None, family.metric_type())?)
+    }
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) -> fmt::Result {

@@ -121,7 +121,7 @@ mod tests {
         let text = [node("a"), node("b"), member("m-0"), member("m-1"), member("m-2")].concat();
         let mut reader = Reader::new(Limits::default());
         reader.add("test.yaml", text.as_bytes()).unwrap();
-        let (snapshot, gangs) = host_of(reader.finish()).unwrap().gangs();
+        let (snapshot, gangs) = host_of(reader.finish(), Default::default()).unwrap().gangs();
         Answer::new(&Overview::of(&snapshot, gangs), None)
     }
 

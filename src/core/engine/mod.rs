@@ -7,6 +7,8 @@ mod devices;
 mod gangs;
 mod judgement;
 mod policy;
+mod profile;
+mod quotas;
 mod scoring;
 mod snapshot;
 mod verdicts;
@@ -15,7 +17,9 @@ pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Cou
 pub use devices::Devices;
 pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
 pub use judgement::{Judgement, Offered};
-pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};
+pub use policy::{ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
+pub use profile::{Profile, Profiles, Starvation};
+pub use quotas::Quotas;
 pub use snapshot::Snapshot;
 pub use verdicts::{Refusal, Verdict};
 
@@ -33,6 +37,7 @@ use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::model::resources::Resources;
 use crate::placement::{self, Reason};
 use gangs::GangKeeper;
+use quotas::Used;
 use scoring::MixKeeper;
 use verdicts::VerdictCache;
 
@@ -251,6 +256,7 @@ impl Engine {
         if self.policy.stance(pod) == Stance::Placed {
             let state = self.cluster.node(node.as_str());
             let verdict = state.map_or(Err(Reason::UnknownNode), |s| placement::check(&pod.demand, s));
+            let verdict = verdict.and_then(|()| self.check_quota(pod));
             verdict.map_err(|reason| AssumeError::NoLongerFits {
                 pod: pod.key.clone(),
                 node: node.clone(),
@@ -261,6 +267,25 @@ impl Engine {
         let holding = Holding { gpus, ..Holding::of(pod, node) };
         self.cluster.hold(&pod.uid, holding, Standing::Assumed { until_ms });
         Ok(gpus)
+    }
+
+    /// Does its namespace's quota leave room for a pod that holds nothing yet? Two that were told so at once find out here.
+    fn check_quota(&self, pod: &Pod) -> Result<(), Reason> {
+        let quotas = &self.policy.placement.quotas;
+        if quotas.of(&pod.key.namespace).is_none() {
+            return Ok(());
+        }
+        let beside = self.gangs.usage(&self.policy);
+        quotas.check(pod, &Used { by_pods: self.cluster.usage(), beside: &beside }).map_err(Reason::OverQuota)
+    }
+
+    /// Replaces what places are chosen for. What is placed stays where it is; whoever waits is looked at again.
+    pub fn set_placement(&mut self, placement: PlacementPolicy) {
+        if placement.expected != self.policy.placement.expected {
+            self.mix.expect_anew();
+        }
+        Arc::make_mut(&mut self.policy).placement = placement;
+        self.gangs.look_again(&mut self.cluster);
     }
 
     /// The API server has accepted the binding of an assumed pod.
@@ -426,18 +451,21 @@ impl Engine {
 
     /// The state as it is now, to decide on.
     pub fn snapshot(&mut self) -> Snapshot {
-        self.mix.keep_up(&self.cluster);
+        self.mix.keep_up(&self.cluster, &self.policy.placement.expected);
         let scoring = Arc::clone(self.mix.current());
         let board = Arc::clone(self.gangs.board());
-        Snapshot::new(&self.cluster, scoring, board, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+        let beside = self.gangs.usage(&self.policy);
+        Snapshot::new(&self.cluster, scoring, board, beside, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
     }
 
     /// Has anything changed since this snapshot was taken by which a decision could come out differently?
     pub fn has_moved_on(&mut self, since: &Snapshot) -> bool {
-        self.mix.keep_up(&self.cluster);
+        self.mix.keep_up(&self.cluster, &self.policy.placement.expected);
         since.generation() != self.cluster.generation()
             || since.mix_version() != self.mix.current().version
             || !Arc::ptr_eq(since.board(), self.gangs.board())
+            || !Arc::ptr_eq(since.policy(), &self.policy)
+            || *since.beside() != self.gangs.usage(&self.policy)
     }
 }
 

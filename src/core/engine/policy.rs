@@ -1,11 +1,13 @@
-//! Which pods are placed by testudo, and which pass untouched.
+//! What the operator has decided: which pods are placed by testudo, what for, and how.
 
 use std::collections::BTreeSet;
 
+use super::profile::{Profile, Profiles};
+use super::quotas::Quotas;
 use crate::model::gang::{Dialect, GangKey, Membership, Terms};
 use crate::model::pod::Pod;
 use crate::model::selector::Requirement;
-use crate::placement::{CapacityPolicy, ZonePolicy};
+use crate::placement::fragmentation::Expected;
 
 /// Pods that are none of our business. All conditions that are given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,14 +30,29 @@ impl Exclusion {
 pub struct Policy {
     /// Pods that pass untouched.
     pub exclusions: Vec<Exclusion>,
-    /// Which kind of capacity suits which priority.
-    pub capacity: CapacityPolicy,
-    /// In which zones the replicas of a service belong.
-    pub zones: ZonePolicy,
+    /// What places are chosen for.
+    pub placement: PlacementPolicy,
     /// How gangs are planned.
     pub gangs: GangPolicy,
     /// Which claims are allocated.
     pub claims: ClaimPolicy,
+}
+
+/// What places are chosen for: the part of a policy that can be replaced while pods are placed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlacementPolicy {
+    /// What places are chosen for, by pod.
+    pub profiles: Profiles,
+    /// How much each namespace may have.
+    pub quotas: Quotas,
+    /// Which demands are typical before any pod was seen.
+    pub expected: Expected,
+}
+
+impl From<Profile> for PlacementPolicy {
+    fn from(profile: Profile) -> Self {
+        Self { profiles: Profiles::new([], profile), ..Self::default() }
+    }
 }
 
 /// Which claims are ours to allocate, and how. All times in milliseconds.
@@ -90,14 +107,6 @@ pub struct GangPolicy {
     pub max_steers: u32,
     /// The namespaces whose gangs may evict pods of lower priority.
     pub preempting: BTreeSet<String>,
-    /// The namespaces for whose gangs nodes are kept free when they have waited too long.
-    pub reserving: BTreeSet<String>,
-    /// How long that is.
-    pub starving_after_ms: u64,
-    /// For how long nodes are then kept free.
-    pub reserve_ms: u64,
-    /// For how long not again after that.
-    pub cool_down_ms: u64,
     /// The namespaces whose gangs are evicted as wholes when a part runs and the rest finds no place.
     pub regrouping: BTreeSet<String>,
     /// After what time.
@@ -122,12 +131,8 @@ impl Default for GangPolicy {
             max_steers: 4,
             preempting: BTreeSet::new(),
             clearing_ms: 5 * 60_000,
-            reserving: BTreeSet::new(),
             regrouping: BTreeSet::new(),
             regroup_after_ms: 5 * 60_000,
-            starving_after_ms: 15 * 60_000,
-            reserve_ms: 30 * 60_000,
-            cool_down_ms: 30 * 60_000,
         }
     }
 }

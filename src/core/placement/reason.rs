@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::accelerator::Unit;
+use crate::model::quota::OverQuota;
 use crate::model::resources::ResourceName;
 use crate::model::taint::{Taint, TaintPurpose};
 
@@ -73,6 +74,8 @@ pub enum Reason {
         /// What the units are.
         unit: Unit,
     },
+    /// Its namespace would have more than it may. Of all nodes alike.
+    OverQuota(Box<OverQuota>),
 }
 
 impl Reason {
@@ -94,6 +97,7 @@ impl Reason {
             Self::Scattered { .. } => "scattered",
             Self::UnevenShare { .. } => "uneven_share",
             Self::NotASet { .. } => "not_a_set",
+            Self::OverQuota(_) => "over_quota",
         }
     }
 }
@@ -131,6 +135,7 @@ impl fmt::Display for Reason {
             Self::NotASet { resource, requested, unit } => {
                 write!(f, "needs {requested} {resource} as one set, node offers {unit}")
             }
+            Self::OverQuota(over) => over.fmt(f),
         }
     }
 }

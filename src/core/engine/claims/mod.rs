@@ -409,6 +409,8 @@ mod expected_tests;
 #[cfg(test)]
 mod holders_tests;
 #[cfg(test)]
+mod quota_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod wide_tests;

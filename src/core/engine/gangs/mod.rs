@@ -15,6 +15,7 @@ mod newcomers;
 mod news;
 mod planning;
 mod preemption;
+mod quotas;
 mod regrouping;
 mod report;
 mod roster;
@@ -27,9 +28,9 @@ mod wide;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Standing};
-use crate::engine::Policy;
+use crate::cluster::{Cluster, Holding, Standing};
 use crate::engine::claims::ClaimKeeper;
+use crate::engine::{Policy, Profile};
 use crate::model::gang::{GangKey, Group, names_a_gang};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
@@ -82,6 +83,8 @@ struct Kept {
     /// The object that describes it, and its first member, for those who are told of it.
     group: Option<Arc<Group>>,
     member: Option<Arc<Pod>>,
+    /// What its places are chosen for: the profile of that member.
+    profile: Arc<Profile>,
     roster: Result<Roster, Shortage>,
     batches: Vec<Batch>,
     /// Why it cannot be placed, and the generation for which that is so.
@@ -147,12 +150,19 @@ impl GangKeeper {
         for kept in self.kept.values_mut() {
             kept.forget_refusals(now_ms);
         }
-        self.end_reserves(&policy.gangs, now_ms);
+        self.end_reserves(now_ms);
         self.regroup(cluster, &policy.gangs, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
         }
+    }
+
+    /// The policy has changed: what was found out by the last one does not hold any more, and no event tells those who wait.
+    pub fn look_again(&mut self, cluster: &mut Cluster) {
+        self.kept.values_mut().for_each(|kept| kept.no = None);
+        cluster.change_all_gangs();
+        self.freed_places = true;
     }
 
     /// Writes down of which nodes devices are just being given to claims.
@@ -212,6 +222,9 @@ impl GangKeeper {
             cluster.gangs().get(key).and_then(|gang| cluster.gangs().descriptions(key, gang).into_iter().next());
         kept.member =
             cluster.gangs().get(key).and_then(|gang| gang.members.values().min_by_key(|pod| &pod.key).cloned());
+        if let Some(member) = &kept.member {
+            kept.profile = Arc::clone(policy.placement.profiles.of(member));
+        }
         let is_same = match (&kept.roster, &roster) {
             (Ok(before), Ok(now)) => before.is_same(now),
             (Err(before), Err(now)) => before == now,
@@ -488,6 +501,7 @@ impl Kept {
         Self {
             group: None,
             member: None,
+            profile: Arc::default(),
             roster,
             batches: vec![],
             no: None,

@@ -22,13 +22,16 @@ use crate::placement::gang::No;
 impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
     pub fn next(&mut self, cluster: &Cluster, policy: &Policy, now_ms: u64) -> Option<GangKey> {
-        for kept in self.kept.values_mut() {
-            kept.confirm_no(cluster, self.claims.freed());
+        let over_quota: BTreeSet<GangKey> = self.still_over_quota(cluster, policy);
+        for (key, kept) in &mut self.kept {
+            match &mut kept.no {
+                Some((No::OverQuota(_), generation)) if over_quota.contains(key) => *generation = cluster.generation(),
+                Some((No::OverQuota(_), _)) => kept.no = None,
+                _ => kept.confirm_no(cluster, self.claims.freed()),
+            }
         }
-        let is_due = |key: &GangKey, kept: &Kept| {
-            kept.is_due(cluster.freed(), &self.claims, now_ms) || self.is_starving(key, &policy.gangs, now_ms)
-        };
-        let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
+        let is_due = |kept: &Kept| kept.is_due(cluster.freed(), &self.claims, now_ms) || kept.is_starving(now_ms);
+        let due = self.kept.iter().filter(|(_, kept)| is_due(kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
             let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
             (!kept.has_started(), std::cmp::Reverse(priority), created_s, (*key).clone())
@@ -46,7 +49,8 @@ impl GangKeeper {
         now_ms: u64,
     ) -> Option<PlanTask> {
         let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
-        if let Some(no) = self.too_many_expected(key, &roster, policy) {
+        let limit = self.too_many_expected(key, &roster, policy);
+        if let Some(no) = limit.or_else(|| self.over_quota(key, &roster, cluster, policy)) {
             self.note_no(key, no, snapshot.generation(), self.claims.freed());
             self.post(key, now_ms);
             return None;
@@ -54,9 +58,8 @@ impl GangKeeper {
         let yielders = self.yielders(&roster, key, cluster, policy);
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let below = roster.priority.saturating_add(1);
-        let drainable = self
-            .is_starving(key, &policy.gangs, now_ms)
-            .then(|| preemption::evictable(cluster, policy, below, is_together));
+        let is_starving = self.kept.get(key)?.is_starving(now_ms);
+        let drainable = is_starving.then(|| preemption::evictable(cluster, policy, below, is_together));
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let freed = (cluster.freed(), self.claims.freed());
@@ -72,6 +75,7 @@ impl GangKeeper {
                 let desk = question.asks_for_devices().then(|| self.claims.take_desk(cluster));
                 Some(PlanTask {
                     gang: key.clone(),
+                    profile: Arc::clone(&kept.profile),
                     roster,
                     question,
                     refusals,
@@ -111,9 +115,9 @@ impl GangKeeper {
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
         let avoid = kept.avoid.keys().cloned().collect();
-        let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
+        let (gang, profile, snapshot) = (key.clone(), Arc::clone(&kept.profile), Arc::new(snapshot));
         let (drainable, desk, freed) = (None, None, (0, 0));
-        Some(PlanTask { gang, roster, question, refusals, avoid, yielders, drainable, desk, freed, snapshot })
+        Some(PlanTask { gang, profile, roster, question, refusals, avoid, yielders, drainable, desk, freed, snapshot })
     }
 
     /// Members that do not exist yet hold places that no quota counts. So there is a limit to them in each namespace: nobody
@@ -171,12 +175,17 @@ impl GangKeeper {
                 }
                 self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
                 if let Some(nodes) = keep_free {
-                    self.reserve(&key, nodes, &policy.gangs, now_ms);
+                    self.reserve(&key, nodes, now_ms);
                 }
             }
             Ok(Way { nodes, yielders, grants }) => {
                 if !self.claims.still_hold(grants.iter().flatten()) {
                     return;
+                }
+                // Others of the namespace may have started meanwhile.
+                if let Some(no) = self.over_quota(&key, &task.roster, cluster, policy) {
+                    self.note_no(&key, no, cluster.generation(), task.freed.1);
+                    return self.post(&key, now_ms);
                 }
                 let victims = self.victims(&task.yielders, &yielders);
                 for plan in yielders.iter().filter_map(Yielder::plan) {
@@ -345,9 +354,7 @@ fn holding(key: &GangKey, seat: &Seat, node: &NodeName) -> Holding {
 
 /// The NVLink domain of a node.
 pub(super) fn fabric_of(domains: &Domains, node: &NodeName) -> String {
-    use crate::cluster::Level;
-    let clique = domains.closest(node, Level::Clique).filter(|id| domains[*id].level() == Level::Clique);
-    clique.map_or_else(|| node.as_str().to_owned(), |id| domains.full_name(id))
+    domains.clique(node).map_or_else(|| node.as_str().to_owned(), |id| domains.full_name(id))
 }
 
 impl Place {
@@ -402,7 +409,7 @@ impl Kept {
 
     /// The roster with the places that there are, and somebody in it who has none: all that must start at once, or, once
     /// they have places, the next of the others.
-    fn roster_to_plan(&self, claims: &ClaimKeeper) -> Option<Roster> {
+    pub(super) fn roster_to_plan(&self, claims: &ClaimKeeper) -> Option<Roster> {
         let roster = self.with_places(self.roster.as_ref().ok()?);
         let mut roster = match self.lacks_places() {
             true => roster,

@@ -7,6 +7,7 @@ use super::devices;
 use super::formation::{Question, Refusals};
 use super::preemption::{self, Way, Yielders};
 use super::roster::Roster;
+use crate::engine::Profile;
 use crate::engine::claims::Desk;
 use crate::engine::snapshot::Snapshot;
 use crate::model::gang::GangKey;
@@ -19,6 +20,8 @@ use crate::placement::gang::{self, Block, Budget, Field, No};
 #[derive(Debug)]
 pub struct PlanTask {
     pub(super) gang: GangKey,
+    /// What its places are chosen for.
+    pub(super) profile: Arc<Profile>,
     pub(super) roster: Roster,
     pub(super) question: Question,
     /// The nodes that refused members.
@@ -108,7 +111,7 @@ impl PlanTask {
         let blocks = self.question.formation.blocks.iter().zip(&self.question.refused);
         let without = |refused: &BTreeSet<NodeName>| self.avoid.union(refused).cloned().collect();
         let ranks = |(block, refused): (&Block, _)| {
-            self.snapshot.ranks(&block.demand, self.order(), &self.gang, &without(refused))
+            self.snapshot.ranks(&block.demand, &self.profile, self.order(), &self.gang, &without(refused))
         };
         blocks.map(ranks).collect()
     }

@@ -14,7 +14,7 @@ mod room;
 mod streams;
 
 pub use fleet::Fleet;
-pub use mix::{MAX_SHAPES, Mix, MixEntry, Prior};
+pub use mix::{Expected, MAX_SHAPES, Mix, MixEntry, Prior};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

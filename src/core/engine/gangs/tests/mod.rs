@@ -3,6 +3,7 @@
 mod leadership;
 mod planning;
 mod preemption;
+mod quotas;
 mod regrouping;
 mod report;
 mod starvation;
