@@ -2,9 +2,11 @@
 //!
 //! The decisions are taken in [`testudo_core`]; this crate holds the adapters around it: the extender protocol
 //! ([`extender`]), Kubernetes objects, watches and bindings ([`k8s`]), ResourceClaims ([`claims`]), the engine's home in a process ([`host`]), the
-//! configuration file ([`config`]), the page ([`web`]), clusters in one file ([`snapshot`]), reasons and what to do about them ([`explain`]), what-if ([`plan`]), the fleet at a glance ([`overview`]), simulated clusters ([`sim`]), the demo on one ([`demo`]), what plays kube-scheduler
+//! configuration file ([`config`]), the page ([`web`]), clusters in one file ([`snapshot`]), reasons and what to do about them ([`explain`]), what-if ([`plan`]), the fleet at a glance ([`overview`]), simulated clusters ([`sim`]), the demo on one ([`demo`]),
+//! what must be true ([`check`]), a trial beside another scheduler ([`trial`]), what plays kube-scheduler
 //! there ([`kube_scheduler`]) and the command line ([`cli`]).
 
+pub mod check;
 pub mod claims;
 pub mod cli;
 pub mod config;
@@ -18,4 +20,5 @@ pub mod overview;
 pub mod plan;
 pub mod sim;
 pub mod snapshot;
+pub mod trial;
 pub mod web;

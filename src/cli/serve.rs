@@ -27,6 +27,8 @@ use crate::k8s::events::Events;
 use crate::k8s::fence::fenced;
 use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::leader_label::LeaderLabel;
+use crate::k8s::protect::Protector;
+use crate::k8s::provisioning::Provisioner;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
 use crate::web::{self, PageOptions};
@@ -147,6 +149,8 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     }
     let writers = writing.clone().map(|client| GangWriters {
         steerer: Steerer::new(client.clone()),
+        provisioner: Provisioner::new(client.clone()),
+        protector: Protector::new(client.clone()),
         claims: ClaimWriter::new(client.clone()),
         events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
         statuses: GroupStatuses::start(client),

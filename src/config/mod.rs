@@ -2,6 +2,7 @@
 //!
 //! Versioned like a Kubernetes object, and strict: what is not understood is refused, with the place in the file.
 
+mod autoscaling;
 mod leader_election;
 mod units;
 
@@ -19,6 +20,7 @@ use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
 use crate::web::PageOptions;
+pub use autoscaling::{AutoscalingSection, ProvisioningClass};
 pub use leader_election::LeaderElectionSection;
 
 /// `apiVersion` of the file.
@@ -58,6 +60,9 @@ pub struct Configuration {
     /// Which ResourceClaims are allocated.
     #[serde(default)]
     pub claims: ClaimsSection,
+    /// How it works beside an autoscaler of nodes.
+    #[serde(default)]
+    pub autoscaling: AutoscalingSection,
     /// How one of several replicas is chosen to lead.
     #[serde(default)]
     pub leader_election: LeaderElectionSection,
@@ -315,6 +320,7 @@ impl Default for Configuration {
             placement: PlacementSection::default(),
             gangs: GangsSection::default(),
             claims: ClaimsSection::default(),
+            autoscaling: AutoscalingSection::default(),
             leader_election: LeaderElectionSection::default(),
             catalogue_file: None,
         }
@@ -359,7 +365,7 @@ impl Configuration {
         Self::parse(&text, path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let configuration: Self = yaml::read(text).map_err(|error| {
             let YamlError { line, column, message } = error;
             ConfigError::Form { path: path.to_path_buf(), line, column, message }
@@ -444,6 +450,7 @@ impl Configuration {
                 unused_ms: milliseconds(self.claims.release_unused_after),
                 ..ClaimPolicy::default()
             },
+            autoscaling: self.autoscaling.policy(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! answered from snapshots without waiting for anyone ([`answers`]); bindings go out through [`binding`].
 
 mod answers;
+mod autoscaling;
 mod backing;
 mod binding;
 pub mod decisions;
@@ -16,6 +17,7 @@ mod metrics;
 pub mod offline;
 mod problems;
 mod recent;
+mod shortfall_metrics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 use crate::config::Mode;
+use crate::k8s::protect::PROTECTED_ANNOTATION;
 use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 use backing::Backing;
@@ -46,13 +49,14 @@ pub use leadership::Leadership;
 use metrics::Metrics;
 use problems::KnownProblems;
 use recent::RecentPods;
+use shortfall_metrics::ShortfallMetrics;
 
 /// Pods that are only planned for or assumed to be on their nodes, with these.
 pub type Unconfirmed = Arc<BTreeMap<PodUid, NodeName>>;
 
 /// The engine's home.
 pub struct Host {
-    engine: Mutex<Engine>,
+    engine: Arc<Mutex<Engine>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     catalogue: Arc<Catalogue>,
     mode: Mode,
@@ -114,8 +118,10 @@ impl Host {
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
+        let engine = Arc::new(Mutex::new(engine));
+        registry.register_collector(Box::new(ShortfallMetrics::new(Arc::clone(&engine))));
         Self {
-            engine: Mutex::new(engine),
+            engine,
             snapshot,
             catalogue,
             mode,
@@ -336,7 +342,8 @@ impl Host {
     fn node(&self, object: &object::Node) -> Node {
         let (mut parts, decoding) = node::decode(object);
         self.backing.lock().complete(&mut parts);
-        let (node, inventory) = Node::new(parts, &self.catalogue);
+        let (mut node, inventory) = Node::new(parts, &self.catalogue);
+        node.is_protected = object.metadata.annotations.contains_key(PROTECTED_ANNOTATION);
         let decoding = decoding.iter().map(ToString::to_string);
         let inventory = inventory.iter().map(|problem| format!("Node {}: {problem}", object.metadata.name));
         self.report(problems::node_key(&object.metadata.name), decoding.chain(inventory).collect());
