@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Metrics, Namespace, PodBuilder, Testudo, node, pod};
 
+use crate::autoscaling::{ask_for, protect_for};
 use crate::claims::give_and_take_back;
 use crate::deployed::Deployed;
 use crate::preemption::CLASSES;
@@ -102,6 +103,8 @@ async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
         ns.create(of_high("gang-1")).await?;
         ns.until_running("gang-1").await?;
     }
+    protect_for(d, "rbac-nodes").await?;
+    ask_for(d, "rbac-requests").await?;
     give_and_take_back(d, "rbac-claims").await
 }
 

@@ -29,6 +29,8 @@ use crate::k8s::events::Events;
 use crate::k8s::fence::fenced;
 use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::leader_label::LeaderLabel;
+use crate::k8s::protect::Protector;
+use crate::k8s::provisioning::Provisioner;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
 use crate::overview::Prices;
@@ -175,6 +177,8 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     }
     let writers = writing.clone().zip(events).map(|(client, events)| GangWriters {
         steerer: Steerer::new(client.clone()),
+        provisioner: Provisioner::new(client.clone()),
+        protector: Protector::new(client.clone()),
         claims: ClaimWriter::new(client.clone()),
         events,
         statuses: GroupStatuses::start(client),

@@ -2,6 +2,7 @@
 //!
 //! Versioned like a Kubernetes object, and strict: what is not understood is refused, with the place in the file.
 
+mod autoscaling;
 mod leader_election;
 pub(crate) mod units;
 
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use crate::overview::Prices;
 use crate::web::PageOptions;
+pub use autoscaling::{AutoscalingSection, ProvisioningClass};
 pub use leader_election::LeaderElectionSection;
 
 /// `apiVersion` of the file.
@@ -61,6 +63,9 @@ pub struct Configuration {
     /// Which ResourceClaims are allocated.
     #[serde(default)]
     pub claims: ClaimsSection,
+    /// How it works beside an autoscaler of nodes.
+    #[serde(default)]
+    pub autoscaling: AutoscalingSection,
     /// How one of several replicas is chosen to lead.
     #[serde(default)]
     pub leader_election: LeaderElectionSection,
@@ -296,6 +301,7 @@ impl Default for Configuration {
             policy_file: None,
             gangs: GangsSection::default(),
             claims: ClaimsSection::default(),
+            autoscaling: AutoscalingSection::default(),
             leader_election: LeaderElectionSection::default(),
             catalogue_file: None,
         }
@@ -333,7 +339,7 @@ impl Configuration {
         Self::parse(&text, path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let configuration: Self = yaml::read(text).map_err(|error| {
             let YamlError { line, column, message } = error;
             ConfigError::Form { path: path.to_path_buf(), line, column, message }
@@ -409,6 +415,7 @@ impl Configuration {
                 unused_ms: milliseconds(self.claims.release_unused_after),
                 ..ClaimPolicy::default()
             },
+            autoscaling: self.autoscaling.policy(),
         }
     }
 }

@@ -123,6 +123,8 @@ impl Metrics {
             NewsKind::Started => "started",
             NewsKind::Regrouping => "regrouping",
             NewsKind::TimedOut => "hold_timed_out",
+            NewsKind::ShortOfNodes => "short_of_nodes",
+            NewsKind::NotAutoscalable => "not_autoscalable",
         };
         self.gangs.get_or_create(&GangLabels { outcome }).inc();
     }

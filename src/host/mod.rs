@@ -4,6 +4,7 @@
 //! answered from snapshots without waiting for anyone ([`answers`]); bindings go out through [`binding`].
 
 mod answers;
+mod autoscaling;
 mod backing;
 mod binding;
 mod clock;
@@ -20,6 +21,7 @@ mod policy;
 mod problems;
 mod recent;
 mod searches;
+mod shortfall_metrics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,6 +38,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::config::Mode;
+use crate::k8s::protect::PROTECTED_ANNOTATION;
 use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 use backing::Backing;
@@ -52,10 +55,11 @@ pub use policy::PolicyTeller;
 use problems::KnownProblems;
 use recent::RecentPods;
 pub use searches::{Search, Searches};
+use shortfall_metrics::ShortfallMetrics;
 
 /// The engine's home.
 pub struct Host {
-    engine: Mutex<Engine>,
+    engine: Arc<Mutex<Engine>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     catalogue: Arc<Catalogue>,
     mode: Mode,
@@ -102,8 +106,10 @@ impl Host {
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
         registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
+        let engine = Arc::new(Mutex::new(engine));
+        registry.register_collector(Box::new(ShortfallMetrics::new(Arc::clone(&engine))));
         Self {
-            engine: Mutex::new(engine),
+            engine,
             snapshot,
             catalogue,
             mode,
@@ -341,7 +347,8 @@ impl Host {
     fn node(&self, object: &object::Node) -> Node {
         let (mut parts, decoding) = node::decode(object);
         self.backing.lock().complete(&mut parts);
-        let (node, inventory) = Node::new(parts, &self.catalogue);
+        let (mut node, inventory) = Node::new(parts, &self.catalogue);
+        node.is_protected = object.metadata.annotations.contains_key(PROTECTED_ANNOTATION);
         let decoding = decoding.iter().map(ToString::to_string);
         let inventory = inventory.iter().map(|problem| format!("Node {}: {problem}", object.metadata.name));
         self.report(problems::node_key(&object.metadata.name), decoding.chain(inventory).collect());

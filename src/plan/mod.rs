@@ -15,7 +15,7 @@ use testudo_core::model::pod::Stage;
 use crate::k8s::manifests::Manifests;
 use crate::k8s::pod;
 pub use controllers::KNOWN;
-pub use growth::{Growth, growths};
+pub use growth::{Growth, growths, growths_for};
 pub use room::{Placed, Refusal, Room};
 pub use workload::{Workload, WorkloadError, workloads};
 

@@ -15,9 +15,12 @@ mod verdicts;
 
 pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
 pub use devices::Devices;
-pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
+pub use gangs::{
+    Arrival, GangStage, GangView, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order, PlanTask, Report,
+    Shortfall, Solved,
+};
 pub use judgement::{Judgement, Offered};
-pub use policy::{ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
+pub use policy::{AutoscalingPolicy, ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
 pub use profile::{Profile, Profiles, Starvation};
 pub use quotas::Quotas;
 pub use snapshot::Snapshot;
@@ -33,7 +36,7 @@ use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
-use crate::model::pod::{Pod, PodKey, PodUid, Stage};
+use crate::model::pod::{Demand, Pod, PodKey, PodUid, Stage};
 use crate::model::resources::Resources;
 use crate::placement::{self, Reason};
 use gangs::GangKeeper;
@@ -161,6 +164,7 @@ impl Engine {
             Change::NodeDeleted(name) => {
                 self.cluster.remove_node(&name);
                 self.gangs.claims.touch_node(&name);
+                self.gangs.protection.forget(&name);
             }
             Change::NodesListed(names) => self.retain_nodes(&names),
             Change::PodApplied(pod) => self.set_pod(*pod),
@@ -194,6 +198,7 @@ impl Engine {
             Some(state.node()?.parts.labels.clone())
         };
         let before = labels(&self.cluster);
+        self.gangs.protection.see(&name, node.is_protected);
         self.cluster.set_node(node);
         if before != labels(&self.cluster) {
             self.gangs.claims.touch_node(&name);
@@ -204,6 +209,7 @@ impl Engine {
         let known = self.cluster.slots().iter().flatten().map(|state| state.name());
         let gone: Vec<NodeName> = known.filter(|name| !listed.contains(*name)).cloned().collect();
         self.cluster.retain_nodes(listed);
+        self.gangs.protection.retain(listed);
         gone.iter().for_each(|name| self.gangs.claims.touch_node(name));
     }
 
@@ -411,6 +417,35 @@ impl Engine {
     pub fn making_room(&mut self, gang: &GangKey) -> Option<PlanTask> {
         let snapshot = self.snapshot();
         self.gangs.making_room(gang, snapshot, &self.cluster, &self.policy)
+    }
+
+    /// A gang of which it is to be found out how many more nodes would be enough, if there is one. Find it out on a
+    /// [`branch`](Self::branch), without holding up the engine, and give the result to [`assess`](Self::assess).
+    pub fn unassessed_shortfall(&self, now_ms: u64) -> Option<GangKey> {
+        self.gangs.unassessed(&self.policy, now_ms)
+    }
+
+    /// There is a request for the nodes of a gang, or there can be none: its members may be shown.
+    pub fn note_request(&mut self, gang: &GangKey) {
+        self.gangs.note_request(gang);
+    }
+
+    /// How many nodes would be enough for a gang was found out; none where no number would, or where that cannot be known.
+    pub fn assess(&mut self, gang: &GangKey, missing: Option<MissingNodes>, now_ms: u64) {
+        self.gangs.assess(gang, missing, now_ms);
+    }
+
+    /// What a member of each kind of a gang asks for that has yet to get a place; nothing for a gang of which it cannot be
+    /// tried whether it would fit: it has places, or its claims are to be allocated.
+    pub fn demands_in_want(&mut self, gang: &GangKey) -> Vec<Arc<Demand>> {
+        let snapshot = self.snapshot();
+        self.gangs.trial(gang, snapshot).map(|trial| trial.demands()).unwrap_or_default()
+    }
+
+    /// Would a gang that waits have places for all its members as things are in this engine?
+    pub fn would_fit(&mut self, gang: &GangKey) -> bool {
+        let snapshot = self.snapshot();
+        self.gangs.trial(gang, snapshot).is_some_and(|trial| trial.fits())
     }
 
     /// An engine of the same state that goes its own way from here: what is tried on it happens to nobody.

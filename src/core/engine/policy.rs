@@ -1,6 +1,7 @@
 //! What the operator has decided: which pods are placed by testudo, what for, and how.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::profile::{Profile, Profiles};
 use super::quotas::Quotas;
@@ -36,6 +37,28 @@ pub struct Policy {
     pub gangs: GangPolicy,
     /// Which claims are allocated.
     pub claims: ClaimPolicy,
+    /// How it works beside an autoscaler of nodes; none where there is none.
+    pub autoscaling: Option<AutoscalingPolicy>,
+}
+
+/// How it works beside an autoscaler of nodes. All times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoscalingPolicy {
+    /// For how long a gang has been short of nodes before its members are shown to the autoscaler: what is about to end
+    /// anyway needs no node.
+    pub show_after_ms: u64,
+    /// The class of the ProvisioningRequest that is made for a gang which is short of nodes; none for no request.
+    pub provisioning_class: Option<Arc<str>>,
+    /// Whether nodes that a plan needs are kept from being removed.
+    pub protect_nodes: bool,
+    /// How long a plan stands before its nodes are protected: one whose members are bound at once needs no writes for that.
+    pub protect_after_ms: u64,
+}
+
+impl Default for AutoscalingPolicy {
+    fn default() -> Self {
+        Self { show_after_ms: 10_000, provisioning_class: None, protect_nodes: true, protect_after_ms: 2_000 }
+    }
 }
 
 /// What places are chosen for: the part of a policy that can be replaced while pods are placed.

@@ -204,6 +204,22 @@ impl Snapshot {
         self.slots.iter().enumerate().map(rank).collect()
     }
 
+    /// The same as far as a count of resources shows it: for members of any gang, wherever there is enough of everything.
+    pub(super) fn ranks_by_counts(&self, demand: &Arc<Demand>) -> Vec<Option<Rank>> {
+        let asked = Asked::of(demand);
+        let rank = |state: &Option<Arc<NodeState>>| {
+            let state = state.as_ref()?;
+            let fits = asked.check(state).or_else(|reason| if reason.is_counted() { Err(reason) } else { Ok(()) });
+            fits.is_ok().then(|| asked.rank(state, 0))
+        };
+        self.slots.iter().map(rank).collect()
+    }
+
+    /// What the operator has decided.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The slot of the node of this name, once the node has been seen.
     pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         let slot = *self.names.get(name)?;

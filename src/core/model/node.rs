@@ -66,6 +66,8 @@ pub struct Node {
     pub place: Place,
     /// Which accelerators it has.
     pub inventory: Inventory,
+    /// It shows that we keep autoscalers from removing it. No decision about pods depends on that.
+    pub is_protected: bool,
 }
 
 impl Node {
@@ -74,7 +76,7 @@ impl Node {
     pub fn new(parts: NodeParts, catalogue: &Catalogue) -> (Self, Vec<InventoryProblem>) {
         let place = Place::of(&parts.labels);
         let (inventory, problems) = Inventory::of(&parts, &place, catalogue);
-        (Self { parts, place, inventory }, problems)
+        (Self { parts, place, inventory, is_protected: false }, problems)
     }
 
     /// The node's name.

@@ -15,10 +15,12 @@ mod newcomers;
 mod news;
 mod planning;
 mod preemption;
+mod protection;
 mod quotas;
 mod regrouping;
 mod report;
 mod roster;
+mod shortfall;
 mod starvation;
 mod steering;
 mod task;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use crate::cluster::{Cluster, Holding, Standing};
 use crate::engine::claims::ClaimKeeper;
 use crate::engine::{Policy, Profile};
-use crate::model::gang::{GangKey, Group, names_a_gang};
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
 use crate::placement::gang::No;
@@ -42,10 +44,13 @@ pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
 use devices::Dearth;
 pub use news::{News, NewsKind};
+use protection::Protection;
 use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
 use roster::{Roster, Seat, Shortage};
+use shortfall::Scarcity;
+pub use shortfall::{Lack, MissingNodes, NodeRequest, Shortfall};
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
@@ -75,6 +80,8 @@ pub(super) struct GangKeeper {
     news: Vec<News>,
     /// Of gangs that have lost all members.
     farewells: Vec<Report>,
+    /// Which nodes are kept from being removed.
+    pub protection: Protection,
 }
 
 /// What is kept of a gang.
@@ -117,6 +124,8 @@ struct Kept {
     corrected: BTreeMap<PodUid, Arc<str>>,
     /// What its object shows.
     reported: Reported,
+    /// What it is short of.
+    scarcity: Scarcity,
 }
 
 /// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
@@ -152,6 +161,7 @@ impl GangKeeper {
         }
         self.end_reserves(now_ms);
         self.regroup(cluster, &policy.gangs, now_ms);
+        self.settle_shortfalls(policy, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
@@ -480,22 +490,6 @@ fn unfit(batch: &mut Batch, cluster: &Cluster) -> Option<(String, NodeName)> {
     None
 }
 
-impl Place {
-    /// What the scheduler says against the place, once it has said something since it was pointed there.
-    fn objection(&self, pod: &Pod) -> Option<Arc<str>> {
-        self.steered_ms?;
-        let message = pod.steering.unscheduled.as_ref()?;
-        if self.message_before.as_ref().is_some_and(|before| same_words(before, message)) {
-            return None;
-        }
-        // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
-        // we did not answer.
-        let is_ours = names_a_gang(message) && !message.contains(ELSEWHERE);
-        let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
-        (!is_ours && !is_outage).then(|| Arc::clone(message))
-    }
-}
-
 impl Kept {
     fn new(roster: Result<Roster, Shortage>) -> Self {
         Self {
@@ -519,6 +513,7 @@ impl Kept {
             regrouping: Regrouping::default(),
             corrected: BTreeMap::new(),
             reported: Reported::default(),
+            scarcity: Scarcity::default(),
         }
     }
 

@@ -8,6 +8,7 @@ use super::devices::{Dearth, MAX_DEARTHS};
 use super::formation::{self, Refusals};
 use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
+use super::shortfall::Lack;
 use super::task::{PlanTask, Solved};
 use super::{GangKeeper, Kept, NewsKind, without_numbers};
 use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
@@ -52,6 +53,7 @@ impl GangKeeper {
         let limit = self.too_many_expected(key, &roster, policy);
         if let Some(no) = limit.or_else(|| self.over_quota(key, &roster, cluster, policy)) {
             self.note_no(key, no, snapshot.generation(), self.claims.freed());
+            self.note_lack(key, None, now_ms);
             self.post(key, now_ms);
             return None;
         }
@@ -69,6 +71,8 @@ impl GangKeeper {
                 let avoid = kept.avoid.keys().cloned().collect();
                 if let Some(no) = self.dearths.iter().find_map(|dearth| dearth.answer(&question, &avoid, freed)) {
                     self.note_no(key, no, snapshot.generation(), freed.1);
+                    // Nodes were found for it then, but no devices.
+                    self.note_lack(key, policy.autoscaling.as_ref().map(|_| Lack::Unseen), now_ms);
                     self.post(key, now_ms);
                     return None;
                 }
@@ -103,21 +107,35 @@ impl GangKeeper {
         cluster: &Cluster,
         policy: &Policy,
     ) -> Option<PlanTask> {
+        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
+        Some(PlanTask { yielders, ..self.trial(key, snapshot)? })
+    }
+
+    /// The task of finding out whether a gang would fit into a state that may only be thought of. Not for one whose claims are
+    /// to be allocated: which devices there would be is not known.
+    pub fn trial(&self, key: &GangKey, snapshot: Snapshot) -> Option<PlanTask> {
         let kept = self.kept.get(key)?;
         let roster = kept.roster_to_plan(&self.claims)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let refusals = kept.refusals();
         let question = formation::question(&roster, &refusals, fabric_of).ok()?;
-        // Which devices would become free is not known.
         if question.asks_for_devices() {
             return None;
         }
-        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
-        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
-        let avoid = kept.avoid.keys().cloned().collect();
-        let (gang, profile, snapshot) = (key.clone(), Arc::clone(&kept.profile), Arc::new(snapshot));
-        let (drainable, desk, freed) = (None, None, (0, 0));
-        Some(PlanTask { gang, profile, roster, question, refusals, avoid, yielders, drainable, desk, freed, snapshot })
+        Some(PlanTask {
+            gang: key.clone(),
+            profile: Arc::clone(&kept.profile),
+            roster,
+            question,
+            refusals,
+            avoid: kept.avoid.keys().cloned().collect(),
+            yielders: Yielders::new(),
+            drainable: None,
+            desk: None,
+            freed: (0, 0),
+            snapshot: Arc::new(snapshot),
+        })
     }
 
     /// Members that do not exist yet hold places that no quota counts. So there is a limit to them in each namespace: nobody
@@ -155,7 +173,7 @@ impl GangKeeper {
     /// Takes in what came of a task. Places are held if all of them still fit; if the gang or a node has changed meanwhile,
     /// nothing is done, and the gang is due again.
     pub fn adopt(&mut self, solved: Solved, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Solved { mut task, outcome, keep_free } = solved;
+        let Solved { mut task, outcome, keep_free, lack } = solved;
         if let Some(desk) = task.desk.take() {
             self.claims.return_desk(desk);
         }
@@ -174,6 +192,7 @@ impl GangKeeper {
                     self.dearths.truncate(MAX_DEARTHS);
                 }
                 self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
+                self.note_lack(&key, lack, now_ms);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, now_ms);
                 }
@@ -277,6 +296,7 @@ impl GangKeeper {
         let mut batch = Batch {
             claims: vec![],
             shared_claims,
+            made_ms: now_ms,
             until_ms: now_ms + policy.gangs.bind_window_ms,
             phantoms_until_ms: now_ms + timeout,
             places: BTreeMap::new(),
@@ -298,6 +318,7 @@ impl GangKeeper {
             batch.places.insert(uid, Place::new(seat, node));
         }
         (kept.no, kept.waits_for) = (None, None);
+        kept.scarcity.end();
         self.gang_of.extend(batch.places.keys().map(|uid| (uid.clone(), key.clone())));
         kept.batches.push(batch);
         true

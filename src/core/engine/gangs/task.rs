@@ -7,6 +7,7 @@ use super::devices;
 use super::formation::{Question, Refusals};
 use super::preemption::{self, Way, Yielders};
 use super::roster::Roster;
+use super::shortfall::Lack;
 use crate::engine::Profile;
 use crate::engine::claims::Desk;
 use crate::engine::snapshot::Snapshot;
@@ -46,6 +47,8 @@ pub struct Solved {
     pub(super) outcome: Result<Way, No>,
     /// Nodes to keep free for it, if it cannot go anywhere and has waited too long.
     pub(super) keep_free: Option<BTreeSet<NodeName>>,
+    /// What is lacking where it cannot go anywhere, as an autoscaler sees it.
+    pub(super) lack: Option<Lack>,
 }
 
 impl PlanTask {
@@ -71,7 +74,8 @@ impl PlanTask {
         };
         let outcome = outcome.or_else(|no| preemption::make_way(&self).ok_or(no));
         let keep_free = outcome.is_err().then(|| self.nodes_to_keep_free()).flatten();
-        Solved { task: self, outcome, keep_free }
+        let lack = self.lack(&outcome);
+        Solved { task: self, outcome, keep_free, lack }
     }
 
     /// Places for all members on what is free now, in the order of the question's seats.
