@@ -215,11 +215,6 @@ impl Snapshot {
         self.slots.iter().map(rank).collect()
     }
 
-    /// What the operator has decided.
-    pub(super) fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
     /// The slot of the node of this name, once the node has been seen.
     pub(super) fn slot(&self, name: &str) -> Option<Slot> {
         let slot = *self.names.get(name)?;
@@ -272,7 +267,7 @@ impl Snapshot {
         &self.beside
     }
 
-    /// By what is decided.
+    /// What the operator has decided.
     pub(super) fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }

@@ -30,7 +30,7 @@ mod wide;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Holding, Standing};
+use crate::cluster::{Cluster, Standing};
 use crate::engine::claims::ClaimKeeper;
 use crate::engine::{Policy, Profile};
 use crate::model::gang::{GangKey, Group};
