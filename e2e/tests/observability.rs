@@ -37,8 +37,11 @@ async fn prometheus_scrapes(d: Arc<Deployed>) -> Result<()> {
     let prometheus = Prometheus::start(d.cp.dir(), &scrape).await?;
     wait::until("the target to be up", PATIENCE, async || {
         let targets = prometheus.targets().await?;
-        ensure!(targets[0]["lastError"] == "", "the scrape failed: {}", targets[0]["lastError"]);
-        Ok(if targets[0]["health"] == "up" { Look::Done(()) } else { Look::NotYet(targets.to_string()) })
+        let target = &targets[0];
+        // It is not there yet in the first moment.
+        let error = target["lastError"].as_str().unwrap_or_default();
+        ensure!(error.is_empty(), "the scrape failed: {error}");
+        Ok(if target["health"] == "up" { Look::Done(()) } else { Look::NotYet(target.to_string()) })
     })
     .await?;
     every_metric_of_the_reference_was_scraped(&prometheus).await?;
