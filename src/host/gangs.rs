@@ -13,7 +13,7 @@ use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{debug, field, info, info_span, warn};
 
 use super::Host;
 use crate::claims::with_large_stack;
@@ -83,7 +83,7 @@ impl Host {
                             Order::Request(request) => host.request_nodes(&provisioner, &request).await,
                             Order::Protect { node, gang } => protect(&protector, &node, &gang).await,
                             Order::Unprotect { node } => unprotect(&protector, &node).await,
-                            order => carry_out(&steerer, order, host.now_ms()).await,
+                            order => host.write_pod(&steerer, order).await,
                         }
                     });
                 }
@@ -105,11 +105,18 @@ impl Host {
             let Some(task) = task else { break };
             let gang = task.gang().clone();
             let begun = Instant::now();
-            let Ok(solved) = self.searches.run(|| solve(task)).await else {
+            let span = info_span!("plan", %gang, pods = task.members(), outcome = field::Empty);
+            let solving = span.clone();
+            let Ok(solved) = self.searches.run(move || solving.in_scope(|| solve(task))).await else {
+                span.record("outcome", "panic");
+                self.metrics.planned("panic", begun);
                 self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
                 continue;
             };
-            debug!(%gang, took = ?begun.elapsed(), "looked for places");
+            let outcome = solved.label();
+            self.metrics.planned(outcome, begun);
+            span.record("outcome", outcome);
+            debug!(%gang, outcome, took = ?begun.elapsed(), "looked for places");
             let mut engine = self.engine.lock();
             engine.adopt(solved, self.now_ms());
             self.publish(&mut engine);
@@ -130,6 +137,36 @@ impl Host {
         engine.keep_gangs(self.now_ms());
         self.publish(&mut engine);
         self.gang_work.notify_one();
+    }
+
+    async fn write_pod(&self, steerer: &Steerer, order: Order) {
+        let (write, result) = match &order {
+            Order::Steer { pod, promise, attempt } => {
+                ("steer", steerer.steer(pod, promise, *attempt).await.map(|()| "done"))
+            }
+            Order::Withdraw { pod } => ("withdraw", steerer.withdraw(pod).await.map(|()| "done")),
+            Order::Wake { pod } => ("wake", steerer.wake(pod, self.now_ms()).await.map(|()| "done")),
+            Order::Show { pod } => ("show", steerer.show(pod).await.map(|()| "done")),
+            // Not on pods.
+            Order::Claim(_) | Order::Request(_) | Order::Protect { .. } | Order::Unprotect { .. } => return,
+            Order::Evict { pod, gang } => {
+                let evicted = steerer.evict(pod).await.map(|allowed| {
+                    let pod = &pod.key;
+                    match allowed {
+                        true => info!(%gang, %pod, "evicted for the gang"),
+                        false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
+                    }
+                    if allowed { "done" } else { "not_allowed" }
+                });
+                ("evict", evicted)
+            }
+        };
+        // Not lost: what the pod shows is compared with what it should show, again and again.
+        let outcome = result.unwrap_or_else(|error| {
+            debug!(write, %error, "a pod could not be written");
+            "failed"
+        });
+        self.metrics.pod_written(write, outcome);
     }
 
     async fn request_nodes(&self, provisioner: &Provisioner, request: &NodeRequest) {
@@ -249,27 +286,5 @@ async fn unprotect(protector: &Protector, node: &NodeName) {
     match protector.unprotect(node.as_str()).await {
         Ok(()) => info!(%node, "may be removed again"),
         Err(error) => debug!(%node, %error, "its protection could not be taken away"),
-    }
-}
-
-async fn carry_out(steerer: &Steerer, order: Order, now_ms: u64) {
-    let result = match &order {
-        Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
-        Order::Withdraw { pod } => steerer.withdraw(pod).await,
-        Order::Wake { pod } => steerer.wake(pod, now_ms).await,
-        Order::Show { pod } => steerer.show(pod).await,
-        // Not on pods.
-        Order::Claim(_) | Order::Request(_) | Order::Protect { .. } | Order::Unprotect { .. } => Ok(()),
-        Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
-            let pod = &pod.key;
-            match allowed {
-                true => info!(%gang, %pod, "evicted for the gang"),
-                false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
-            }
-        }),
-    };
-    // Not lost: what the pod shows is compared with what it should show, again and again.
-    if let Err(error) = result {
-        debug!(%error, "a pod could not be written");
     }
 }

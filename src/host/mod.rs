@@ -10,7 +10,7 @@ mod binding;
 mod clock;
 pub mod decisions;
 mod election;
-mod fleet_metrics;
+mod fields;
 mod following;
 mod gangs;
 mod leader_metrics;
@@ -29,7 +29,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::{Change, Engine, GangStage, GangView, Policy, Snapshot};
+use testudo_core::cluster::Audit;
+use testudo_core::engine::{Change, Engine, GangStage, GangView, GangWait, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
@@ -46,7 +47,6 @@ pub use binding::Bindings;
 pub use clock::Clock;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
-use fleet_metrics::FleetMetrics;
 pub use following::BATCH;
 pub use gangs::GangWriters;
 pub use leadership::Leadership;
@@ -105,7 +105,6 @@ impl Host {
             Mode::Observe => engine.stand_by(),
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
-        registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         let engine = Arc::new(Mutex::new(engine));
         registry.register_collector(Box::new(ShortfallMetrics::new(Arc::clone(&engine))));
         Self {
@@ -194,6 +193,17 @@ impl Host {
         let underway = stages.iter().filter(|(_, stage)| *stage < GangStage::Running);
         let views = underway.filter_map(|(key, _)| engine.gang(key)).collect();
         (stages, views)
+    }
+
+    /// How far each gang has come, and for what those wait that do.
+    pub fn gangs_counted(&self) -> (Vec<GangStage>, Vec<GangWait>) {
+        let engine = self.engine.lock();
+        (engine.gang_stages().map(|(_, stage)| stage).collect(), engine.gang_waits().collect())
+    }
+
+    /// The ledger beside the pods that are seen.
+    pub fn audit(&self) -> Audit {
+        self.engine.lock().cluster().audit()
     }
 
     /// An engine of the present state to try things on; nothing of it comes back here.

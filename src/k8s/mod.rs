@@ -22,6 +22,8 @@ pub mod pod;
 pub mod problem;
 pub mod protect;
 pub mod provisioning;
+pub mod pulse;
+pub mod reviews;
 pub mod steer;
 pub mod steering;
 pub mod watch;

@@ -16,8 +16,8 @@ mod verdicts;
 pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
 pub use devices::Devices;
 pub use gangs::{
-    Arrival, GangStage, GangView, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order, PlanTask, Report,
-    Shortfall, Solved,
+    Arrival, GangStage, GangView, GangWait, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order,
+    PlanTask, Report, Shortfall, Solved,
 };
 pub use judgement::{Judgement, Offered};
 pub use policy::{AutoscalingPolicy, ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
@@ -410,6 +410,11 @@ impl Engine {
     /// How far each gang has come, by key: quicker than to look at all of them.
     pub fn gang_stages(&self) -> impl Iterator<Item = (&GangKey, GangStage)> {
         self.gangs.stages()
+    }
+
+    /// The gangs that have no places, or not all, as they are counted.
+    pub fn gang_waits(&self) -> impl Iterator<Item = GangWait> {
+        self.gangs.waits()
     }
 
     /// The question who would have to end for a gang to start; nothing where it does not wait for places, or its members
