@@ -8,7 +8,7 @@ use testudo_core::engine::{Arrival, ClaimNewsKind, ClaimOrder, ClaimOutcome, New
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Host;
@@ -47,9 +47,12 @@ impl Host {
     pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
         let writes = Arc::new(Semaphore::new(WRITES));
         loop {
-            // Woken, or it is time to look again.
-            let _ = timeout(IDLE, self.gang_work.notified()).await;
-            sleep(GATHER).await;
+            tokio::select! {
+                () = self.gang_work.notified() => sleep(GATHER).await,
+                // What follows from an outcome waits for nobody.
+                () = self.outcomes.notified() => {}
+                () = sleep(IDLE) => {}
+            }
             if self.mode == Mode::Observe || self.may_answer().is_err() {
                 continue;
             }
@@ -114,7 +117,7 @@ impl Host {
         engine.conclude(claim, uid, outcome);
         engine.keep_gangs(self.now_ms());
         self.publish(&mut engine);
-        self.gang_work.notify_one();
+        self.outcomes.notify_one();
     }
 
     fn gang_orders(&self) -> Vec<Order> {
@@ -206,6 +209,7 @@ async fn carry_out(steerer: &Steerer, order: Order) {
         Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
         Order::Withdraw { pod } => steerer.withdraw(pod).await,
         Order::Wake { pod } => steerer.wake(pod).await,
+        Order::Mark(mark) => steerer.mark(mark).await,
         // Not on a pod: [`Host::write_claim`].
         Order::Claim(_) => Ok(()),
         Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {

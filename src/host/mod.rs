@@ -71,6 +71,8 @@ pub struct Host {
     classes_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
+    /// It is known what became of writes on claims.
+    outcomes: Notify,
     /// Tells those who wait at the barrier to look again.
     gang_versions: watch::Sender<u64>,
     leadership: Leadership,
@@ -132,6 +134,7 @@ impl Host {
             slices_listed: AtomicBool::new(without_claims),
             classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
+            outcomes: Notify::new(),
             gang_versions: watch::Sender::new(0),
             leadership: Leadership::default(),
             clock,

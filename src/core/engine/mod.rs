@@ -10,7 +10,7 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
+pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted, Mark};
 pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
 pub use judgement::{Judgement, Offered};
 pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};

@@ -142,7 +142,11 @@ capabilities:
 {{- if .Values.catalogue }}
 {{- $_ := set $known "catalogueFile" "/etc/testudo/config/catalogue.yaml" }}
 {{- end }}
-{{- toYaml (mergeOverwrite $known (deepCopy .Values.config)) }}
+{{- $config := mergeOverwrite $known (deepCopy .Values.config) }}
+{{- if and .Values.policies.fence.enabled (not (dig "claims" "fenceTaint" "" $config)) }}
+{{- $config = mergeOverwrite $config (dict "claims" (dict "fenceTaint" .Values.policies.fence.taint)) }}
+{{- end }}
+{{- toYaml $config }}
 {{- end }}
 
 {{/* Makes an object part of what runs before the chart is taken away, in the order of this weight. */}}

@@ -5,6 +5,7 @@
 //! when a task takes it along; what has changed while it was away is found out when it comes back.
 
 mod census;
+mod conflicts;
 mod desk;
 mod fleet;
 mod needs;
@@ -20,6 +21,8 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
 pub use census::{Census, Counted};
+pub use conflicts::Mark;
+use conflicts::{Marks, conflict};
 pub(super) use desk::{Desk, Refused};
 use fleet::Fleet;
 pub use needs::{Needs, OpenClaim, Unready};
@@ -79,6 +82,7 @@ pub(super) struct ClaimKeeper {
     holders: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
     /// Devices that several claims have for themselves, and which claims; told already.
     given_twice: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
+    marks: Marks,
     desk: Home,
     /// Claims that hold something else than the desk has heard.
     untold: BTreeSet<ClaimKey>,
@@ -182,6 +186,11 @@ impl ClaimKeeper {
 
     /// A pod was replaced by what it is now; either can be nothing.
     pub fn replace_user(&mut self, former: Option<&Pod>, pod: Option<&Pod>) {
+        match (former, pod) {
+            (_, Some(pod)) => self.marks.see(pod),
+            (Some(former), None) => self.marks.forget(&former.uid),
+            (None, None) => {}
+        }
         if former.map(claims_of) == pod.map(claims_of) {
             return;
         }
@@ -203,6 +212,7 @@ impl ClaimKeeper {
     pub fn retain_users(&mut self, listed: &BTreeSet<PodUid>) {
         self.users.values_mut().for_each(|users| users.retain(|uid, _| listed.contains(uid)));
         self.users.retain(|_, users| !users.is_empty());
+        self.marks.retain(listed);
     }
 
     /// Gangs whose claims have changed.
@@ -351,8 +361,7 @@ impl ClaimKeeper {
         if self.given_twice.insert(device.clone(), claims.clone()).is_some_and(|told| told == claims) {
             return;
         }
-        let names: Vec<String> = claims.iter().map(ToString::to_string).collect();
-        let text = format!("device {device} was given to claims {}", names.join(" and "));
+        let text = conflict(&device, &claims);
         for claim in &claims {
             self.tell(claim, ClaimNewsKind::GivenTwice, text.clone());
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Needs;
 use super::{ClaimKeeper, ClaimNewsKind};
-use crate::claims::{Allocation, ClaimKey, Holding, NodeSelector, SeenClaim, fingerprint};
+use crate::claims::{Allocation, ClaimKey, Holding, NodeSelector, NodeTerm, SeenClaim, fingerprint};
 use crate::engine::policy::ClaimPolicy;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub holdings: Vec<Holding>,
     /// Where its pod is to go; none where it is only taken back.
     node: Option<NodeName>,
+    /// What it gives can be used on that node only.
+    is_local: bool,
     stage: Stage,
     /// A write is under way.
     in_flight: bool,
@@ -127,9 +129,11 @@ impl ClaimKeeper {
     pub fn give(&mut self, gang: &GangKey, node: &NodeName, grants: impl IntoIterator<Item = Grant>) {
         for Grant { key, uid, allocation } in grants {
             let holdings = allocation.holdings().collect();
+            let is_local = allocation.nodes == Some(NodeTerm::of_node(node.as_str()));
             let stage = Stage::Giving(allocation);
             let (gang, node) = (Some(gang.clone()), Some(node.clone()));
-            self.set_plan(&key, Some(Plan { uid, gang, holdings, node, stage, in_flight: false, tried_ms: None }));
+            let plan = Plan { uid, gang, holdings, node, is_local, stage, in_flight: false, tried_ms: None };
+            self.set_plan(&key, Some(plan));
         }
     }
 
@@ -140,6 +144,11 @@ impl ClaimKeeper {
             None => self.claims.get(key).is_some_and(|seen| seen.allocation.is_some()),
         };
         claims.into_iter().all(is_given)
+    }
+
+    /// Are all of these claims being given what can be used on one node only?
+    pub fn are_local<'k>(&self, claims: impl IntoIterator<Item = &'k ClaimKey>) -> bool {
+        claims.into_iter().all(|key| self.plans.get(key).is_some_and(|plan| plan.is_local))
     }
 
     /// May the cluster show devices of one of these claims already, though not of all?
@@ -305,7 +314,8 @@ impl ClaimKeeper {
         let Some(seen) = self.claims.get(key).filter(|_| !self.plans.contains_key(key)) else { return };
         let (uid, holdings) = (seen.claim.uid.clone(), seen.holdings().to_vec());
         let stage = Stage::TakingBack;
-        let plan = Plan { uid, gang: None, holdings, node: None, stage, in_flight: false, tried_ms: None };
+        let (node, is_local) = (None, false);
+        let plan = Plan { uid, gang: None, holdings, node, is_local, stage, in_flight: false, tried_ms: None };
         self.set_plan(key, Some(plan));
     }
 }
