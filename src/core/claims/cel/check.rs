@@ -5,12 +5,13 @@ use std::sync::Arc;
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, SelectExpr, operators};
 
 use super::CompileError;
-use super::code::{Access, Code, Comprehension, Entry, Facet};
+use super::code::{Access, Code, Comprehension, Entry};
 use super::functions;
 use super::parse::map_entry;
 use super::signatures::function;
 use super::types::{Type, Unknowns};
 use super::value::Value;
+use crate::claims::features::Facet;
 
 /// Deepest tree that is walked. What is written without brackets can be deeper than what the parser counts.
 const MAX_TREE: usize = 512;

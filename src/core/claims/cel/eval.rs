@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::code::{Access, Code, Comprehension, Entry, Facet};
+use super::code::{Access, Code, Comprehension, Entry};
 use super::fault::{Eval, Fault};
 use super::functions;
 use super::semver::Semver;
 use super::value::{Key, MapValue, Value};
 use crate::claims::attribute::{Attribute, qualified};
+use crate::claims::features::Facet;
 use crate::claims::slice::Device;
 
 /// Most steps of one evaluation: `CELSelectorExpressionMaxCost` of `k8s.io/api/resource/v1`, which counts about alike.

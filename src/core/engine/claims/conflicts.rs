@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ClaimKeeper;
-use crate::claims::{ClaimKey, DeviceId};
+use super::holders::Collision;
+use crate::claims::ClaimKey;
 use crate::cluster::Cluster;
 use crate::model::pod::{Pod, PodUid};
 
@@ -49,21 +50,21 @@ impl Marks {
     }
 }
 
-/// The words for a device that several claims have.
-pub(super) fn conflict(device: &DeviceId, claims: &BTreeSet<ClaimKey>) -> String {
+/// The words for what was given to several claims.
+pub(super) fn conflict(collision: &Collision, claims: &BTreeSet<ClaimKey>) -> String {
     let names: Vec<String> = claims.iter().map(ToString::to_string).collect();
-    format!("device {device} was given to claims {}", names.join(" and "))
+    format!("{collision} to claims {}", names.join(" and "))
 }
 
 impl ClaimKeeper {
     /// The pods that show something else than they should; each again only after `again_ms`.
     pub fn marks(&mut self, cluster: &Cluster, again_ms: u64, now_ms: u64) -> Vec<Mark> {
-        if self.given_twice.is_empty() && self.marks.shown.is_empty() {
+        if self.holders.collisions() == 0 && self.marks.shown.is_empty() {
             return vec![];
         }
         let mut wanted: BTreeMap<&PodUid, Arc<str>> = BTreeMap::new();
-        for (device, claims) in &self.given_twice {
-            let text: Arc<str> = conflict(device, claims).into();
+        for (collision, claims) in self.holders.told() {
+            let text: Arc<str> = conflict(collision, claims).into();
             for uid in claims.iter().filter_map(|claim| self.users.get(claim)).flat_map(BTreeMap::keys) {
                 wanted.entry(uid).or_insert_with(|| Arc::clone(&text));
             }

@@ -34,6 +34,9 @@ pub(super) struct Place {
     pub steered: u32,
     /// The scheduler may have refused it.
     pub suspicion: Option<Suspicion>,
+    /// Devices that are kept for the claims of a member that is yet to be made: under which key, by what its pod will call
+    /// the claim.
+    pub set_aside: BTreeMap<Box<str>, ClaimKey>,
     /// What the pod's condition said when it was first steered: what is said later is about the place.
     pub message_before: Option<Arc<str>>,
 }
@@ -105,6 +108,11 @@ impl Batch {
     pub fn unsettled(&self, claims: &ClaimKeeper) -> impl Iterator<Item = (PodUid, Option<NodeName>)> {
         let is_local = claims.are_local(self.awaited_claims());
         self.places.iter().map(move |(uid, place)| (uid.clone(), is_local.then(|| place.node.clone())))
+    }
+
+    /// Under which keys devices are kept for members that are yet to be made.
+    pub fn set_aside(&self) -> impl Iterator<Item = &ClaimKey> {
+        self.places.values().flat_map(|place| place.set_aside.values())
     }
 
     /// Are all members that exist at bind?

@@ -11,6 +11,7 @@ mod board;
 mod devices;
 mod formation;
 mod leadership;
+mod newcomers;
 mod news;
 mod planning;
 mod preemption;
@@ -21,11 +22,12 @@ mod starvation;
 mod steering;
 mod task;
 mod view;
+mod wide;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Holding, Standing};
+use crate::cluster::{Cluster, Standing};
 use crate::engine::Policy;
 use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::{GangKey, Group, names_a_gang};
@@ -273,36 +275,6 @@ impl GangKeeper {
         }
     }
 
-    /// Members that have just been made take the places that were kept for them, and have as long to come to bind as others.
-    fn admit_newcomers(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
-        let Ok(roster) = &kept.roster else { return };
-        let newcomers = roster.seats.iter().filter(|seat| seat.node.is_none() && !kept.has_place(seat));
-        let mut taken: BTreeSet<PodUid> = BTreeSet::new();
-        let mut admitted: Vec<(usize, PodUid, Arc<Pod>)> = vec![];
-        for (seat, pod) in newcomers.filter_map(|seat| Some((seat, seat.pod.as_ref()?))) {
-            let vacancies = kept.batches.iter().enumerate();
-            let found = { vacancies }.find_map(|(at, batch)| Some((at, batch.place_for(seat, &taken)?)));
-            if let Some((at, phantom)) = found {
-                taken.insert(phantom.clone());
-                admitted.push((at, phantom, Arc::clone(pod)));
-            }
-        }
-        for (at, phantom, pod) in admitted {
-            let batch = &mut kept.batches[at];
-            let Some(place) = batch.places.remove(&phantom) else { continue };
-            cluster.release(&phantom);
-            let fits = cluster.node(place.node.as_str()).map(|state| placement::check(&pod.demand, state));
-            if fits.is_some_and(|fits| fits.is_ok()) {
-                cluster.hold(&pod.uid, Holding::of(&pod, &place.node), Standing::Planned);
-                self.gang_of.insert(pod.uid.clone(), key.clone());
-                batch.until_ms = batch.until_ms.max(now_ms + policy.gangs.bind_window_ms);
-                let (uid, message_before) = (pod.uid.clone(), pod.steering.unscheduled.clone());
-                batch.places.insert(uid, Place { pod: Some(pod), message_before, ..place });
-            }
-        }
-    }
-
     /// Takes back what is overdue, or does not fit any more.
     fn let_time_pass(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
@@ -342,8 +314,10 @@ impl GangKeeper {
         }
         self.freed_places |= !given_up.is_empty();
         for uid in &given_up {
-            let was_phantom = kept.batches.iter_mut().filter_map(|b| b.places.remove(uid)).any(|p| p.pod.is_none());
-            kept.without_phantoms |= was_phantom;
+            for place in kept.batches.iter_mut().filter_map(|batch| batch.places.remove(uid)) {
+                kept.without_phantoms |= place.pod.is_none();
+                self.claims.free(place.set_aside.values());
+            }
             self.gang_of.remove(uid);
             release_if_planned(cluster, uid);
         }
@@ -415,6 +389,7 @@ impl GangKeeper {
             release_if_planned(cluster, uid);
         }
         self.claims.withdraw(&batch.claims);
+        self.claims.free(batch.set_aside());
         self.freed_places = true;
         self.version += 1;
     }

@@ -64,7 +64,8 @@ impl GangKeeper {
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let freed = (cluster.freed(), self.claims.freed());
-        match formation::question(&roster, &kept.refusals(), fabric_of) {
+        let refusals = kept.refusals();
+        match formation::question(&roster, &refusals, fabric_of) {
             Ok(question) => {
                 let avoid = kept.avoid.keys().cloned().collect();
                 if let Some(no) = self.dearths.iter().find_map(|dearth| dearth.answer(&question, &avoid, freed)) {
@@ -77,6 +78,7 @@ impl GangKeeper {
                     gang: key.clone(),
                     roster,
                     question,
+                    refusals,
                     avoid,
                     yielders,
                     drainable,
@@ -104,7 +106,8 @@ impl GangKeeper {
         let kept = self.kept.get(key)?;
         let roster = kept.roster_to_plan(&self.claims)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
-        let question = formation::question(&roster, &kept.refusals(), fabric_of).ok()?;
+        let refusals = kept.refusals();
+        let question = formation::question(&roster, &refusals, fabric_of).ok()?;
         // Which devices would become free is not known.
         if question.asks_for_devices() {
             return None;
@@ -113,7 +116,8 @@ impl GangKeeper {
         let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
         let avoid = kept.avoid.keys().cloned().collect();
         let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
-        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, freed: (0, 0), snapshot })
+        let (drainable, desk, freed) = (None, None, (0, 0));
+        Some(PlanTask { gang, roster, question, refusals, avoid, yielders, drainable, desk, freed, snapshot })
     }
 
     /// Members that do not exist yet hold places that no quota counts. So there is a limit to them in each namespace: nobody
@@ -190,7 +194,7 @@ impl GangKeeper {
                 if !self.hold(&key, id, seats.zip(nodes.iter().cloned()), clearing, cluster, policy, now_ms) {
                     return;
                 }
-                self.give(&key, nodes, grants);
+                self.give(&key, &task.question.seats, &nodes, grants);
                 self.post_contested();
                 let members = task.question.seats.len();
                 match yielders.iter().filter(|yielder| yielder.plan().is_none()).count() {
@@ -228,10 +232,19 @@ impl GangKeeper {
     }
 
     /// The claims of the batch that was just held are to be given devices.
-    fn give(&mut self, key: &GangKey, nodes: Vec<NodeName>, grants: Vec<Vec<Grant>>) {
+    fn give(&mut self, key: &GangKey, seats: &[usize], nodes: &[NodeName], grants: Vec<Vec<Grant>>) {
         let Some(batch) = self.kept.get_mut(key).and_then(|kept| kept.batches.last_mut()) else { return };
-        for (node, grants) in nodes.iter().zip(grants) {
-            batch.claims.extend(grants.iter().map(|grant| grant.key.clone()));
+        for ((seat, node), mut grants) in seats.iter().zip(nodes).zip(grants) {
+            let phantom = phantom_uid(&batch.id, *seat);
+            for grant in &mut grants {
+                match (&grant.expected, batch.places.get_mut(&phantom)) {
+                    (Some((alias, _)), Some(place)) => {
+                        grant.key.name = format!("{phantom}:{alias}").into();
+                        place.set_aside.insert(alias.clone(), grant.key.clone());
+                    }
+                    _ => batch.claims.push(grant.key.clone()),
+                }
+            }
             self.claims.give(key, node, grants);
         }
     }
@@ -252,7 +265,10 @@ impl GangKeeper {
         let timeout = kept.roster.as_ref().ok().and_then(|roster| roster.terms.hold_timeout_ms);
         let timeout = timeout.unwrap_or(policy.gangs.hold_timeout_ms).min(policy.gangs.max_hold_timeout_ms);
         let seats: Vec<((usize, &Seat), NodeName)> = places.collect();
-        let shared_claims = self.claims.planned(seats.iter().map(|((_, seat), _)| &*seat.needs));
+        let placed: BTreeSet<&PodUid> = seats.iter().filter_map(|((_, seat), _)| seat.uid()).collect();
+        let known = kept.roster.iter().flat_map(|roster| roster.seats.iter().chain(&roster.extras));
+        let joining = known.filter(|seat| seat.uid().is_some_and(|uid| placed.contains(uid)));
+        let shared_claims = self.claims.planned(joining.map(|seat| &*seat.needs));
         let mut batch = Batch {
             claims: vec![],
             shared_claims,
@@ -332,7 +348,7 @@ fn holding(key: &GangKey, seat: &Seat, node: &NodeName) -> Holding {
 }
 
 /// The NVLink domain of a node.
-fn fabric_of(domains: &Domains, node: &NodeName) -> String {
+pub(super) fn fabric_of(domains: &Domains, node: &NodeName) -> String {
     use crate::cluster::Level;
     let clique = domains.closest(node, Level::Clique).filter(|id| domains[*id].level() == Level::Clique);
     clique.map_or_else(|| node.as_str().to_owned(), |id| domains.full_name(id))
@@ -349,6 +365,7 @@ impl Place {
             pod: seat.pod.clone(),
             checked: None,
             suspicion: None,
+            set_aside: BTreeMap::new(),
             has_arrived: false,
             steered_ms: None,
             steered: 0,
@@ -399,7 +416,9 @@ impl Kept {
                 next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
             }
         };
-        let needy = roster.seats.iter_mut().filter(|seat| seat.node.is_none() && !seat.needs.open.is_empty());
+        let is_needy =
+            |seat: &&mut Seat| seat.node.is_none() && !(seat.needs.open.is_empty() && seat.needs.shared.is_empty());
+        let needy = roster.seats.iter_mut().filter(is_needy);
         needy.for_each(|seat| seat.needs = Arc::new(claims.needs_beside(&seat.needs)));
         Some(roster)
     }

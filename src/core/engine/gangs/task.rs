@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::devices;
-use super::formation::Question;
+use super::formation::{Question, Refusals};
 use super::preemption::{self, Way, Yielders};
 use super::roster::Roster;
 use crate::engine::claims::Desk;
@@ -21,6 +21,8 @@ pub struct PlanTask {
     pub(super) gang: GangKey,
     pub(super) roster: Roster,
     pub(super) question: Question,
+    /// The nodes that refused members.
+    pub(super) refusals: Refusals,
     pub(super) avoid: BTreeSet<NodeName>,
     /// Who may have to make way.
     pub(super) yielders: Yielders,
@@ -58,7 +60,7 @@ impl PlanTask {
     pub fn solve(mut self) -> Solved {
         let outcome = match self.desk.take() {
             Some(mut desk) => {
-                let outcome = devices::plan(&self, &mut desk);
+                let outcome = devices::plan(&mut self, &mut desk);
                 self.desk = Some(desk);
                 outcome
             }
