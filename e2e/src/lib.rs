@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod mirror;
 pub mod namespace;
 pub mod node;
+pub mod node_group;
 pub mod observer;
 pub mod pki;
 pub mod pod;

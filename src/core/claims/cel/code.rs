@@ -27,6 +27,8 @@ pub(super) enum Code {
     /// A variable of a comprehension, by its place on the stack.
     Variable(usize),
     Device,
+    /// The pod, as a map of its fields.
+    Pod,
     Driver,
     Shareable,
     /// All domains.

@@ -1,4 +1,5 @@
-//! Selectors of devices in CEL, as `k8s.io/dynamic-resource-allocation/cel` (v0.36) compiles and evaluates them.
+//! Selectors of devices in CEL, as `k8s.io/dynamic-resource-allocation/cel` (v0.36) compiles and evaluates them; and selectors
+//! of pods ([`PodSelector`]), in the same language with another variable.
 //!
 //! Text is parsed by the `cel` crate, with its macros. Type checker and evaluator are our own, for what the crate has
 //! not: it does not check types, so that `device.driver == 1` and unknown names would be found only by evaluating, or
@@ -13,6 +14,7 @@ mod eval;
 mod fault;
 mod functions;
 mod parse;
+mod pod;
 mod semver;
 mod signatures;
 mod text;
@@ -22,9 +24,11 @@ mod value;
 use thiserror::Error;
 
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
+pub use pod::{FIELDS as POD_FIELDS, PodFacts, PodField, PodSelector};
 
 use super::attribute::Attribute;
 use super::slice::Device;
+use check::Subject;
 use code::Code;
 pub(super) use code::Entry;
 use eval::Evaluation;
@@ -75,7 +79,7 @@ impl Program {
     /// # Errors
     /// What upstream's compiler refuses.
     pub fn compile(expression: &str) -> Result<Program, CompileError> {
-        Ok(Program { code: check::compile(&parse::parse(expression)?)? })
+        Ok(Program { code: check::compile(&parse::parse(expression)?, Subject::Device)?.code })
     }
 
     /// The attributes and capacities that it looks at; none when these depend on the device. What else it sees is the driver
@@ -91,7 +95,7 @@ impl Program {
     /// When the expression fails on the device, or the device has attributes that no expression can look at.
     pub fn matches(&self, driver: &str, device: &Device) -> Result<bool, EvaluationError> {
         check_attributes(device)?;
-        match Evaluation::new(driver, device).value(&self.code)? {
+        match Evaluation::of_device(driver, device).value(&self.code)? {
             Value::Bool(value) => Ok(value),
             other => {
                 Err(EvaluationError(format!("CEL result of type {} could not be converted to bool", other.type_name())))

@@ -419,6 +419,8 @@ mod expected_tests;
 #[cfg(test)]
 mod holders_tests;
 #[cfg(test)]
+mod quota_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod wide_tests;

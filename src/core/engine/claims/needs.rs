@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::ClaimKeeper;
 use crate::claims::{Ask, Claim, ClaimKey, Count, NodeSelector};
+use crate::cluster::Usage;
 use crate::engine::policy::ClaimPolicy;
 use crate::model::node::Node;
 use crate::model::pod::{Pod, PodClaim, Stage};
+use crate::model::quota::{Amounts, Item};
 
 /// What a pod needs of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -153,6 +155,9 @@ impl Needs {
 /// The class of what joins nodes: the channels of NVIDIA's ComputeDomains. Whoever asks for one asks for no GPU by that.
 const CHANNELS: &str = "compute-domain-default-channel.nvidia.com";
 
+/// The class of MIG slices of NVIDIA's driver: what is asked for by it counts as slices, and all else as GPUs.
+const SLICES: &str = "mig.nvidia.com";
+
 fn asks_for_channel(claim: &Claim) -> bool {
     claim.requests.iter().any(|request| request.asks().any(|ask| &*ask.class == CHANNELS))
 }
@@ -163,20 +168,47 @@ impl ClaimPolicy {
         claim.requests.iter().any(|request| request.asks().any(|ask| self.classes.contains(&*ask.class)))
     }
 
+    /// What of a quota a claim takes: devices of classes that are ours.
+    pub(crate) fn amounts(&self, claim: &Claim) -> Amounts {
+        let asks = claim.requests.iter().filter_map(|request| request.asks().next());
+        asks.fold(Amounts::default(), |sum, ask| {
+            let item = if &*ask.class == SLICES { Item::MigSlices } else { Item::Gpus };
+            sum.plus(&Amounts::whole(item, self.count(ask)))
+        })
+    }
+
     /// How many devices of classes that are ours a claim asks for; of alternatives the first counts.
     fn devices(&self, claim: &Claim) -> i64 {
         let first = claim.requests.iter().filter_map(|request| request.asks().next());
-        let is_gpu = |ask: &&Ask| self.classes.contains(&*ask.class) && !ask.admin_access && &*ask.class != CHANNELS;
-        let ours = first.filter(is_gpu);
-        let count = |count| match count {
+        first.map(|ask| self.count(ask)).fold(0, i64::saturating_add)
+    }
+
+    fn count(&self, ask: &Ask) -> i64 {
+        let is_gpu = self.classes.contains(&*ask.class) && !ask.admin_access && &*ask.class != CHANNELS;
+        match ask.count {
+            _ if !is_gpu => 0,
             Count::Exactly(count) => i64::try_from(count).unwrap_or(i64::MAX),
             Count::All => 1,
-        };
-        ours.map(|ask| count(ask.count)).fold(0, i64::saturating_add)
+        }
     }
 }
 
 impl ClaimKeeper {
+    /// Has a claim devices, or is it being given some?
+    pub fn has_devices(&self, key: &ClaimKey) -> bool {
+        self.plans.contains_key(key) || self.claims.get(key).is_some_and(|seen| seen.allocation.is_some())
+    }
+
+    /// What the claims of each namespace have. Those that kube-scheduler has made for pods are left out: what these pods ask for
+    /// counts already.
+    pub fn usage(&self, policy: &ClaimPolicy) -> Usage {
+        let mut usage = Usage::default();
+        for (key, seen) in self.claims.iter().filter(|(key, seen)| !seen.serves_extended && self.has_devices(key)) {
+            usage.add(&key.namespace, &policy.amounts(&seen.claim));
+        }
+        usage
+    }
+
     /// What a pod needs of devices. A pod without claims of ours needs nothing of us.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::testing::{self, PodBuilder, node};
 /// An engine whose nodes have so many devices each, a cluster that shows what is written, and a clock.
 pub(super) struct World {
     pub engine: Engine,
-    now_ms: u64,
+    pub now_ms: u64,
     version: u64,
     pods: BTreeMap<String, Pod>,
     claims: BTreeMap<String, SeenClaim>,

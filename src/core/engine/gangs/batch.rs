@@ -63,6 +63,8 @@ impl Suspicion {
 pub(super) struct Batch {
     /// Names the plan on the pods.
     pub id: Arc<str>,
+    /// When the places were found, in the engine's milliseconds.
+    pub made_ms: u64,
     /// When places of members that exist are given up, in the engine's milliseconds.
     pub until_ms: u64,
     /// When places of members that do not exist yet are given up.

@@ -15,9 +15,12 @@ mod newcomers;
 mod news;
 mod planning;
 mod preemption;
+mod protection;
+mod quotas;
 mod regrouping;
 mod report;
 mod roster;
+mod shortfall;
 mod starvation;
 mod steering;
 mod task;
@@ -28,10 +31,10 @@ mod wide;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Standing};
-use crate::engine::Policy;
+use crate::cluster::{Cluster, Holding, Standing};
 use crate::engine::claims::ClaimKeeper;
-use crate::model::gang::{GangKey, Group, names_a_gang};
+use crate::engine::{Policy, Profile};
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
 use crate::placement::gang::No;
@@ -42,10 +45,13 @@ pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
 use devices::Dearth;
 pub use news::{News, NewsKind};
+use protection::Protection;
 use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
 use roster::{Roster, Seat, Shortage};
+use shortfall::Scarcity;
+pub use shortfall::{Lack, MissingNodes, NodeRequest, Shortfall};
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
@@ -76,6 +82,8 @@ pub(super) struct GangKeeper {
     news: Vec<News>,
     /// Of gangs that have lost all members.
     farewells: Vec<Report>,
+    /// Which nodes are kept from being removed.
+    pub protection: Protection,
 }
 
 /// What is kept of a gang.
@@ -84,6 +92,8 @@ struct Kept {
     /// The object that describes it, and its first member, for those who are told of it.
     group: Option<Arc<Group>>,
     member: Option<Arc<Pod>>,
+    /// What its places are chosen for: the profile of that member.
+    profile: Arc<Profile>,
     roster: Result<Roster, Shortage>,
     batches: Vec<Batch>,
     /// Why it cannot be placed, and the generation for which that is so.
@@ -116,6 +126,8 @@ struct Kept {
     corrected: BTreeMap<PodUid, Arc<str>>,
     /// What its object shows.
     reported: Reported,
+    /// What it is short of.
+    scarcity: Scarcity,
 }
 
 /// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
@@ -149,12 +161,20 @@ impl GangKeeper {
         for kept in self.kept.values_mut() {
             kept.forget_refusals(now_ms);
         }
-        self.end_reserves(&policy.gangs, now_ms);
+        self.end_reserves(now_ms);
         self.regroup(cluster, &policy.gangs, now_ms);
+        self.settle_shortfalls(policy, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
         }
+    }
+
+    /// The policy has changed: what was found out by the last one does not hold any more, and no event tells those who wait.
+    pub fn look_again(&mut self, cluster: &mut Cluster) {
+        self.kept.values_mut().for_each(|kept| kept.no = None);
+        cluster.change_all_gangs();
+        self.freed_places = true;
     }
 
     /// Writes down of which nodes devices are just being given to claims.
@@ -214,6 +234,9 @@ impl GangKeeper {
             cluster.gangs().get(key).and_then(|gang| cluster.gangs().descriptions(key, gang).into_iter().next());
         kept.member =
             cluster.gangs().get(key).and_then(|gang| gang.members.values().min_by_key(|pod| &pod.key).cloned());
+        if let Some(member) = &kept.member {
+            kept.profile = Arc::clone(policy.placement.profiles.of(member));
+        }
         let is_same = match (&kept.roster, &roster) {
             (Ok(before), Ok(now)) => before.is_same(now),
             (Err(before), Err(now)) => before == now,
@@ -470,27 +493,12 @@ fn unfit(batch: &mut Batch, cluster: &Cluster) -> Option<(String, NodeName)> {
     None
 }
 
-impl Place {
-    /// What the scheduler says against the place, once it has said something since it was pointed there.
-    fn objection(&self, pod: &Pod) -> Option<Arc<str>> {
-        self.steered_ms?;
-        let message = pod.steering.unscheduled.as_ref()?;
-        if self.message_before.as_ref().is_some_and(|before| same_words(before, message)) {
-            return None;
-        }
-        // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
-        // we did not answer.
-        let is_ours = names_a_gang(message) && !message.contains(ELSEWHERE);
-        let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
-        (!is_ours && !is_outage).then(|| Arc::clone(message))
-    }
-}
-
 impl Kept {
     fn new(roster: Result<Roster, Shortage>) -> Self {
         Self {
             group: None,
             member: None,
+            profile: Arc::default(),
             roster,
             batches: vec![],
             no: None,
@@ -508,6 +516,7 @@ impl Kept {
             regrouping: Regrouping::default(),
             corrected: BTreeMap::new(),
             reported: Reported::default(),
+            scarcity: Scarcity::default(),
         }
     }
 
