@@ -78,9 +78,14 @@ impl Deployed {
         self.pair_with(name, &[("/gangs/preemptingNamespaces", json!([namespace]))]).await
     }
 
-    /// The same, where claims of these classes are testudo's to allocate, and lose soon what nobody uses.
-    pub async fn allocating_pair(&self, name: &str, classes: &[&str]) -> Result<Pair> {
-        let changes = [("/claims/deviceClasses", json!(classes)), ("/claims/releaseUnusedAfter", json!("3s"))];
+    /// The same, where claims of these classes are testudo's to allocate, if at all of nodes with this taint, and lose soon
+    /// what nobody uses.
+    pub async fn allocating_pair(&self, name: &str, classes: &[&str], fence: Option<&str>) -> Result<Pair> {
+        let changes = [
+            ("/claims/deviceClasses", json!(classes)),
+            ("/claims/releaseUnusedAfter", json!("3s")),
+            ("/claims/fenceTaint", json!(fence.unwrap_or_default())),
+        ];
         self.pair_with(name, &changes).await
     }
 

@@ -33,7 +33,7 @@ impl Extender for Host {
             }
             Stance::Unconcerned | Stance::Excluded => return Ok(vec![NodeVerdict::Fits; offer.len()]),
         }
-        if let Some(why) = snapshot.unsettled(&pod).filter(|_| self.mode == Mode::Enforce) {
+        if let Some(why) = snapshot.unsettled(&pod, offer.names()).filter(|_| self.mode == Mode::Enforce) {
             return Err(Refusal::Error(why.to_string()));
         }
         let mut tally = Tally::default();

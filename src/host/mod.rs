@@ -78,6 +78,8 @@ pub struct Host {
     classes_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
+    /// It is known what became of writes on claims.
+    outcomes: Notify,
     /// Tells those who wait at the barrier to look again, in the order in which they came.
     barrier_news: Notify,
     /// The version of the gangs that they have been told of.
@@ -125,6 +127,7 @@ impl Host {
             slices_listed: AtomicBool::new(without_claims),
             classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
+            outcomes: Notify::new(),
             barrier_news: Notify::new(),
             barrier_version: AtomicU64::new(0),
             leadership: Leadership::default(),

@@ -101,7 +101,7 @@ impl<'a> Judgement<'a> {
     /// The best of all nodes that the pod fits on, if there is one; of equals the first by name.
     pub fn best(&self) -> Option<&'a NodeName> {
         match &self.fate {
-            Fate::Held(_) | Fate::Unsettled(_) => return None,
+            Fate::Held(_) | Fate::Unsettled(..) => return None,
             Fate::Planned(place, _) => {
                 let state = self.snapshot.node(place.as_str())?;
                 return self.of(Offered::Named(place.as_str())).rank().map(|_| state.name());
@@ -137,7 +137,7 @@ impl<'a> Judgement<'a> {
 
     fn forbidden_by_gang(&self, name: &str) -> Option<Arc<Refusal>> {
         match &self.fate {
-            Fate::Held(why) | Fate::Unsettled(why) => Some(Arc::clone(why)),
+            Fate::Held(why) | Fate::Unsettled(_, why) => Some(Arc::clone(why)),
             Fate::Planned(place, elsewhere) => (place.as_str() != name).then(|| Arc::clone(elsewhere)),
             Fate::Free if self.over_quota.is_some() => self.over_quota.clone(),
             Fate::Free => {

@@ -13,7 +13,7 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
+pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted, Mark};
 pub use devices::Devices;
 pub use gangs::{
     Arrival, GangStage, GangView, GangWait, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order,

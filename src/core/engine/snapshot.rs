@@ -285,10 +285,13 @@ impl Snapshot {
         }
     }
 
-    /// Why a pod is to be asked for again in a moment, if it is, instead of being refused.
-    pub fn unsettled(&self, pod: &Pod) -> Option<Arc<str>> {
+    /// Why a pod is to be asked for again in a moment, if it is, instead of being refused on the nodes of an offer. Where other
+    /// nodes are offered than those on which its devices are, kube-scheduler has not seen these yet, and can take none from it.
+    /// A refusal is better then: after an error it lets the pod wait longer.
+    pub fn unsettled<'n>(&self, pod: &Pod, mut offer: impl Iterator<Item = &'n str>) -> Option<Arc<str>> {
         match self.fate(pod) {
-            Fate::Unsettled(why) => Some(Arc::clone(&why.text)),
+            Fate::Unsettled(Some(node), _) if offer.any(|name| name != node.as_str()) => None,
+            Fate::Unsettled(_, why) => Some(Arc::clone(&why.text)),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 //! when a task takes it along; what has changed while it was away is found out when it comes back.
 
 mod census;
+mod conflicts;
 mod desk;
 mod fleet;
 mod holders;
@@ -22,6 +23,8 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
 pub use census::{Census, Counted};
+pub use conflicts::Mark;
+use conflicts::{Marks, conflict};
 pub(super) use desk::{Desk, Refused};
 use fleet::Fleet;
 use holders::{Collision, Holders};
@@ -82,6 +85,8 @@ pub(super) struct ClaimKeeper {
     holders: Holders,
     /// Pools of which other devices are known than when it was last looked whether any was given twice.
     unchecked: BTreeSet<PoolId>,
+    /// What pods show of what was given twice.
+    marks: Marks,
     desk: Home,
     /// Claims that hold something else than the desk has heard.
     untold: BTreeSet<ClaimKey>,
@@ -186,6 +191,11 @@ impl ClaimKeeper {
 
     /// A pod was replaced by what it is now; either can be nothing.
     pub fn replace_user(&mut self, former: Option<&Pod>, pod: Option<&Pod>) {
+        match (former, pod) {
+            (_, Some(pod)) => self.marks.see(pod),
+            (Some(former), None) => self.marks.forget(&former.uid),
+            (None, None) => {}
+        }
         if former.map(claims_of) == pod.map(claims_of) {
             return;
         }
@@ -207,6 +217,7 @@ impl ClaimKeeper {
     pub fn retain_users(&mut self, listed: &BTreeSet<PodUid>) {
         self.users.values_mut().for_each(|users| users.retain(|uid, _| listed.contains(uid)));
         self.users.retain(|_, users| !users.is_empty());
+        self.marks.retain(listed);
     }
 
     /// Gangs whose claims have changed.
@@ -335,8 +346,7 @@ impl ClaimKeeper {
     fn check_holders(&mut self, key: &ClaimKey, policy: &ClaimPolicy) {
         let holdings = self.claims.get(key).map(SeenClaim::holdings).unwrap_or_default();
         let Some((collision, claims)) = self.holders.new_collision(holdings, &self.fleet) else { return };
-        let names: Vec<String> = claims.iter().map(ToString::to_string).collect();
-        let text = format!("{collision} to claims {}", names.join(" and "));
+        let text = conflict(&collision, &claims);
         for claim in &claims {
             self.tell(claim, ClaimNewsKind::GivenTwice, text.clone());
         }
