@@ -17,6 +17,9 @@ pub(super) enum Type {
     Bytes,
     Quantity,
     Semver,
+    Ip,
+    Cidr,
+    Duration,
     Device,
     List(Arc<Type>),
     Map(Arc<Type>, Arc<Type>),
@@ -63,6 +66,9 @@ impl fmt::Display for Type {
             Type::Bytes => "bytes",
             Type::Quantity => "kubernetes.Quantity",
             Type::Semver => "kubernetes.Semver",
+            Type::Ip => "net.IP",
+            Type::Cidr => "net.CIDR",
+            Type::Duration => "google.protobuf.Duration",
             Type::Device => "kubernetes.DRADevice",
             Type::List(item) => return write!(f, "list({item})"),
             Type::Map(key, value) => return write!(f, "map({key}, {value})"),
@@ -131,7 +137,8 @@ impl Unknowns {
         match (actual, expected) {
             (Type::Dyn, _) | (_, Type::Dyn) => true,
             (Type::Null, other) | (other, Type::Null) => {
-                matches!(other, Type::Null | Type::Quantity | Type::Semver | Type::Device | Type::Optional(_))
+                use Type::{Cidr, Device, Duration, Ip, Null, Optional, Quantity, Semver};
+                matches!(other, Null | Quantity | Semver | Ip | Cidr | Duration | Device | Optional(_))
             }
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.goes_for(a, b),
             (Type::Map(a, x), Type::Map(b, y)) => self.goes_for(a, b) && self.goes_for(x, y),
