@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use super::claims::GpusByNode;
 use super::gangs::{Board, Fate, not_ours};
 use super::judgement::Judgement;
 use super::policy::{Policy, Stance};
@@ -34,6 +35,7 @@ pub struct Snapshot {
     beside: Usage,
     scoring: Arc<Scoring>,
     board: Arc<Board>,
+    gpus: GpusByNode,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
     /// The nodes of those who are unconfirmed, once somebody asks.
@@ -48,6 +50,7 @@ impl Snapshot {
         scoring: Arc<Scoring>,
         board: Arc<Board>,
         beside: Usage,
+        gpus: GpusByNode,
         policy: Arc<Policy>,
         verdicts: Arc<VerdictCache>,
     ) -> Self {
@@ -63,6 +66,7 @@ impl Snapshot {
             beside,
             scoring,
             board,
+            gpus,
             policy,
             verdicts,
             promised: OnceLock::new(),
@@ -216,7 +220,7 @@ impl Snapshot {
     }
 
     /// The slot of the node of this name, once the node has been seen.
-    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+    pub fn slot(&self, name: &str) -> Option<Slot> {
         let slot = *self.names.get(name)?;
         self.slots[slot].as_ref()?.node()?;
         Some(slot)
@@ -294,6 +298,11 @@ impl Snapshot {
             Fate::Unsettled(_, why) => Some(Arc::clone(&why.text)),
             _ => None,
         }
+    }
+
+    /// The GPUs of nodes that drivers publish, and which claims have what of them.
+    pub fn gpus(&self) -> &GpusByNode {
+        &self.gpus
     }
 
     /// Pods for which a place is kept on a node, and that are not bound to it for all that is known.
