@@ -1,5 +1,6 @@
 //! The state: nodes, pods, and the ledger of what is promised to whom.
 
+mod audit;
 mod domains;
 mod gangs;
 mod geography;
@@ -12,6 +13,7 @@ mod slots;
 mod tally;
 mod usage;
 
+pub use audit::Audit;
 pub use domains::{Domain, DomainId, Domains, Level};
 pub use gangs::{GangState, Gangs};
 pub use geography::Geography;
