@@ -98,10 +98,6 @@ impl Deployed {
             "testudo.yaml",
         )?);
         let options = options.variable("POD_NAME", name).variable("POD_NAMESPACE", NAMESPACE);
-        // Where it would be mounted is no place of this machine.
-        let policy = chart::file(&self.shipped, "testudo-policy", "policy.yaml")?;
-        let policy = self.cp.dir().write(format!("{name}-policy.yaml"), policy)?;
-        let options = options.arg(format!("--policy-file={}", policy.display()));
         Ok(options.tls(Tls::Mutual).with_own_metrics_port())
     }
 
