@@ -14,6 +14,7 @@ pub mod extender;
 pub mod host;
 pub mod k8s;
 pub mod kube_scheduler;
+mod listener;
 pub mod overview;
 pub mod plan;
 pub mod sim;

@@ -18,6 +18,7 @@ use testudo_core::placement::{CapacityPolicy, ZonePolicy};
 use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
+use crate::overview::Prices;
 use crate::web::PageOptions;
 pub use leader_election::LeaderElectionSection;
 
@@ -133,6 +134,9 @@ pub struct WebSection {
     pub allow_unauthenticated: bool,
     /// What the page calls the cluster, `cluster` by default.
     pub title: String,
+    /// What nodes cost: `currency`, and `prices`, a list of `instanceType`, `perHour` and maybe `capacityType`. Without
+    /// it, cost is shown in GPU-hours.
+    pub prices: Option<Prices>,
 }
 
 /// Pods that pass untouched: those in one of the namespaces, if any are named, that the selector selects, if there is one.
@@ -336,8 +340,8 @@ impl Default for ExtenderSection {
 
 impl Default for WebSection {
     fn default() -> Self {
-        let PageOptions { bind_address, allow_unauthenticated, title, .. } = PageOptions::default();
-        Self { enabled: true, bind_address, allow_unauthenticated, title }
+        let PageOptions { bind_address, allow_unauthenticated, title, prices, .. } = PageOptions::default();
+        Self { enabled: true, bind_address, allow_unauthenticated, title, prices }
     }
 }
 

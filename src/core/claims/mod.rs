@@ -16,6 +16,7 @@ pub mod choice;
 mod claim;
 mod constraint;
 mod error;
+mod gpus;
 mod inventory;
 mod nodes;
 mod pools;
@@ -42,6 +43,7 @@ pub use claim::{
     Wish,
 };
 pub use error::AllocationError;
+pub use gpus::{Gpu, Part, Taker, gpus};
 pub use inventory::{DeviceNo, Inventory};
 pub use nodes::{Node, NodeRequirement, NodeSelector, NodeTerm, Nodes};
 pub use refusal::{AskRefusal, NodeRefusal};

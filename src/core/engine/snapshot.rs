@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use super::claims::GpusByNode;
 use super::gangs::{Board, Fate, not_ours};
 use super::judgement::Judgement;
 use super::policy::{Policy, Stance};
@@ -29,6 +30,7 @@ pub struct Snapshot {
     services: Arc<Services>,
     scoring: Arc<Scoring>,
     board: Arc<Board>,
+    gpus: GpusByNode,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
     /// The nodes of those who are unconfirmed, once somebody asks.
@@ -40,6 +42,7 @@ impl Snapshot {
         cluster: &Cluster,
         scoring: Arc<Scoring>,
         board: Arc<Board>,
+        gpus: GpusByNode,
         policy: Arc<Policy>,
         verdicts: Arc<VerdictCache>,
     ) -> Self {
@@ -53,6 +56,7 @@ impl Snapshot {
             services: Arc::clone(cluster.services()),
             scoring,
             board,
+            gpus,
             policy,
             verdicts,
             promised: OnceLock::new(),
@@ -171,7 +175,7 @@ impl Snapshot {
     }
 
     /// The slot of the node of this name, once the node has been seen.
-    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+    pub fn slot(&self, name: &str) -> Option<Slot> {
         let slot = *self.names.get(name)?;
         self.slots[slot].as_ref()?.node()?;
         Some(slot)
@@ -209,6 +213,11 @@ impl Snapshot {
         }
     }
 
+    /// The GPUs of nodes that drivers publish, and which claims have what of them.
+    pub fn gpus(&self) -> &GpusByNode {
+        &self.gpus
+    }
+
     /// Pods for which a place is kept on a node, and that are not bound to it for all that is known.
     pub fn unconfirmed(&self) -> &BTreeMap<PodUid, NodeName> {
         &self.unconfirmed
@@ -221,7 +230,7 @@ impl Snapshot {
 
     /// How much of what is free on the node in a slot typical pods would still fill; nothing where there are no
     /// accelerators.
-    pub fn usable(&self, slot: Slot) -> Option<Usable> {
+    pub(super) fn usable(&self, slot: Slot) -> Option<Usable> {
         self.scorer().usable(slot, self.slots[slot].as_ref()?)
     }
 

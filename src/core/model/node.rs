@@ -9,7 +9,7 @@ use super::inventory::{Inventory, InventoryProblem};
 use super::place::Place;
 use super::resources::Resources;
 use super::selector::Labels;
-use super::taint::Taint;
+use super::taint::{Taint, TaintPurpose};
 
 /// The name of a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,5 +80,15 @@ impl Node {
     /// The node's name.
     pub fn name(&self) -> &NodeName {
         &self.parts.name
+    }
+
+    /// Is an autoscaler or an interruption about to remove it?
+    pub fn is_leaving(&self) -> bool {
+        self.parts.taints.iter().any(|taint| taint.purpose() == TaintPurpose::Disruption)
+    }
+
+    /// Is it neither cordoned nor leaving?
+    pub fn is_open(&self) -> bool {
+        !self.parts.cordoned && !self.is_leaving()
     }
 }

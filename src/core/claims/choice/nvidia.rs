@@ -16,18 +16,18 @@ fn text<'d>(device: &'d Device, driver: &str, name: &str) -> Option<&'d str> {
 }
 
 /// The product, if the catalogue knows it.
-pub(super) fn product<'c>(catalogue: &'c Catalogue, driver: &str, device: &Device) -> Option<&'c Product> {
+pub(in crate::claims) fn product<'c>(catalogue: &'c Catalogue, driver: &str, device: &Device) -> Option<&'c Product> {
     let name = text(device, driver, "productName")?;
     catalogue.product_by_driver_name(name).map(|product| &**product)
 }
 
 /// Whether it is a MIG device.
-pub(super) fn is_mig(driver: &str, device: &Device) -> bool {
+pub(in crate::claims) fn is_mig(driver: &str, device: &Device) -> bool {
     text(device, driver, "type") == Some("mig")
 }
 
 /// Where a MIG device lies on its GPU: `gpu-0-mig-1g10gb-15-4` is an instance of GPU profile 15 from memory slice 4 on.
-pub(super) fn placement(geometry: &MigGeometry, driver: &str, device: &Device) -> Option<Placement> {
+pub(in crate::claims) fn placement(geometry: &MigGeometry, driver: &str, device: &Device) -> Option<Placement> {
     let by_name = || {
         let mut parts = device.name.split_once("-mig-")?.1.rsplit('-');
         let (start, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
@@ -47,12 +47,12 @@ fn first_slice(device: &Device) -> Option<u8> {
 }
 
 /// Its number on the machine: 3 of `gpu-3`.
-pub(super) fn index(device: &Device) -> Option<usize> {
+pub(in crate::claims) fn index(device: &Device) -> Option<usize> {
     device.name.strip_prefix("gpu-")?.parse().ok()
 }
 
 /// The PCIe root that it hangs on.
-pub(super) fn pcie_root(device: &Device) -> Option<&str> {
+pub(in crate::claims) fn pcie_root(device: &Device) -> Option<&str> {
     match device.attributes.get("resource.kubernetes.io/pcieRoot")? {
         Attribute::String(root) => Some(root),
         _ => None,
@@ -60,7 +60,7 @@ pub(super) fn pcie_root(device: &Device) -> Option<&str> {
 }
 
 /// Its NUMA node.
-pub(super) fn numa(device: &Device) -> Option<u8> {
+pub(in crate::claims) fn numa(device: &Device) -> Option<u8> {
     match device.attributes.get("resource.kubernetes.io/numaNode")? {
         Attribute::Int(node) => u8::try_from(*node).ok(),
         _ => None,
@@ -68,7 +68,7 @@ pub(super) fn numa(device: &Device) -> Option<u8> {
 }
 
 /// The Fabric Manager partition of so many GPUs that it is in.
-pub(super) fn partition<'d>(driver: &str, device: &'d Device, size: usize) -> Option<&'d Attribute> {
+pub(in crate::claims) fn partition<'d>(driver: &str, device: &'d Device, size: usize) -> Option<&'d Attribute> {
     let name = format!("partition{size}");
     device.attributes.get(name.as_str()).or_else(|| device.attributes.get(format!("{driver}/{name}").as_str()))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fleet::Fleet;
 use crate::claims::choice::Thrifty;
-use crate::claims::{Allocator, Answer, Claim, ClaimKey, Fit, Holding, Inventory, Verdict};
+use crate::claims::{AllocationError, Allocator, Answer, BestFit, Claim, ClaimKey, Fit, Holding, Inventory, Verdict};
 use crate::cluster::Cluster;
 
 /// Devices that can be allocated, what is in use of them, and the judgement which are the best.
@@ -69,6 +69,15 @@ impl Desk {
             }
             Err(error) => Err(Refused { claim: None, wish: error.to_string() }),
         }
+    }
+
+    /// The node where one claim fits best, or what stands against it on each; nothing is taken.
+    ///
+    /// # Errors
+    /// When it asks for what cannot be judged.
+    pub fn best(&mut self, claim: &Claim) -> Result<BestFit, AllocationError> {
+        let answer = self.allocator.allocate(std::slice::from_ref(claim), &mut self.scorer)?;
+        Ok(answer.verdict)
     }
 
     /// For how many pods in a row, `most` at most, whose claims ask for the same, a node has devices; and what the first
