@@ -39,7 +39,7 @@ const CLIQUES: &[&str] =
 pub fn growths(manifests: &Manifests, catalogue: &Catalogue, wanted: &[(&Workload, usize)]) -> Vec<Growth> {
     let mut groups: BTreeMap<PoolKey, Vec<Arc<Node>>> = BTreeMap::new();
     for node in Room::new(manifests, catalogue, &[]).nodes() {
-        groups.entry(PoolKey::of(&node.place, &node.inventory)).or_default().push(node);
+        groups.entry(PoolKey::of(&node, None)).or_default().push(node);
     }
     let fits = |model: &Model, more: usize| {
         let mut room = Room::new(manifests, catalogue, &model.clones(more, catalogue));
