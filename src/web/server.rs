@@ -1,9 +1,7 @@
 //! HTTP around the page.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
@@ -13,9 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::{Publisher, api, guard};
 use crate::host::Host;
-
-/// For the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::listener::{HEAD_TIMEOUT, ListenError, listen};
+use crate::overview::Prices;
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 512;
@@ -29,6 +26,8 @@ pub struct PageOptions {
     pub allow_unauthenticated: bool,
     /// What the page calls the cluster.
     pub title: String,
+    /// What nodes cost.
+    pub prices: Option<Prices>,
     /// The scheduler that pods are taken to have which are tried on the page and name none.
     pub scheduler: String,
 }
@@ -39,6 +38,7 @@ impl Default for PageOptions {
             bind_address: SocketAddr::from(([127, 0, 0, 1], 8890)),
             allow_unauthenticated: false,
             title: "cluster".into(),
+            prices: None,
             scheduler: "testudo-scheduler".into(),
         }
     }
@@ -48,13 +48,8 @@ impl Default for PageOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another process using it?")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// Others could see it.
     #[error(
         "the page has no authentication, and {0} can be reached from other machines: use a loopback address, or allow it with web.allowUnauthenticated"
@@ -106,10 +101,8 @@ pub fn start(host: Arc<Host>, options: PageOptions) -> Result<Running, StartErro
     if !wanted.ip().is_loopback() && !options.allow_unauthenticated {
         return Err(StartError::Exposed(wanted));
     }
-    let listening = |source| StartError::Listen { address: wanted, source };
-    let listener = TcpListener::bind(wanted).map_err(listening)?;
-    let address = listener.local_addr().map_err(listening)?;
-    let publisher = Arc::new(Publisher::new(Arc::clone(&host), options.title.clone()));
+    let (listener, address) = listen(wanted)?;
+    let publisher = Arc::new(Publisher::new(Arc::clone(&host), options.title.clone(), options.prices.clone()));
     let shared = Data::new(Shared {
         host,
         publisher: Arc::clone(&publisher),
@@ -130,7 +123,7 @@ pub fn start(host: Arc<Host>, options: PageOptions) -> Result<Running, StartErro
     .shutdown_timeout(1)
     .disable_signals()
     .listen(listener)
-    .map_err(listening)?
+    .map_err(|source| ListenError { address, source })?
     .run();
     let handle = server.handle();
     let serving = tokio::spawn(async move {
