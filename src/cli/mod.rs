@@ -7,6 +7,7 @@ mod explain;
 mod generate;
 mod output;
 mod plan;
+mod progress;
 mod serve;
 mod simulate;
 mod snapshot;

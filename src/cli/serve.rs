@@ -29,6 +29,7 @@ use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::leader_label::LeaderLabel;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
+use crate::overview::Prices;
 use crate::web::{self, PageOptions};
 
 /// Flags of `testudo serve`. What is given here wins over the configuration file.
@@ -51,6 +52,9 @@ pub struct Args {
     /// Where the page is served [default: 127.0.0.1:8890].
     #[arg(long, value_name = "ADDRESS")]
     web_bind_address: Option<SocketAddr>,
+    /// What nodes cost, for the page: a file as for `testudo top`.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
     /// PEM file with the server's certificate chain.
     #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
     tls_cert_file: Option<PathBuf>,
@@ -106,6 +110,9 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
     }
     if let Some(address) = args.web_bind_address {
         configuration.web.bind_address = address;
+    }
+    if let Some(file) = &args.prices {
+        configuration.web.prices = Some(Prices::load(file)?);
     }
     if args.leader_elect.is_some() {
         configuration.leader_election.leader_elect = args.leader_elect;
@@ -186,6 +193,7 @@ fn serve_page(host: &Arc<Host>, configuration: &Configuration) -> Option<web::Ru
         bind_address: section.bind_address,
         allow_unauthenticated: section.allow_unauthenticated,
         title: section.title.clone(),
+        prices: section.prices.clone(),
         scheduler: configuration.gangs.scheduler_names.first().cloned().unwrap_or(defaults.scheduler),
     };
     if !section.enabled {
