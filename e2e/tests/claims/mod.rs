@@ -2,6 +2,7 @@
 
 mod contended;
 mod crash;
+mod explained;
 mod extended;
 mod gang;
 mod single;
@@ -26,6 +27,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
         gang::scenarios(stage),
         crash::scenarios(stage),
         contended::scenarios(stage),
+        explained::scenarios(stage),
         extended::scenarios(stage),
     ]
     .into_iter()
