@@ -35,7 +35,7 @@ pub fn while_working<T>(what: &str, work: impl FnOnce() -> T) -> T {
                 line.set_message(what.to_owned());
                 line.enable_steady_tick(TICK);
                 // Until the sender is dropped.
-                drop(ended.recv());
+                let _ = ended.recv();
                 line.finish_and_clear();
             }
         });
