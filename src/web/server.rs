@@ -9,7 +9,10 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use tokio::task::JoinHandle;
 
+use super::authentication::{self, Gatekeeper};
 use super::{Publisher, api, guard};
+use crate::extender::metrics::Metrics;
+use crate::extender::tls::{self, TlsError, TlsOptions};
 use crate::host::Host;
 use crate::listener::{HEAD_TIMEOUT, ListenError, listen};
 use crate::overview::Prices;
@@ -22,8 +25,12 @@ const MAX_CONNECTIONS: usize = 512;
 pub struct PageOptions {
     /// Where it listens; port 0 takes a free one.
     pub bind_address: SocketAddr,
-    /// May that be seen from other machines? There is no authentication.
+    /// May it be seen from other machines by whoever comes?
     pub allow_unauthenticated: bool,
+    /// Who asks for a token, and whether its owner may see the page; without one nobody does.
+    pub gatekeeper: Option<Arc<Gatekeeper>>,
+    /// TLS; plain HTTP without.
+    pub tls: Option<TlsOptions>,
     /// What the page calls the cluster.
     pub title: String,
     /// What nodes cost.
@@ -37,6 +44,8 @@ impl Default for PageOptions {
         Self {
             bind_address: SocketAddr::from(([127, 0, 0, 1], 8890)),
             allow_unauthenticated: false,
+            gatekeeper: None,
+            tls: None,
             title: "cluster".into(),
             prices: None,
             scheduler: "testudo-scheduler".into(),
@@ -52,9 +61,12 @@ pub enum StartError {
     Listen(#[from] ListenError),
     /// Others could see it.
     #[error(
-        "the page has no authentication, and {0} can be reached from other machines: use a loopback address, or allow it with web.allowUnauthenticated"
+        "the page asks nobody who they are, and {0} can be reached from other machines: use a loopback address, set web.authentication: token, or allow it with web.allowUnauthenticated"
     )]
     Exposed(SocketAddr),
+    /// The TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A page that is served. It goes on when this is dropped.
@@ -96,11 +108,12 @@ pub(super) struct Shared {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn start(host: Arc<Host>, options: PageOptions) -> Result<Running, StartError> {
+pub fn start(host: Arc<Host>, options: PageOptions, metrics: &Metrics) -> Result<Running, StartError> {
     let wanted = options.bind_address;
-    if !wanted.ip().is_loopback() && !options.allow_unauthenticated {
+    if !wanted.ip().is_loopback() && !options.allow_unauthenticated && options.gatekeeper.is_none() {
         return Err(StartError::Exposed(wanted));
     }
+    let tls = options.tls.clone().map(|tls| tls::load(tls, metrics.clone())).transpose()?;
     let (listener, address) = listen(wanted)?;
     let publisher = Arc::new(Publisher::new(Arc::clone(&host), options.title.clone(), options.prices.clone()));
     let shared = Data::new(Shared {
@@ -112,6 +125,7 @@ pub fn start(host: Arc<Host>, options: PageOptions) -> Result<Running, StartErro
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
+            .wrap(from_fn(authentication::admit))
             .wrap(from_fn(guard::own_pages_only))
             .wrap(guard::headers())
             .configure(api::routes)
@@ -121,16 +135,23 @@ pub fn start(host: Arc<Host>, options: PageOptions) -> Result<Running, StartErro
     .client_request_timeout(HEAD_TIMEOUT)
     .tcp_nodelay(true)
     .shutdown_timeout(1)
-    .disable_signals()
-    .listen(listener)
-    .map_err(|source| ListenError { address, source })?
-    .run();
+    .disable_signals();
+    let (server, reloader) = match tls {
+        Some((config, reloader)) => (
+            server.listen_rustls_0_23(listener, config).map_err(|source| ListenError { address, source })?,
+            Some(reloader),
+        ),
+        None => (server.listen(listener).map_err(|source| ListenError { address, source })?, None),
+    };
+    let server = server.run();
     let handle = server.handle();
     let serving = tokio::spawn(async move {
         if let Err(error) = server.await {
             tracing::error!(%error, "the page's server ended with an error");
         }
     });
-    tracing::info!(%address, "serving the page");
-    Ok(Running { address, server: handle, tasks: vec![serving, tokio::spawn(publisher.run())] })
+    tracing::info!(%address, tls = reloader.is_some(), "serving the page");
+    let mut tasks = vec![serving, tokio::spawn(publisher.run())];
+    tasks.extend(reloader.map(|reloader| tokio::spawn(reloader.run())));
+    Ok(Running { address, server: handle, tasks })
 }
