@@ -65,7 +65,7 @@ fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer) {
     frame.render_widget(shares(answer, usize::from(bar.width)), bar);
     frame.render_widget(Paragraph::new(key(answer)).wrap(Wrap { trim: true }), words);
     let widths = [
-        Constraint::Min(14),
+        Constraint::Max(30),
         Constraint::Length(15),
         Constraint::Length(5),
         Constraint::Length(5),
