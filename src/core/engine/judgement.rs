@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::gangs::Fate;
 use super::snapshot::Snapshot;
-use super::verdicts::{Refusal, Verdict, VerdictTable};
+use super::verdicts::{Refusal, Told, Verdict, VerdictTable};
 use crate::cluster::{NodeState, Slot};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::Pod;
@@ -31,7 +31,7 @@ pub struct Judgement<'a> {
     /// The node on which the pod itself is assumed to be, and the verdict on it but for that.
     own: Option<(NodeName, Verdict)>,
     /// Where the pod's service is, if it belongs to one; found out when it is first asked.
-    peers: OnceCell<Option<Peers>>,
+    peers: OnceCell<Option<Peers<'a>>>,
     /// Where its gang lets it go.
     fate: Fate,
 }
@@ -56,6 +56,53 @@ impl<'a> Judgement<'a> {
             (None, Offered::Described(node)) => self.snapshot.verdict(&self.pod.demand, &NodeState::idle(node.clone())),
             (None, Offered::Named(_)) => Verdict::no(Reason::UnknownNode),
         }
+    }
+
+    /// What the pod is told of nodes, in their order: [`of`](Self::of) for many nodes at once.
+    pub fn told<'n>(&self, nodes: impl ExactSizeIterator<Item = Offered<'n>>) -> Told {
+        let is_plain = self.snapshot.board().is_plain();
+        if let (true, Fate::Held(why) | Fate::Unsettled(why)) = (is_plain, &self.fate) {
+            let mut told = Told::expecting(nodes.len(), std::slice::from_ref(why));
+            nodes.for_each(|_| told.refused_as(0));
+            return told;
+        }
+        let is_free = is_plain && matches!(self.fate, Fate::Free);
+        let table = self.table();
+        let own = self.own_slot();
+        let mut told = Told::expecting(nodes.len(), table.refusals());
+        for node in nodes {
+            let slot = match node {
+                Offered::Named(name) if is_free => self.snapshot.slot_of(name).filter(|slot| Some(*slot) != own),
+                _ => None,
+            };
+            match slot {
+                Some(slot) => table.tell(slot, &mut told),
+                None => match self.of(node) {
+                    Verdict::Fits(_) => told.fits(),
+                    Verdict::No(why) => told.refused(&why),
+                },
+            }
+        }
+        told
+    }
+
+    /// How well the pod fits on nodes, in their order, if it does.
+    pub fn ranks<'n>(&self, nodes: impl Iterator<Item = Offered<'n>>) -> Vec<Option<Rank>> {
+        let is_free = self.snapshot.board().is_plain() && matches!(self.fate, Fate::Free);
+        let is_indifferent = self.snapshot.is_indifferent(self.pod.priority);
+        let own = self.own_slot();
+        let rank = |node: Offered<'_>| match node {
+            Offered::Named(name) if is_free && is_indifferent => match self.snapshot.slot_of(name) {
+                Some(slot) if Some(slot) != own => self.table().rank(slot),
+                _ => self.of(node).rank(),
+            },
+            _ => self.of(node).rank(),
+        };
+        nodes.map(rank).collect()
+    }
+
+    fn own_slot(&self) -> Option<Slot> {
+        self.own.as_ref().and_then(|(node, _)| self.snapshot.slot_of(node.as_str()))
     }
 
     /// The rank with who else is around on the node. That is what decides last, so it is asked for equals only: it costs

@@ -15,7 +15,7 @@ pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order,
 pub use judgement::{Judgement, Offered};
 pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};
 pub use snapshot::Snapshot;
-pub use verdicts::{Refusal, Verdict};
+pub use verdicts::{Refusal, Told, Verdict};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -443,3 +443,5 @@ impl Engine {
 mod absurd_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undo_tests;

@@ -141,6 +141,16 @@ impl Snapshot {
         self.policy.capacity.misfit(priority, place.capacity_type)
     }
 
+    /// Does a pod of this priority suit every kind of capacity equally well?
+    pub(super) fn is_indifferent(&self, priority: i32) -> bool {
+        self.policy.capacity.is_indifferent(priority)
+    }
+
+    /// The slot that a name stands for, whether its node has been seen or not.
+    pub(super) fn slot_of(&self, name: &str) -> Option<Slot> {
+        self.names.get(name).copied()
+    }
+
     /// What members of gangs are told.
     pub(super) fn board(&self) -> &Arc<Board> {
         &self.board
@@ -226,7 +236,7 @@ impl Snapshot {
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
-    pub(super) fn peers(&self, pod: &Pod, itself: Option<&NodeName>) -> Option<Peers> {
+    pub(super) fn peers(&self, pod: &Pod, itself: Option<&NodeName>) -> Option<Peers<'_>> {
         let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, self.policy.zones);
         Replica::of(pod).map(of)
     }
