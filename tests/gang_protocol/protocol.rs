@@ -240,15 +240,25 @@ impl Protocol {
             && !is_second
     }
 
-    /// Ways to give each member that does not run one of the free places: neighbours, so that two plans can overlap.
+    /// Ways to give each member that does not run one of the free places: neighbours, so that two plans can overlap. That a
+    /// member is refused one of them is known only once it was tried, so that there are plans with and without.
     fn assignments(&self, state: &State, replica: usize, gang: usize) -> Vec<Assignment> {
         let waiting: Vec<usize> = (0..MEMBERS).filter(|member| state.bound((gang, *member)).is_none()).collect();
-        let assign = |places: &[Place]| {
+        let assign = |places: &mut dyn Iterator<Item = &Place>| {
             let mut assignment = [None; MEMBERS];
             waiting.iter().zip(places).for_each(|(member, place)| assignment[*member] = Some(*place));
             assignment
         };
-        self.free(state, replica, gang).windows(waiting.len()).map(assign).collect()
+        let is_refused = |assignment: &Assignment| REFUSED.0.0 == gang && assignment[REFUSED.0.1] == Some(REFUSED.1);
+        let mut found = vec![];
+        for places in self.free(state, replica, gang).windows(waiting.len()) {
+            let in_order = assign(&mut places.iter());
+            found.push(in_order);
+            if is_refused(&in_order) && places.len() > 1 {
+                found.push(assign(&mut places.iter().rev()));
+            }
+        }
+        found
     }
 
     /// What a new leader finds promised, and can keep: the whole rest of a gang by one plan, on places that are free.
