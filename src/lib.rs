@@ -2,7 +2,8 @@
 //!
 //! The decisions are taken in [`testudo_core`]; this crate holds the adapters around it: the extender protocol
 //! ([`extender`]), Kubernetes objects, watches and bindings ([`k8s`]), ResourceClaims ([`claims`]), the engine's home in a process ([`host`]), the
-//! configuration file ([`config`]), the page ([`web`]), clusters in one file ([`snapshot`]), reasons and what to do about them ([`explain`]), what-if ([`plan`]), the fleet at a glance ([`overview`]), simulated clusters ([`sim`]), the demo on one ([`demo`]), what plays kube-scheduler
+//! configuration file ([`config`]), gauges of the state
+//! ([`metrics`]), the page ([`web`]), clusters in one file ([`snapshot`]), reasons and what to do about them ([`explain`]), what-if ([`plan`]), the fleet at a glance ([`overview`]), simulated clusters ([`sim`]), the demo on one ([`demo`]), what plays kube-scheduler
 //! there ([`kube_scheduler`]) and the command line ([`cli`]).
 
 pub mod claims;
@@ -14,6 +15,7 @@ pub mod extender;
 pub mod host;
 pub mod k8s;
 pub mod kube_scheduler;
+pub mod metrics;
 pub mod overview;
 pub mod plan;
 pub mod sim;

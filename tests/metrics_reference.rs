@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{env, fs};
 
 use prometheus_client::registry::Registry;
@@ -10,16 +11,27 @@ use testudo::config::Mode;
 use testudo::extender::metrics::Metrics;
 use testudo::host::{Bindings, Host, Leadership};
 use testudo::k8s::manifests::{Limits, Reader};
+use testudo::k8s::pulse::Pulse;
 use testudo_core::engine::Policy;
 use testudo_core::model::catalogue::Catalogue;
 
-const NODE: &str = r#"
+/// Something of all that gauges tell of: what has no value has no labels.
+const CLUSTER: &str = r#"
 apiVersion: v1
 kind: Node
 metadata: {name: gpu-1, labels: {nvidia.com/gpu.product: NVIDIA-L40S}}
 status:
   capacity: &all {nvidia.com/gpu: "8", cpu: "64", memory: 512Gi, pods: "110"}
   allocatable: *all
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: rank-0
+  namespace: team
+  uid: rank-0
+  annotations: {testudo.dev/pod-group: llama, testudo.dev/min-member: "2"}
+spec: {containers: [{name: main, resources: {requests: {nvidia.com/gpu: "8"}}}]}
 "#;
 
 /// One metric as it is exposed.
@@ -35,9 +47,14 @@ fn metrics() -> BTreeMap<String, Metric> {
     let mut registry = Registry::default();
     Leadership::contested().register(&mut registry);
     let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry);
-    let mut node = Reader::new(Limits::default());
-    node.add("node.yaml", NODE.as_bytes()).unwrap();
-    host.take_manifests(node.finish());
+    let host = Arc::new(host);
+    let mut cluster = Reader::new(Limits::default());
+    cluster.add("cluster.yaml", CLUSTER.as_bytes()).unwrap();
+    host.take_manifests(cluster.finish());
+    let pulse = Pulse::default();
+    pulse.heard("pods");
+    testudo::metrics::register(&mut registry, &host);
+    testudo::metrics::register_watches(&mut registry, pulse);
     let _extender = Metrics::register(&mut registry);
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -97,12 +114,14 @@ fn the_reference_is_up_to_date() {
 #[test]
 fn every_metric_exists_from_the_start() {
     let exposed = metrics();
-    let files = ["src/extender/metrics.rs".into()].into_iter().chain(
-        fs::read_dir(workspace("src/host")).unwrap().filter_map(|entry| {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            name.contains("metrics").then(|| format!("src/host/{name}"))
-        }),
-    );
+    let in_folder = |folder: &'static str, wanted: fn(&str) -> bool| {
+        let names =
+            fs::read_dir(workspace(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(move |name| wanted(name)).map(move |name| format!("{folder}/{name}"))
+    };
+    let files = ["src/extender/metrics.rs".to_owned()].into_iter();
+    let files = files.chain(in_folder("src/host", |name| name.contains("metrics")));
+    let files = files.chain(in_folder("src/metrics", |name| name != "tests.rs"));
     let mut seen = 0;
     for file in files {
         let source = fs::read_to_string(workspace(&file)).unwrap();
@@ -117,7 +136,7 @@ fn every_metric_exists_from_the_start() {
             }
         }
     }
-    assert!(seen > 10, "{seen}");
+    assert!(seen > 30, "{seen}");
 }
 
 /// Alerts and the dashboard ask for what there is.

@@ -23,6 +23,7 @@ pub mod pki;
 pub mod pod;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod scheduler;
 pub mod scheduler_config;
 pub mod secret_mount;

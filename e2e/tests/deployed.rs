@@ -37,8 +37,8 @@ impl Deployed {
     pub async fn apply(cp: Arc<ControlPlane>) -> Result<Self> {
         cp.apply_file("deploy/manifests/namespace.yaml").await?;
         let certificates = "tls.method=secrets";
-        let mut rbac =
-            chart::render(&[certificates, "config.claims.deviceClasses={any}", "uninstallHook.enabled=false"])?;
+        let given = ["config.claims.deviceClasses={any}", "page.expose=true", "uninstallHook.enabled=false"];
+        let mut rbac = chart::render(&[&[certificates], &given[..]].concat())?;
         rbac.retain(|object| ACCESS.iter().any(|kind| object["kind"] == *kind));
         for object in &rbac {
             cp.apply(object.clone()).await?;
@@ -114,15 +114,20 @@ impl Deployed {
 
     /// The shipped configuration of a testudo that a scheduler of this name calls, with other values at these places.
     pub fn config(&self, scheduler: &str, changes: &[(&str, Value)]) -> Result<String> {
-        let shipped = chart::file(&self.shipped, "testudo", "testudo.yaml")?;
-        let mut config: Value = serde_saphyr::from_str(shipped).context("testudo.yaml is not YAML")?;
         let called_by = [("/gangs/schedulerNames", json!([scheduler]))];
-        for (place, value) in called_by.iter().chain(changes) {
-            *config.pointer_mut(place).with_context(|| format!("testudo.yaml has no {place} any more"))? =
-                value.clone();
-        }
-        Ok(config.to_string())
+        let changes: Vec<(&str, Value)> = called_by.into_iter().chain(changes.iter().cloned()).collect();
+        changed_config(&self.shipped, &changes)
     }
+}
+
+/// The configuration in a rendered chart, with other values at these places.
+pub fn changed_config(rendered: &[Value], changes: &[(&str, Value)]) -> Result<String> {
+    let shipped = chart::file(rendered, "testudo", "testudo.yaml")?;
+    let mut config: Value = serde_saphyr::from_str(shipped).context("testudo.yaml is not YAML")?;
+    for (place, value) in changes {
+        *config.pointer_mut(place).with_context(|| format!("testudo.yaml has no {place} any more"))? = value.clone();
+    }
+    Ok(config.to_string())
 }
 
 /// What the shipped configuration has to be told to call this testudo.

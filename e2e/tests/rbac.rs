@@ -13,6 +13,7 @@ use testudo_e2e::{Metrics, Namespace, PodBuilder, Testudo, node, pod};
 
 use crate::claims::give_and_take_back;
 use crate::deployed::Deployed;
+use crate::page::show_to_somebody;
 use crate::preemption::CLASSES;
 use crate::stage::Stage;
 
@@ -102,6 +103,7 @@ async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
         ns.create(of_high("gang-1")).await?;
         ns.until_running("gang-1").await?;
     }
+    show_to_somebody(d, ns, "rbac-page-scheduler").await?;
     give_and_take_back(d, "rbac-claims").await
 }
 

@@ -104,7 +104,8 @@ async fn show(args: &Args) -> anyhow::Result<()> {
     let host = Arc::new(Host::new(Policy::default(), Mode::Enforce, catalogue, Bindings::OwnCopy, &mut registry));
     let options = ServerOptions { bind_address: args.bind_address, workers: 2, ..ServerOptions::default() };
     let metrics = Metrics::register(&mut registry);
-    let server = extender::start(Arc::clone(&host), options, metrics, Arc::new(registry))?;
+    crate::metrics::register(&mut registry, &host);
+    let server = extender::start(Arc::clone(&host), options, metrics.clone(), Arc::new(registry))?;
     let address = server.address();
 
     let goes_on = args.serve || (!args.once && args.output == Output::Table && std::io::stdout().is_terminal());
@@ -117,7 +118,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
         form: if args.nodes_form { OfferForm::Nodes } else { OfferForm::Names },
     };
     let mut simulation = Simulation::new(&plan, host.clone(), address)?;
-    let page = if goes_on { Some(serve_page(&host, args.web_bind_address)?) } else { None };
+    let page = if goes_on { Some(serve_page(&host, args.web_bind_address, &metrics)?) } else { None };
     let mut screen = Screen::new(args, plan.pods + plan.gangs);
     screen.introduce(&plan, address, page.as_ref().map(web::Running::address))?;
     let mut stop = std::pin::pin!(stop_signal());
@@ -149,13 +150,13 @@ async fn show(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Serves the page, on the usual port if nobody has that.
-fn serve_page(host: &Arc<Host>, address: Option<SocketAddr>) -> anyhow::Result<web::Running> {
+fn serve_page(host: &Arc<Host>, address: Option<SocketAddr>, metrics: &Metrics) -> anyhow::Result<web::Running> {
     let usual = PageOptions { title: "demo".into(), ..PageOptions::default() };
     if let Some(bind_address) = address {
-        return Ok(web::start(Arc::clone(host), PageOptions { bind_address, ..usual })?);
+        return Ok(web::start(Arc::clone(host), PageOptions { bind_address, ..usual }, metrics)?);
     }
     let any = PageOptions { bind_address: SocketAddr::from(([127, 0, 0, 1], 0)), ..usual.clone() };
-    Ok(web::start(Arc::clone(host), usual).or_else(|_| web::start(Arc::clone(host), any))?)
+    Ok(web::start(Arc::clone(host), usual, metrics).or_else(|_| web::start(Arc::clone(host), any, metrics))?)
 }
 
 /// Where there is a gang for so many nodes, some start and some wait.

@@ -17,7 +17,7 @@ use super::Outcome;
 use super::election::{Election, OwnPod};
 use super::source::Source;
 use super::telemetry::{self, LogArgs};
-use crate::config::{Configuration, Mode, TlsSection};
+use crate::config::{Authentication, Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
 use crate::host::{Bindings, GangWriters, Host, Leadership};
@@ -27,9 +27,11 @@ use crate::k8s::events::Events;
 use crate::k8s::fence::fenced;
 use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::leader_label::LeaderLabel;
+use crate::k8s::pulse::{Pulse, listening};
+use crate::k8s::reviews::Reviewer;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
-use crate::web::{self, PageOptions};
+use crate::web::{self, Gatekeeper, PageOptions};
 
 /// Flags of `testudo serve`. What is given here wins over the configuration file.
 #[derive(Debug, clap::Args)]
@@ -80,11 +82,15 @@ const STOPPING: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to stop.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    telemetry::start(&args.log)?;
     let configuration = configuration(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(serve(args, configuration))?;
-    Ok(Outcome::Done)
+    let telemetry = {
+        let _on_runtime = runtime.enter();
+        telemetry::start_with_traces(&args.log, &configuration.tracing)?
+    };
+    let served = runtime.block_on(serve(args, configuration));
+    telemetry.end();
+    served.map(|()| Outcome::Done)
 }
 
 /// The configuration file with the flags laid over it.
@@ -153,8 +159,11 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     });
     tokio::spawn(Arc::clone(&host).plan_gangs(writers));
     let metrics = Metrics::register(&mut registry);
+    crate::metrics::register(&mut registry, &host);
+    let pulse = Pulse::default();
+    crate::metrics::register_watches(&mut registry, pulse.clone());
+    let page = serve_page(&host, &configuration, client.as_ref(), &metrics);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
-    let page = serve_page(&host, &configuration);
     let taking_part = async {
         match &mut election {
             Some(election) => election.take_part(&host).await,
@@ -162,7 +171,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         }
     };
     tokio::select! {
-        () = follow(&host, client, configuration.policy().claims.is_on()) => {}
+        () = follow(&host, client.map(|client| listening(client, pulse)), configuration.policy().claims.is_on()) => {}
         () = taking_part => {}
         result = stop_signal() => result?,
     }
@@ -179,19 +188,37 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
 }
 
 /// Serves the page. Pods are placed without it, too: that it cannot be served stops nothing.
-fn serve_page(host: &Arc<Host>, configuration: &Configuration) -> Option<web::Running> {
+fn serve_page(
+    host: &Arc<Host>,
+    configuration: &Configuration,
+    client: Option<&kube::Client>,
+    metrics: &Metrics,
+) -> Option<web::Running> {
     let section = &configuration.web;
     let defaults = PageOptions::default();
+    let gatekeeper = match (section.authentication, client) {
+        (Authentication::None, _) => None,
+        // Asking who somebody is changes nothing: whoever follows may do so, too.
+        (Authentication::Token, Some(client)) => {
+            Some(Arc::new(Gatekeeper::new(Reviewer::new(client.clone(), section.audiences.clone()))))
+        }
+        (Authentication::Token, None) => {
+            warn!("the page is not served: web.authentication: token needs a cluster to ask, and there are only files");
+            return None;
+        }
+    };
     let options = PageOptions {
         bind_address: section.bind_address,
         allow_unauthenticated: section.allow_unauthenticated,
+        gatekeeper,
+        tls: section.tls.as_ref().map(tls_options),
         title: section.title.clone(),
         scheduler: configuration.gangs.scheduler_names.first().cloned().unwrap_or(defaults.scheduler),
     };
     if !section.enabled {
         return None;
     }
-    web::start(Arc::clone(host), options).inspect_err(|error| warn!(%error, "the page is not served")).ok()
+    web::start(Arc::clone(host), options, metrics).inspect_err(|error| warn!(%error, "the page is not served")).ok()
 }
 
 /// Keeps the host up to date; ends never.
@@ -231,18 +258,21 @@ fn catalogue(configuration: &Configuration) -> anyhow::Result<Arc<Catalogue>> {
     Ok(Arc::new(extended))
 }
 
+fn tls_options(section: &TlsSection) -> TlsOptions {
+    TlsOptions {
+        client_ca_file: section.client_ca_file.clone(),
+        ..TlsOptions::new(&section.cert_file, &section.key_file)
+    }
+}
+
 fn server_options(configuration: &Configuration) -> ServerOptions {
     let extender = &configuration.extender;
     if extender.tls.is_none() && !extender.bind_address.ip().is_loopback() {
         warn!(address = %extender.bind_address, "plain HTTP beyond this machine: set extender.tls");
     }
-    let tls = extender.tls.as_ref().map(|tls| TlsOptions {
-        client_ca_file: tls.client_ca_file.clone(),
-        ..TlsOptions::new(&tls.cert_file, &tls.key_file)
-    });
     ServerOptions {
         bind_address: extender.bind_address,
-        tls,
+        tls: extender.tls.as_ref().map(tls_options),
         body_limit_bytes: extender.max_body_bytes,
         request_timeout: extender.request_timeout,
         bind_timeout: extender.bind_timeout,

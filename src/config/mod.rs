@@ -3,7 +3,9 @@
 //! Versioned like a Kubernetes object, and strict: what is not understood is refused, with the place in the file.
 
 mod leader_election;
+mod tracing;
 mod units;
+mod web;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,8 +20,9 @@ use testudo_core::placement::{CapacityPolicy, ZonePolicy};
 use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
-use crate::web::PageOptions;
 pub use leader_election::LeaderElectionSection;
+pub use tracing::TracingSection;
+pub use web::{Authentication, WebSection};
 
 /// `apiVersion` of the file.
 pub const API_VERSION: &str = "config.testudo.dev/v1alpha1";
@@ -61,6 +64,9 @@ pub struct Configuration {
     /// How one of several replicas is chosen to lead.
     #[serde(default)]
     pub leader_election: LeaderElectionSection,
+    /// Where traces go.
+    #[serde(default)]
+    pub tracing: TracingSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -118,21 +124,6 @@ pub struct TlsSection {
 pub struct MetricsSection {
     /// Where to listen.
     pub bind_address: Option<SocketAddr>,
-}
-
-/// The page.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct WebSection {
-    /// Serve it? `true` by default.
-    pub enabled: bool,
-    /// Where it listens, `127.0.0.1:8890` by default.
-    pub bind_address: SocketAddr,
-    /// May `bindAddress` be one that others can reach? Everybody who can sees the page: it has no authentication. `false`
-    /// by default.
-    pub allow_unauthenticated: bool,
-    /// What the page calls the cluster, `cluster` by default.
-    pub title: String,
 }
 
 /// Pods that pass untouched: those in one of the namespaces, if any are named, that the selector selects, if there is one.
@@ -316,6 +307,7 @@ impl Default for Configuration {
             gangs: GangsSection::default(),
             claims: ClaimsSection::default(),
             leader_election: LeaderElectionSection::default(),
+            tracing: TracingSection::default(),
             catalogue_file: None,
         }
     }
@@ -331,13 +323,6 @@ impl Default for ExtenderSection {
             request_timeout: Duration::from_secs(1),
             bind_timeout: Duration::from_secs(25),
         }
-    }
-}
-
-impl Default for WebSection {
-    fn default() -> Self {
-        let PageOptions { bind_address, allow_unauthenticated, title, .. } = PageOptions::default();
-        Self { enabled: true, bind_address, allow_unauthenticated, title }
     }
 }
 
@@ -400,11 +385,8 @@ impl Configuration {
                         leave metrics.bindAddress out to serve both on one listener"
                 .into());
         }
-        if self.web.enabled && !self.web.bind_address.ip().is_loopback() && !self.web.allow_unauthenticated {
-            return Err("web.bindAddress can be reached from other machines, and the page has no authentication: \
-                        use a loopback address, or set web.allowUnauthenticated: true"
-                .into());
-        }
+        self.web.validate()?;
+        self.tracing.validate()?;
         let capacity = &self.placement.capacity;
         if capacity.spot_up_to >= capacity.steady_from {
             return Err("placement.capacity.spotUpTo must be below placement.capacity.steadyFrom: \

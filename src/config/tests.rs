@@ -161,3 +161,21 @@ fn a_page_without_authentication_is_not_shown_to_others_by_mistake() {
     assert!(parse("web: {bindAddress: 0.0.0.0:8890, enabled: false}\n").is_ok());
     assert!(parse("web: {bindAddress: '[::1]:8890'}\n").is_ok());
 }
+
+#[test]
+fn tokens_do_not_travel_in_the_clear() {
+    let refused = error("web: {bindAddress: 0.0.0.0:8890, authentication: token}\n");
+    assert!(refused.contains("web.tls"), "{refused}");
+    let tls = "tls: {certFile: a, keyFile: b}";
+    assert!(parse(&format!("web: {{bindAddress: 0.0.0.0:8890, authentication: token, {tls}}}\n")).is_ok());
+    assert!(parse("web: {authentication: token}\n").is_ok(), "on loopback nobody listens in between");
+    for (web, word) in [
+        ("{authentication: token, allowUnauthenticated: true}", "contradict"),
+        ("{audiences: [testudo]}", "authentication: token"),
+        ("{authentication: token, tls: {certFile: a, keyFile: b, clientCAFile: c}}", "clientCAFile"),
+        ("{authentication: basic}", "basic"),
+    ] {
+        let refused = error(&format!("web: {web}\n"));
+        assert!(refused.contains(word), "{web}: {refused}");
+    }
+}

@@ -15,6 +15,7 @@ use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use tracing::Span;
 
 use super::metrics::{BadRequest, Metrics, Verb};
 use super::wire::{
@@ -236,6 +237,7 @@ impl<E: Extender> Answers<E> {
             (nodes, _) => return Err(form("Nodes", "NodeNames", nodes.is_some())),
         };
         self.metrics.offered(offer.len());
+        Span::current().record("nodes", offer.len());
         Ok((pod(asked)?, offer))
     }
 

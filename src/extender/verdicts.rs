@@ -25,7 +25,7 @@ pub struct NodeRefusal {
 
 /// The verdicts on the nodes of an offer, in its order. Thousands of nodes refuse a pod for a handful of reasons, so each
 /// reason is there once.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Verdicts {
     of: Vec<u32>,
     refusals: Vec<NodeRefusal>,
@@ -73,6 +73,13 @@ impl Verdicts {
             Some(NodeRefusal { text, preemption_can_help: true }) => NodeVerdict::Fails(Arc::clone(text)),
             Some(NodeRefusal { text, preemption_can_help: false }) => NodeVerdict::Unresolvable(Arc::clone(text)),
         })
+    }
+}
+
+/// Equal are verdicts that say the same of each node.
+impl PartialEq for Verdicts {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
     }
 }
 

@@ -9,7 +9,7 @@ use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{debug, field, info, info_span, warn};
 
 use super::Host;
 use crate::claims::with_large_stack;
@@ -68,7 +68,7 @@ impl Host {
                         let _permit = writes.acquire_owned().await;
                         match order {
                             Order::Claim(order) => host.write_claim(&claims, &order).await,
-                            order => carry_out(&steerer, order).await,
+                            order => host.write_pod(&steerer, order).await,
                         }
                     });
                 }
@@ -90,11 +90,18 @@ impl Host {
             let Some(task) = task else { break };
             let gang = task.gang().clone();
             let begun = Instant::now();
-            let Ok(solved) = tokio::task::spawn_blocking(|| solve(task)).await else {
+            let span = info_span!("plan", %gang, pods = task.members(), outcome = field::Empty);
+            let solving = span.clone();
+            let Ok(solved) = tokio::task::spawn_blocking(move || solving.in_scope(|| solve(task))).await else {
+                span.record("outcome", "panic");
+                self.metrics.planned("panic", begun);
                 self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
                 continue;
             };
-            debug!(%gang, took = ?begun.elapsed(), "looked for places");
+            let outcome = solved.label();
+            self.metrics.planned(outcome, begun);
+            span.record("outcome", outcome);
+            debug!(%gang, outcome, took = ?begun.elapsed(), "looked for places");
             let mut engine = self.engine.lock();
             engine.adopt(solved, self.now_ms());
             self.publish(&mut engine);
@@ -115,6 +122,35 @@ impl Host {
         engine.keep_gangs(self.now_ms());
         self.publish(&mut engine);
         self.gang_work.notify_one();
+    }
+
+    async fn write_pod(&self, steerer: &Steerer, order: Order) {
+        let (write, result) = match &order {
+            Order::Steer { pod, promise, attempt } => {
+                ("steer", steerer.steer(pod, promise, *attempt).await.map(|()| "done"))
+            }
+            Order::Withdraw { pod } => ("withdraw", steerer.withdraw(pod).await.map(|()| "done")),
+            Order::Wake { pod } => ("wake", steerer.wake(pod).await.map(|()| "done")),
+            // Not on a pod: [`Host::write_claim`].
+            Order::Claim(_) => return,
+            Order::Evict { pod, gang } => {
+                let evicted = steerer.evict(pod).await.map(|allowed| {
+                    let pod = &pod.key;
+                    match allowed {
+                        true => info!(%gang, %pod, "evicted for the gang"),
+                        false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
+                    }
+                    if allowed { "done" } else { "not_allowed" }
+                });
+                ("evict", evicted)
+            }
+        };
+        // Not lost: what the pod shows is compared with what it should show, again and again.
+        let outcome = result.unwrap_or_else(|error| {
+            debug!(write, %error, "a pod could not be written");
+            "failed"
+        });
+        self.metrics.pod_written(write, outcome);
     }
 
     fn gang_orders(&self) -> Vec<Order> {
@@ -199,25 +235,4 @@ fn solve(task: PlanTask) -> Solved {
         return task.solve();
     }
     with_large_stack(|| Ok(task.solve())).unwrap_or_else(|error| panic!("{error}"))
-}
-
-async fn carry_out(steerer: &Steerer, order: Order) {
-    let result = match &order {
-        Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
-        Order::Withdraw { pod } => steerer.withdraw(pod).await,
-        Order::Wake { pod } => steerer.wake(pod).await,
-        // Not on a pod: [`Host::write_claim`].
-        Order::Claim(_) => Ok(()),
-        Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
-            let pod = &pod.key;
-            match allowed {
-                true => info!(%gang, %pod, "evicted for the gang"),
-                false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
-            }
-        }),
-    };
-    // Not lost: what the pod shows is compared with what it should show, again and again.
-    if let Err(error) = result {
-        debug!(%error, "a pod could not be written");
-    }
 }

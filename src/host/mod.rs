@@ -8,7 +8,7 @@ mod backing;
 mod binding;
 pub mod decisions;
 mod election;
-mod fleet_metrics;
+mod fields;
 mod gangs;
 mod leader_metrics;
 mod leadership;
@@ -25,7 +25,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::{Change, Engine, GangStage, GangView, Policy, Snapshot};
+use testudo_core::cluster::Audit;
+use testudo_core::engine::{Change, Engine, GangStage, GangView, GangWait, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
@@ -40,7 +41,6 @@ use backing::Backing;
 pub use binding::Bindings;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
-use fleet_metrics::FleetMetrics;
 pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
@@ -113,7 +113,6 @@ impl Host {
             Mode::Observe => engine.stand_by(),
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
-        registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
         Self {
             engine: Mutex::new(engine),
             snapshot,
@@ -178,6 +177,17 @@ impl Host {
         let underway = stages.iter().filter(|(_, stage)| *stage < GangStage::Running);
         let views = underway.filter_map(|(key, _)| engine.gang(key)).collect();
         (stages, views)
+    }
+
+    /// How far each gang has come, and for what those wait that do.
+    pub fn gangs_counted(&self) -> (Vec<GangStage>, Vec<GangWait>) {
+        let engine = self.engine.lock();
+        (engine.gang_stages().map(|(_, stage)| stage).collect(), engine.gang_waits().collect())
+    }
+
+    /// The ledger beside the pods that are seen.
+    pub fn audit(&self) -> Audit {
+        self.engine.lock().cluster().audit()
     }
 
     /// The pods that are only planned for or assumed to be on their nodes. That one is confirmed makes no new snapshot: it

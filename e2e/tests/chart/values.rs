@@ -256,3 +256,58 @@ fn the_values_of_the_examples_are_values() {
         assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+/// What a role of testudo's allows.
+fn allows(objects: &[Value], verb: &str, resource: &str) -> bool {
+    let rules = object(objects, "ClusterRole", "testudo")["rules"].as_array().unwrap();
+    let lists = |rule: &Value, field: &str, word: &str| rule[field].as_array().unwrap().contains(&json!(word));
+    rules.iter().any(|rule| lists(rule, "verbs", verb) && lists(rule, "resources", resource))
+}
+
+/// Who can be reached asks for tokens, by TLS; who is not may ask nobody about any.
+#[test]
+fn an_exposed_page_asks_for_tokens() {
+    let (hidden, exposed) =
+        (render(&[]), render(&["page.expose=true", "page.from[0].namespaceSelector.matchLabels.a=b"]));
+    let web = |objects: &[Value]| -> Value {
+        let text = object(objects, "ConfigMap", "testudo")["data"]["testudo.yaml"].as_str().unwrap();
+        serde_saphyr::from_str::<Value>(text).unwrap()["web"].clone()
+    };
+    let ports = |objects: &[Value], kind: &str, path: &str| {
+        object(objects, kind, "testudo").pointer(path).unwrap().to_string().contains("\"page\"")
+    };
+    assert_eq!(
+        (web(&hidden)["authentication"].clone(), web(&hidden)["bindAddress"].clone()),
+        (json!("none"), json!("127.0.0.1:8890"))
+    );
+    assert_eq!(
+        (web(&exposed)["authentication"].clone(), web(&exposed)["bindAddress"].clone()),
+        (json!("token"), json!("0.0.0.0:8890"))
+    );
+    assert!(web(&exposed)["tls"]["certFile"].is_string());
+    for (objects, is_exposed) in [(&hidden, false), (&exposed, true)] {
+        for resource in ["tokenreviews", "subjectaccessreviews"] {
+            assert_eq!(allows(objects, "create", resource), is_exposed, "{resource}");
+        }
+        assert_eq!(has(objects, "ClusterRole", "testudo-page"), is_exposed);
+        assert_eq!(ports(objects, "Service", "/spec/ports"), is_exposed);
+        assert_eq!(ports(objects, "Deployment", "/spec/template/spec/containers/0/ports"), is_exposed);
+        assert_eq!(ports(objects, "NetworkPolicy", "/spec/ingress"), is_exposed);
+    }
+    let bound = exposed.iter().filter(|object| object["roleRef"]["name"] == "testudo-page");
+    assert_eq!(bound.count(), 0, "who may see it is for the operator to say");
+    // Asked for by hand, on loopback: the right to ask comes with it.
+    let by_hand = render(&["config.web.authentication=token"]);
+    assert!(allows(&by_hand, "create", "tokenreviews") && !ports(&by_hand, "Service", "/spec/ports"));
+}
+
+/// With the right to patch pods an image could be changed.
+#[test]
+fn pods_are_patched_only_where_gates_are_used() {
+    assert!(allows(&render(&[]), "patch", "pods"));
+    let without = render(&["gates.enabled=false"]);
+    assert!(!allows(&without, "patch", "pods"));
+    assert!(allows(&without, "patch", "pods/status"), "gangs are still steered");
+    let error = chart::text(&["gates.enabled=false", "policies.gangs.enabled=true"]).unwrap_err().to_string();
+    assert!(error.contains("nobody would open"), "{error}");
+}

@@ -1,5 +1,6 @@
 //! The state: nodes, pods, and the ledger of what is promised to whom.
 
+mod audit;
 mod domains;
 mod gangs;
 mod geography;
@@ -11,6 +12,7 @@ mod shared_gpus;
 mod slots;
 mod tally;
 
+pub use audit::Audit;
 pub use domains::{Domain, DomainId, Domains, Level};
 pub use gangs::{GangState, Gangs};
 pub use geography::Geography;

@@ -11,7 +11,7 @@ mod snapshot;
 mod verdicts;
 
 pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
-pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
+pub use gangs::{Arrival, GangStage, GangView, GangWait, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
 pub use judgement::{Judgement, Offered};
 pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};
 pub use snapshot::Snapshot;
@@ -377,6 +377,11 @@ impl Engine {
     /// How far each gang has come, by key: quicker than to look at all of them.
     pub fn gang_stages(&self) -> impl Iterator<Item = (&GangKey, GangStage)> {
         self.gangs.stages()
+    }
+
+    /// The gangs that have no places, or not all, as they are counted.
+    pub fn gang_waits(&self) -> impl Iterator<Item = GangWait> {
+        self.gangs.waits()
     }
 
     /// The question who would have to end for a gang to start; nothing where it does not wait for places, or its members

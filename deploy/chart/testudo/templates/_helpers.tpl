@@ -142,7 +142,20 @@ capabilities:
 {{- if .Values.catalogue }}
 {{- $_ := set $known "catalogueFile" "/etc/testudo/config/catalogue.yaml" }}
 {{- end }}
-{{- toYaml (mergeOverwrite $known (deepCopy .Values.config)) }}
+{{- $config := mergeOverwrite $known (deepCopy .Values.config) }}
+{{- if .Values.page.expose }}
+{{- $_ := mergeOverwrite $config (dict "web" (dict
+      "enabled" true
+      "bindAddress" "0.0.0.0:8890"
+      "authentication" "token"
+      "tls" (dict "certFile" "/etc/testudo/tls/tls.crt" "keyFile" "/etc/testudo/tls/tls.key"))) }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{/* Does the page ask for tokens? Empty for no. */}}
+{{- define "testudo.page.asksForTokens" -}}
+{{- if eq "token" (dig "web" "authentication" "none" (include "testudo.config" . | fromYaml)) }}yes{{ end }}
 {{- end }}
 
 {{/* Makes an object part of what runs before the chart is taken away, in the order of this weight. */}}

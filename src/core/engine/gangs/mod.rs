@@ -21,6 +21,7 @@ mod starvation;
 mod steering;
 mod task;
 mod view;
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,6 +48,7 @@ use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
 pub use view::{GangStage, GangView, MemberView};
+pub use wait::GangWait;
 
 /// All gangs whose members do not start each for itself.
 #[derive(Debug, Clone, Default)]
@@ -423,7 +425,8 @@ impl GangKeeper {
     /// Writes down what the members are told.
     fn post(&mut self, key: &GangKey, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
-        let (label, mut text): (_, Arc<str>) = kept.why_held(&self.claims);
+        let wait = kept.wait(&self.claims);
+        let (label, mut text) = (wait.verdict(), wait.text());
         if let (Ok(_), None, Some((told, _))) = (&kept.roster, &kept.no, &kept.told) {
             // It is being looked at again: what it was told last holds until that comes to another end.
             text = Arc::clone(told);
@@ -575,24 +578,6 @@ impl Kept {
         let expected = roster.seats.iter().filter(|seat| seat.pod.is_none()).count();
         let unplaced = |seat: &Seat| seat.pod.is_some() && seat.node.is_none() && !self.has_place(seat);
         roster.seats.iter().any(unplaced) || (!self.without_phantoms && expected > phantoms)
-    }
-
-    /// Why members without a place are held.
-    fn why_held(&self, claims: &ClaimKeeper) -> (&'static str, Arc<str>) {
-        if self.batches.iter().any(|batch| batch.clearing.is_some()) {
-            return ("gang_clearing", "pods of lower priority are making way for it".into());
-        }
-        if self.batches.iter().any(|batch| !claims.are_given(batch.awaited_claims())) {
-            return ("claims_pending", "its devices are being allocated".into());
-        }
-        if self.regrouping.is_going_on() {
-            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
-        }
-        match (&self.roster, &self.no) {
-            (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),
-            (Ok(_), Some((no, _))) => ("gang_waits", no.to_string().into()),
-            (Ok(_), None) => ("gang_waits", "places for its members are being looked for".into()),
-        }
     }
 }
 

@@ -128,6 +128,18 @@ pub enum Shortage {
 }
 
 impl Shortage {
+    /// A short, constant name of the reason, for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Fault(_) => "fault",
+            Self::UnknownSize => "unknown_size",
+            Self::Members { .. } => "members_missing",
+            Self::TooManyExpected { .. } => "too_many_expected",
+            Self::Claims { .. } => "claims_unknown",
+            Self::UnevenSet { .. } => "uneven_set",
+        }
+    }
+
     /// Is something to be mended, instead of waited for?
     pub fn is_invalid(&self) -> bool {
         !matches!(self, Self::Members { .. } | Self::Claims { .. } | Self::UnevenSet { has_run: true, .. })

@@ -43,10 +43,27 @@ pub struct Solved {
     pub(super) keep_free: Option<BTreeSet<NodeName>>,
 }
 
+impl Solved {
+    /// A short, constant name of what came of it, for metrics.
+    pub fn label(&self) -> &'static str {
+        match &self.outcome {
+            Ok(way) if way.yielders.is_empty() => "places",
+            Ok(_) => "places_if_others_yield",
+            Err(no) if no.is_proven() => "no_places",
+            Err(_) => "gave_up",
+        }
+    }
+}
+
 impl PlanTask {
     /// The gang.
     pub fn gang(&self) -> &GangKey {
         &self.gang
+    }
+
+    /// How many members are to get places.
+    pub fn members(&self) -> usize {
+        self.question.seats.len()
     }
 
     /// Are expressions evaluated on the way? That needs a large stack.

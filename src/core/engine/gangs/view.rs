@@ -84,15 +84,14 @@ impl GangKeeper {
 impl Kept {
     fn view(&self, key: &GangKey, claims: &ClaimKeeper) -> GangView {
         let stage = self.stage();
-        let why = (stage < GangStage::Planned).then(|| self.why_held(claims).1);
+        let why = (stage < GangStage::Planned).then(|| self.wait(claims).text());
         let mut members = vec![];
-        let (mut priority, mut created_s) = self.member.as_ref().map_or((0, 0), |pod| (pod.priority, pod.created_s));
         if let Ok(roster) = &self.roster {
             let roster = self.with_places(roster);
-            (priority, created_s) = (roster.priority, roster.created_s);
             members.extend(roster.seats.iter().map(|seat| self.member(seat, false)));
             members.extend(roster.extras.iter().map(|seat| self.member(seat, true)));
         }
+        let (priority, created_s) = self.priority_and_age();
         let avoided = self.avoid.keys().cloned().collect();
         GangView { key: key.clone(), stage, why, priority, created_s, members, avoided, failures: self.failures }
     }

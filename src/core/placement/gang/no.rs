@@ -129,6 +129,22 @@ pub struct SetName {
 }
 
 impl No {
+    /// A short, constant name of the reason, for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NoNode { .. } => "no_node",
+            Self::NoDevices { .. } => "no_devices",
+            Self::TooFewPlaces { .. } => "too_few_places",
+            Self::TooSmall { .. } => "domain_too_small",
+            Self::TooFewSets { .. } => "too_few_sets",
+            Self::Split { .. } => "split",
+            Self::Relations { .. } => "relations",
+            Self::TooManyExpected { .. } => "too_many_expected",
+            Self::NoCombination => "no_combination",
+            Self::GaveUp { .. } => "gave_up",
+        }
+    }
+
     /// Is it certain that the gang cannot be placed as things are?
     pub fn is_proven(&self) -> bool {
         !matches!(self, Self::GaveUp { .. })
