@@ -48,11 +48,20 @@ build: ## Build the program
 demo: ## Watch it place pods on an embedded fleet
 	@cargo run --locked --quiet -- demo
 
+# How many seeds the fault simulation plays, and which is the first.
+SEEDS ?= 1000
+FIRST ?= 0
+
+.PHONY: sim
+sim: ## Testudo in a simulated cluster full of faults: make sim SEEDS=100000
+	cargo run --locked --quiet --profile bench --package testudo-faults --bin sim -- --seeds $(SEEDS) --first $(FIRST)
+
 .PHONY: test
 test: tools ## Everything that a change must pass
 	$(call stage,format,cargo fmt --all --check)
 	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
-	$(call stage,unit and property tests,cargo test --locked --workspace --exclude testudo-e2e)
+	$(call stage,unit and property tests,cargo test --locked --workspace --exclude testudo-e2e --exclude testudo-faults)
+	$(call stage,a thousand seeds of faults,cargo test --locked -p testudo-faults --test seeds)
 	$(call stage,Go tools for $(K8S),e2e/tools/build.sh)
 	$(call stage,chart and policies,cargo test --locked -p testudo-e2e --test chart)
 	$(call stage,DRA differential,cargo test --locked -p testudo-e2e --test claims)
@@ -60,7 +69,8 @@ test: tools ## Everything that a change must pass
 	$(call stage,the page in a browser,cargo test --locked -p testudo-e2e --test browser -- --test-threads=1)
 
 .PHONY: test-all
-test-all: test ## The same, the long simulations, and the end-to-end tests on every supported Kubernetes
+test-all: test ## The same, bugs on purpose, the long simulations, and the end-to-end tests on every supported Kubernetes
+	$(call stage,every bug on purpose is found,cargo test --locked -p testudo-faults --test mutations -- --ignored --nocapture)
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
 	$(call stage,killed while it binds gangs,TESTUDO_E2E_CRASHES=20 cargo test --locked -p testudo-e2e --test e2e -- gangs::killed)

@@ -18,6 +18,7 @@ pub mod manifests;
 pub mod metrics;
 pub mod namespace;
 pub mod node;
+pub mod node_group;
 pub mod observer;
 pub mod pki;
 pub mod pod;

@@ -86,6 +86,10 @@ impl Extender for Host {
         if self.mode == Mode::Observe || snapshot.stance(&pod) != Stance::Placed {
             return Ok(candidates);
         }
+        // Whoever goes, its namespace has no more for it.
+        if snapshot.over_quota(&pod).is_some() {
+            return Ok(BTreeMap::new());
+        }
         // One member alone is of no use, and what its gang needs is evicted for the whole gang or not at all.
         let offered = candidates.len();
         if snapshot.is_held_together(&pod) {

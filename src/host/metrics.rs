@@ -3,6 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use testudo_core::engine::{ClaimNewsKind, ClaimOutcome, NewsKind};
@@ -60,6 +61,8 @@ pub struct Metrics {
     pub gangs: Family<GangLabels, Counter>,
     pub claim_writes: Family<OutcomeLabels, Counter>,
     pub claim_news: Family<OutcomeLabels, Counter>,
+    pub policy_reloads: Family<OutcomeLabels, Counter>,
+    pub policy_refused: Gauge,
 }
 
 impl Metrics {
@@ -78,6 +81,8 @@ impl Metrics {
             gangs,
             claim_writes,
             claim_news,
+            policy_reloads,
+            policy_refused,
         } = &metrics;
         registry.register(
             "testudo_filter_verdicts",
@@ -122,6 +127,19 @@ impl Metrics {
             plans.clone(),
         );
         registry.register("testudo_gang_outcomes", "What was found out about gangs, by outcome", gangs.clone());
+        registry.register(
+            "testudo_policy_reloads",
+            "Changes of the policy file that were taken up, or found broken and left alone",
+            policy_reloads.clone(),
+        );
+        registry.register(
+            "testudo_policy_refused",
+            "1 while the policy file cannot be used and an older policy is in force",
+            policy_refused.clone(),
+        );
+        for outcome in ["ok", "failed"] {
+            drop(policy_reloads.get_or_create(&OutcomeLabels { outcome }));
+        }
         // At 0 from the start: what appears with its first count shows no increase.
         drop(filtered_nodes.get_or_create(&VerdictLabels { verdict: "fits" }));
         drop(bindings.get_or_create(&OutcomeLabels { outcome: "bound" }));
@@ -152,6 +170,13 @@ impl Metrics {
         plans.get_or_create(&OutcomeLabels { outcome }).observe(begun.elapsed().as_secs_f64());
     }
 
+    /// Counts what became of a change of the policy.
+    pub fn policy_read(&self, is_taken_up: bool) {
+        let outcome = if is_taken_up { "ok" } else { "failed" };
+        self.policy_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.policy_refused.set(i64::from(!is_taken_up));
+    }
+
     /// Counts what became of a gang.
     pub fn gang_news(&self, kind: NewsKind) {
         let outcome = match kind {
@@ -162,6 +187,8 @@ impl Metrics {
             NewsKind::Started => "started",
             NewsKind::Regrouping => "regrouping",
             NewsKind::TimedOut => "hold_timed_out",
+            NewsKind::ShortOfNodes => "short_of_nodes",
+            NewsKind::NotAutoscalable => "not_autoscalable",
         };
         self.gangs.get_or_create(&GangLabels { outcome }).inc();
     }

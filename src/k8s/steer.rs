@@ -5,7 +5,7 @@
 //! attempt, so that kube-scheduler looks at it again. Where our scheduling gate is on the pod it goes last: by then the
 //! scheduler knows the place.
 
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -54,12 +54,14 @@ impl Steerer {
             "status": {"nominatedNodeName": promise.node.as_str()},
         });
         self.patch_status(pod, patch).await?;
-        if pod.steering.gate == Gate::Ours {
-            let patch = Patch::Strategic(gates::opening(pod.uid.as_str()));
-            let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &patch).await;
-            result.map_err(|error| failure(pod, error))?;
-        }
-        Ok(())
+        if pod.steering.gate == Gate::Ours { self.show(pod).await } else { Ok(()) }
+    }
+
+    /// Takes our gate away: from then on the scheduler and autoscalers see the pod.
+    pub async fn show(&self, pod: &Pod) -> Result<(), SteerError> {
+        let patch = Patch::Strategic(gates::opening(pod.uid.as_str()));
+        let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &patch).await;
+        result.map(drop).map_err(|error| failure(pod, error))
     }
 
     /// The pod has no place any more.
@@ -71,9 +73,9 @@ impl Steerer {
         self.patch_status(pod, patch).await
     }
 
-    /// Makes the scheduler look at the pod again.
-    pub async fn wake(&self, pod: &Pod) -> Result<(), SteerError> {
-        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    /// Makes the scheduler look at the pod again. The time, in milliseconds since 1970, tells one waking from the next.
+    pub async fn wake(&self, pod: &Pod, now_ms: u64) -> Result<(), SteerError> {
+        let now = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(now_ms)).to_string();
         let patch = json!({"metadata": {"uid": pod.uid.as_str(), "annotations": {RETRY_ANNOTATION: now}}});
         self.patch_status(pod, patch).await
     }

@@ -160,9 +160,9 @@ async fn find(searched: Query<Searched>, shared: Data<Shared>) -> HttpResponse {
 
 async fn node(name: Path<String>, shared: Data<Shared>) -> HttpResponse {
     let host = &shared.host;
-    let snapshot = host.snapshot();
+    let snapshot = host.confirmed_snapshot();
     let state = snapshot.node(&name);
-    let detail = state.and_then(|state| NodeDetail::of(state, host.node_problems(&name), &host.unconfirmed()));
+    let detail = state.and_then(|state| NodeDetail::of(state, host.node_problems(&name), &snapshot));
     answer(Ok(detail), &format!("there is no node {name}"))
 }
 

@@ -104,7 +104,7 @@ impl Told {
 }
 
 impl Refusal {
-    fn of(reason: &Reason) -> Self {
+    pub(super) fn of(reason: &Reason) -> Self {
         Self {
             text: reason.to_string().into(),
             label: reason.label(),
