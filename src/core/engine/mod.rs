@@ -26,7 +26,7 @@ pub use policy::{AutoscalingPolicy, ClaimPolicy, Exclusion, GangPolicy, Placemen
 pub use profile::{Profile, Profiles, Starvation};
 pub use quotas::Quotas;
 pub use snapshot::Snapshot;
-pub use verdicts::{Refusal, Verdict};
+pub use verdicts::{Refusal, Told, Verdict};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -562,3 +562,5 @@ impl Engine {
 mod absurd_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undo_tests;

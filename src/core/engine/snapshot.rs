@@ -179,6 +179,11 @@ impl Snapshot {
         in_use
     }
 
+    /// The slot that a name stands for, whether its node has been seen or not.
+    pub(super) fn slot_of(&self, name: &str) -> Option<Slot> {
+        self.names.get(name).copied()
+    }
+
     /// What members of gangs are told.
     pub(super) fn board(&self) -> &Arc<Board> {
         &self.board
@@ -322,7 +327,7 @@ impl Snapshot {
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
-    pub(super) fn peers(&self, pod: &Pod, profile: &Profile, itself: Option<&NodeName>) -> Option<Peers> {
+    pub(super) fn peers(&self, pod: &Pod, profile: &Profile, itself: Option<&NodeName>) -> Option<Peers<'_>> {
         let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, profile.zones);
         Replica::of(pod).map(of)
     }
