@@ -91,7 +91,7 @@ impl<'a> Judgement<'a> {
     /// What the pod is told of nodes, in their order: [`of`](Self::of) for many nodes at once.
     pub fn told<'n>(&self, nodes: impl ExactSizeIterator<Item = Offered<'n>>) -> Told {
         let is_plain = self.snapshot.board().is_plain();
-        if let (true, Fate::Held(why) | Fate::Unsettled(why)) = (is_plain, &self.fate) {
+        if let (true, Fate::Held(why) | Fate::Unsettled(_, why)) = (is_plain, &self.fate) {
             let mut told = Told::expecting(nodes.len(), std::slice::from_ref(why));
             nodes.for_each(|_| told.refused_as(0));
             return told;

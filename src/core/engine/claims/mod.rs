@@ -17,7 +17,7 @@ mod shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claims::{ClaimKey, DeviceClass, Holding, PoolId, SeenClaim, Slice};
+use crate::claims::{ClaimKey, DeviceClass, Holding, HoldingKind, PoolId, SeenClaim, Slice};
 use crate::cluster::Cluster;
 use crate::engine::policy::ClaimPolicy;
 use crate::model::gang::GangKey;
