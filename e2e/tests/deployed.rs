@@ -18,7 +18,7 @@ pub struct Deployed {
     pub cp: Arc<ControlPlane>,
     pub testudo_account: Kubeconfig,
     pub scheduler_account: Kubeconfig,
-    /// Accounts and roles, those for claims among them.
+    /// Accounts and roles, those for claims and for nodes among them.
     pub rbac: Vec<Value>,
     /// What is installed with the chart's own values.
     shipped: Vec<Value>,
@@ -27,8 +27,8 @@ pub struct Deployed {
 
 /// A testudo, and a scheduler that calls it. As shipped, they know each other by mutual TLS.
 pub struct Pair {
-    // Runs as long as this lives; ends before its extender does.
-    _scheduler: Scheduler,
+    // Ends before its extender does.
+    pub scheduler: Scheduler,
     pub testudo: Testudo,
 }
 
@@ -37,8 +37,14 @@ impl Deployed {
     pub async fn apply(cp: Arc<ControlPlane>) -> Result<Self> {
         cp.apply_file("deploy/manifests/namespace.yaml").await?;
         let certificates = "tls.method=secrets";
-        let given = ["config.claims.deviceClasses={any}", "page.expose=true", "uninstallHook.enabled=false"];
-        let mut rbac = chart::render(&[&[certificates], &given[..]].concat())?;
+        let mut rbac = chart::render(&[
+            certificates,
+            "config.claims.deviceClasses={any}",
+            "config.autoscaling.enabled=true",
+            "config.autoscaling.provisioningClass=best-effort-atomic-scale-up",
+            "page.expose=true",
+            "uninstallHook.enabled=false",
+        ])?;
         rbac.retain(|object| ACCESS.iter().any(|kind| object["kind"] == *kind));
         for object in &rbac {
             cp.apply(object.clone()).await?;
@@ -55,7 +61,7 @@ impl Deployed {
             let start = async {
                 let testudo = Testudo::start(&self.cp, self.testudo("testudo")?).await?;
                 let scheduler = self.scheduler(None, &testudo).await?;
-                anyhow::Ok(Pair { _scheduler: scheduler, testudo })
+                anyhow::Ok(Pair { scheduler, testudo })
             };
             start.await.map_err(|error| format!("{error:#}"))
         });
@@ -72,17 +78,23 @@ impl Deployed {
         self.pair_with(name, &[("/gangs/preemptingNamespaces", json!([namespace]))]).await
     }
 
-    /// The same, where claims of these classes are testudo's to allocate, and lose soon what nobody uses.
-    pub async fn allocating_pair(&self, name: &str, classes: &[&str]) -> Result<Pair> {
-        let changes = [("/claims/deviceClasses", json!(classes)), ("/claims/releaseUnusedAfter", json!("3s"))];
+    /// The same, where claims of these classes are testudo's to allocate, if at all of nodes with this taint, and lose soon
+    /// what nobody uses.
+    pub async fn allocating_pair(&self, name: &str, classes: &[&str], fence: Option<&str>) -> Result<Pair> {
+        let changes = [
+            ("/claims/deviceClasses", json!(classes)),
+            ("/claims/releaseUnusedAfter", json!("3s")),
+            ("/claims/fenceTaint", json!(fence.unwrap_or_default())),
+        ];
         self.pair_with(name, &changes).await
     }
 
-    async fn pair_with(&self, name: &str, changes: &[(&str, Value)]) -> Result<Pair> {
+    /// The same, with other values at these places of its configuration.
+    pub async fn pair_with(&self, name: &str, changes: &[(&str, Value)]) -> Result<Pair> {
         let options = self.testudo(&format!("testudo-{name}"))?.config(self.config(name, changes)?);
         let testudo = Testudo::start(&self.cp, options).await?;
         let scheduler = self.scheduler(Some(name), &testudo).await?;
-        Ok(Pair { _scheduler: scheduler, testudo })
+        Ok(Pair { scheduler, testudo })
     }
 
     /// How to start testudo as it is shipped, but as the only replica: its account, its configuration file, mutual TLS.
@@ -99,6 +111,19 @@ impl Deployed {
         )?);
         let options = options.variable("POD_NAME", name).variable("POD_NAMESPACE", NAMESPACE);
         Ok(options.tls(Tls::Mutual).with_own_metrics_port())
+    }
+
+    /// What is shipped beside the accounts: the configurations, and the scheduler's Deployment, without pods.
+    pub fn configurations(&self) -> Vec<Value> {
+        let is_wanted = |object: &&Value| {
+            object["kind"] == "ConfigMap"
+                || (object["kind"] == "Deployment" && object["metadata"]["name"] == "testudo-scheduler")
+        };
+        let mut wanted: Vec<Value> = self.shipped.iter().filter(is_wanted).cloned().collect();
+        for deployment in wanted.iter_mut().filter(|object| object["kind"] == "Deployment") {
+            deployment["spec"]["replicas"] = json!(0);
+        }
+        wanted
     }
 
     /// Starts a scheduler as it is shipped, calling this testudo.

@@ -1,5 +1,7 @@
 //! The scenarios, on one control plane that they share. `cargo test -p testudo-e2e -- NAME` runs some of them.
 
+mod autoscaling;
+mod chaos;
 mod claims;
 mod clusters;
 mod control_plane;
@@ -7,6 +9,7 @@ mod cpu;
 mod deployed;
 mod explain;
 mod failover;
+mod first_week;
 mod forms;
 mod gangs;
 mod installed;
@@ -22,6 +25,7 @@ mod race;
 mod rbac;
 mod sharing;
 mod stage;
+mod throughput;
 mod tls;
 mod topology;
 
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         scenarios.extend(gangs::scenarios(stage));
         scenarios.extend(claims::scenarios(stage));
         scenarios.extend(observability::scenarios(stage));
+        scenarios.extend(autoscaling::scenarios(stage));
         scenarios.extend(observe::scenarios(stage));
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
@@ -48,9 +53,12 @@ fn main() -> ExitCode {
         scenarios.extend(page::scenarios(stage));
         scenarios.extend(explain::scenarios(stage));
         scenarios.extend(failover::scenarios(stage));
+        scenarios.extend(first_week::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
         scenarios.extend(clusters::scenarios(stage));
         scenarios.extend(installed::scenarios(stage));
+        scenarios.extend(chaos::scenarios(stage));
+        scenarios.extend(throughput::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));
         scenarios.push(outage::restart(stage));

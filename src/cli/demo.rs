@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,14 @@ use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use testudo_core::engine::Policy;
 use testudo_core::model::catalogue::Catalogue;
 
 use super::Outcome;
+use super::progress;
 use super::serve::stop_signal;
 use super::telemetry::{self, LogArgs, LogFormat};
 use crate::config::Mode;
@@ -26,6 +28,7 @@ use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions};
 use crate::host::{Bindings, Host};
 use crate::kube_scheduler::client::OfferForm;
+use crate::overview::Prices;
 use crate::sim::{fleet, workload};
 use crate::web::{self, PageOptions};
 
@@ -68,6 +71,9 @@ pub struct Args {
     /// Where the page is served; port 0 takes a free one [default: 127.0.0.1:8890, or a free port where that is taken].
     #[arg(long, value_name = "ADDRESS")]
     web_bind_address: Option<SocketAddr>,
+    /// What nodes cost, for the page: a file as for `testudo top`.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
     /// Where the extender listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     bind_address: SocketAddr,
@@ -99,6 +105,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 async fn show(args: &Args) -> anyhow::Result<()> {
+    let prices = args.prices.as_deref().map(Prices::load).transpose()?;
     let mut registry = Registry::default();
     let catalogue = Catalogue::builtin();
     let host = Arc::new(Host::new(Policy::default(), Mode::Enforce, catalogue, Bindings::OwnCopy, &mut registry));
@@ -118,7 +125,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
         form: if args.nodes_form { OfferForm::Nodes } else { OfferForm::Names },
     };
     let mut simulation = Simulation::new(&plan, host.clone(), address)?;
-    let page = if goes_on { Some(serve_page(&host, args.web_bind_address, &metrics)?) } else { None };
+    let page = if goes_on { Some(serve_page(&host, args.web_bind_address, prices, &metrics)?) } else { None };
     let mut screen = Screen::new(args, plan.pods + plan.gangs);
     screen.introduce(&plan, address, page.as_ref().map(web::Running::address))?;
     let mut stop = std::pin::pin!(stop_signal());
@@ -150,8 +157,13 @@ async fn show(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Serves the page, on the usual port if nobody has that.
-fn serve_page(host: &Arc<Host>, address: Option<SocketAddr>, metrics: &Metrics) -> anyhow::Result<web::Running> {
-    let usual = PageOptions { title: "demo".into(), ..PageOptions::default() };
+fn serve_page(
+    host: &Arc<Host>,
+    address: Option<SocketAddr>,
+    prices: Option<Prices>,
+    metrics: &Metrics,
+) -> anyhow::Result<web::Running> {
+    let usual = PageOptions { title: "demo".into(), prices, ..PageOptions::default() };
     if let Some(bind_address) = address {
         return Ok(web::start(Arc::clone(host), PageOptions { bind_address, ..usual }, metrics)?);
     }
@@ -229,9 +241,7 @@ impl Screen {
             Output::Table => ProgressDrawTarget::stderr(),
             Output::Json => ProgressDrawTarget::hidden(),
         };
-        let bar = ProgressBar::with_draw_target(Some(pods as u64), target);
-        let style = ProgressStyle::with_template("{bar:40.green/dim} {pos}/{len} pods  {elapsed}");
-        bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
+        let bar = progress::bar(target, pods as u64, "pods");
         Self {
             bar,
             lines: args.output == Output::Table && !args.quiet,

@@ -22,17 +22,20 @@ use crate::admission::{self, WebhookOptions};
 use crate::config::{Authentication, Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{Bindings, GangWriters, Host, Leadership, PolicyTeller};
+use crate::host::{BATCH, Bindings, GangWriters, Host, Leadership, PolicyTeller};
 use crate::k8s::bind::Binder;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
 use crate::k8s::fence::fenced;
 use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::leader_label::LeaderLabel;
+use crate::k8s::protect::Protector;
+use crate::k8s::provisioning::Provisioner;
 use crate::k8s::pulse::{Pulse, listening};
 use crate::k8s::reviews::Reviewer;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
+use crate::overview::Prices;
 use crate::policy::Watched;
 use crate::web::{self, Gatekeeper, PageOptions};
 
@@ -56,6 +59,9 @@ pub struct Args {
     /// Where the page is served [default: 127.0.0.1:8890].
     #[arg(long, value_name = "ADDRESS")]
     web_bind_address: Option<SocketAddr>,
+    /// What nodes cost, for the page: a file as for `testudo top`.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
     /// Where the admission webhook is served, with the same certificate; by default it is not.
     #[arg(long, value_name = "ADDRESS")]
     webhook_bind_address: Option<SocketAddr>,
@@ -77,12 +83,6 @@ pub struct Args {
     #[command(flatten)]
     log: LogArgs,
 }
-
-/// Events taken in at once, at most.
-const BATCH: usize = 4096;
-
-/// How often time passes for the engine.
-const TICK: Duration = Duration::from_secs(1);
 
 /// How long bindings that have begun may take to come to their end when the server stops, and then whoever is still being
 /// answered: together less than the 30 s that a pod has to end.
@@ -121,6 +121,9 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
     }
     if let Some(address) = args.web_bind_address {
         configuration.web.bind_address = address;
+    }
+    if let Some(file) = &args.prices {
+        configuration.web.prices = Some(Prices::load(file)?);
     }
     if args.webhook_bind_address.is_some() {
         configuration.webhook.bind_address = args.webhook_bind_address;
@@ -180,21 +183,23 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     }
     let writers = writing.clone().zip(events).map(|(client, events)| GangWriters {
         steerer: Steerer::new(client.clone()),
+        provisioner: Provisioner::new(client.clone()),
+        protector: Protector::new(client.clone()),
         claims: ClaimWriter::new(client.clone()),
         events,
         statuses: GroupStatuses::start(client),
     });
     tokio::spawn(Arc::clone(&host).plan_gangs(writers));
     let metrics = Metrics::register(&mut registry);
+    crate::metrics::register(&mut registry, &host);
+    let pulse = Pulse::default();
+    crate::metrics::register_watches(&mut registry, pulse.clone());
+    let page = serve_page(&host, &configuration, client.as_ref(), &metrics);
     let reviews = admission::server::register(&mut registry);
     let webhook = match webhook_options(&configuration) {
         Some(options) => Some(admission::start(options, reviews, metrics.clone())?),
         None => None,
     };
-    crate::metrics::register(&mut registry, &host);
-    let pulse = Pulse::default();
-    crate::metrics::register_watches(&mut registry, pulse.clone());
-    let page = serve_page(&host, &configuration, client.as_ref(), &metrics);
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
     let taking_part = async {
         match &mut election {
@@ -248,6 +253,7 @@ fn serve_page(
         gatekeeper,
         tls: section.tls.as_ref().map(tls_options),
         title: section.title.clone(),
+        prices: section.prices.clone(),
         scheduler: configuration.gangs.scheduler_names.first().cloned().unwrap_or(defaults.scheduler),
     };
     if !section.enabled {
@@ -258,20 +264,11 @@ fn serve_page(
 
 /// Keeps the host up to date; ends never.
 async fn follow(host: &Host, client: Option<kube::Client>, devices: bool) {
-    let (events, mut incoming) = mpsc::channel(BATCH);
-    // Without a cluster nothing happens, but time passes.
-    let _open = events.clone();
+    let (events, incoming) = mpsc::channel(BATCH);
     if let Some(client) = client {
         tokio::spawn(watch_cluster(client, events, devices));
     }
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut ticks = tokio::time::interval(TICK);
-    loop {
-        tokio::select! {
-            _ = incoming.recv_many(&mut batch, BATCH) => host.take(batch.drain(..)),
-            _ = ticks.tick() => host.tick(),
-        }
-    }
+    host.keep_up(incoming).await;
 }
 
 pub(super) async fn stop_signal() -> anyhow::Result<()> {
@@ -293,6 +290,13 @@ fn catalogue(configuration: &Configuration) -> anyhow::Result<Arc<Catalogue>> {
     Ok(Arc::new(extended))
 }
 
+fn tls_options(section: &TlsSection) -> TlsOptions {
+    TlsOptions {
+        client_ca_file: section.client_ca_file.clone(),
+        ..TlsOptions::new(&section.cert_file, &section.key_file)
+    }
+}
+
 /// What places are chosen for, as the policy file says, and the file to look at again.
 fn placement(configuration: &Configuration) -> anyhow::Result<Option<(Watched, PlacementPolicy)>> {
     let Some(path) = &configuration.policy_file else { return Ok(None) };
@@ -306,16 +310,10 @@ fn placement(configuration: &Configuration) -> anyhow::Result<Option<(Watched, P
 /// How the webhook is served, if it is: the API server shows no certificate.
 fn webhook_options(configuration: &Configuration) -> Option<WebhookOptions> {
     let bind_address = configuration.webhook.bind_address?;
-    let schedulers = configuration.gangs.scheduler_names.clone();
+    // The API server shows no certificate.
     let tls = TlsOptions { client_ca_file: None, ..tls_options(configuration.extender.tls.as_ref()?) };
+    let schedulers = configuration.gangs.scheduler_names.clone();
     Some(WebhookOptions { bind_address, tls, schedulers })
-}
-
-fn tls_options(section: &TlsSection) -> TlsOptions {
-    TlsOptions {
-        client_ca_file: section.client_ca_file.clone(),
-        ..TlsOptions::new(&section.cert_file, &section.key_file)
-    }
 }
 
 fn server_options(configuration: &Configuration) -> ServerOptions {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 
 use super::TlsSection;
+use crate::overview::Prices;
 use crate::web::PageOptions;
 
 /// The page.
@@ -27,6 +28,9 @@ pub struct WebSection {
     pub allow_unauthenticated: bool,
     /// What the page calls the cluster, `cluster` by default.
     pub title: String,
+    /// What nodes cost: `currency`, and `prices`, a list of `instanceType`, `perHour` and maybe `capacityType`. Without
+    /// it, cost is shown in GPU-hours.
+    pub prices: Option<Prices>,
 }
 
 /// Who is asked for what before the page is shown.
@@ -42,7 +46,7 @@ pub enum Authentication {
 
 impl Default for WebSection {
     fn default() -> Self {
-        let PageOptions { bind_address, allow_unauthenticated, title, .. } = PageOptions::default();
+        let PageOptions { bind_address, allow_unauthenticated, title, prices, .. } = PageOptions::default();
         Self {
             enabled: true,
             bind_address,
@@ -51,6 +55,7 @@ impl Default for WebSection {
             tls: None,
             allow_unauthenticated,
             title,
+            prices,
         }
     }
 }

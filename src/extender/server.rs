@@ -1,7 +1,7 @@
 //! HTTP around [`Answers`]: listeners, limits, time.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 use super::Extender;
 use super::answer::Answers;
 use super::metrics::Metrics;
-use super::routes::{self, Shared};
+use super::routes::{self, Admission, Shared};
 pub use super::tls::TlsOptions;
 use super::tls::{self, TlsError};
+use crate::listener::{HEAD_TIMEOUT, ListenError, listen};
 
 /// Longer than the 90 s after which kube-scheduler's own HTTP client drops an idle connection: were we the first to
 /// close, it could send a request into a connection that is just going away.
@@ -39,6 +40,9 @@ pub struct ServerOptions {
     pub handshake_timeout: Duration,
     /// The most connections at a time, on each listener. Others wait until one is closed.
     pub max_connections: usize,
+    /// The most requests at a time whose bodies are being read or answered; others get a 503 at once. Bindings that wait are
+    /// not among them. kube-scheduler asks one question at a time.
+    pub max_in_flight: usize,
     /// Within this the body of a request must have arrived. Filter, prioritize and preempt are then answered at once.
     pub request_timeout: Duration,
     /// Within this [`Extender::bind`] must come to an end. Keep it below the `httpTimeout` of kube-scheduler's
@@ -59,9 +63,10 @@ impl Default for ServerOptions {
             tls: None,
             metrics_bind_address: None,
             body_limit_bytes: 96_000_000,
-            head_timeout: Duration::from_secs(5),
+            head_timeout: HEAD_TIMEOUT,
             handshake_timeout: Duration::from_secs(3),
             max_connections: 1024,
+            max_in_flight: 64,
             request_timeout: Duration::from_secs(1),
             bind_timeout: Duration::from_secs(30),
             max_nodes: 20_000,
@@ -75,13 +80,8 @@ impl Default for ServerOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another process using it?")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -148,6 +148,7 @@ pub fn start<E: Extender>(
         body_limit_bytes: options.body_limit_bytes,
         request_timeout: options.request_timeout,
         bind_timeout: options.bind_timeout,
+        admission: Admission::up_to(options.max_in_flight),
     });
 
     let (listener, address) = listen(options.bind_address)?;
@@ -167,7 +168,7 @@ pub fn start<E: Extender>(
     .tcp_nodelay(true)
     .shutdown_timeout(options.shutdown_timeout.as_secs())
     .disable_signals();
-    let listening = |source| StartError::Listen { address, source };
+    let listening = |source| ListenError { address, source };
     let server = match tls {
         Some(config) => server.listen_rustls_0_23(listener, config).map_err(listening)?,
         None => server.listen(listener).map_err(listening)?,
@@ -189,7 +190,7 @@ pub fn start<E: Extender>(
             .shutdown_timeout(1)
             .disable_signals()
             .listen(listener)
-            .map_err(|source| StartError::Listen { address, source })?;
+            .map_err(|source| ListenError { address, source })?;
             Some((server, address))
         }
         None => None,
@@ -204,10 +205,4 @@ pub fn start<E: Extender>(
 
 fn spawn(server: actix_web::dev::Server) -> (ServerHandle, JoinHandle<io::Result<()>>) {
     (server.handle(), tokio::spawn(server))
-}
-
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let listener = TcpListener::bind(address);
-    let listener = listener.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-    listener.map_err(|source| StartError::Listen { address, source })
 }

@@ -55,11 +55,11 @@ impl Host {
     pub(super) async fn count_devices(self: &Arc<Self>) {
         loop {
             let Some(census) = self.engine.lock().next_census() else { return };
-            let counted = tokio::task::spawn_blocking(|| count(census)).await;
+            let counted = self.searches.run(|| count(census)).await;
             match counted {
                 Ok(Ok(counted)) => self.take_in_census(counted),
                 Ok(Err(error)) => error!(%error, "devices were not counted"),
-                Err(error) => error!(%error, "counting devices ended in a panic"),
+                Err(error) => error!("devices were not counted: {error}"),
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Leader election: asks for the lease again and again, and tells the host what came of it.
 
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::{Host, Leadership};

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::{RwLock, RwLockReadGuard, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::Host;
@@ -128,7 +128,7 @@ impl Host {
     /// The same host as one of several replicas: it follows until it is told to lead.
     pub fn with_leadership(mut self, leadership: Leadership) -> Self {
         if !leadership.leads() {
-            self.engine.get_mut().stand_by();
+            self.engine.lock().stand_by();
         }
         self.leadership = leadership;
         self
@@ -188,7 +188,7 @@ impl Host {
             Role::Leader { until, .. } => Role::Leaving { until: Some(until) },
             Role::Leaving { until } => Role::Leaving { until },
         });
-        self.gang_versions.send_modify(|_| {});
+        self.barrier_news.notify_waiters();
         if timeout(grace, self.leadership.0.acts.write()).await.is_err() {
             warn!(?grace, "bindings have not come to their end in time");
         }

@@ -152,13 +152,6 @@ impl Metrics {
         metrics
     }
 
-    /// Counts what became of a change of the policy.
-    pub fn policy_read(&self, is_taken_up: bool) {
-        let outcome = if is_taken_up { "ok" } else { "failed" };
-        self.policy_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
-        self.policy_refused.set(i64::from(!is_taken_up));
-    }
-
     /// Counts what preempt kept of the candidates.
     pub fn preempted(&self, offered: usize, kept: usize) {
         for (outcome, count) in [("kept", kept), ("dropped", offered - kept)] {
@@ -177,6 +170,13 @@ impl Metrics {
         plans.get_or_create(&OutcomeLabels { outcome }).observe(begun.elapsed().as_secs_f64());
     }
 
+    /// Counts what became of a change of the policy.
+    pub fn policy_read(&self, is_taken_up: bool) {
+        let outcome = if is_taken_up { "ok" } else { "failed" };
+        self.policy_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.policy_refused.set(i64::from(!is_taken_up));
+    }
+
     /// Counts what became of a gang.
     pub fn gang_news(&self, kind: NewsKind) {
         let outcome = match kind {
@@ -187,6 +187,8 @@ impl Metrics {
             NewsKind::Started => "started",
             NewsKind::Regrouping => "regrouping",
             NewsKind::TimedOut => "hold_timed_out",
+            NewsKind::ShortOfNodes => "short_of_nodes",
+            NewsKind::NotAutoscalable => "not_autoscalable",
         };
         self.gangs.get_or_create(&GangLabels { outcome }).inc();
     }

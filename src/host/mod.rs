@@ -4,11 +4,14 @@
 //! answered from snapshots without waiting for anyone ([`answers`]); bindings go out through [`binding`].
 
 mod answers;
+mod autoscaling;
 mod backing;
 mod binding;
+mod clock;
 pub mod decisions;
 mod election;
 mod fields;
+mod following;
 mod gangs;
 mod leader_metrics;
 mod leadership;
@@ -17,44 +20,47 @@ pub mod offline;
 mod policy;
 mod problems;
 mod recent;
+mod searches;
+mod shortfall_metrics;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use testudo_core::claims::ClaimKey;
 use testudo_core::cluster::Audit;
-use testudo_core::engine::{Change, Engine, GangStage, GangView, GangWait, Policy, Snapshot};
+use testudo_core::engine::{Change, ClaimView, Engine, GangStage, GangView, GangWait, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
-use testudo_core::model::pod::{Pod, PodUid, Stage};
-use tokio::sync::{Notify, watch};
+use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::config::Mode;
+use crate::k8s::protect::PROTECTED_ANNOTATION;
 use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 use backing::Backing;
 pub use binding::Bindings;
+pub use clock::Clock;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
+pub use following::BATCH;
 pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
 pub use policy::PolicyTeller;
 use problems::KnownProblems;
 use recent::RecentPods;
-
-/// Pods that are only planned for or assumed to be on their nodes, with these.
-pub type Unconfirmed = Arc<BTreeMap<PodUid, NodeName>>;
+pub use searches::{Search, Searches};
+use shortfall_metrics::ShortfallMetrics;
 
 /// The engine's home.
 pub struct Host {
-    engine: Mutex<Engine>,
+    engine: Arc<Mutex<Engine>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     catalogue: Arc<Catalogue>,
     mode: Mode,
@@ -73,28 +79,15 @@ pub struct Host {
     classes_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
-    /// Tells those who wait at the barrier to look again.
-    gang_versions: watch::Sender<u64>,
+    /// It is known what became of writes on claims.
+    outcomes: Notify,
+    /// Tells those who wait at the barrier to look again, in the order in which they came.
+    barrier_news: Notify,
+    /// The version of the gangs that they have been told of.
+    barrier_version: AtomicU64,
     leadership: Leadership,
+    searches: Searches,
     clock: Clock,
-}
-
-/// The engine's clock: milliseconds since 1970 when the process began, and from then on as time passes, whatever is done to
-/// the system's clock.
-struct Clock {
-    began_ms: u64,
-    began: Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { began_ms: u64::try_from(since_1970.as_millis()).unwrap_or(0), began: Instant::now() }
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.began_ms.saturating_add(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
 }
 
 impl Host {
@@ -115,8 +108,10 @@ impl Host {
             Mode::Observe => engine.stand_by(),
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
+        let engine = Arc::new(Mutex::new(engine));
+        registry.register_collector(Box::new(ShortfallMetrics::new(Arc::clone(&engine))));
         Self {
-            engine: Mutex::new(engine),
+            engine,
             snapshot,
             catalogue,
             mode,
@@ -133,15 +128,58 @@ impl Host {
             slices_listed: AtomicBool::new(without_claims),
             classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
-            gang_versions: watch::Sender::new(0),
+            outcomes: Notify::new(),
+            barrier_news: Notify::new(),
+            barrier_version: AtomicU64::new(0),
             leadership: Leadership::default(),
+            searches: Searches::OnThreads,
             clock,
         }
+    }
+
+    /// The same host by another clock, and with another place for what takes longer: for simulations.
+    pub fn with_time(self, clock: Clock, searches: Searches) -> Self {
+        Self { clock, searches, ..self }
     }
 
     /// The newest snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// A snapshot that shows all that is known. That a pod is on its node by now, or that a claim has its devices, makes no
+    /// new snapshot by itself: it changes no decision.
+    pub fn snapshot_to_show(&self) -> Arc<Snapshot> {
+        let mut engine = self.engine.lock();
+        self.publish_all(&mut engine);
+        self.snapshot()
+    }
+
+    fn publish_all(&self, engine: &mut Engine) {
+        if !engine.is_shown_by(&self.snapshot.load()) {
+            self.snapshot.store(Arc::new(engine.snapshot()));
+        }
+    }
+
+    /// The claims that have no devices, or not for sure, and how many have theirs.
+    pub fn claims(&self) -> (Vec<ClaimView>, usize) {
+        self.engine.lock().claims()
+    }
+
+    /// All claims, each with how far it has come.
+    pub fn claim_names(&self) -> Vec<(ClaimKey, &'static str)> {
+        let engine = self.engine.lock();
+        let has_devices = |is_allocated| if is_allocated { "has devices" } else { "waits" };
+        engine.claim_names().map(|(key, is_allocated)| (key.clone(), has_devices(is_allocated))).collect()
+    }
+
+    /// The claim of this name, with the pods that use it.
+    pub fn claim(&self, key: &ClaimKey) -> Option<(ClaimView, Vec<PodKey>)> {
+        let engine = self.engine.lock();
+        let claim = engine.claim(key)?;
+        let pods = claim.pods.iter().filter_map(|uid| engine.cluster().pod(uid)).map(|pod| pod.key.clone());
+        let pods = pods.collect();
+        Some((claim, pods))
     }
 
     /// The pod of this name, if it has been seen.
@@ -152,7 +190,8 @@ impl Host {
 
     /// All gangs whose members start together, with the snapshot of the same moment.
     pub fn gangs(&self) -> (Arc<Snapshot>, Vec<GangView>) {
-        let engine = self.engine.lock();
+        let mut engine = self.engine.lock();
+        self.publish_all(&mut engine);
         (self.snapshot(), engine.gangs().collect())
     }
 
@@ -190,12 +229,6 @@ impl Host {
     /// The ledger beside the pods that are seen.
     pub fn audit(&self) -> Audit {
         self.engine.lock().cluster().audit()
-    }
-
-    /// The pods that are only planned for or assumed to be on their nodes. That one is confirmed makes no new snapshot: it
-    /// changes no decision.
-    pub fn unconfirmed(&self) -> Unconfirmed {
-        Arc::clone(self.engine.lock().cluster().unconfirmed())
     }
 
     /// An engine of the present state to try things on; nothing of it comes back here.
@@ -275,15 +308,25 @@ impl Host {
         let problems = manifests.group_problems.into_iter().map(ClusterEvent::Unreadable);
         let groups = manifests.groups.into_iter().map(|group| ClusterEvent::GroupApplied(Box::new(group)));
         let groups = groups.chain(problems).chain([groups_listed]);
+        let claims_listed =
+            ClusterEvent::ClaimsSynced(manifests.claims.iter().map(|seen| seen.claim.uid.to_string()).collect());
+        let slices_listed = ClusterEvent::SlicesSynced(manifests.slices.iter().map(|s| s.name.to_string()).collect());
+        let classes_listed =
+            ClusterEvent::ClassesSynced(manifests.classes.iter().map(|c| c.name.to_string()).collect());
+        let claims = manifests.claims.into_iter().map(|claim| ClusterEvent::ClaimApplied(Box::new(claim)));
+        let slices = manifests.slices.into_iter().map(|slice| ClusterEvent::SliceApplied(Arc::new(slice)));
+        let classes = manifests.classes.into_iter().map(|class| ClusterEvent::ClassApplied(Box::new(class)));
+        let devices = classes.chain(slices).chain(claims).chain([claims_listed, slices_listed, classes_listed]);
         let nodes = manifests.nodes.into_iter().map(|node| ClusterEvent::NodeApplied(Box::new(node)));
         let pods = manifests.pods.into_iter().map(|pod| ClusterEvent::PodApplied(Box::new(pod)));
-        self.take(groups.chain(nodes).chain(pods).chain([nodes_listed, pods_listed]));
+        self.take(groups.chain(nodes).chain(devices).chain(pods).chain([nodes_listed, pods_listed]));
     }
 
     /// Lets time pass: drops assumptions that nothing has confirmed.
     pub fn tick(&self) {
         let mut engine = self.engine.lock();
         let expired = engine.tick(self.now_ms());
+        self.publish_all(&mut engine);
         if expired.is_empty() {
             return;
         }
@@ -348,7 +391,8 @@ impl Host {
     fn node(&self, object: &object::Node) -> Node {
         let (mut parts, decoding) = node::decode(object);
         self.backing.lock().complete(&mut parts);
-        let (node, inventory) = Node::new(parts, &self.catalogue);
+        let (mut node, inventory) = Node::new(parts, &self.catalogue);
+        node.is_protected = object.metadata.annotations.contains_key(PROTECTED_ANNOTATION);
         let decoding = decoding.iter().map(ToString::to_string);
         let inventory = inventory.iter().map(|problem| format!("Node {}: {problem}", object.metadata.name));
         self.report(problems::node_key(&object.metadata.name), decoding.chain(inventory).collect());
@@ -388,7 +432,9 @@ impl Host {
             self.snapshot.store(Arc::new(engine.snapshot()));
         }
         let version = engine.gang_version();
-        self.gang_versions.send_if_modified(|known| std::mem::replace(known, version) != version);
+        if self.barrier_version.swap(version, Ordering::AcqRel) != version {
+            self.barrier_news.notify_waiters();
+        }
     }
 
     /// The engine's time, in milliseconds since 1970.

@@ -53,6 +53,8 @@ impl Events {
             NewsKind::Started => (EventType::Normal, "Started"),
             NewsKind::Regrouping => (EventType::Warning, "Regrouping"),
             NewsKind::TimedOut => (EventType::Warning, "HoldTimedOut"),
+            NewsKind::ShortOfNodes => (EventType::Normal, "ShortOfNodes"),
+            NewsKind::NotAutoscalable => (EventType::Warning, "NotAutoscalable"),
         };
         let whose = if news.gang.dialect == Dialect::Claims { "Claims" } else { "Gang" };
         let reason = format!("{whose}{what}");

@@ -4,7 +4,7 @@
 //! its own clock: the times in the record are for people. Each write has the version that was read as its precondition, so
 //! of several candidates one succeeds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -14,6 +14,7 @@ use kube::api::PostParams;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
+use tokio::time::Instant;
 
 /// Which lease, and who asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

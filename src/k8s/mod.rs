@@ -20,6 +20,8 @@ pub mod node;
 pub mod object;
 pub mod pod;
 pub mod problem;
+pub mod protect;
+pub mod provisioning;
 pub mod pulse;
 pub mod reviews;
 pub mod steer;

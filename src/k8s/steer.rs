@@ -5,14 +5,16 @@
 //! attempt, so that kube-scheduler looks at it again. Where our scheduling gate is on the pod it goes last: by then the
 //! scheduler knows the place.
 
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use testudo_core::engine::Mark;
 use testudo_core::model::pod::{Gate, Pod, Promise};
 
 use super::gang::promise::{self, PLAN_ANNOTATION};
+use super::steering::CONFLICT_CONDITION;
 use super::watched::Watched;
 use super::{gates, object};
 
@@ -54,12 +56,14 @@ impl Steerer {
             "status": {"nominatedNodeName": promise.node.as_str()},
         });
         self.patch_status(pod, patch).await?;
-        if pod.steering.gate == Gate::Ours {
-            let patch = Patch::Strategic(gates::opening(pod.uid.as_str()));
-            let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &patch).await;
-            result.map_err(|error| failure(pod, error))?;
-        }
-        Ok(())
+        if pod.steering.gate == Gate::Ours { self.show(pod).await } else { Ok(()) }
+    }
+
+    /// Takes our gate away: from then on the scheduler and autoscalers see the pod.
+    pub async fn show(&self, pod: &Pod) -> Result<(), SteerError> {
+        let patch = Patch::Strategic(gates::opening(pod.uid.as_str()));
+        let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &patch).await;
+        result.map(drop).map_err(|error| failure(pod, error))
     }
 
     /// The pod has no place any more.
@@ -71,10 +75,26 @@ impl Steerer {
         self.patch_status(pod, patch).await
     }
 
-    /// Makes the scheduler look at the pod again.
-    pub async fn wake(&self, pod: &Pod) -> Result<(), SteerError> {
-        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    /// Makes the scheduler look at the pod again. The time, in milliseconds since 1970, tells one waking from the next.
+    pub async fn wake(&self, pod: &Pod, now_ms: u64) -> Result<(), SteerError> {
+        let now = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(now_ms)).to_string();
         let patch = json!({"metadata": {"uid": pod.uid.as_str(), "annotations": {RETRY_ANNOTATION: now}}});
+        self.patch_status(pod, patch).await
+    }
+
+    /// Shows on a pod that a device of it was given to another claim, too, or that this is over; since this time, in
+    /// milliseconds since 1970.
+    pub async fn mark(&self, Mark { pod, conflict }: &Mark, now_ms: u64) -> Result<(), SteerError> {
+        let now = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(now_ms)).to_string();
+        let (status, reason) = if conflict.is_some() { ("True", "GivenTwice") } else { ("False", "GivenOnce") };
+        let condition = json!({
+            "type": CONFLICT_CONDITION,
+            "status": status,
+            "reason": reason,
+            "message": conflict.as_deref().unwrap_or("no other claim has its devices any more"),
+            "lastTransitionTime": now,
+        });
+        let patch = json!({"metadata": {"uid": pod.uid.as_str()}, "status": {"conditions": [condition]}});
         self.patch_status(pod, patch).await
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use testudo_core::cluster::Slot;
+use testudo_core::engine::Devices;
 
 use super::gauges::{OTHER, bounded, gauge, gauges};
 use crate::host::Host;
@@ -38,11 +40,13 @@ impl Collector for FleetMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.host.snapshot();
         let mut units: Vec<(&str, Units)> = vec![];
-        let (mut nodes, mut holders) = (0, 0);
-        for state in snapshot.slots().iter().flatten() {
+        let (mut nodes, mut holders, mut devices) = (0, 0, Devices::default());
+        for (slot, state) in snapshot.slots().iter().enumerate() {
+            let Some(state) = state else { continue };
             holders += state.holders().len();
             let Some(node) = state.node() else { continue };
             nodes += 1;
+            devices += snapshot.devices(Slot::at(slot)).unwrap_or_default();
             units.extend(node.inventory.pools.iter().map(|pool| {
                 let resource = pool.resource.as_str();
                 let (capacity, allocatable) = (pool.capacity, pool.allocatable);
@@ -61,6 +65,36 @@ impl Collector for FleetMetrics {
             states.map(|(state, amount)| ([("resource", (*resource).to_owned()), ("state", state.to_owned())], amount))
         });
         let help = "Units of accelerator resources over all nodes, by resource and state";
-        gauges(&mut encoder, "testudo_accelerator_units", help, samples)
+        gauges(&mut encoder, "testudo_accelerator_units", help, samples)?;
+        let help = "Devices by what becomes of them, parts of devices as parts; stranded ones are free and of no use to \
+                    typical pods";
+        let devices = device_states(&devices).map(|(state, count)| ([("state", state.to_owned())], count));
+        gauges(&mut encoder, "testudo_devices", help, devices)?;
+        let quotas = snapshot.quotas();
+        let quotas = quotas.iter().flat_map(|(namespace, item, used, limit)| {
+            [("used", used), ("limit", limit)].map(|(state, milli)| {
+                let labels = [
+                    ("namespace", namespace.to_string()),
+                    ("item", item.label().to_owned()),
+                    ("state", state.to_owned()),
+                ];
+                (labels, *milli as f64 / 1000.0)
+            })
+        });
+        let help = "What namespaces with quotas use of them and may use, by namespace, item and state";
+        gauges(&mut encoder, "testudo_quota", help, quotas)
     }
+}
+
+/// Devices by what becomes of them: each is counted in one state.
+pub(super) fn device_states(devices: &Devices) -> [(&'static str, f64); 6] {
+    let states = [
+        ("used", devices.used_milli),
+        ("held", devices.held_milli),
+        ("idle", devices.idle_milli),
+        ("stranded", devices.stranded_milli),
+        ("closed", devices.closed_milli),
+        ("failed", devices.failed_milli),
+    ];
+    states.map(|(state, milli)| (state, milli as f64 / 1000.0))
 }

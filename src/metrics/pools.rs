@@ -6,10 +6,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use testudo_core::engine::Devices;
 
+use super::fleet::device_states;
 use super::gauges::{Labels, OTHER, bounded, gauges};
 use crate::host::Host;
-use crate::overview::{Devices, Overview, PoolKey};
+use crate::overview::{Overview, PoolKey};
 use crate::web::view::fleet::FleetView;
 use crate::web::view::sets::{SIZES, room};
 
@@ -38,20 +40,22 @@ impl fmt::Debug for PoolMetrics {
 
 impl Collector for PoolMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let snapshot = self.host.snapshot();
+        let snapshot = self.host.snapshot_to_show();
         let overview = Overview::of(&snapshot, []);
         let named = |key: &PoolKey| (key.name.clone(), key.product.clone().unwrap_or_default());
         let devices = overview.pools.iter().map(|(key, pool)| (named(key), pool.devices));
         let devices = bounded(devices, (OTHER.to_owned(), String::new()), |sum, more| *sum += more);
         let help = "Devices of a node pool by what becomes of them, slices and replicas as parts of one: used, held for pods \
-                    that are not bound yet, idle, stranded (free, but of no use to pods like those that come), failed";
+                    that are not bound yet, idle, stranded (free, but of no use to pods like those that come), closed (on nodes that \
+                    take no pods), failed";
         gauges(&mut encoder, "testudo_pool_devices", help, devices.iter().flat_map(|(pool, of)| states(pool, of)))?;
-        let fragmentation = devices.iter().map(|(pool, of)| (labels(pool), of.fragmentation_percent() / 100.0));
+        let fragmentation =
+            devices.iter().map(|(pool, of)| (labels(pool), of.fragmentation_permille() as f64 / 1000.0));
         let help = "Share of what is free in a node pool that is of no use to pods like those that come";
         gauges(&mut encoder, "testudo_pool_fragmentation_ratio", help, fragmentation)?;
 
         let mut fleet = self.fleet.lock();
-        fleet.keep_up(&snapshot, &self.host.unconfirmed());
+        fleet.keep_up(&snapshot);
         let products = room(&fleet).sets;
         drop(fleet);
         let sets = products.iter().flat_map(|free| {
@@ -68,16 +72,9 @@ fn labels((pool, product): &Pool) -> Labels<2> {
     [("pool", pool.clone()), ("product", product.clone())]
 }
 
-fn states(pool: &Pool, devices: &Devices) -> [(Labels<3>, f64); 5] {
-    let states = [
-        ("used", devices.used_milli),
-        ("held", devices.held_milli),
-        ("idle", devices.idle_milli),
-        ("stranded", devices.stranded_milli),
-        ("failed", devices.failed_milli),
-    ];
-    states.map(|(state, milli)| {
+fn states(pool: &Pool, devices: &Devices) -> [(Labels<3>, f64); 6] {
+    device_states(devices).map(|(state, count)| {
         let [name, product] = labels(pool);
-        ([name, product, ("state", state.to_owned())], milli as f64 / 1000.0)
+        ([name, product, ("state", state.to_owned())], count)
     })
 }

@@ -3,8 +3,10 @@
 //!
 //! It is the engine that answers, on a copy of the cluster: pods are placed by its judgement and gangs by its planner, in
 //! the same code that `testudo serve` runs. Nothing is written, nobody is evicted, and pods of the cluster that wait are
-//! not placed first. What only kube-scheduler knows (volumes, ports) is not asked.
+//! not placed first. What only kube-scheduler knows (volumes, ports) is not asked, nor are devices looked for that
+//! ResourceClaims ask for.
 
+mod controllers;
 mod growth;
 mod room;
 mod workload;
@@ -13,7 +15,8 @@ use testudo_core::model::pod::Stage;
 
 use crate::k8s::manifests::Manifests;
 use crate::k8s::pod;
-pub use growth::{Growth, growths};
+pub use controllers::KNOWN;
+pub use growth::{Growth, growths, growths_for};
 pub use room::{Placed, Refusal, Room};
 pub use workload::{Workload, WorkloadError, workloads};
 

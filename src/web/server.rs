@@ -1,9 +1,7 @@
 //! HTTP around the page.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
@@ -16,9 +14,8 @@ use super::{Publisher, api, guard};
 use crate::extender::metrics::Metrics;
 use crate::extender::tls::{self, TlsError, TlsOptions};
 use crate::host::Host;
-
-/// For the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::listener::{HEAD_TIMEOUT, ListenError, listen};
+use crate::overview::Prices;
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 512;
@@ -36,6 +33,8 @@ pub struct PageOptions {
     pub tls: Option<TlsOptions>,
     /// What the page calls the cluster.
     pub title: String,
+    /// What nodes cost.
+    pub prices: Option<Prices>,
     /// The scheduler that pods are taken to have which are tried on the page and name none.
     pub scheduler: String,
 }
@@ -48,6 +47,7 @@ impl Default for PageOptions {
             gatekeeper: None,
             tls: None,
             title: "cluster".into(),
+            prices: None,
             scheduler: "testudo-scheduler".into(),
         }
     }
@@ -57,13 +57,8 @@ impl Default for PageOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another process using it?")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// Others could see it.
     #[error(
         "the page asks nobody who they are, and {0} can be reached from other machines: use a loopback address, set web.authentication: token, or allow it with web.allowUnauthenticated"
@@ -119,10 +114,8 @@ pub fn start(host: Arc<Host>, options: PageOptions, metrics: &Metrics) -> Result
         return Err(StartError::Exposed(wanted));
     }
     let tls = options.tls.clone().map(|tls| tls::load(tls, metrics.clone())).transpose()?;
-    let listening = |source| StartError::Listen { address: wanted, source };
-    let listener = TcpListener::bind(wanted).map_err(listening)?;
-    let address = listener.local_addr().map_err(listening)?;
-    let publisher = Arc::new(Publisher::new(Arc::clone(&host), options.title.clone()));
+    let (listener, address) = listen(wanted)?;
+    let publisher = Arc::new(Publisher::new(Arc::clone(&host), options.title.clone(), options.prices.clone()));
     let shared = Data::new(Shared {
         host,
         publisher: Arc::clone(&publisher),
@@ -144,8 +137,11 @@ pub fn start(host: Arc<Host>, options: PageOptions, metrics: &Metrics) -> Result
     .shutdown_timeout(1)
     .disable_signals();
     let (server, reloader) = match tls {
-        Some((config, reloader)) => (server.listen_rustls_0_23(listener, config).map_err(listening)?, Some(reloader)),
-        None => (server.listen(listener).map_err(listening)?, None),
+        Some((config, reloader)) => (
+            server.listen_rustls_0_23(listener, config).map_err(|source| ListenError { address, source })?,
+            Some(reloader),
+        ),
+        None => (server.listen(listener).map_err(|source| ListenError { address, source })?, None),
     };
     let server = server.run();
     let handle = server.handle();

@@ -3,6 +3,7 @@
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
 mod claims;
+mod devices;
 mod gangs;
 mod judgement;
 mod policy;
@@ -12,26 +13,32 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
-pub use gangs::{Arrival, GangStage, GangView, GangWait, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
+pub use claims::{
+    Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, ClaimStage, ClaimView, Counted, GpusByNode, Mark,
+};
+pub use devices::Devices;
+pub use gangs::{
+    Arrival, GangStage, GangView, GangWait, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order,
+    PlanTask, Report, Shortfall, Solved,
+};
 pub use judgement::{Judgement, Offered};
-pub use policy::{ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
+pub use policy::{AutoscalingPolicy, ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
 pub use profile::{Profile, Profiles, Starvation};
 pub use quotas::Quotas;
 pub use snapshot::Snapshot;
-pub use verdicts::{Refusal, Verdict};
+pub use verdicts::{Refusal, Told, Verdict};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::claims::{ClaimKey, DeviceClass, SeenClaim, Slice};
+use crate::claims::{AllocationError, BestFit, ClaimKey, DeviceClass, SeenClaim, Slice};
 use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
-use crate::model::pod::{Pod, PodKey, PodUid, Stage};
+use crate::model::pod::{Demand, Pod, PodKey, PodUid, Stage};
 use crate::model::resources::Resources;
 use crate::placement::{self, Reason};
 use gangs::GangKeeper;
@@ -159,6 +166,7 @@ impl Engine {
             Change::NodeDeleted(name) => {
                 self.cluster.remove_node(&name);
                 self.gangs.claims.touch_node(&name);
+                self.gangs.protection.forget(&name);
             }
             Change::NodesListed(names) => self.retain_nodes(&names),
             Change::PodApplied(pod) => self.set_pod(*pod),
@@ -192,6 +200,7 @@ impl Engine {
             Some(state.node()?.parts.labels.clone())
         };
         let before = labels(&self.cluster);
+        self.gangs.protection.see(&name, node.is_protected);
         self.cluster.set_node(node);
         if before != labels(&self.cluster) {
             self.gangs.claims.touch_node(&name);
@@ -202,6 +211,7 @@ impl Engine {
         let known = self.cluster.slots().iter().flatten().map(|state| state.name());
         let gone: Vec<NodeName> = known.filter(|name| !listed.contains(*name)).cloned().collect();
         self.cluster.retain_nodes(listed);
+        self.gangs.protection.retain(listed);
         gone.iter().for_each(|name| self.gangs.claims.touch_node(name));
     }
 
@@ -379,6 +389,53 @@ impl Engine {
         self.gangs.claims.given_twice()
     }
 
+    /// The claims that have no devices, or not for sure, by key, and how many have theirs.
+    pub fn claims(&self) -> (Vec<ClaimView>, usize) {
+        let (open, allocated) = self.gangs.claims.views(&self.policy.claims);
+        (open.into_iter().map(|view| self.with_reason(view)).collect(), allocated)
+    }
+
+    /// All claims, and whether they have devices.
+    pub fn claim_names(&self) -> impl Iterator<Item = (&ClaimKey, bool)> {
+        self.gangs.claims.names()
+    }
+
+    /// The claim of this key.
+    pub fn claim(&self, key: &ClaimKey) -> Option<ClaimView> {
+        self.gangs.claims.view(key, &self.policy.claims).map(|view| self.with_reason(view))
+    }
+
+    fn with_reason(&self, view: ClaimView) -> ClaimView {
+        let gang = view.gang.as_ref().and_then(|gang| self.gangs.view(gang));
+        let created_s = gang.as_ref().map_or(0, |gang| gang.created_s);
+        let why = match (view.stage, gang) {
+            (ClaimStage::Promised | ClaimStage::Allocated | ClaimStage::Leaving, _) => None,
+            (ClaimStage::Waiting, _) if !view.is_ours => {
+                Some("it is kube-scheduler's to allocate, with its pod".into())
+            }
+            (ClaimStage::Waiting, None) => Some("no pod uses it".into()),
+            (ClaimStage::Waiting, Some(gang)) => gang.why,
+        };
+        ClaimView { why, created_s, ..view }
+    }
+
+    /// Looks for devices for one claim on every node, whoever is to allocate it. Expressions are evaluated on the way, which
+    /// needs a large stack. Nothing comes of it, but the engine's desk is away: ask a branch.
+    ///
+    /// # Errors
+    /// When the claim asks for what cannot be judged.
+    pub fn try_claim(&mut self, key: &ClaimKey) -> Option<Result<BestFit, AllocationError>> {
+        let claim = self.gangs.claims.seen(key)?.claim.clone();
+        Some(self.gangs.claims.take_desk(&self.cluster).best(&claim))
+    }
+
+    /// Does a snapshot show what is so now, also where no decision depends on it?
+    pub fn is_shown_by(&mut self, snapshot: &Snapshot) -> bool {
+        std::ptr::eq(&**self.cluster.unconfirmed(), snapshot.unconfirmed())
+            && Arc::ptr_eq(&self.gangs.claims.gpus(), snapshot.gpus())
+            && !self.has_moved_on(snapshot)
+    }
+
     /// What of gangs has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         self.gangs.take_news()
@@ -414,6 +471,35 @@ impl Engine {
     pub fn making_room(&mut self, gang: &GangKey) -> Option<PlanTask> {
         let snapshot = self.snapshot();
         self.gangs.making_room(gang, snapshot, &self.cluster, &self.policy)
+    }
+
+    /// A gang of which it is to be found out how many more nodes would be enough, if there is one. Find it out on a
+    /// [`branch`](Self::branch), without holding up the engine, and give the result to [`assess`](Self::assess).
+    pub fn unassessed_shortfall(&self, now_ms: u64) -> Option<GangKey> {
+        self.gangs.unassessed(&self.policy, now_ms)
+    }
+
+    /// There is a request for the nodes of a gang, or there can be none: its members may be shown.
+    pub fn note_request(&mut self, gang: &GangKey) {
+        self.gangs.note_request(gang);
+    }
+
+    /// How many nodes would be enough for a gang was found out; none where no number would, or where that cannot be known.
+    pub fn assess(&mut self, gang: &GangKey, missing: Option<MissingNodes>, now_ms: u64) {
+        self.gangs.assess(gang, missing, now_ms);
+    }
+
+    /// What a member of each kind of a gang asks for that has yet to get a place; nothing for a gang of which it cannot be
+    /// tried whether it would fit: it has places, or its claims are to be allocated.
+    pub fn demands_in_want(&mut self, gang: &GangKey) -> Vec<Arc<Demand>> {
+        let snapshot = self.snapshot();
+        self.gangs.trial(gang, snapshot).map(|trial| trial.demands()).unwrap_or_default()
+    }
+
+    /// Would a gang that waits have places for all its members as things are in this engine?
+    pub fn would_fit(&mut self, gang: &GangKey) -> bool {
+        let snapshot = self.snapshot();
+        self.gangs.trial(gang, snapshot).is_some_and(|trial| trial.fits())
     }
 
     /// An engine of the same state that goes its own way from here: what is tried on it happens to nobody.
@@ -457,8 +543,8 @@ impl Engine {
         self.mix.keep_up(&self.cluster, &self.policy.placement.expected);
         let scoring = Arc::clone(self.mix.current());
         let board = Arc::clone(self.gangs.board());
-        let beside = self.gangs.usage(&self.policy);
-        Snapshot::new(&self.cluster, scoring, board, beside, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+        let (beside, gpus) = (self.gangs.usage(&self.policy), self.gangs.claims.gpus());
+        Snapshot::new(&self.cluster, scoring, board, beside, gpus, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
     }
 
     /// Has anything changed since this snapshot was taken by which a decision could come out differently?
@@ -476,3 +562,5 @@ impl Engine {
 mod absurd_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undo_tests;

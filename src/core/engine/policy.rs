@@ -1,6 +1,7 @@
 //! What the operator has decided: which pods are placed by testudo, what for, and how.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::profile::{Profile, Profiles};
 use super::quotas::Quotas;
@@ -36,6 +37,28 @@ pub struct Policy {
     pub gangs: GangPolicy,
     /// Which claims are allocated.
     pub claims: ClaimPolicy,
+    /// How it works beside an autoscaler of nodes; none where there is none.
+    pub autoscaling: Option<AutoscalingPolicy>,
+}
+
+/// How it works beside an autoscaler of nodes. All times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoscalingPolicy {
+    /// For how long a gang has been short of nodes before its members are shown to the autoscaler: what is about to end
+    /// anyway needs no node.
+    pub show_after_ms: u64,
+    /// The class of the ProvisioningRequest that is made for a gang which is short of nodes; none for no request.
+    pub provisioning_class: Option<Arc<str>>,
+    /// Whether nodes that a plan needs are kept from being removed.
+    pub protect_nodes: bool,
+    /// How long a plan stands before its nodes are protected: one whose members are bound at once needs no writes for that.
+    pub protect_after_ms: u64,
+}
+
+impl Default for AutoscalingPolicy {
+    fn default() -> Self {
+        Self { show_after_ms: 10_000, provisioning_class: None, protect_nodes: true, protect_after_ms: 2_000 }
+    }
 }
 
 /// What places are chosen for: the part of a policy that can be replaced while pods are placed.
@@ -60,6 +83,8 @@ impl From<Profile> for PlacementPolicy {
 pub struct ClaimPolicy {
     /// The device classes: a claim is ours if any of its requests asks for one of these.
     pub classes: BTreeSet<String>,
+    /// Only devices of nodes with a taint of this key are given: others are handed out by somebody else as well.
+    pub fence: Option<Arc<str>>,
     /// After what time devices that we gave a claim, and that nobody uses, are taken back.
     pub unused_ms: u64,
     /// After what time a write of which nothing was heard is made again.
@@ -68,7 +93,7 @@ pub struct ClaimPolicy {
 
 impl Default for ClaimPolicy {
     fn default() -> Self {
-        Self { classes: BTreeSet::new(), unused_ms: 60_000, write_again_ms: 1_000 }
+        Self { classes: BTreeSet::new(), fence: None, unused_ms: 60_000, write_again_ms: 1_000 }
     }
 }
 
@@ -113,6 +138,9 @@ pub struct GangPolicy {
     pub regroup_after_ms: u64,
     /// How long evicted pods may take to go before the plan is given up.
     pub clearing_ms: u64,
+    /// For how many pods of no gang devices are held at a time that kube-scheduler has not brought to bind. It takes one pod
+    /// after the other: what is planned far ahead of it would only be held for nothing, and be given up in the end.
+    pub max_singles_ahead: usize,
 }
 
 impl Default for GangPolicy {
@@ -131,6 +159,7 @@ impl Default for GangPolicy {
             max_steers: 4,
             preempting: BTreeSet::new(),
             clearing_ms: 5 * 60_000,
+            max_singles_ahead: 64,
             regrouping: BTreeSet::new(),
             regroup_after_ms: 5 * 60_000,
         }

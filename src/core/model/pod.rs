@@ -164,6 +164,8 @@ pub struct PodClaim {
     pub alias: Box<str>,
     /// The name of the claim, in the pod's namespace; none while it is yet to be made from its template.
     pub name: Option<Box<str>>,
+    /// It is made from a template: for the pod, or for the group that it is of.
+    pub from_template: bool,
 }
 
 /// What keeps a pod from being scheduled, and where it is to go.
@@ -177,6 +179,8 @@ pub struct Steering {
     pub unscheduled: Option<Arc<str>>,
     /// The plan that it was last made a part of.
     pub promise: Option<Promise>,
+    /// What it shows of a device that was given to others, too.
+    pub conflict: Option<Arc<str>>,
 }
 
 /// Whose scheduling gates a pod has.

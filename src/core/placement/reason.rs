@@ -84,6 +84,11 @@ impl Reason {
         matches!(self, Self::Insufficient { .. } | Self::Scattered { .. })
     }
 
+    /// Does a count of what the node has of each resource show it? Then others see it, too.
+    pub fn is_counted(&self) -> bool {
+        !matches!(self, Self::Scattered { .. } | Self::UnevenShare { .. } | Self::NotASet { .. })
+    }
+
     /// A short name for metrics.
     pub fn label(&self) -> &'static str {
         match self {

@@ -1,15 +1,19 @@
 //! What is held on a node, by whom: what its cells are filled with.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
+use testudo_core::claims::Gpu;
 use testudo_core::cluster::{Holding, NodeState};
+use testudo_core::engine::{Devices, Snapshot};
 use testudo_core::model::accelerator::Unit;
 use testudo_core::model::inventory::Inventory;
-use testudo_core::model::taint::TaintPurpose;
+use testudo_core::model::node::{Node, NodeName};
+use testudo_core::model::pod::PodUid;
 
 use super::face::{Kind, is_neuron};
-use super::workloads::{Workload, Workloads};
-use crate::host::Unconfirmed;
+use super::workloads::Workloads;
 
 /// What is held of one pool of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +39,53 @@ pub struct Run {
     pub devices: u32,
 }
 
+/// A part of a GPU, or all of it, that a claim has; or one that is cut and free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartCell {
+    /// Which GPU of the node, by position.
+    gpu: usize,
+    /// Its first memory slice, and how many it has.
+    start: u8,
+    size: u8,
+    /// The workload that has it, by number.
+    workload: Option<u32>,
+    /// When its pod was made, in seconds since 1970; 0 where that is not known.
+    created_s: i64,
+    /// Its pod is not bound yet.
+    planned: bool,
+}
+
+/// What of the GPUs of a node claims have.
+pub fn part_cells(state: &NodeState, gpus: &[Gpu], snapshot: &Snapshot, workloads: &mut Workloads) -> Vec<PartCell> {
+    let mut cells = vec![];
+    for (gpu, part) in gpus.iter().enumerate().flat_map(|(at, gpu)| gpu.parts.iter().map(move |part| (at, part))) {
+        let taker = part.takers.first();
+        let pod = taker.and_then(|taker| taker.pod.as_ref());
+        let holding = pod.and_then(|pod| state.holders().get(pod));
+        let workload = match (taker, holding) {
+            (None, _) => None,
+            (Some(_), Some(holding)) => Some(workloads.of(holding)),
+            (Some(taker), None) => Some(workloads.of_claim(&taker.claim)),
+        };
+        cells.push(PartCell {
+            gpu,
+            start: part.start,
+            size: part.size,
+            workload,
+            created_s: holding.map_or(0, |holding| holding.created_s),
+            planned: pod.is_some_and(|pod| snapshot.unconfirmed().contains_key(pod)),
+        });
+    }
+    cells
+}
+
+impl PartCell {
+    /// Is its pod not bound yet?
+    pub fn is_planned(&self) -> bool {
+        self.planned
+    }
+}
+
 /// What keeps pods away from a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flags {
@@ -46,10 +97,8 @@ pub struct Flags {
 
 impl Flags {
     /// What keeps pods away from a node.
-    pub fn of(state: &NodeState) -> Self {
-        let Some(node) = state.node() else { return Self::default() };
-        let leaving = node.parts.taints.iter().any(|taint| taint.purpose() == TaintPurpose::Disruption);
-        Self { cordoned: node.parts.cordoned, leaving }
+    pub fn of(node: &Node) -> Self {
+        Self { cordoned: node.parts.cordoned, leaving: node.is_leaving() }
     }
 
     /// Does the node take pods?
@@ -63,18 +112,25 @@ impl Flags {
 }
 
 /// What is held on a node, pool by pool in the order of its kind.
-pub fn cells(state: &NodeState, kind: &Kind, unconfirmed: &Unconfirmed, workloads: &mut Workloads) -> Vec<PoolCells> {
+pub fn cells(
+    state: &NodeState,
+    kind: &Kind,
+    unconfirmed: &BTreeMap<PodUid, NodeName>,
+    workloads: &mut Workloads,
+) -> Vec<PoolCells> {
     let Some(node) = state.node() else { return vec![] };
     let inventory = &node.inventory;
-    let mut holders: Vec<_> = state.holders().iter().collect();
+    // Most pods of a cluster have no accelerators.
+    let mut holders: Vec<_> =
+        state.holders().iter().filter(|(_, holding)| holding.demand.wants_accelerators()).collect();
     // The oldest first, so that the others keep their cells when one comes.
     holders.sort_by(|(_, a), (_, b)| (a.created_s, &a.pod).cmp(&(b.created_s, &b.pod)));
     let mut pools: Vec<PoolCells> = kind.pools.iter().map(|face| PoolCells::idle(inventory, face.at)).collect();
     for (uid, holding) in holders {
+        let workload = workloads.of(holding);
+        let devices = holding.gpus.map_or(0, |gpus| gpus.0);
+        let (created_s, planned) = (holding.created_s, unconfirmed.contains_key(uid));
         for (pool, parts) in parts(holding, inventory, kind) {
-            let workload = workloads.number(Workload::of(holding));
-            let devices = holding.gpus.map_or(0, |gpus| gpus.0);
-            let (created_s, planned) = (holding.created_s, unconfirmed.contains_key(uid));
             pools[pool].runs.push(Run { workload, parts, created_s, planned, devices });
         }
     }
@@ -82,8 +138,8 @@ pub fn cells(state: &NodeState, kind: &Kind, unconfirmed: &Unconfirmed, workload
 }
 
 /// What a holder has of each shown pool, in parts of its cells.
-fn parts(holding: &Holding, inventory: &Inventory, kind: &Kind) -> Vec<(usize, i64)> {
-    let held = holding.demand.accelerators().filter_map(|(name, _, count)| {
+fn parts(holding: &Holding, inventory: &Inventory, kind: &Kind) -> impl Iterator<Item = (usize, i64)> {
+    holding.demand.accelerators().filter_map(|(name, _, count)| {
         let at = inventory.pools.iter().position(|pool| pool.resource == *name)?;
         let pool = &inventory.pools[at];
         if let Some(shown) = kind.pools.iter().position(|face| face.at == at) {
@@ -92,8 +148,7 @@ fn parts(holding: &Holding, inventory: &Inventory, kind: &Kind) -> Vec<(usize, i
         // Another name of what is shown as Neuron devices.
         let shown = kind.pools.iter().position(|face| is_neuron(&inventory.pools[face.at]))?;
         Some((shown, count.saturating_mul(inventory.unit_milli(pool))))
-    });
-    held.collect()
+    })
 }
 
 impl PoolCells {
@@ -104,25 +159,36 @@ impl PoolCells {
     }
 }
 
-/// A node as the wire has it: `[slot, flags, free, usable, [[failed, [run, ...]], ...]]`, free and usable in thousandths of
-/// devices.
+/// A node as the wire has it: `[slot, flags, free, usable, [[failed, [run, ...]], ...], [part, ...]]`, free and usable in
+/// thousandths of devices. A part is `[gpu, start, size, workload, created, planned]`; nobody is -1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeCells {
     /// The node's slot.
     pub slot: usize,
     /// What keeps pods away.
     pub flags: Flags,
-    /// What is free, in thousandths of devices.
-    pub free_milli: i64,
-    /// How much of that typical pods would fill.
-    pub usable_milli: i64,
-    /// What is held.
+    /// What becomes of its devices.
+    pub devices: Devices,
+    /// What is held of each pool.
     pub pools: Vec<PoolCells>,
+    /// What claims have.
+    pub parts: Vec<PartCell>,
 }
 
 impl Serialize for NodeCells {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.slot, self.flags.bits(), self.free_milli, self.usable_milli, &self.pools).serialize(serializer)
+        let Devices { idle_milli, stranded_milli, closed_milli, .. } = self.devices;
+        let (free, usable) = (idle_milli + stranded_milli + closed_milli, idle_milli + closed_milli);
+        let part = |part: &PartCell| {
+            let PartCell { gpu, start, size, workload, created_s, planned } = *part;
+            (gpu, start, size, workload.map_or(-1, i64::from), created_s, u8::from(planned))
+        };
+        let head = (self.slot, self.flags.bits(), free, usable, &self.pools);
+        if self.parts.is_empty() {
+            return head.serialize(serializer);
+        }
+        let parts: Vec<_> = self.parts.iter().map(part).collect();
+        (head.0, head.1, head.2, head.3, head.4, parts).serialize(serializer)
     }
 }
 

@@ -1,28 +1,28 @@
 //! The nodes as the page shows them, kept up with snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use testudo_core::cluster::{NodeState, Slot};
-use testudo_core::engine::Snapshot;
-use testudo_core::model::node::Node;
+use testudo_core::claims::Gpu;
+use testudo_core::cluster::Slot;
+use testudo_core::engine::{Devices, GpusByNode, Snapshot};
+use testudo_core::model::node::{Node, NodeName};
 
-use super::cells::{Flags, NodeCells, cells};
+use super::cells::{Flags, NodeCells, PartCell, cells, part_cells};
 use super::face::{Kind, Stand};
 use super::workloads::Workloads;
-use crate::host::Unconfirmed;
+use crate::overview::PoolKey;
 
 /// A node as the page shows it.
 #[derive(Debug)]
 pub struct Seen {
     /// What it is and where it stands.
     pub face: Face,
-    /// What is held on it; empty for a node without accelerators.
+    /// What is held on it.
     pub cells: NodeCells,
     node: Arc<Node>,
-    stamp: Option<u64>,
-    has_planned: bool,
+    gpus: Option<Arc<Vec<Gpu>>>,
 }
 
 /// What a node is and where it stands: the layout of the page changes only with this.
@@ -32,8 +32,21 @@ pub struct Face {
     pub name: String,
     /// Its kind, by number.
     pub kind: usize,
+    /// Its node pool, by number.
+    pub pool: usize,
     /// Where it stands.
     pub stand: Stand,
+}
+
+/// The nodes of one node pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Which.
+    pub key: PoolKey,
+    /// How many nodes it has.
+    pub nodes: usize,
+    /// What becomes of their devices.
+    pub devices: Devices,
 }
 
 /// The nodes that have accelerators, as the page shows them.
@@ -42,15 +55,22 @@ pub struct FleetView {
     /// By slot.
     nodes: Vec<Option<Seen>>,
     kinds: Vec<Kind>,
-    numbers: BTreeMap<Kind, usize>,
+    kind_numbers: BTreeMap<Kind, usize>,
+    pools: Vec<Pool>,
+    pool_numbers: BTreeMap<PoolKey, usize>,
     workloads: Workloads,
-    unconfirmed: Unconfirmed,
+    /// The slots of nodes on which places are kept: that these are taken is no change of the node.
+    planned: BTreeSet<usize>,
+    /// The slots of nodes without accelerators.
+    others: BTreeSet<usize>,
+    /// The GPUs that claims can have, as they were looked at last.
+    gpus: GpusByNode,
+    /// The generation that was looked at last.
+    generation: u64,
     /// The mix that the last sweep began with.
     mix: u64,
     /// The slots that this sweep has yet to look at.
     sweep: Range<usize>,
-    /// Nodes without accelerators.
-    others: usize,
 }
 
 /// What has changed.
@@ -70,74 +90,119 @@ const SWEEP: usize = 128;
 
 impl FleetView {
     /// Looks at what has changed since the last time.
-    pub fn keep_up(&mut self, snapshot: &Snapshot, unconfirmed: &Unconfirmed) -> Changes {
+    pub fn keep_up(&mut self, snapshot: &Snapshot) -> Changes {
         let mut changes = Changes { workloads_from: self.workloads.count(), ..Changes::default() };
         let slots = snapshot.slots();
         if self.nodes.len() < slots.len() {
             self.nodes.resize_with(slots.len(), || None);
         }
-        let confirmed = !Arc::ptr_eq(&self.unconfirmed, unconfirmed);
-        self.unconfirmed = Arc::clone(unconfirmed);
-        self.others = 0;
-        if self.sweep.is_empty() && self.mix != snapshot.mix_version() {
-            (self.mix, self.sweep) = (snapshot.mix_version(), 0..slots.len());
-        }
-        let sweep = self.sweep.start..self.sweep.end.min(self.sweep.start + SWEEP);
-        self.sweep.start = sweep.end;
-        for (slot, state) in slots.iter().enumerate() {
-            let state = state.as_ref().filter(|state| state.node().is_some());
-            let Some((state, node)) = state.and_then(|state| Some((state, state.node()?))) else {
-                changes.layout |= self.nodes[slot].take().is_some();
-                continue;
-            };
-            if !node.inventory.has_accelerators() {
-                self.others += 1;
-                changes.layout |= self.nodes[slot].take().is_some();
-                continue;
-            }
-            let seen = self.nodes[slot].as_ref();
-            let is_same = seen.is_some_and(|seen| seen.is_of(state, node) && !(confirmed && seen.has_planned));
-            if !is_same || sweep.contains(&slot) {
-                self.look_at(slot, state, node, snapshot, &mut changes);
-            }
+        let touched = slots.touched_after(self.generation).map(|(slot, ..)| slot.index());
+        let mut stale: BTreeSet<usize> = touched.chain(self.planned.iter().copied()).collect();
+        self.generation = snapshot.generation();
+        stale.extend(self.moved_gpus(snapshot));
+        stale.extend(self.next_of_sweep(snapshot.mix_version()));
+        for slot in stale {
+            self.look_at(slot, snapshot, &mut changes);
         }
         changes
     }
 
-    fn look_at(
-        &mut self,
-        slot: usize,
-        state: &Arc<NodeState>,
-        node: &Arc<Node>,
-        snapshot: &Snapshot,
-        changes: &mut Changes,
-    ) {
-        let before = self.nodes[slot].take();
-        let face = match before.as_ref().filter(|seen| Arc::ptr_eq(&seen.node, node)) {
-            Some(seen) => seen.face.clone(),
-            None => self.face(node, snapshot),
+    /// The slots of nodes of which claims have something else than before.
+    fn moved_gpus(&mut self, snapshot: &Snapshot) -> Vec<usize> {
+        if Arc::ptr_eq(&self.gpus, snapshot.gpus()) {
+            return vec![];
+        }
+        let before = std::mem::replace(&mut self.gpus, Arc::clone(snapshot.gpus()));
+        let is_same =
+            |node: &NodeName, gpus: &Arc<Vec<Gpu>>| before.get(node).is_some_and(|old| Arc::ptr_eq(old, gpus));
+        let moved = self.gpus.iter().filter(|(node, gpus)| !is_same(node, gpus)).map(|(node, _)| node);
+        let gone = before.keys().filter(|node| !self.gpus.contains_key(*node));
+        moved.chain(gone).filter_map(|node| snapshot.slot(node.as_str())).map(Slot::index).collect()
+    }
+
+    fn next_of_sweep(&mut self, mix: u64) -> Range<usize> {
+        if self.sweep.is_empty() && self.mix != mix {
+            (self.mix, self.sweep) = (mix, 0..self.nodes.len());
+        }
+        let next = self.sweep.start..self.sweep.end.min(self.sweep.start + SWEEP);
+        self.sweep.start = next.end;
+        next
+    }
+
+    fn look_at(&mut self, slot: usize, snapshot: &Snapshot, changes: &mut Changes) {
+        let state = snapshot.slots()[slot].as_ref();
+        let node = state.and_then(|state| Some((state, state.node()?)));
+        self.others.remove(&slot);
+        let (Some((state, node)), Some(devices)) = (node, snapshot.devices(Slot::at(slot))) else {
+            if node.is_some() {
+                self.others.insert(slot);
+            }
+            return self.lose(slot, changes);
         };
-        let usable = snapshot.usable(Slot::at(slot)).unwrap_or_default();
-        let pools = cells(state, &self.kinds[face.kind], &self.unconfirmed, &mut self.workloads);
-        let has_planned = pools.iter().flat_map(|pool| &pool.runs).any(|run| run.planned);
-        let (free_milli, usable_milli) = (usable.free_milli, usable.usable_milli);
-        let cells = NodeCells { slot, flags: Flags::of(state), free_milli, usable_milli, pools };
+        let before = self.nodes[slot].take();
+        let gpus = snapshot.gpus().get(node.name()).cloned();
+        let is_same = |seen: &&Seen| Arc::ptr_eq(&seen.node, node) && seen.has_gpus(gpus.as_deref());
+        let face = match before.as_ref().filter(is_same) {
+            Some(seen) => seen.face.clone(),
+            None => self.face(node, gpus.as_deref().map(Vec::as_slice), snapshot),
+        };
+        let pools = cells(state, &self.kinds[face.kind], snapshot.unconfirmed(), &mut self.workloads);
+        let parts = match &gpus {
+            Some(gpus) => part_cells(state, gpus, snapshot, &mut self.workloads),
+            None => vec![],
+        };
+        let runs = pools.iter().flat_map(|pool| &pool.runs);
+        if runs.map(|run| run.planned).chain(parts.iter().map(PartCell::is_planned)).any(|planned| planned) {
+            self.planned.insert(slot);
+        } else {
+            self.planned.remove(&slot);
+        }
+        let cells = NodeCells { slot, flags: Flags::of(node), devices, pools, parts };
         changes.layout |= before.as_ref().is_none_or(|seen| seen.face != face);
         if before.as_ref().is_none_or(|seen| seen.cells != cells) {
             changes.slots.push(slot);
         }
-        let seen = Seen { face, cells, node: Arc::clone(node), stamp: state.stamp(), has_planned };
+        before.iter().for_each(|seen| self.count_out(seen));
+        let seen = Seen { face, cells, node: Arc::clone(node), gpus };
+        self.count_in(&seen);
         self.nodes[slot] = Some(seen);
     }
 
-    fn face(&mut self, node: &Node, snapshot: &Snapshot) -> Face {
-        let kind = Kind::of(node).expect("the caller has seen accelerators");
+    fn lose(&mut self, slot: usize, changes: &mut Changes) {
+        self.planned.remove(&slot);
+        if let Some(seen) = self.nodes[slot].take() {
+            self.count_out(&seen);
+            changes.layout = true;
+        }
+    }
+
+    fn count_in(&mut self, seen: &Seen) {
+        let pool = &mut self.pools[seen.face.pool];
+        pool.nodes += 1;
+        pool.devices += seen.cells.devices;
+    }
+
+    fn count_out(&mut self, seen: &Seen) {
+        let pool = &mut self.pools[seen.face.pool];
+        pool.nodes -= 1;
+        pool.devices -= seen.cells.devices;
+    }
+
+    fn face(&mut self, node: &Node, gpus: Option<&[Gpu]>, snapshot: &Snapshot) -> Face {
+        let kind = Kind::of(node, gpus).expect("the caller has seen accelerators");
         let next = self.kinds.len();
-        let number = *self.numbers.entry(kind.clone()).or_insert(next);
-        if number == next {
+        let kind_number = *self.kind_numbers.entry(kind.clone()).or_insert(next);
+        if kind_number == next {
             self.kinds.push(kind);
         }
-        Face { name: node.name().to_string(), kind: number, stand: Stand::of(node, snapshot.domains()) }
+        let key = PoolKey::of(node, gpus);
+        let next = self.pools.len();
+        let pool = *self.pool_numbers.entry(key.clone()).or_insert(next);
+        if pool == next {
+            self.pools.push(Pool { key, nodes: 0, devices: Devices::default() });
+        }
+        let stand = Stand::of(node, snapshot.domains());
+        Face { name: node.name().to_string(), kind: kind_number, pool, stand }
     }
 
     /// The nodes that have accelerators, by slot.
@@ -152,7 +217,12 @@ impl FleetView {
 
     /// How many nodes have no accelerators.
     pub fn others(&self) -> usize {
-        self.others
+        self.others.len()
+    }
+
+    /// The node pools that have nodes.
+    pub fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(|pool| pool.nodes > 0)
     }
 
     /// The kinds of nodes, by number.
@@ -167,23 +237,33 @@ impl FleetView {
 }
 
 impl Seen {
-    fn is_of(&self, state: &NodeState, node: &Arc<Node>) -> bool {
-        self.stamp == state.stamp() && self.stamp.is_some() && Arc::ptr_eq(&self.node, node)
+    /// How many GPUs claims can have, and of how many nothing is given; where there are any.
+    pub fn gpus_and_free(&self) -> Option<(i64, i64)> {
+        let gpus = self.gpus.as_ref()?;
+        let free = gpus.iter().filter(|gpu| gpu.is_free()).count();
+        Some((i64::try_from(gpus.len()).ok()?, i64::try_from(free).ok()?))
     }
 
-    /// The node, as the state has it.
-    pub fn node(&self) -> &Node {
-        &self.node
+    /// Has it the same GPUs, whatever is given of them?
+    fn has_gpus(&self, gpus: Option<&Vec<Gpu>>) -> bool {
+        fn faces(gpus: &[Gpu]) -> impl Iterator<Item = (&str, u8)> {
+            gpus.iter().map(|gpu| (&*gpu.name, gpu.width))
+        }
+        match (self.gpus.as_deref(), gpus) {
+            (None, None) => true,
+            (Some(before), Some(now)) => faces(before).eq(faces(now)),
+            _ => false,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Fleet, gpus};
+    use super::super::testing::{Fleet, gpu_claim, gpu_node, gpus};
     use super::*;
 
     fn look(view: &mut FleetView, fleet: &Fleet) -> Changes {
-        view.keep_up(&fleet.host.snapshot(), &fleet.host.unconfirmed())
+        view.keep_up(&fleet.host.snapshot_to_show())
     }
 
     #[test]
@@ -226,5 +306,29 @@ mod tests {
         let wire = serde_json::to_value(cells).expect("JSON");
         assert_eq!(wire[4], serde_json::json!([[0, [[0, 2000, 0]]]]));
         assert_eq!((&wire[0], &wire[1]), (&0.into(), &0.into()));
+    }
+
+    #[test]
+    fn what_claims_have_is_shown_where_it_lies() {
+        let claims =
+            vec![gpu_claim("whole", Some(("n", "gpu-1"))), gpu_claim("part", Some(("n", "gpu-0-mig-1g6gb-14-2")))];
+        let fleet = Fleet::with_devices(vec![gpu_node("n", 2)], claims);
+        let mut view = FleetView::default();
+        look(&mut view, &fleet);
+        let seen = view.nodes().next().expect("a node with GPUs, though nothing is counted");
+        let kind = &view.kinds()[seen.face.kind];
+        assert_eq!((kind.devices, kind.pools.len(), kind.product.as_deref()), (2, 0, Some("A30")));
+        let wire = serde_json::to_value(&seen.cells).expect("JSON");
+        assert_eq!(wire[5], serde_json::json!([[0, 2, 1, 0, 0, 0], [1, 0, 4, 1, 0, 0]]));
+        let Devices { capacity_milli, used_milli, idle_milli, .. } = seen.cells.devices;
+        assert_eq!((capacity_milli, used_milli, idle_milli), (2000, 1250, 750));
+        assert_eq!(
+            look(&mut view, &fleet),
+            Changes { workloads_from: 2, ..Changes::default() },
+            "nothing has happened"
+        );
+        fleet.take_claim(gpu_claim("part", None));
+        assert_eq!(look(&mut view, &fleet).slots.len(), 1);
+        assert_eq!(view.nodes().next().expect("a node").cells.devices.used_milli, 1000);
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::code::{Access, Code, Comprehension, Entry, Facet};
+use super::code::{Access, Code, Comprehension, Entry};
+use super::collections;
 use super::fault::{Eval, Fault};
 use super::functions;
 use super::semver::Semver;
 use super::value::{Key, MapValue, Value};
 use crate::claims::attribute::{Attribute, qualified};
+use crate::claims::features::Facet;
 use crate::claims::slice::Device;
 
 /// Most steps of one evaluation: `CELSelectorExpressionMaxCost` of `k8s.io/api/resource/v1`, which counts about alike.
@@ -156,6 +158,9 @@ impl<'d> Evaluation<'d> {
         // These make what they are given as long as it is.
         if name == "lists.range" {
             self.spend(functions::range_length(&values))?;
+        }
+        if name == "flatten" {
+            self.spend(collections::flat_length(&values))?;
         }
         let result = function(&values)?;
         self.spend(functions::traversal(&result))?;

@@ -10,9 +10,12 @@
 
 mod check;
 mod code;
+mod collections;
+mod duration;
 mod eval;
 mod fault;
 mod functions;
+mod net;
 mod parse;
 mod pod;
 mod semver;
@@ -30,6 +33,7 @@ use super::attribute::Attribute;
 use super::slice::Device;
 use check::Subject;
 use code::Code;
+pub(super) use code::Entry;
 use eval::Evaluation;
 use fault::Fault;
 use value::Value;
@@ -81,6 +85,13 @@ impl Program {
         Ok(Program { code: check::compile(&parse::parse(expression)?, Subject::Device)?.code })
     }
 
+    /// The attributes and capacities that it looks at; none when these depend on the device. What else it sees is the driver
+    /// and whether the device can be shared.
+    pub(super) fn reads(&self) -> Option<Vec<&Entry>> {
+        let mut entries = vec![];
+        self.code.reads(&mut entries).then_some(entries)
+    }
+
     /// Whether a device of a driver is selected.
     ///
     /// # Errors
@@ -98,21 +109,21 @@ impl Program {
 
 /// Upstream looks at all attributes before it evaluates anything.
 fn check_attributes(device: &Device) -> Result<(), EvaluationError> {
-    let version = |name: &str, text: &str| match semver::Semver::parse(text) {
+    device.attributes.iter().try_for_each(|(name, attribute)| check_attribute(name, attribute))
+}
+
+/// Whether expressions can look at a device with this attribute.
+pub(super) fn check_attribute(name: &str, attribute: &Attribute) -> Result<(), EvaluationError> {
+    let version = |text: &str| match semver::Semver::parse(text) {
         Ok(_) => Ok(()),
         Err(what) => Err(EvaluationError(format!("attribute {name}: parse semantic version: {what}"))),
     };
-    for (name, attribute) in &device.attributes {
-        match attribute {
-            Attribute::Version(text) => version(name, text)?,
-            Attribute::Versions(texts) => texts.iter().try_for_each(|text| version(name, text))?,
-            Attribute::Unknown => {
-                return Err(EvaluationError(format!("attribute {name}: unsupported attribute value")));
-            }
-            _ => {}
-        }
+    match attribute {
+        Attribute::Version(text) => version(text),
+        Attribute::Versions(texts) => texts.iter().try_for_each(|text| version(text)),
+        Attribute::Unknown => Err(EvaluationError(format!("attribute {name}: unsupported attribute value"))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

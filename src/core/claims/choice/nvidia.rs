@@ -8,26 +8,31 @@ use crate::model::product::Product;
 
 /// A text attribute in the driver's own domain.
 fn text<'d>(device: &'d Device, driver: &str, name: &str) -> Option<&'d str> {
-    let own = device.attributes.get(name).or_else(|| device.attributes.get(format!("{driver}/{name}").as_str()))?;
-    match own {
+    let is_it = |known: &str| known.split_once('/').is_some_and(|known| known == (driver, name));
+    let full = || device.attributes.iter().find(|(known, _)| is_it(known)).map(|(_, value)| value);
+    match device.attributes.get(name).or_else(full)? {
         Attribute::String(text) => Some(text),
         _ => None,
     }
 }
 
+/// How the driver calls the product.
+pub(super) fn product_name<'d>(driver: &str, device: &'d Device) -> Option<&'d str> {
+    text(device, driver, "productName")
+}
+
 /// The product, if the catalogue knows it.
-pub(super) fn product<'c>(catalogue: &'c Catalogue, driver: &str, device: &Device) -> Option<&'c Product> {
-    let name = text(device, driver, "productName")?;
-    catalogue.product_by_driver_name(name).map(|product| &**product)
+pub(in crate::claims) fn product<'c>(catalogue: &'c Catalogue, driver: &str, device: &Device) -> Option<&'c Product> {
+    catalogue.product_by_driver_name(product_name(driver, device)?).map(|product| &**product)
 }
 
 /// Whether it is a MIG device.
-pub(super) fn is_mig(driver: &str, device: &Device) -> bool {
+pub(in crate::claims) fn is_mig(driver: &str, device: &Device) -> bool {
     text(device, driver, "type") == Some("mig")
 }
 
 /// Where a MIG device lies on its GPU: `gpu-0-mig-1g10gb-15-4` is an instance of GPU profile 15 from memory slice 4 on.
-pub(super) fn placement(geometry: &MigGeometry, driver: &str, device: &Device) -> Option<Placement> {
+pub(in crate::claims) fn placement(geometry: &MigGeometry, driver: &str, device: &Device) -> Option<Placement> {
     let by_name = || {
         let mut parts = device.name.split_once("-mig-")?.1.rsplit('-');
         let (start, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
@@ -47,12 +52,12 @@ fn first_slice(device: &Device) -> Option<u8> {
 }
 
 /// Its number on the machine: 3 of `gpu-3`.
-pub(super) fn index(device: &Device) -> Option<usize> {
+pub(in crate::claims) fn index(device: &Device) -> Option<usize> {
     device.name.strip_prefix("gpu-")?.parse().ok()
 }
 
 /// The PCIe root that it hangs on.
-pub(super) fn pcie_root(device: &Device) -> Option<&str> {
+pub(in crate::claims) fn pcie_root(device: &Device) -> Option<&str> {
     match device.attributes.get("resource.kubernetes.io/pcieRoot")? {
         Attribute::String(root) => Some(root),
         _ => None,
@@ -60,15 +65,16 @@ pub(super) fn pcie_root(device: &Device) -> Option<&str> {
 }
 
 /// Its NUMA node.
-pub(super) fn numa(device: &Device) -> Option<u8> {
+pub(in crate::claims) fn numa(device: &Device) -> Option<u8> {
     match device.attributes.get("resource.kubernetes.io/numaNode")? {
         Attribute::Int(node) => u8::try_from(*node).ok(),
         _ => None,
     }
 }
 
-/// The Fabric Manager partition of so many GPUs that it is in.
-pub(super) fn partition<'d>(driver: &str, device: &'d Device, size: usize) -> Option<&'d Attribute> {
+/// The Fabric Manager partitions of so many GPUs that devices of a driver are in.
+pub(super) fn partitions<'d>(driver: &str, size: usize) -> impl Fn(&'d Device) -> Option<&'d Attribute> {
     let name = format!("partition{size}");
-    device.attributes.get(name.as_str()).or_else(|| device.attributes.get(format!("{driver}/{name}").as_str()))
+    let qualified = format!("{driver}/{name}");
+    move |device| device.attributes.get(name.as_str()).or_else(|| device.attributes.get(qualified.as_str()))
 }

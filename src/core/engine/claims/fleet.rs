@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claims::{Allocator, Claim, DeviceClass, Node, PoolId, Slice};
+use crate::claims::{Allocator, Amount, Claim, Device, DeviceClass, DeviceId, Node, PoolId, Slice};
 use crate::cluster::Cluster;
 use crate::model::node::NodeName;
 
@@ -15,6 +15,8 @@ pub(super) struct Fleet {
     pools: BTreeMap<PoolId, BTreeSet<Box<str>>>,
     /// The node of each pool that was ever seen to be for one node.
     homes: BTreeMap<PoolId, NodeName>,
+    /// The same the other way round.
+    at_home: BTreeMap<NodeName, BTreeSet<PoolId>>,
     untold: Untold,
 }
 
@@ -60,7 +62,9 @@ impl Fleet {
         self.untold.pools.insert(slice.pool.clone());
         pools.push(slice.pool.clone());
         if let Some(node) = slice.nodes.single() {
-            self.homes.insert(slice.pool.clone(), NodeName::from(node));
+            let node = NodeName::from(node);
+            self.at_home.entry(node.clone()).or_default().insert(slice.pool.clone());
+            self.homes.insert(slice.pool.clone(), node);
         }
         self.slices.insert(slice.name.clone(), slice);
         pools
@@ -90,9 +94,35 @@ impl Fleet {
         self.homes.get(pool).cloned()
     }
 
+    /// The slices of the pools that are for one node.
+    pub fn slices_of(&self, node: &NodeName) -> impl Iterator<Item = &Slice> {
+        let own = self.at_home.get(node).into_iter().flatten().filter(|pool| self.homes.get(*pool) == Some(node));
+        let names = own.filter_map(|pool| self.pools.get(pool)).flatten();
+        names.filter_map(|name| self.slices.get(name).map(|slice| &**slice))
+    }
+
     /// All pools.
     pub fn pools(&self) -> impl Iterator<Item = &PoolId> {
         self.pools.keys()
+    }
+
+    /// The slice of the newest generation that describes a device, and where in it.
+    pub fn described(&self, device: &DeviceId) -> Option<(&Slice, usize)> {
+        let is_it = |known: &Device| known.name == device.name;
+        self.newest(&device.pool).find_map(|slice| Some((slice, slice.devices.iter().position(is_it)?)))
+    }
+
+    /// The counters of a set of a pool, and how much there is of each.
+    pub fn counters(&self, pool: &PoolId, set: &str) -> Option<&BTreeMap<Box<str>, Amount>> {
+        let mut sets = self.newest(pool).flat_map(|slice| &slice.counters);
+        sets.find(|known| *known.name == *set).map(|known| &known.counters)
+    }
+
+    fn newest(&self, pool: &PoolId) -> impl Iterator<Item = &Slice> {
+        let names = self.pools.get(pool).into_iter().flatten();
+        let slices = names.filter_map(|name| self.slices.get(name).map(|slice| &**slice));
+        let newest = slices.clone().map(|slice| slice.generation).max();
+        slices.filter(move |slice| Some(slice.generation) == newest)
     }
 
     /// For each extended resource a claim for one device that serves it; of several classes the first by name.
@@ -117,15 +147,15 @@ impl Fleet {
             match cluster.node(name.as_str()).and_then(|state| state.node()) {
                 Some(node) => {
                     let (name, labels) = (name.as_str().into(), node.parts.labels.clone());
-                    allocator.inventory_mut().set_node(Node { name, labels });
+                    allocator.set_node(Node { name, labels });
                 }
-                None => allocator.inventory_mut().remove_node(name.as_str()),
+                None => allocator.remove_node(name.as_str()),
             }
         }
         for name in classes {
             match self.classes.get(&name) {
-                Some(class) => allocator.inventory_mut().set_class(class.clone()),
-                None => allocator.inventory_mut().remove_class(&name),
+                Some(class) => allocator.set_class(class.clone()),
+                None => allocator.remove_class(&name),
             }
         }
         for pool in pools {

@@ -1,6 +1,6 @@
 //! What a pod needs of devices before it can be placed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,10 +22,14 @@ pub struct Needs {
     pub shared: Vec<ClaimKey>,
     /// Where claims that have devices can be used; each must allow the pod's node.
     pub within: Vec<NodeSelector>,
+    /// The taint of the nodes of which devices are given, if not of all.
+    pub fence: Option<Arc<str>>,
     /// A claim is for a channel of a ComputeDomain: its pods talk over NVLink from node to node.
     pub joins_nodes: bool,
     /// How many devices of classes that are ours to allocate it asks for in all, with those that it has.
     pub devices: i64,
+    /// What a pod like it will need that is yet to be made, if there may be one.
+    pub another: Option<Arc<Needs>>,
 }
 
 /// A claim that has no devices yet.
@@ -35,6 +39,10 @@ pub struct OpenClaim {
     pub claim: Arc<Claim>,
     /// It is ours to allocate; else kube-scheduler does, and we only see to it that it can.
     pub is_ours: bool,
+    /// What the pod calls it.
+    pub alias: Box<str>,
+    /// It is yet to be made, with its pod: nobody has it under the name that it has here.
+    pub is_expected: bool,
 }
 
 /// Why it cannot be said yet what a pod needs.
@@ -76,9 +84,20 @@ impl Needs {
             let Claim { requests, constraints, configs, .. } = &*open.claim;
             (open.is_ours, requests, constraints, configs)
         }
-        self.within == other.within
+        (&self.within, &self.fence) == (&other.within, &other.fence)
             && self.open.len() == other.open.len()
             && self.open.iter().zip(&other.open).all(|(a, b)| asks(a) == asks(b))
+    }
+
+    /// The same of claims that are yet to be made, under names that no others have.
+    #[must_use]
+    pub fn numbered(&self, number: usize) -> Self {
+        let mut numbered = self.clone();
+        for open in numbered.open.iter_mut().filter(|open| open.is_expected) {
+            let claim = Arc::make_mut(&mut open.claim);
+            claim.key.name = format!("{}:{number}", open.alias).into();
+        }
+        numbered
     }
 
     /// Of claims that several use, each is left with the first.
@@ -102,18 +121,34 @@ impl Needs {
         }
     }
 
+    fn count(&mut self, claim: &Claim, policy: &ClaimPolicy) {
+        self.devices = self.devices.saturating_add(policy.devices(claim));
+        self.joins_nodes |= asks_for_channel(claim);
+    }
+
+    /// All claims without devices that the pod uses, whoever has them among the open ones.
+    pub fn keys(&self) -> BTreeSet<&ClaimKey> {
+        self.open.iter().map(|open| &open.claim.key).chain(&self.shared).collect()
+    }
+
     /// The claims without devices.
     pub fn claims(&self) -> Vec<Claim> {
         self.open.iter().map(|open| (*open.claim).clone()).collect()
     }
 
-    /// Can claims that have devices be used on this node?
+    /// Are there nodes on which its claims must not be?
+    pub fn restrict_nodes(&self) -> bool {
+        !self.within.is_empty() || self.fence.is_some()
+    }
+
+    /// Can claims that have devices be used on this node, and may others be given devices there?
     pub fn allow(&self, node: &Node) -> bool {
         let takes = |selector: &NodeSelector| {
             let terms = selector.meaning.as_ref().ok();
             terms.is_some_and(|terms| terms.iter().any(|term| term.matches(node.name().as_str(), &node.parts.labels)))
         };
-        self.within.iter().all(takes)
+        let is_inside = |fence: &Arc<str>| node.parts.taints.iter().any(|taint| taint.key == **fence);
+        self.within.iter().all(takes) && self.fence.as_ref().is_none_or(is_inside)
     }
 }
 
@@ -183,6 +218,9 @@ impl ClaimKeeper {
         if !policy.is_on() {
             return Ok(needs);
         }
+        if pod.membership.as_ref().is_some_and(|membership| membership.staged) {
+            needs.another = Some(Arc::new(self.needs_of_another(pod, policy)));
+        }
         let waits = pod.stage == Stage::Pending;
         for claim in &pod.claims {
             match self.read(pod, claim, policy, &mut needs) {
@@ -191,23 +229,55 @@ impl ClaimKeeper {
             }
         }
         if !waits {
-            (needs.open, needs.within) = (vec![], vec![]);
+            (needs.open, needs.within, needs.fence) = (vec![], vec![], None);
         }
         Ok(needs)
     }
 
+    /// What a pod needs that is like this one, but yet to be made: claims of its own like those of this one, and those that
+    /// it will share with it.
+    fn needs_of_another(&self, pod: &Pod, policy: &ClaimPolicy) -> Needs {
+        let mut needs = Needs::default();
+        for claim in &pod.claims {
+            let key = |name: &Box<str>| ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.clone() };
+            let seen = claim.name.as_ref().and_then(|name| self.claims.get(&key(name)));
+            match seen.filter(|seen| claim.from_template && !seen.is_of_group) {
+                Some(seen) => {
+                    needs.count(&seen.claim, policy);
+                    needs.open.push(OpenClaim {
+                        claim: Arc::clone(&seen.claim),
+                        is_ours: policy.is_ours(&seen.claim),
+                        alias: claim.alias.clone(),
+                        is_expected: true,
+                    });
+                }
+                // What cannot be said yet is said when it is there.
+                None => drop(self.read(pod, claim, policy, &mut needs)),
+            }
+        }
+        needs
+    }
+
     fn read(&self, pod: &Pod, claim: &PodClaim, policy: &ClaimPolicy, needs: &mut Needs) -> Result<(), Unready> {
-        let Some(name) = &claim.name else { return Err(Unready::NotMade { alias: claim.alias.clone() }) };
+        let not_made = || Unready::NotMade { alias: claim.alias.clone() };
+        let Some(name) = &claim.name else { return Err(not_made()) };
         let key = ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.clone() };
-        let Some(seen) = self.claims.get(&key) else { return Err(Unready::NotSeen(key)) };
-        needs.devices = needs.devices.saturating_add(policy.devices(&seen.claim));
-        needs.joins_nodes |= asks_for_channel(&seen.claim);
+        let Some(seen) = self.claims.get(&key) else {
+            return Err(if claim.from_template { not_made() } else { Unready::NotSeen(key) });
+        };
+        needs.count(&seen.claim, policy);
         let is_ours = policy.is_ours(&seen.claim);
         match (self.plans.get(&key), &seen.allocation) {
             (Some(plan), _) if plan.is_withdrawn() => return Err(Unready::Returning(key)),
             (None, Some(allocation)) => needs.within.extend(allocation.nodes.clone()),
             _ if seen.leaving => return Err(Unready::Leaving(key)),
-            _ => needs.open.push(OpenClaim { claim: Arc::clone(&seen.claim), is_ours }),
+            _ => {
+                let (claim, alias) = (Arc::clone(&seen.claim), claim.alias.clone());
+                needs.open.push(OpenClaim { claim, is_ours, alias, is_expected: false });
+                if is_ours {
+                    needs.fence.clone_from(&policy.fence);
+                }
+            }
         }
         Ok(())
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::*;
 use crate::claims::testing::{ask, class, device, request, slice};
-use crate::claims::{Allocation, Claim, NodeSelector, SeenAllocation, fingerprint};
-use crate::engine::{Arrival, Change, ClaimPolicy, Engine, Offered, Order, Policy};
+use crate::claims::{Allocation, Claim, DeviceId, HoldingKind, NodeSelector, SeenAllocation, fingerprint};
+use crate::engine::{Arrival, Change, ClaimPolicy, Engine, GangPolicy, Offered, Order, Policy};
 use crate::model::gang::Terms;
-use crate::model::pod::{PodClaim, Stage};
+use crate::model::pod::{PodClaim, Stage, Steering};
+use crate::model::taint::Effect;
 use crate::testing::{self, PodBuilder, node};
 
 /// An engine whose nodes have so many devices each, a cluster that shows what is written, and a clock.
@@ -32,20 +33,23 @@ impl World {
             claims: BTreeMap::new(),
         };
         world.apply(Change::ClassApplied(Box::new(class("any", None))));
-        for (name, devices) in nodes {
-            world.apply(Change::NodeApplied(Box::new(node(name).build())));
-            let devices = (0..*devices).map(|at| device(&format!("gpu-{at}"))).collect();
-            world.apply(Change::SliceApplied(Arc::new(slice(name, devices))));
-        }
+        nodes.iter().for_each(|(name, devices)| world.add(name, *devices));
         world
     }
 
-    fn apply(&mut self, change: Change) {
+    /// One more node, with so many devices.
+    pub fn add(&mut self, name: &str, devices: usize) {
+        self.apply(Change::NodeApplied(Box::new(node(name).build())));
+        let devices = (0..devices).map(|at| device(&format!("gpu-{at}"))).collect();
+        self.apply(Change::SliceApplied(Arc::new(slice(name, devices))));
+    }
+
+    pub fn apply(&mut self, change: Change) {
         self.engine.apply(change, self.now_ms);
         self.engine.keep_gangs(self.now_ms);
     }
 
-    fn wait(&mut self, ms: u64) {
+    pub fn wait(&mut self, ms: u64) {
         self.now_ms += ms;
         self.engine.keep_gangs(self.now_ms);
     }
@@ -65,6 +69,12 @@ impl World {
         self.apply(Change::ClaimApplied(Box::new(seen)));
     }
 
+    /// A claim for so many devices of which an expression is true.
+    pub fn claim_like(&mut self, name: &str, expression: &str, devices: u64) {
+        let ask = ask("any", devices).selected(expression);
+        self.show_new(crate::claims::testing::claim(name, vec![request("r", ask)]));
+    }
+
     /// A claim for so many devices.
     pub fn claim(&mut self, name: &str, devices: u64) {
         let claim = crate::claims::testing::claim(name, vec![request("r", ask("any", devices))]);
@@ -80,6 +90,7 @@ impl World {
             is_reserved: false,
             leaving: false,
             serves_extended: false,
+            is_of_group: false,
         };
         self.claims.insert(name.clone(), seen);
         self.show(&name, |_| {});
@@ -121,7 +132,7 @@ impl World {
     }
 
     /// Who is pointed to which node.
-    fn steered(&mut self) -> Vec<(String, String)> {
+    pub fn steered(&mut self) -> Vec<(String, String)> {
         let steered = |order| match order {
             Order::Steer { pod, promise, .. } => Some((pod.key.name.clone(), promise.node.to_string())),
             _ => None,
@@ -149,30 +160,37 @@ impl World {
     pub fn carry_out(&mut self, order: &ClaimOrder) {
         self.accept(order);
         match order {
-            ClaimOrder::Allocate { claim, allocation, node, .. } => self.show_given(&claim.name, allocation, node),
+            ClaimOrder::Allocate { claim, allocation, .. } => self.show_given(&claim.name, allocation),
             ClaimOrder::Release { claim, .. } => self.show(&claim.name, |seen| seen.allocation = None),
         }
     }
 
-    fn show_given(&mut self, claim: &str, allocation: &Allocation, node: &NodeName) {
-        let nodes = Some(NodeSelector::of_node(node.as_str()));
+    fn show_given(&mut self, claim: &str, allocation: &Allocation) {
+        let nodes = allocation.nodes.clone().map(|term| NodeSelector::new(vec![term]));
         let holdings = allocation.holdings().collect();
         self.show(claim, |seen| seen.allocation = Some(SeenAllocation { holdings, nodes, is_ours: true }));
     }
 
-    /// Where filter lets a pod go, or what it says.
+    /// Where filter lets a pod go of all nodes, or what it says.
     pub fn filter(&mut self, name: &str) -> Result<Vec<String>, String> {
+        let nodes: Vec<String> =
+            self.engine.snapshot().nodes().into_iter().map(|state| state.name().to_string()).collect();
+        self.filter_of(name, &nodes)
+    }
+
+    /// Where filter lets a pod go of these nodes, or what it says.
+    fn filter_of<N: AsRef<str>>(&mut self, name: &str, offer: &[N]) -> Result<Vec<String>, String> {
         let snapshot = self.engine.snapshot();
         let pod = snapshot.as_planned(self.pods[name].clone());
-        if let Some(why) = snapshot.unsettled(&pod) {
+        if let Some(why) = snapshot.unsettled(&pod, offer.iter().map(AsRef::as_ref)) {
             return Err(format!("in a moment: {why}"));
         }
         let judgement = snapshot.judge(&pod);
         let mut why = String::new();
         let mut nodes = vec![];
-        for state in snapshot.nodes() {
-            match judgement.of(Offered::Named(state.name().as_str())) {
-                crate::engine::Verdict::Fits(_) => nodes.push(state.name().to_string()),
+        for name in offer.iter().map(AsRef::as_ref) {
+            match judgement.of(Offered::Named(name)) {
+                crate::engine::Verdict::Fits(_) => nodes.push(name.to_owned()),
                 crate::engine::Verdict::No(refusal) => why = refusal.text.to_string(),
             }
         }
@@ -180,7 +198,7 @@ impl World {
     }
 
     /// A pod that may be bound is, and its claims are reserved for it.
-    fn bind(&mut self, name: &str, node: &str) {
+    pub fn bind(&mut self, name: &str, node: &str) {
         let snapshot = self.engine.snapshot();
         let pod = snapshot.as_planned(self.pods[name].clone());
         let node = NodeName::from(node);
@@ -193,7 +211,7 @@ impl World {
         self.set(Pod { stage: Stage::Bound(node), ..self.pods[name].clone() });
     }
 
-    fn news(&mut self) -> Vec<(ClaimNewsKind, String)> {
+    pub fn news(&mut self) -> Vec<(ClaimNewsKind, String)> {
         self.engine.take_claim_news().into_iter().map(|news| (news.kind, news.claim.name.to_string())).collect()
     }
 }
@@ -203,16 +221,16 @@ pub(super) fn pod(name: &str, claims: &[&str]) -> Pod {
 }
 
 fn using(pod: PodBuilder, claims: &[&str]) -> Pod {
-    let claim = |name: &&str| PodClaim { alias: (*name).into(), name: Some((*name).into()) };
+    let claim = |name: &&str| PodClaim { alias: (*name).into(), name: Some((*name).into()), from_template: false };
     Pod { claims: claims.iter().map(claim).collect(), ..pod.build() }
 }
 
-fn member(name: &str, gang: &str, index: u32, size: u32, claims: &[&str]) -> Pod {
+pub(super) fn member(name: &str, gang: &str, index: u32, size: u32, claims: &[&str]) -> Pod {
     let terms = Terms { min_member: Some(size), ..Terms::default() };
     using(testing::pod(name).member_of(gang, "", index, terms), claims)
 }
 
-fn devices_of(order: &ClaimOrder) -> Vec<String> {
+pub(super) fn devices_of(order: &ClaimOrder) -> Vec<String> {
     let ClaimOrder::Allocate { allocation, .. } = order else { panic!("no allocation: {order:?}") };
     allocation.devices.iter().map(|device| format!("{}/{}", device.device.pool.name, device.device.name)).collect()
 }
@@ -229,13 +247,15 @@ fn a_pod_waits_for_its_devices_and_then_goes_where_they_are() {
     let orders = world.claim_orders();
     assert_eq!(orders.len(), 1);
     assert_eq!(devices_of(&orders[0]), ["b/gpu-0", "b/gpu-1", "b/gpu-2", "b/gpu-3"]);
-    assert!(world.filter("p").is_err_and(|why| why.starts_with("in a moment")), "the cluster may show a part");
+    let in_a_moment = |answer: Result<Vec<String>, String>| answer.is_err_and(|why| why.starts_with("in a moment"));
+    assert!(in_a_moment(world.filter_of("p", &["b"])), "the cluster may show them already");
+    assert!(!in_a_moment(world.filter("p")), "who is offered node a has not seen them");
     assert!(world.steered().is_empty(), "nobody is pointed to a place without devices");
     world.accept(&orders[0]);
     assert_eq!(world.filter("p"), Ok(vec!["b".into()]), "what the API server took counts before it is shown");
     assert_eq!(world.steered(), [("p".into(), "b".into())]);
-    let ClaimOrder::Allocate { allocation, node, .. } = &orders[0] else { panic!() };
-    world.show_given("c", allocation, node);
+    let ClaimOrder::Allocate { allocation, .. } = &orders[0] else { panic!() };
+    world.show_given("c", allocation);
     world.bind("p", "b");
     world.wait(1_000_000);
     assert_eq!(world.claim_orders(), [], "what is in use is not taken back");
@@ -353,27 +373,68 @@ fn who_takes_over_lets_the_pods_of_the_last_leader_come() {
 }
 
 #[test]
-fn a_device_given_twice_is_told_and_ours_gives_way_unless_it_has_started() {
+fn pods_show_that_a_device_was_given_twice_as_long_as_it_was() {
     let mut world = World::new(&[("a", 4)]);
     for name in ["ours", "theirs"] {
         world.claim(name, 1);
+        world.set(pod(name, &[name]));
+        world.give(name, "a", &["gpu-0"], false);
+        world.show(name, |seen| seen.is_reserved = true);
     }
-    world.give("ours", "a", &["gpu-0"], true);
-    world.give("theirs", "a", &["gpu-0"], false);
-    let told = world.news();
-    assert_eq!(told, [(ClaimNewsKind::GivenTwice, "ours".into()), (ClaimNewsKind::GivenTwice, "theirs".into())]);
-    world.show("theirs", |seen| seen.is_reserved = true);
-    assert_eq!(world.news(), [], "once");
-    assert_eq!(world.engine.devices_given_twice(), 1);
+    let marks = |world: &mut World| -> Vec<(String, Option<Arc<str>>)> {
+        let of_pod = |order| match order {
+            Order::Mark(Mark { pod, conflict }) => Some((pod.key.name.clone(), conflict)),
+            _ => None,
+        };
+        world.orders().into_iter().filter_map(of_pod).collect()
+    };
+    let text: Arc<str> = "device d/a/gpu-0 was given to claims default/ours and default/theirs".into();
+    let both = ["ours", "theirs"].map(|name| (name.to_owned(), Some(Arc::clone(&text))));
+    assert_eq!(marks(&mut world), both);
+    assert_eq!(marks(&mut world), [], "written a moment ago");
+    world.wait(GangPolicy::default().steer_again_ms);
+    assert_eq!(marks(&mut world), both, "that write was lost");
+    for (name, conflict) in both {
+        let steering = Steering { conflict, ..Steering::default() };
+        world.set(Pod { steering, ..pod(&name, &[&name]) });
+    }
+    assert_eq!(marks(&mut world), [], "they show it");
+    world.show("theirs", |seen| seen.allocation = None);
+    assert_eq!(marks(&mut world), ["ours", "theirs"].map(|name| (name.to_owned(), None)));
+}
+
+#[test]
+fn single_pods_are_planned_no_further_ahead_than_they_are_bound() {
+    let mut world = World::new(&[("a", 6)]);
+    let gangs = GangPolicy { max_singles_ahead: 2, ..world.engine.policy.gangs.clone() };
+    world.engine.policy = Arc::new(Policy { gangs, ..Policy::clone(&world.engine.policy) });
+    for name in ["p", "q", "r"] {
+        world.claim(name, 1);
+        world.set(pod(name, &[name]));
+    }
+    world.plan();
+    assert_eq!(world.claim_orders().len(), 2);
+    let first = world.pods["p"].clone();
+    world.set(Pod { stage: Stage::Bound("a".into()), ..first });
+    world.plan();
     let orders = world.claim_orders();
-    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "ours"), "{orders:?}");
-    world.carry_out(&orders[0]);
-    assert_eq!(world.engine.devices_given_twice(), 0);
-    world.give("ours", "a", &["gpu-1"], true);
-    world.show("ours", |seen| seen.is_reserved = true);
-    world.claim("late", 1);
-    world.give("late", "a", &["gpu-1"], false);
-    assert_eq!(world.claim_orders(), [], "who has started keeps it");
+    assert!(matches!(&orders[..], [ClaimOrder::Allocate { claim, .. }] if &*claim.name == "r"), "{orders:?}");
+}
+
+#[test]
+fn behind_a_fence_only_devices_inside_are_given() {
+    let mut world = World::new(&[("a", 4)]);
+    let claims = ClaimPolicy { fence: Some("fence".into()), ..world.engine.policy.claims.clone() };
+    world.engine.policy = Arc::new(Policy { claims, ..Policy::clone(&world.engine.policy) });
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    assert_eq!(world.claim_orders(), []);
+    world.apply(Change::NodeApplied(Box::new(node("b").taint("fence", Effect::PreferNoSchedule).build())));
+    world.apply(Change::SliceApplied(Arc::new(slice("b", vec![device("gpu-0")]))));
+    world.plan();
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Allocate { node, .. }] if node.as_str() == "b"), "{orders:?}");
 }
 
 #[test]
@@ -546,8 +607,8 @@ fn what_another_leader_gives_and_takes_is_left_to_it() {
     world.wait(1_000_000);
     assert_eq!(world.plan(), 0);
     assert_eq!(world.claim_orders(), [], "nothing is taken back either");
-    let ClaimOrder::Allocate { allocation, node, .. } = &orders[0] else { panic!() };
-    world.show_given("c", allocation, node);
+    let ClaimOrder::Allocate { allocation, .. } = &orders[0] else { panic!() };
+    world.show_given("c", allocation);
     world.engine.lead(2);
     world.wait(0);
     world.plan();

@@ -11,26 +11,30 @@ mod board;
 mod devices;
 mod formation;
 mod leadership;
+mod newcomers;
 mod news;
 mod planning;
 mod preemption;
+mod protection;
 mod quotas;
 mod regrouping;
 mod report;
 mod roster;
+mod shortfall;
 mod starvation;
 mod steering;
 mod task;
 mod view;
 mod wait;
+mod wide;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Holding, Standing};
+use crate::cluster::{Cluster, GangState, Standing};
 use crate::engine::claims::ClaimKeeper;
 use crate::engine::{Policy, Profile};
-use crate::model::gang::{GangKey, Group, names_a_gang};
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
 use crate::placement::gang::No;
@@ -41,10 +45,13 @@ pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
 use devices::Dearth;
 pub use news::{News, NewsKind};
+use protection::Protection;
 use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
 use roster::{Roster, Seat, Shortage};
+use shortfall::Scarcity;
+pub use shortfall::{Lack, MissingNodes, NodeRequest, Shortfall};
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
@@ -75,6 +82,8 @@ pub(super) struct GangKeeper {
     news: Vec<News>,
     /// Of gangs that have lost all members.
     farewells: Vec<Report>,
+    /// Which nodes are kept from being removed.
+    pub protection: Protection,
 }
 
 /// What is kept of a gang.
@@ -117,6 +126,8 @@ struct Kept {
     corrected: BTreeMap<PodUid, Arc<str>>,
     /// What its object shows.
     reported: Reported,
+    /// What it is short of.
+    scarcity: Scarcity,
 }
 
 /// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
@@ -139,10 +150,11 @@ impl GangKeeper {
             return self.pass_over(cluster);
         }
         self.claims.lead(now_ms);
-        let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
-        for key in changed.union(&self.claims.take_changed()) {
-            self.review(key, cluster, policy, now_ms);
-        }
+        let mut changed: Vec<GangKey> =
+            cluster.take_changed_gangs().union(&self.claims.take_changed()).cloned().collect();
+        // What of a gang runs has to be finished before others are given anything.
+        changed.sort_by_key(|key| !cluster.gangs().get(key).is_some_and(GangState::runs));
+        changed.iter().for_each(|key| self.review(key, cluster, policy, now_ms));
         self.post_contested();
         for (key, why) in self.claims.take_failures() {
             self.fail(&key, cluster, &why, BTreeSet::new(), policy, now_ms);
@@ -152,6 +164,7 @@ impl GangKeeper {
         }
         self.end_reserves(now_ms);
         self.regroup(cluster, &policy.gangs, now_ms);
+        self.settle_shortfalls(policy, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
@@ -288,36 +301,6 @@ impl GangKeeper {
         }
     }
 
-    /// Members that have just been made take the places that were kept for them, and have as long to come to bind as others.
-    fn admit_newcomers(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
-        let Ok(roster) = &kept.roster else { return };
-        let newcomers = roster.seats.iter().filter(|seat| seat.node.is_none() && !kept.has_place(seat));
-        let mut taken: BTreeSet<PodUid> = BTreeSet::new();
-        let mut admitted: Vec<(usize, PodUid, Arc<Pod>)> = vec![];
-        for (seat, pod) in newcomers.filter_map(|seat| Some((seat, seat.pod.as_ref()?))) {
-            let vacancies = kept.batches.iter().enumerate();
-            let found = { vacancies }.find_map(|(at, batch)| Some((at, batch.place_for(seat, &taken)?)));
-            if let Some((at, phantom)) = found {
-                taken.insert(phantom.clone());
-                admitted.push((at, phantom, Arc::clone(pod)));
-            }
-        }
-        for (at, phantom, pod) in admitted {
-            let batch = &mut kept.batches[at];
-            let Some(place) = batch.places.remove(&phantom) else { continue };
-            cluster.release(&phantom);
-            let fits = cluster.node(place.node.as_str()).map(|state| placement::check(&pod.demand, state));
-            if fits.is_some_and(|fits| fits.is_ok()) {
-                cluster.hold(&pod.uid, Holding::of(&pod, &place.node), Standing::Planned);
-                self.gang_of.insert(pod.uid.clone(), key.clone());
-                batch.until_ms = batch.until_ms.max(now_ms + policy.gangs.bind_window_ms);
-                let (uid, message_before) = (pod.uid.clone(), pod.steering.unscheduled.clone());
-                batch.places.insert(uid, Place { pod: Some(pod), message_before, ..place });
-            }
-        }
-    }
-
     /// Takes back what is overdue, or does not fit any more.
     fn let_time_pass(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
@@ -357,8 +340,10 @@ impl GangKeeper {
         }
         self.freed_places |= !given_up.is_empty();
         for uid in &given_up {
-            let was_phantom = kept.batches.iter_mut().filter_map(|b| b.places.remove(uid)).any(|p| p.pod.is_none());
-            kept.without_phantoms |= was_phantom;
+            for place in kept.batches.iter_mut().filter_map(|batch| batch.places.remove(uid)) {
+                kept.without_phantoms |= place.pod.is_none();
+                self.claims.free(place.set_aside.values());
+            }
             self.gang_of.remove(uid);
             release_if_planned(cluster, uid);
         }
@@ -430,6 +415,7 @@ impl GangKeeper {
             release_if_planned(cluster, uid);
         }
         self.claims.withdraw(&batch.claims);
+        self.claims.free(batch.set_aside());
         self.freed_places = true;
         self.version += 1;
     }
@@ -458,7 +444,7 @@ impl GangKeeper {
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
-            unsettled: { unsettled.flat_map(|batch| batch.places.keys()) }.cloned().collect(),
+            unsettled: { unsettled.flat_map(|batch| batch.unsettled(&self.claims)) }.collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };
@@ -508,22 +494,6 @@ fn unfit(batch: &mut Batch, cluster: &Cluster) -> Option<(String, NodeName)> {
     None
 }
 
-impl Place {
-    /// What the scheduler says against the place, once it has said something since it was pointed there.
-    fn objection(&self, pod: &Pod) -> Option<Arc<str>> {
-        self.steered_ms?;
-        let message = pod.steering.unscheduled.as_ref()?;
-        if self.message_before.as_ref().is_some_and(|before| same_words(before, message)) {
-            return None;
-        }
-        // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
-        // we did not answer.
-        let is_ours = names_a_gang(message) && !message.contains(ELSEWHERE);
-        let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
-        (!is_ours && !is_outage).then(|| Arc::clone(message))
-    }
-}
-
 impl Kept {
     fn new(roster: Result<Roster, Shortage>) -> Self {
         Self {
@@ -547,6 +517,7 @@ impl Kept {
             regrouping: Regrouping::default(),
             corrected: BTreeMap::new(),
             reported: Reported::default(),
+            scarcity: Scarcity::default(),
         }
     }
 

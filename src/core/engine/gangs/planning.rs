@@ -8,12 +8,13 @@ use super::devices::{Dearth, MAX_DEARTHS};
 use super::formation::{self, Refusals};
 use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
+use super::shortfall::Lack;
 use super::task::{PlanTask, Solved};
 use super::{GangKeeper, Kept, NewsKind, without_numbers};
 use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
 use crate::engine::claims::{ClaimKeeper, Grant};
 use crate::engine::{Policy, Snapshot};
-use crate::model::gang::GangKey;
+use crate::model::gang::{Dialect, GangKey};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodUid, Promise};
 use crate::placement;
@@ -30,8 +31,14 @@ impl GangKeeper {
                 _ => kept.confirm_no(cluster, self.claims.freed()),
             }
         }
-        let is_due = |kept: &Kept| kept.is_due(cluster.freed(), &self.claims, now_ms) || kept.is_starving(now_ms);
-        let due = self.kept.iter().filter(|(_, kept)| is_due(kept));
+        let is_single = |key: &GangKey| key.dialect == Dialect::Claims;
+        let is_ahead = |(key, kept): &(&GangKey, &Kept)| is_single(key) && kept.batches.iter().any(|it| !it.is_going);
+        let is_full = self.kept.iter().filter(is_ahead).count() >= policy.gangs.max_singles_ahead;
+        let is_due = |key: &GangKey, kept: &Kept| {
+            !(is_full && is_single(key))
+                && (kept.is_due(cluster.freed(), &self.claims, now_ms) || kept.is_starving(now_ms))
+        };
+        let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
             let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
             (!kept.has_started(), std::cmp::Reverse(priority), created_s, (*key).clone())
@@ -52,6 +59,7 @@ impl GangKeeper {
         let limit = self.too_many_expected(key, &roster, policy);
         if let Some(no) = limit.or_else(|| self.over_quota(key, &roster, cluster, policy)) {
             self.note_no(key, no, snapshot.generation(), self.claims.freed());
+            self.note_lack(key, None, now_ms);
             self.post(key, now_ms);
             return None;
         }
@@ -63,11 +71,14 @@ impl GangKeeper {
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let freed = (cluster.freed(), self.claims.freed());
-        match formation::question(&roster, &kept.refusals(), fabric_of) {
+        let refusals = kept.refusals();
+        match formation::question(&roster, &refusals, fabric_of) {
             Ok(question) => {
                 let avoid = kept.avoid.keys().cloned().collect();
                 if let Some(no) = self.dearths.iter().find_map(|dearth| dearth.answer(&question, &avoid, freed)) {
                     self.note_no(key, no, snapshot.generation(), freed.1);
+                    // Nodes were found for it then, but no devices.
+                    self.note_lack(key, policy.autoscaling.as_ref().map(|_| Lack::Unseen), now_ms);
                     self.post(key, now_ms);
                     return None;
                 }
@@ -77,6 +88,7 @@ impl GangKeeper {
                     profile: Arc::clone(&kept.profile),
                     roster,
                     question,
+                    refusals,
                     avoid,
                     yielders,
                     drainable,
@@ -101,20 +113,35 @@ impl GangKeeper {
         cluster: &Cluster,
         policy: &Policy,
     ) -> Option<PlanTask> {
+        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
+        Some(PlanTask { yielders, ..self.trial(key, snapshot)? })
+    }
+
+    /// The task of finding out whether a gang would fit into a state that may only be thought of. Not for one whose claims are
+    /// to be allocated: which devices there would be is not known.
+    pub fn trial(&self, key: &GangKey, snapshot: Snapshot) -> Option<PlanTask> {
         let kept = self.kept.get(key)?;
         let roster = kept.roster_to_plan(&self.claims)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
-        let question = formation::question(&roster, &kept.refusals(), fabric_of).ok()?;
-        // Which devices would become free is not known.
+        let refusals = kept.refusals();
+        let question = formation::question(&roster, &refusals, fabric_of).ok()?;
         if question.asks_for_devices() {
             return None;
         }
-        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
-        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
-        let avoid = kept.avoid.keys().cloned().collect();
-        let (gang, profile, snapshot) = (key.clone(), Arc::clone(&kept.profile), Arc::new(snapshot));
-        let (drainable, desk, freed) = (None, None, (0, 0));
-        Some(PlanTask { gang, profile, roster, question, avoid, yielders, drainable, desk, freed, snapshot })
+        Some(PlanTask {
+            gang: key.clone(),
+            profile: Arc::clone(&kept.profile),
+            roster,
+            question,
+            refusals,
+            avoid: kept.avoid.keys().cloned().collect(),
+            yielders: Yielders::new(),
+            drainable: None,
+            desk: None,
+            freed: (0, 0),
+            snapshot: Arc::new(snapshot),
+        })
     }
 
     /// Members that do not exist yet hold places that no quota counts. So there is a limit to them in each namespace: nobody
@@ -152,7 +179,7 @@ impl GangKeeper {
     /// Takes in what came of a task. Places are held if all of them still fit; if the gang or a node has changed meanwhile,
     /// nothing is done, and the gang is due again.
     pub fn adopt(&mut self, solved: Solved, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Solved { mut task, outcome, keep_free } = solved;
+        let Solved { mut task, outcome, keep_free, lack } = solved;
         if let Some(desk) = task.desk.take() {
             self.claims.return_desk(desk);
         }
@@ -171,6 +198,7 @@ impl GangKeeper {
                     self.dearths.truncate(MAX_DEARTHS);
                 }
                 self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
+                self.note_lack(&key, lack, now_ms);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, now_ms);
                 }
@@ -196,7 +224,7 @@ impl GangKeeper {
                 if !self.hold(&key, id, seats.zip(nodes.iter().cloned()), clearing, cluster, policy, now_ms) {
                     return;
                 }
-                self.give(&key, nodes, grants);
+                self.give(&key, &task.question.seats, &nodes, grants);
                 self.post_contested();
                 let members = task.question.seats.len();
                 match yielders.iter().filter(|yielder| yielder.plan().is_none()).count() {
@@ -234,10 +262,19 @@ impl GangKeeper {
     }
 
     /// The claims of the batch that was just held are to be given devices.
-    fn give(&mut self, key: &GangKey, nodes: Vec<NodeName>, grants: Vec<Vec<Grant>>) {
+    fn give(&mut self, key: &GangKey, seats: &[usize], nodes: &[NodeName], grants: Vec<Vec<Grant>>) {
         let Some(batch) = self.kept.get_mut(key).and_then(|kept| kept.batches.last_mut()) else { return };
-        for (node, grants) in nodes.iter().zip(grants) {
-            batch.claims.extend(grants.iter().map(|grant| grant.key.clone()));
+        for ((seat, node), mut grants) in seats.iter().zip(nodes).zip(grants) {
+            let phantom = phantom_uid(&batch.id, *seat);
+            for grant in &mut grants {
+                match (&grant.expected, batch.places.get_mut(&phantom)) {
+                    (Some((alias, _)), Some(place)) => {
+                        grant.key.name = format!("{phantom}:{alias}").into();
+                        place.set_aside.insert(alias.clone(), grant.key.clone());
+                    }
+                    _ => batch.claims.push(grant.key.clone()),
+                }
+            }
             self.claims.give(key, node, grants);
         }
     }
@@ -258,10 +295,14 @@ impl GangKeeper {
         let timeout = kept.roster.as_ref().ok().and_then(|roster| roster.terms.hold_timeout_ms);
         let timeout = timeout.unwrap_or(policy.gangs.hold_timeout_ms).min(policy.gangs.max_hold_timeout_ms);
         let seats: Vec<((usize, &Seat), NodeName)> = places.collect();
-        let shared_claims = self.claims.planned(seats.iter().map(|((_, seat), _)| &*seat.needs));
+        let placed: BTreeSet<&PodUid> = seats.iter().filter_map(|((_, seat), _)| seat.uid()).collect();
+        let known = kept.roster.iter().flat_map(|roster| roster.seats.iter().chain(&roster.extras));
+        let joining = known.filter(|seat| seat.uid().is_some_and(|uid| placed.contains(uid)));
+        let shared_claims = self.claims.planned(joining.map(|seat| &*seat.needs));
         let mut batch = Batch {
             claims: vec![],
             shared_claims,
+            made_ms: now_ms,
             until_ms: now_ms + policy.gangs.bind_window_ms,
             phantoms_until_ms: now_ms + timeout,
             places: BTreeMap::new(),
@@ -283,6 +324,7 @@ impl GangKeeper {
             batch.places.insert(uid, Place::new(seat, node));
         }
         (kept.no, kept.waits_for) = (None, None);
+        kept.scarcity.end();
         self.gang_of.extend(batch.places.keys().map(|uid| (uid.clone(), key.clone())));
         kept.batches.push(batch);
         true
@@ -294,6 +336,10 @@ impl GangKeeper {
     pub(super) fn restore(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get(key) else { return };
         let Ok(roster) = &kept.roster else { return };
+        // An old promise may be of what has been given since to a gang of which a part runs: that one has to be finished.
+        if !kept.has_started() && self.kept.values().any(|other| other.has_started() && other.lacks_places()) {
+            return;
+        }
         let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
         let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
         // One whose claims have no devices (any more) would be pointed to a place where it has none.
@@ -338,7 +384,7 @@ fn holding(key: &GangKey, seat: &Seat, node: &NodeName) -> Holding {
 }
 
 /// The NVLink domain of a node.
-fn fabric_of(domains: &Domains, node: &NodeName) -> String {
+pub(super) fn fabric_of(domains: &Domains, node: &NodeName) -> String {
     domains.clique(node).map_or_else(|| node.as_str().to_owned(), |id| domains.full_name(id))
 }
 
@@ -353,6 +399,7 @@ impl Place {
             pod: seat.pod.clone(),
             checked: None,
             suspicion: None,
+            set_aside: BTreeMap::new(),
             has_arrived: false,
             steered_ms: None,
             steered: 0,
@@ -403,7 +450,9 @@ impl Kept {
                 next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
             }
         };
-        let needy = roster.seats.iter_mut().filter(|seat| seat.node.is_none() && !seat.needs.open.is_empty());
+        let is_needy =
+            |seat: &&mut Seat| seat.node.is_none() && !(seat.needs.open.is_empty() && seat.needs.shared.is_empty());
+        let needy = roster.seats.iter_mut().filter(is_needy);
         needy.for_each(|seat| seat.needs = Arc::new(claims.needs_beside(&seat.needs)));
         Some(roster)
     }

@@ -96,6 +96,11 @@ impl Patience {
         self.not_before_ms = now_ms + TRY_AGAIN_MS;
     }
 
+    /// The nodes that are kept free.
+    pub fn nodes_kept_free(&self) -> impl Iterator<Item = &NodeName> {
+        self.reserve.iter().flat_map(|(nodes, _)| nodes)
+    }
+
     /// Lets time pass; says whether a reserve has ended, which it also does when the profile allows none any more.
     fn pass(&mut self, still_waits: bool, allowed: Option<Starvation>, now_ms: u64) -> bool {
         match still_waits {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::devices;
-use super::formation::Question;
+use super::formation::{Question, Refusals};
 use super::preemption::{self, Way, Yielders};
 use super::roster::Roster;
+use super::shortfall::Lack;
 use crate::engine::Profile;
 use crate::engine::claims::Desk;
 use crate::engine::snapshot::Snapshot;
@@ -24,6 +25,8 @@ pub struct PlanTask {
     pub(super) profile: Arc<Profile>,
     pub(super) roster: Roster,
     pub(super) question: Question,
+    /// The nodes that refused members.
+    pub(super) refusals: Refusals,
     pub(super) avoid: BTreeSet<NodeName>,
     /// Who may have to make way.
     pub(super) yielders: Yielders,
@@ -44,6 +47,8 @@ pub struct Solved {
     pub(super) outcome: Result<Way, No>,
     /// Nodes to keep free for it, if it cannot go anywhere and has waited too long.
     pub(super) keep_free: Option<BTreeSet<NodeName>>,
+    /// What is lacking where it cannot go anywhere, as an autoscaler sees it.
+    pub(super) lack: Option<Lack>,
 }
 
 impl Solved {
@@ -78,7 +83,7 @@ impl PlanTask {
     pub fn solve(mut self) -> Solved {
         let outcome = match self.desk.take() {
             Some(mut desk) => {
-                let outcome = devices::plan(&self, &mut desk);
+                let outcome = devices::plan(&mut self, &mut desk);
                 self.desk = Some(desk);
                 outcome
             }
@@ -86,7 +91,8 @@ impl PlanTask {
         };
         let outcome = outcome.or_else(|no| preemption::make_way(&self).ok_or(no));
         let keep_free = outcome.is_err().then(|| self.nodes_to_keep_free()).flatten();
-        Solved { task: self, outcome, keep_free }
+        let lack = self.lack(&outcome);
+        Solved { task: self, outcome, keep_free, lack }
     }
 
     /// Places for all members on what is free now, in the order of the question's seats.

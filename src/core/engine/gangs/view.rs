@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::roster::Seat;
-use super::{GangKeeper, Kept};
+use super::{GangKeeper, Kept, Shortfall};
 use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::{GangKey, Role};
 use crate::model::node::NodeName;
@@ -28,6 +28,8 @@ pub struct GangView {
     pub avoided: Vec<NodeName>,
     /// How many plans have failed in a row.
     pub failures: u32,
+    /// What it is short of, where an autoscaler is about and that has lasted.
+    pub shortfall: Option<Shortfall>,
 }
 
 /// How far a gang has come.
@@ -93,7 +95,8 @@ impl Kept {
         }
         let (priority, created_s) = self.priority_and_age();
         let avoided = self.avoid.keys().cloned().collect();
-        GangView { key: key.clone(), stage, why, priority, created_s, members, avoided, failures: self.failures }
+        let (failures, shortfall) = (self.failures, self.scarcity.shortfall());
+        GangView { key: key.clone(), stage, why, priority, created_s, members, avoided, failures, shortfall }
     }
 
     pub(super) fn stage(&self) -> GangStage {

@@ -1,5 +1,6 @@
 //! Gangs through the engine, step by step.
 
+mod autoscaling;
 mod leadership;
 mod planning;
 mod preemption;

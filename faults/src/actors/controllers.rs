@@ -1,0 +1,107 @@
+//! The controller of claims: makes them of templates, lets go what pods do not use any more, and removes what is to go.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use testudo::sim::rng::Rng;
+
+use crate::api::store::{Key, Kind, Object, Store, finalizers, is_leaving, text};
+use crate::facts::Pod;
+
+/// It turns to each object so often.
+const PERIOD_MS: usize = 400;
+
+/// The controller of claims.
+pub struct ClaimController {
+    rng: Rng,
+    due_ms: u64,
+    /// The version of the store that it has seen.
+    read: u64,
+}
+
+impl ClaimController {
+    /// One that has done nothing yet.
+    pub fn new(rng: Rng) -> Self {
+        Self { rng, due_ms: 0, read: 0 }
+    }
+
+    /// Does what is due.
+    pub fn step(&mut self, store: &mut Store, now_ms: u64) {
+        if now_ms < self.due_ms {
+            return;
+        }
+        if self.read == store.version() {
+            return;
+        }
+        self.read = store.version();
+        self.due_ms = now_ms + 20 + self.rng.below(PERIOD_MS) as u64;
+        let pods: Vec<Object> = store.all(Kind::Pod).map(|(_, pod)| pod.clone()).collect();
+        for pod in &pods {
+            let is_there = |claim: Key| store.get(Kind::Claim, &claim).is_some();
+            let facts = pod.pod();
+            // A claim that is gone is made anew for a pod that waits.
+            if facts.is_pending() && !(facts.claims.iter().all(Option::is_some) && facts.claim_keys().all(is_there)) {
+                make_claims(pod, store);
+            }
+        }
+        let alive: BTreeMap<String, Pod> = pods
+            .iter()
+            .map(|pod| pod.pod())
+            .filter(|pod| !pod.ended)
+            .map(|pod| (pod.uid.clone(), pod.clone()))
+            .collect();
+        let claims: Vec<(Key, Object)> =
+            store.all(Kind::Claim).map(|(key, claim)| (key.clone(), claim.clone())).collect();
+        for (key, claim) in claims {
+            let owner = text(&claim, "/metadata/ownerReferences/0/uid");
+            if !owner.is_empty() && !alive.contains_key(owner) && !is_leaving(&claim) {
+                store.delete(Kind::Claim, &key).expect("it was there just now");
+            }
+            tidy(&key, &alive, store);
+        }
+    }
+}
+
+fn make_claims(pod: &Value, store: &mut Store) {
+    let (key, uid) = (Key::of(pod), text(pod, "/metadata/uid"));
+    let mut made = vec![];
+    for reference in pod.pointer("/spec/resourceClaims").and_then(Value::as_array).into_iter().flatten() {
+        let name = text(reference, "/name");
+        let claim = format!("{}-{name}", key.name);
+        let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": key.name, "uid": uid, "controller": true});
+        let object = json!({
+            "metadata": {"namespace": key.namespace, "name": claim, "ownerReferences": [owner]},
+            "spec": {"devices": {"requests": [reference["request"]]}},
+        });
+        // The claim of an earlier pod of this name has to go first.
+        if store.create(Kind::Claim, object).is_err() {
+            return;
+        }
+        made.push(json!({"name": name, "resourceClaimName": claim}));
+    }
+    let written = store.update(Kind::Pod, &key, |pod| {
+        pod["status"]["resourceClaimStatuses"] = json!(made);
+        Ok(())
+    });
+    written.expect("the pod was there just now");
+}
+
+/// Strikes consumers that have gone; with the last one the devices go, and then what protects the claim.
+fn tidy(key: &Key, alive: &BTreeMap<String, Pod>, store: &mut Store) {
+    // It may have gone by itself.
+    let _ = store.update(Kind::Claim, key, |claim| {
+        let consumers = claim.pointer("/status/reservedFor").and_then(Value::as_array).cloned().unwrap_or_default();
+        let left: Vec<Value> = consumers.iter().filter(|it| alive.contains_key(text(it, "/uid"))).cloned().collect();
+        let is_free = left.is_empty() && (!consumers.is_empty() || is_leaving(claim));
+        if left.len() < consumers.len() {
+            claim["status"]["reservedFor"] = json!(left);
+        }
+        if is_free {
+            claim["status"] = json!({});
+            if !finalizers(claim).is_empty() {
+                claim["metadata"]["finalizers"] = json!([]);
+            }
+        }
+        Ok(())
+    });
+}

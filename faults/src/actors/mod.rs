@@ -1,0 +1,7 @@
+//! Who else writes to the API server: machines and their drivers ([`machines`]), kubelets ([`kubelets`]), the controllers of
+//! claims and of lost pods ([`controllers`]), and users with what keeps their workloads ([`users`]).
+
+pub mod controllers;
+pub mod kubelets;
+pub mod machines;
+pub mod users;

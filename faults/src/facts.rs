@@ -1,0 +1,294 @@
+//! Pods, nodes and claims as the simulation itself reads them: not by testudo's code, which is what is being tested.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::api::store::{Key, has_ended, is_leaving, text};
+
+/// The resource of whole GPUs of a device plugin.
+pub const GPU: &str = "nvidia.com/gpu";
+
+/// What pods ask for and nodes have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amounts {
+    /// Thousandths of CPUs.
+    pub cpu: i64,
+    /// GPUs of a device plugin.
+    pub gpus: i64,
+    /// Pods.
+    pub pods: i64,
+}
+
+impl Amounts {
+    /// Of a list of resources. CPUs stand there in thousandths: the simulation writes them so.
+    pub fn read(list: &Value) -> Self {
+        let amount =
+            |name: &str| text(list, &format!("/{}", name.replace('/', "~1"))).trim_end_matches('m').parse().ok();
+        Self { cpu: amount("cpu").unwrap_or(0), gpus: amount(GPU).unwrap_or(0), pods: amount("pods").unwrap_or(0) }
+    }
+
+    /// Is there as much of everything?
+    pub fn covers(self, other: Self) -> bool {
+        self.cpu >= other.cpu && self.gpus >= other.gpus && self.pods >= other.pods
+    }
+}
+
+impl std::ops::Add for Amounts {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { cpu: self.cpu + other.cpu, gpus: self.gpus + other.gpus, pods: self.pods + other.pods }
+    }
+}
+
+impl std::ops::Sub for Amounts {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self { cpu: self.cpu - other.cpu, gpus: self.gpus - other.gpus, pods: self.pods - other.pods }
+    }
+}
+
+impl std::iter::Sum for Amounts {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::default(), std::ops::Add::add)
+    }
+}
+
+/// A pod.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// Namespace and name.
+    pub key: Key,
+    /// Its unique id.
+    pub uid: String,
+    /// Which version of it this is.
+    pub version: u64,
+    /// Its node.
+    pub node: Option<String>,
+    /// Has it succeeded or failed?
+    pub ended: bool,
+    /// Is it being deleted?
+    pub leaving: bool,
+    /// Has it any scheduling gate?
+    pub gated: bool,
+    /// Is it placed by the scheduler that asks testudo?
+    pub is_ours: bool,
+    /// Its priority.
+    pub priority: i64,
+    /// When it was made.
+    pub created: String,
+    /// What it asks for.
+    pub asks: Amounts,
+    /// Where it is nominated to.
+    pub nominated: Option<String>,
+    /// Does it show a plan of testudo's?
+    pub promised: bool,
+    /// What its condition says why it has no node.
+    pub message: String,
+    /// The claims that it uses, by name; none for one that is yet to be made.
+    pub claims: Vec<Option<String>>,
+    /// Its gang, and how many must start together.
+    pub gang: Option<(String, usize)>,
+}
+
+impl Pod {
+    /// Reads one.
+    pub fn read(pod: &Value) -> Self {
+        let optional = |at: &str| Some(text(pod, at)).filter(|text| !text.is_empty()).map(str::to_owned);
+        let annotation = |name: &str| pod["metadata"]["annotations"][name].as_str();
+        let min_member = annotation("testudo.dev/min-member").and_then(|number| number.parse().ok());
+        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let refusal = { conditions }.find(|it| it["type"] == "PodScheduled" && it["status"] == "False");
+        let requests = pod.pointer("/spec/containers/0/resources/requests").unwrap_or(&Value::Null);
+        Self {
+            key: Key::of(pod),
+            uid: text(pod, "/metadata/uid").to_owned(),
+            version: version(pod),
+            node: optional("/spec/nodeName"),
+            ended: has_ended(pod),
+            leaving: is_leaving(pod),
+            gated: pod.pointer("/spec/schedulingGates").is_some(),
+            is_ours: text(pod, "/spec/schedulerName") == SCHEDULER,
+            priority: pod.pointer("/spec/priority").and_then(Value::as_i64).unwrap_or(0),
+            created: text(pod, "/metadata/creationTimestamp").to_owned(),
+            asks: Amounts { pods: 1, ..Amounts::read(requests) },
+            nominated: optional("/status/nominatedNodeName"),
+            promised: annotation("testudo.dev/plan").is_some(),
+            message: refusal.map(|it| text(it, "/message").to_owned()).unwrap_or_default(),
+            claims: claims(pod),
+            gang: annotation("testudo.dev/pod-group").zip(min_member).map(|(gang, size)| (gang.to_owned(), size)),
+        }
+    }
+
+    /// Does it wait for a node?
+    pub fn is_pending(&self) -> bool {
+        self.node.is_none() && !self.ended && !self.leaving
+    }
+
+    /// Does it use what it asks for on its node?
+    pub fn is_on(&self, node: &str) -> bool {
+        self.node.as_deref() == Some(node) && !self.ended
+    }
+
+    /// The keys of its claims that there are.
+    pub fn claim_keys(&self) -> impl Iterator<Item = Key> {
+        self.claims.iter().flatten().map(|name| Key::new(&self.key.namespace, name))
+    }
+}
+
+/// The scheduler that asks testudo.
+pub const SCHEDULER: &str = "testudo-scheduler";
+
+/// `metadata.resourceVersion`.
+pub fn version(object: &Value) -> u64 {
+    text(object, "/metadata/resourceVersion").parse().unwrap_or(0)
+}
+
+fn claims(pod: &Value) -> Vec<Option<String>> {
+    let list = |at: &str| pod.pointer(at).and_then(Value::as_array).cloned().unwrap_or_default();
+    let made = list("/status/resourceClaimStatuses");
+    let claim = |reference: &Value| {
+        let by_status = || made.iter().find(|status| status["name"] == reference["name"]);
+        let name = reference["resourceClaimName"].as_str();
+        name.or_else(|| by_status()?["resourceClaimName"].as_str()).map(str::to_owned)
+    };
+    list("/spec/resourceClaims").iter().map(claim).collect()
+}
+
+/// A node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// What it has for pods.
+    pub has: Amounts,
+    /// Nothing new may go there.
+    pub closed: bool,
+}
+
+impl Node {
+    /// Reads one.
+    pub fn read(node: &Value) -> Self {
+        let taints = node.pointer("/spec/taints").and_then(Value::as_array);
+        let is_closed = node.pointer("/spec/unschedulable").and_then(Value::as_bool).unwrap_or(false);
+        Self {
+            name: text(node, "/metadata/name").to_owned(),
+            has: Amounts::read(node.pointer("/status/allocatable").unwrap_or(&Value::Null)),
+            closed: is_closed || taints.is_some_and(|taints| !taints.is_empty()),
+        }
+    }
+}
+
+/// A device: driver, pool and name.
+pub type Device = (String, String, String);
+
+/// A claim.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Namespace and name.
+    pub key: Key,
+    /// The devices that it has, if it is allocated.
+    pub devices: Option<Vec<Device>>,
+    /// The only node where these can be used.
+    pub node: Option<String>,
+    /// The pods that use it, by unique id.
+    pub reserved: BTreeSet<String>,
+    /// Does testudo say that it has allocated it?
+    pub marked: bool,
+    /// How many devices it asks for, and of which class.
+    pub asks: Vec<(String, usize)>,
+    /// Is it being deleted?
+    pub leaving: bool,
+}
+
+impl Claim {
+    /// Reads one.
+    pub fn read(claim: &Value) -> Self {
+        let list = |at: &str| claim.pointer(at).and_then(Value::as_array).into_iter().flatten();
+        let field = |object: &Value, name: &str| text(object, &format!("/{name}")).to_owned();
+        let device = |result: &Value| (field(result, "driver"), field(result, "pool"), field(result, "device"));
+        let terms = "/status/allocation/nodeSelector/nodeSelectorTerms/0";
+        let node = list(&format!("{terms}/matchFields")).chain(list(&format!("{terms}/matchExpressions")));
+        let ask = |request: &Value| {
+            let count = request.pointer("/exactly/count").and_then(Value::as_u64).unwrap_or(1);
+            (text(request, "/exactly/deviceClassName").to_owned(), usize::try_from(count).unwrap_or(usize::MAX))
+        };
+        Self {
+            key: Key::of(claim),
+            devices: claim
+                .pointer("/status/allocation")
+                .filter(|allocation| allocation.is_object())
+                .map(|_| list("/status/allocation/devices/results").map(device).collect()),
+            node: { node }.next().map(|requirement| text(requirement, "/values/0").to_owned()),
+            reserved: list("/status/reservedFor").map(|consumer| field(consumer, "uid")).collect(),
+            marked: claim.pointer("/metadata/annotations/testudo.dev~1devices").is_some(),
+            asks: list("/spec/devices/requests").map(ask).collect(),
+            leaving: is_leaving(claim),
+        }
+    }
+}
+
+/// The devices of the newest generation of each pool, by node, each with what it draws of which counters; and the
+/// counters that there are.
+#[derive(Debug, Clone, Default)]
+pub struct Devices {
+    /// By device.
+    pub devices: BTreeMap<Device, Published>,
+    /// By driver, pool, set and counter.
+    pub counters: BTreeMap<Counter, i64>,
+}
+
+/// Driver, pool, set and name.
+pub type Counter = (String, String, String, String);
+
+/// A device as its driver publishes it.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// Where it is.
+    pub node: String,
+    /// `gpu` or `mig`.
+    pub kind: String,
+    /// What it draws.
+    pub draws: Vec<(Counter, i64)>,
+}
+
+impl Devices {
+    /// Reads slices.
+    pub fn read<'s>(slices: impl Iterator<Item = &'s Value> + Clone) -> Self {
+        let pool = |slice: &Value| (text(slice, "/spec/driver").to_owned(), text(slice, "/spec/pool/name").to_owned());
+        let generation = |slice: &Value| slice.pointer("/spec/pool/generation").and_then(Value::as_u64).unwrap_or(0);
+        let mut newest: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for slice in slices.clone() {
+            let known = newest.entry(pool(slice)).or_default();
+            *known = (*known).max(generation(slice));
+        }
+        let mut all = Self::default();
+        for slice in { slices }.filter(|slice| newest.get(&pool(slice)) == Some(&generation(slice))) {
+            all.read_slice(slice, &pool(slice));
+        }
+        all
+    }
+
+    fn read_slice(&mut self, slice: &Value, (driver, pool): &(String, String)) {
+        let list = |at: &str| slice.pointer(at).and_then(Value::as_array).into_iter().flatten();
+        let counters = |set: &str, counters: &Value| -> Vec<(Counter, i64)> {
+            let counter = |(name, amount): (&String, &Value)| {
+                let key = (driver.clone(), pool.clone(), set.to_owned(), name.clone());
+                (key, text(amount, "/value").parse().unwrap_or(0))
+            };
+            counters.as_object().into_iter().flatten().map(counter).collect()
+        };
+        for set in list("/spec/sharedCounters") {
+            self.counters.extend(counters(text(set, "/name"), &set["counters"]));
+        }
+        for device in list("/spec/devices") {
+            let draws = device["consumesCounters"].as_array().into_iter().flatten();
+            let published = Published {
+                node: text(slice, "/spec/nodeName").to_owned(),
+                kind: text(device, "/attributes/type/string").to_owned(),
+                draws: draws.flat_map(|draw| counters(text(draw, "/counterSet"), &draw["counters"])).collect(),
+            };
+            self.devices.insert((driver.clone(), pool.clone(), text(device, "/name").to_owned()), published);
+        }
+    }
+}

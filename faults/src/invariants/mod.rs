@@ -1,0 +1,260 @@
+//! What must always hold, found out by somebody who reads the cluster and knows nothing of testudo's books.
+//!
+//! After every step ([`Auditor::check`]): no device and no counter is given twice; no node has more bound to it than it
+//! has; the first member of a gang is bound only when all that must start together have come to bind. At the end, when all
+//! faults are over and everything has had its time ([`Auditor::check_end`]): whatever can be placed is ([`placed`]), no gang
+//! is half started without a reason, testudo's ledger says what the cluster says ([`ledger`]), and nothing is left lying
+//! around ([`leaks`]).
+
+mod feasible;
+mod leaks;
+mod ledger;
+mod placed;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use testudo_core::engine::Engine;
+
+use crate::api::store::{Kind, Store, What};
+use crate::facts::{Amounts, Claim, Counter, Device, Devices, Pod};
+use crate::script::Input;
+
+/// The rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// A device is given to one claim only.
+    DeviceOnce,
+    /// Counters are not drawn beyond what is there.
+    CounterKept,
+    /// A claim keeps its devices while a pod that runs uses it.
+    InUse,
+    /// Nothing is bound to a node beyond what it has.
+    NodeKept,
+    /// A gang starts as a whole.
+    GangWhole,
+    /// What can be placed is placed.
+    Placed,
+    /// Testudo's ledger says what the cluster says.
+    Ledger,
+    /// Nothing is left lying around.
+    Clean,
+    /// Nothing panics.
+    NoPanic,
+}
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Against which rule.
+    pub rule: Rule,
+    /// What it is.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.what)
+    }
+}
+
+fn wrong(rule: Rule, what: impl Into<String>) -> Option<Violation> {
+    Some(Violation { rule, what: what.into() })
+}
+
+/// How much was going on: a rule that nothing could break says nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Pods that were bound.
+    pub bound: u64,
+    /// Gangs of which a first member was bound.
+    pub gangs: u64,
+    /// Claims that were given devices by testudo.
+    pub allocated: u64,
+    /// Claims that lost them without ever having been used.
+    pub taken_back: u64,
+}
+
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.bound += other.bound;
+        self.gangs += other.gangs;
+        self.allocated += other.allocated;
+        self.taken_back += other.taken_back;
+    }
+}
+
+/// A node's capacity counts for so long after it has become less: who binds may not know yet.
+const CAPACITY_REMEMBERED_MS: u64 = 20_000;
+
+/// A member counts as having come to bind for so long after its call has ended: its binding may still be under way.
+const ARRIVAL_REMEMBERED_MS: u64 = 20_000;
+
+/// The reader.
+#[derive(Debug, Default)]
+pub struct Auditor {
+    read: u64,
+    nodes: BTreeMap<String, Vec<(u64, Amounts)>>,
+    pods: BTreeMap<String, Pod>,
+    claims: BTreeMap<String, Claim>,
+    /// When pods were last at bind.
+    at_bind: BTreeMap<String, u64>,
+    /// Gangs that have lost a member, or whose leader was disturbed while they started: these may be in part.
+    hurt: BTreeSet<String>,
+    seen: Seen,
+}
+
+impl Auditor {
+    /// How much was going on.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// Something happens that may leave gangs in part which are just being bound.
+    pub fn hear(&mut self, input: &Input, now_ms: u64) {
+        if matches!(input, Input::Crash(..) | Input::Pause(..) | Input::Storm(..) | Input::SchedulerRestarts(..)) {
+            let starting = self.at_bind.iter().filter(|(_, at)| **at + ARRIVAL_REMEMBERED_MS >= now_ms);
+            let gangs = starting.filter_map(|(uid, _)| self.pods.get(uid)?.gang.clone());
+            self.hurt.extend(gangs.map(|(gang, _)| gang));
+        }
+    }
+
+    /// These pods are at bind.
+    pub fn note_at_bind(&mut self, uids: Vec<String>, now_ms: u64) {
+        self.at_bind.extend(uids.into_iter().map(|uid| (uid, now_ms)));
+    }
+
+    /// Reads what has happened, and judges it.
+    pub fn check(&mut self, store: &Store, now_ms: u64) -> Option<Violation> {
+        let read = std::mem::replace(&mut self.read, store.version());
+        for happened in store.ever_since(Kind::Node, read) {
+            let node = happened.object.node();
+            let has = if happened.what == What::Deleted { Amounts::default() } else { node.has };
+            self.nodes.entry(node.name.clone()).or_default().push((happened.at_ms, has));
+        }
+        let mut violation = None;
+        for happened in store.ever_since(Kind::Pod, read) {
+            let pod = happened.object.pod().clone();
+            violation = violation.or_else(|| self.see_pod(pod, happened.what, now_ms));
+        }
+        let (claims, slices) = (store.ever_since(Kind::Claim, read), store.ever_since(Kind::Slice, read));
+        for happened in claims {
+            violation = violation.or_else(|| self.see_claim(happened.object.claim(), happened.what));
+        }
+        if !claims.is_empty() || !slices.is_empty() {
+            violation = violation.or_else(|| self.devices_once()).or_else(|| self.counters_kept(store));
+        }
+        violation
+    }
+
+    /// Judges how things are at the end.
+    pub fn check_end(&self, store: &Store, engines: &[Engine]) -> Option<Violation> {
+        let gangs = placed::half_started(store, &self.hurt);
+        let rest = gangs.or_else(|| placed::left_out(store)).or_else(|| leaks::left_behind(store));
+        rest.or_else(|| engines.iter().find_map(|engine| ledger::differs(store, engine)))
+    }
+
+    fn see_pod(&mut self, pod: Pod, what: What, now_ms: u64) -> Option<Violation> {
+        if what == What::Deleted {
+            self.note_loss(&pod);
+            self.pods.remove(&pod.uid);
+            return None;
+        }
+        let before = self.pods.insert(pod.uid.clone(), pod.clone());
+        if pod.ended || pod.leaving {
+            self.note_loss(&pod);
+        }
+        let is_new = pod.node.is_some() && before.is_none_or(|before| before.node.is_none());
+        if !is_new || !pod.is_ours {
+            return None;
+        }
+        self.seen.bound += 1;
+        self.node_kept(&pod, now_ms).or_else(|| self.gang_whole(&pod, now_ms))
+    }
+
+    /// A gang that has lost a member that had started is in part, and nobody is to blame.
+    fn note_loss(&mut self, pod: &Pod) {
+        if let (Some((gang, _)), Some(_)) = (&pod.gang, &pod.node) {
+            self.hurt.insert(gang.clone());
+        }
+    }
+
+    fn node_kept(&self, pod: &Pod, now_ms: u64) -> Option<Violation> {
+        let node = pod.node.as_ref()?;
+        let history = self.nodes.get(node).map(Vec::as_slice).unwrap_or_default();
+        let ended = |at: usize| history.get(at + 1).map_or(now_ms, |(ms, _)| *ms);
+        let recent = history.iter().enumerate().filter(|(at, _)| ended(*at) + CAPACITY_REMEMBERED_MS >= now_ms);
+        let had: Vec<Amounts> = recent.map(|(_, (_, has))| *has).collect();
+        let used: Amounts = self.pods.values().filter(|pod| pod.is_on(node)).map(|pod| pod.asks).sum();
+        if had.iter().any(|had| had.covers(used)) {
+            return None;
+        }
+        let pods: Vec<String> =
+            self.pods.values().filter(|pod| pod.is_on(node)).map(|pod| pod.key.name.clone()).collect();
+        wrong(Rule::NodeKept, format!("node {node} has {had:?}, and {} hold {used:?}", pods.join(", ")))
+    }
+
+    /// The first of a gang is bound: have all that must start with it come to bind?
+    fn gang_whole(&mut self, pod: &Pod, now_ms: u64) -> Option<Violation> {
+        let (gang, together) = pod.gang.clone()?;
+        let is_member = |other: &&Pod| other.gang.as_ref().is_some_and(|(name, _)| *name == gang);
+        let members: Vec<&Pod> = self.pods.values().filter(is_member).collect();
+        if members.iter().any(|other| other.uid != pod.uid && other.node.is_some()) {
+            return None;
+        }
+        self.seen.gangs += 1;
+        let has_come =
+            |other: &&&Pod| self.at_bind.get(&other.uid).is_some_and(|at| at + ARRIVAL_REMEMBERED_MS >= now_ms);
+        let came: Vec<&str> = members.iter().filter(has_come).map(|other| other.key.name.as_str()).collect();
+        if came.len() >= together || self.hurt.contains(&gang) {
+            return None;
+        }
+        let came = if came.is_empty() { "nobody".to_owned() } else { came.join(", ") };
+        let text =
+            format!("{} of gang {gang} is bound; {together} must start together, and {came} came to bind", pod.key);
+        wrong(Rule::GangWhole, text)
+    }
+
+    fn see_claim(&mut self, claim: &Claim, what: What) -> Option<Violation> {
+        let name = claim.key.to_string();
+        let before =
+            if what == What::Deleted { self.claims.remove(&name) } else { self.claims.insert(name, claim.clone()) };
+        let had = before.as_ref().is_some_and(|before| before.devices.is_some());
+        if !had && claim.devices.is_some() && claim.marked {
+            self.seen.allocated += 1;
+        }
+        let before = before.filter(|_| had && (claim.devices.is_none() || what == What::Deleted))?;
+        self.seen.taken_back += u64::from(before.reserved.is_empty());
+        let runs = |uid: &&String| self.pods.get(*uid).is_some_and(|pod| pod.node.is_some() && !pod.ended);
+        let user = before.reserved.iter().find(runs)?;
+        let user = &self.pods.get(user)?.key;
+        wrong(Rule::InUse, format!("claim {} has lost its devices, and pod {user} runs with them", claim.key))
+    }
+
+    fn devices_once(&self) -> Option<Violation> {
+        let mut holders: BTreeMap<&Device, &Claim> = BTreeMap::new();
+        for claim in self.claims.values() {
+            for device in claim.devices.iter().flatten() {
+                if let Some(other) = holders.insert(device, claim) {
+                    let (_, pool, name) = device;
+                    let text = format!("device {pool}/{name} was given to claims {} and {}", other.key, claim.key);
+                    return wrong(Rule::DeviceOnce, text);
+                }
+            }
+        }
+        None
+    }
+
+    fn counters_kept(&self, store: &Store) -> Option<Violation> {
+        let published = Devices::read(store.all(Kind::Slice).map(|(_, slice)| &***slice));
+        let mut drawn: BTreeMap<&Counter, i64> = BTreeMap::new();
+        let held = self.claims.values().flat_map(|claim| claim.devices.iter().flatten());
+        for (counter, amount) in held.filter_map(|device| published.devices.get(device)).flat_map(|it| &it.draws) {
+            *drawn.entry(counter).or_default() += amount;
+        }
+        let beyond =
+            drawn.iter().find(|(counter, drawn)| published.counters.get(*counter).is_some_and(|has| has < drawn));
+        let ((_, pool, set, counter), drawn) = beyond?;
+        wrong(Rule::CounterKept, format!("{drawn} are drawn of counter {counter} of {pool}/{set}"))
+    }
+}

@@ -1,0 +1,72 @@
+//! What can be placed is placed, and gangs are whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::feasible::Free;
+use super::{Rule, Violation, wrong};
+use crate::api::store::{Kind, Store};
+use crate::facts::{Claim, Node, Pod};
+
+fn pods(store: &Store) -> Vec<Pod> {
+    store.all(Kind::Pod).map(|(_, pod)| pod.pod().clone()).filter(|pod| pod.is_ours).collect()
+}
+
+/// Members of gangs that there are, by gang, and how many must start together.
+fn gangs(pods: &[Pod]) -> BTreeMap<String, (usize, Vec<&Pod>)> {
+    let mut gangs: BTreeMap<String, (usize, Vec<&Pod>)> = BTreeMap::new();
+    for pod in pods {
+        if let Some((gang, together)) = &pod.gang {
+            gangs.entry(gang.clone()).or_insert((*together, vec![])).1.push(pod);
+        }
+    }
+    gangs
+}
+
+/// A gang of which some members have started and others not, although nothing has happened to it.
+pub fn half_started(store: &Store, hurt: &BTreeSet<String>) -> Option<Violation> {
+    let pods = pods(store);
+    gangs(&pods).into_iter().filter(|(gang, _)| !hurt.contains(gang)).find_map(|(gang, (together, members))| {
+        let started = members.iter().filter(|pod| pod.node.is_some()).count();
+        let text = || format!("gang {gang}: {started} of its members have started, and {together} must start together");
+        (started > 0 && started < together).then(|| wrong(Rule::GangWhole, text()))?
+    })
+}
+
+/// A pod, or a gang, that waits although there is room for it.
+pub fn left_out(store: &Store) -> Option<Violation> {
+    let pods = pods(store);
+    let nodes: Vec<Node> = store.all(Kind::Node).map(|(_, node)| node.node().clone()).collect();
+    let claims: Vec<Claim> = store.all(Kind::Claim).map(|(_, claim)| claim.claim().clone()).collect();
+    let free = Free::of(&nodes, &pods, &claims, store.all(Kind::Slice).map(|(_, slice)| &***slice));
+    let asks = |pod: &Pod| -> Vec<(String, usize)> {
+        let of_claim = |key| claims.iter().find(|claim| claim.key == key).map(|claim| claim.asks.clone());
+        pod.claim_keys().filter_map(of_claim).flatten().collect()
+    };
+    let say = |who: String, waiting: &[&Pod], places: Vec<String>| {
+        let message = waiting.first().map(|pod| pod.message.clone()).unwrap_or_default();
+        wrong(Rule::Placed, format!("{who} waits, and would fit on {}; it is told: {message}", places.join(", ")))
+    };
+    let has_claims = |pod: &Pod| {
+        pod.claims.iter().all(Option::is_some) && pod.claim_keys().all(|key| store.get(Kind::Claim, &key).is_some())
+    };
+    for pod in pods.iter().filter(|pod| pod.is_pending() && pod.gang.is_none() && has_claims(pod)) {
+        if let Some(places) = free.places(&[(pod, asks(pod))]) {
+            return say(format!("pod {}", pod.key), &[pod], places);
+        }
+    }
+    for (gang, (together, members)) in gangs(&pods) {
+        let started = members.iter().filter(|pod| pod.node.is_some() && !pod.ended && !pod.leaving).count();
+        let mut waiting: Vec<&Pod> = members.into_iter().filter(|pod| pod.is_pending() && has_claims(pod)).collect();
+        // Who is left when enough have started may start alone.
+        let needed = together.saturating_sub(started).max(1);
+        if waiting.len() < needed {
+            continue;
+        }
+        waiting.truncate(needed);
+        let wanted: Vec<_> = waiting.iter().map(|pod| (*pod, asks(pod))).collect();
+        if let Some(places) = free.places(&wanted) {
+            return say(format!("gang {gang} ({started} started)"), &waiting, places);
+        }
+    }
+    None
+}

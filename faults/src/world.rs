@@ -1,0 +1,327 @@
+//! The simulated cluster: everything there is, moved on step by step.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use testudo::sim::rng::Rng;
+use testudo_core::engine::{ClaimPolicy, GangPolicy, Policy};
+use testudo_core::model::catalogue::Catalogue;
+
+use crate::actors::controllers::ClaimController;
+use crate::actors::kubelets::Kubelets;
+use crate::actors::machines::{Station, class};
+use crate::actors::users::Users;
+use crate::api::store::{Kind, Store};
+use crate::facts::SCHEDULER;
+use crate::invariants::{Auditor, Rule, Seen, Violation};
+use crate::network::Network;
+use crate::panics;
+use crate::replica::{NAMESPACE, REPLICAS, Replica};
+use crate::scheduler::{Around, Scheduler};
+use crate::script::{CHAOS_MS, Input, Script};
+use crate::service::{Service, labelled};
+use crate::story::Story;
+
+/// For so long after the last fault everything that can be placed has to be.
+pub const QUIET_MS: u64 = 110_000;
+
+/// A time at which faults are over: one may last for a while.
+const CALM_FROM_MS: u64 = CHAOS_MS + 25_000;
+
+/// The cluster.
+pub struct World {
+    pub(crate) store: Store,
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) stations: Vec<Station>,
+    network: Network,
+    /// The last of them leads; others may not know it yet, until then.
+    schedulers: Vec<(Scheduler, u64)>,
+    kubelets: Kubelets,
+    claims: ClaimController,
+    users: Users,
+    rng: Rng,
+    restarts: Vec<(u64, usize)>,
+    /// The store as it was when something last happened.
+    moved: (u64, u64),
+    /// The replica that the Service leads to, and as of which version of the store.
+    leader: Option<usize>,
+    routed: u64,
+    auditor: Auditor,
+    catalogue: Arc<Catalogue>,
+    policy: Policy,
+    now_ms: u64,
+    story: Story,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was found wrong.
+    pub violation: Option<Violation>,
+    /// How many steps it took.
+    pub steps: u64,
+    /// The version of the store at the end, and what it has in it, as a number: the same for the same script.
+    pub digest: u64,
+    /// What was seen on the way, for the report.
+    pub seen: Seen,
+}
+
+/// Plays a script to its end, or until something is wrong. A panic is wrong, too.
+pub fn play(script: &Script, story: Story) -> (Outcome, Story) {
+    panics::note();
+    let mut told = Some(story);
+    let played = panics::caught(|| play_on(script, told.take().unwrap_or_default()));
+    played.unwrap_or_else(|what| {
+        let violation = Some(Violation { rule: Rule::NoPanic, what });
+        (Outcome { violation, steps: 0, digest: 0, seen: Seen::default() }, Story::default())
+    })
+}
+
+fn play_on(script: &Script, story: Story) -> (Outcome, Story) {
+    // Of what depends on chance in other crates: the jitter of pauses.
+    fastrand::seed(script.seed);
+    let mut world = World::new(script, story);
+    let mut inputs = script.inputs.iter().peekable();
+    let end_ms = CALM_FROM_MS + QUIET_MS;
+    let mut steps = 0;
+    let mut violation = None;
+    while world.now_ms < end_ms && violation.is_none() {
+        while let Some((_, input)) = inputs.next_if(|(at, _)| *at <= world.now_ms) {
+            world.take(input);
+        }
+        world.step();
+        let panic = panics::take().map(|what| Violation { rule: Rule::NoPanic, what });
+        violation = panic.or_else(|| world.audit());
+        let next = inputs.peek().map_or(end_ms, |(at, _)| *at);
+        world.now_ms = world.next_ms().min(next.max(world.now_ms + 1));
+        steps += 1;
+    }
+    if violation.is_none() {
+        violation = world.audit_end();
+    }
+    if let Some(violation) = &violation {
+        let now_ms = world.now_ms;
+        world.story.tell(now_ms, || format!("WRONG: {violation}"));
+    }
+    (Outcome { violation, steps, digest: world.digest(), seen: world.auditor.seen() }, world.story)
+}
+
+/// What the operator has configured, with shorter times.
+fn policy() -> Policy {
+    let gangs = GangPolicy {
+        schedulers: [SCHEDULER.to_owned()].into(),
+        bind_window_ms: 20_000,
+        refusal_ms: 20_000,
+        avoid_ms: 10_000,
+        ..GangPolicy::default()
+    };
+    let classes = ["gpu", "mig"].map(str::to_owned).into();
+    Policy { gangs, claims: ClaimPolicy { classes, unused_ms: 10_000, ..ClaimPolicy::default() }, ..Policy::default() }
+}
+
+impl World {
+    fn new(script: &Script, story: Story) -> Self {
+        let mut rng = Rng::new(script.seed);
+        let mut store = Store::default();
+        for kind in ["gpu", "mig"] {
+            store.create(Kind::Class, class(kind)).expect("a new class");
+        }
+        for index in 0..REPLICAS {
+            let metadata = json!({"namespace": NAMESPACE, "name": Replica::name(index)});
+            let spec = json!({"nodeName": "control-plane", "containers": []});
+            let pod = json!({"metadata": metadata, "spec": spec, "status": {"phase": "Running"}});
+            store.create(Kind::Pod, pod).expect("a new pod");
+        }
+        let mut stations: Vec<Station> =
+            script.nodes.iter().enumerate().map(|(index, machine)| Station::new(index, machine.clone())).collect();
+        stations.iter_mut().for_each(|station| station.join(&mut store));
+        let mut world = Self {
+            network: Network::new(rng.branch()),
+            schedulers: vec![(Scheduler::new(rng.branch(), &store), u64::MAX)],
+            kubelets: Kubelets::new(rng.branch()),
+            claims: ClaimController::new(rng.branch()),
+            users: Users::new(rng.branch()),
+            replicas: (0..REPLICAS).map(Replica::new).collect(),
+            restarts: vec![],
+            moved: (0, 0),
+            leader: None,
+            routed: 0,
+            auditor: Auditor::default(),
+            catalogue: Catalogue::builtin(),
+            policy: policy(),
+            now_ms: 0,
+            stations,
+            store,
+            story,
+            rng,
+        };
+        (0..REPLICAS).for_each(|index| world.start(index));
+        world
+    }
+
+    fn start(&mut self, index: usize) {
+        self.replicas[index].start(self.policy.clone(), Arc::clone(&self.catalogue), self.now_ms);
+    }
+
+    fn take(&mut self, input: &Input) {
+        let now_ms = self.now_ms;
+        self.story.tell(now_ms, || format!("-- {input}"));
+        self.auditor.hear(input, now_ms);
+        self.store.set_time(now_ms);
+        match input {
+            Input::Create(workload) => self.users.create(workload.clone(), now_ms),
+            Input::Delete(name) => self.users.delete(name, &mut self.store),
+            Input::Lose(name) => self.users.lose(name, &mut self.store),
+            Input::Grow(name) => self.users.grow(name, now_ms),
+            Input::NodeComes(machine) => {
+                let mut station = Station::new(self.stations.len(), machine.clone());
+                station.join(&mut self.store);
+                self.stations.push(station);
+            }
+            Input::Crash(index, for_ms) => {
+                if self.replicas[*index].is_alive() {
+                    self.replicas[*index].crash();
+                    self.network.forget(*index);
+                    self.restarts.push((now_ms + for_ms, *index));
+                }
+            }
+            Input::Pause(index, for_ms) => self.replicas[*index].pause(now_ms + for_ms),
+            Input::Storm(weather, for_ms) => self.network.set_weather(*weather, now_ms + for_ms),
+            Input::BreakWatches => self.network.break_watches(None),
+            Input::Compact => self.store.compact(),
+            Input::SchedulerRestarts(for_ms) => {
+                for (scheduler, _) in &mut self.schedulers {
+                    scheduler.restart(&self.store, now_ms + for_ms);
+                }
+            }
+            Input::SchedulerTakesOver(for_ms) => {
+                for (_, until_ms) in &mut self.schedulers {
+                    *until_ms = (*until_ms).min(now_ms + for_ms);
+                }
+                let next = Scheduler::new(self.rng.branch(), &self.store);
+                self.schedulers.push((next, u64::MAX));
+            }
+            Input::DeleteClaims(name) => self.users.delete_claims(name, &mut self.store),
+            Input::Refuse(node, for_ms) => {
+                for (scheduler, _) in &mut self.schedulers {
+                    scheduler.refuse(&format!("n{node}"), now_ms + for_ms);
+                }
+            }
+            Input::OnlyLook(name) => {
+                self.around(|scheduler, around| scheduler.only_look(name, around));
+            }
+            Input::NodeGoes(..) | Input::Cordon(..) | Input::GpusFail(..) | Input::Republish(..) => self.strike(input),
+        }
+    }
+
+    /// Something happens to a machine.
+    fn strike(&mut self, input: &Input) {
+        let now_ms = self.now_ms;
+        let (Input::NodeGoes(node, ..)
+        | Input::Cordon(node, ..)
+        | Input::GpusFail(node, ..)
+        | Input::Republish(node, ..)) = input
+        else {
+            return;
+        };
+        let Some(station) = self.stations.get_mut(*node).filter(|station| station.back_ms.is_none()) else { return };
+        match input {
+            Input::NodeGoes(_, for_ms) => station.leave(now_ms + for_ms, &mut self.store),
+            Input::Cordon(_, for_ms) => station.close(now_ms + for_ms, &mut self.store),
+            Input::GpusFail(_, gpus, for_ms) => station.fail(*gpus, now_ms + for_ms, &mut self.store),
+            Input::Republish(_, gpu, for_ms) => station.hide(*gpu, now_ms + for_ms, &mut self.store),
+            _ => {}
+        }
+    }
+
+    /// Lets each kube-scheduler do something.
+    fn around(&mut self, step: impl Fn(&mut Scheduler, &mut Around<'_>)) {
+        let (now_ms, lag_ms) = (self.now_ms, self.network.lag_ms());
+        if self.routed != self.store.version() {
+            (self.routed, self.leader) = (self.store.version(), labelled(&self.store));
+        }
+        self.schedulers.retain(|(_, until_ms)| now_ms < *until_ms);
+        for (scheduler, _) in &mut self.schedulers {
+            let service = Service::new(&mut self.replicas, self.leader);
+            let mut around = Around { service, store: &mut self.store, story: &mut self.story, now_ms, lag_ms };
+            step(scheduler, &mut around);
+        }
+    }
+
+    fn step(&mut self) {
+        let now_ms = self.now_ms;
+        self.store.set_time(now_ms);
+        self.mend();
+        self.network.step(&mut self.store, &mut self.story, now_ms);
+        for replica in &mut self.replicas {
+            replica.run(now_ms);
+            if replica.is_searching() && self.rng.below(2) == 0 {
+                replica.finish_searches();
+            }
+            if let Some((from, sent)) = replica.take_sent() {
+                self.network.send(from, sent, now_ms);
+            }
+        }
+        self.around(Scheduler::step);
+        self.kubelets.step(&mut self.store, &mut self.story, now_ms);
+        self.claims.step(&mut self.store, now_ms);
+        self.users.step(&mut self.store, &mut self.story, now_ms);
+        if self.store.version() != self.moved.0 {
+            self.moved = (self.store.version(), now_ms);
+        }
+    }
+
+    /// What was to be over by now is.
+    fn mend(&mut self) {
+        let now_ms = self.now_ms;
+        let (due, later): (Vec<_>, Vec<_>) = self.restarts.drain(..).partition(|(at, _)| *at <= now_ms);
+        self.restarts = later;
+        for (_, index) in due {
+            self.story.tell(now_ms, || format!("testudo-{index} starts"));
+            self.start(index);
+        }
+        for station in &mut self.stations {
+            if station.back_ms.is_some_and(|at| at <= now_ms) {
+                self.story.tell(now_ms, || format!("node {} is back", station.name));
+                station.join(&mut self.store);
+            }
+            if station.back_ms.is_none() && station.mended_ms.is_some_and(|at| at <= now_ms) {
+                self.story.tell(now_ms, || format!("node {} is mended", station.name));
+                station.mend(&mut self.store);
+            }
+        }
+    }
+
+    /// When something happens next, at the latest.
+    fn next_ms(&mut self) -> u64 {
+        let is_lively = self.now_ms < self.moved.1 + 100
+            || self.schedulers.iter().any(|(scheduler, _)| scheduler.is_busy())
+            || self.replicas.iter().any(Replica::is_searching);
+        let pause = if is_lively { 2 + self.rng.below(40) } else { 300 } as u64;
+        let due = [self.network.next_ms(), self.kubelets.next_ms(), self.users.next_ms()].into_iter().flatten();
+        let due = due.chain(self.schedulers.iter().filter_map(|(it, _)| it.next_ms())).min().unwrap_or(u64::MAX);
+        (self.now_ms + pause).min(due).max(self.now_ms + 1)
+    }
+
+    fn audit(&mut self) -> Option<Violation> {
+        for replica in &mut self.replicas {
+            self.auditor.note_at_bind(replica.at_bind(), self.now_ms);
+        }
+        self.auditor.check(&self.store, self.now_ms)
+    }
+
+    fn audit_end(&mut self) -> Option<Violation> {
+        let engines: Vec<_> = self.replicas.iter().filter_map(Replica::engine).collect();
+        self.auditor.check_end(&self.store, &engines)
+    }
+
+    fn digest(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        self.store.version().hash(&mut hasher);
+        for (key, pod) in self.store.all(Kind::Pod) {
+            (key.to_string(), pod["spec"].to_string(), pod["status"].to_string()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}

@@ -1,0 +1,49 @@
+//! The simulation in the tests: a thousand seeds, and what makes them trustworthy.
+
+use std::fs;
+use std::path::Path;
+
+use testudo_faults::invariants::Seen;
+use testudo_faults::many;
+use testudo_faults::mutations::{ALL, mutated};
+use testudo_faults::script::Script;
+use testudo_faults::story::Story;
+use testudo_faults::world::play;
+
+#[test]
+fn nothing_goes_wrong_in_a_thousand_seeds() {
+    let threads = std::thread::available_parallelism().map_or(2, Into::into);
+    let report = many::play(0..1_000, threads);
+    println!("{report}");
+    if let Some(failure) = &report.failure {
+        panic!("seed {} fails: {}\n{}", failure.seed, failure.violation, failure.history());
+    }
+    // Rules that nothing could have broken say nothing.
+    let Seen { bound, gangs, allocated, taken_back } = report.seen;
+    assert!(bound > 5_000 && gangs > 1_000 && allocated > 1_000 && taken_back > 20, "{report}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    for seed in [3, 7, 8] {
+        let run = || {
+            let (outcome, story) = play(&Script::of(seed), Story::written());
+            // Some times are those of the wall, and are not read by anybody.
+            let lines: Vec<String> = story.lines().iter().map(|line| line.chars().take(90).collect()).collect();
+            (outcome.steps, outcome.digest, lines)
+        };
+        let (first, second) = (run(), run());
+        let difference = first.2.iter().zip(&second.2).find(|(one, other)| one != other);
+        assert_eq!(difference, None, "seed {seed}");
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+#[test]
+fn each_bug_on_purpose_finds_its_place() {
+    for mutation in ALL {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(mutation.file);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        mutated(&text, mutation).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
