@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{self as core, Node, PersistentVolumeClaim, Pod, PodCondition, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::resource::v1::ResourceClaim;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ObjectMeta, Request};
 use kube::{Api, Resource, ResourceExt};
@@ -89,6 +90,11 @@ impl Namespace {
 
     /// The pods, through the admin client.
     pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
+    /// The ResourceClaims, through the admin client.
+    pub fn device_claims(&self) -> Api<ResourceClaim> {
         Api::namespaced(self.client.clone(), &self.name)
     }
 

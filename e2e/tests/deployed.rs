@@ -78,9 +78,14 @@ impl Deployed {
         self.pair_with(name, &[("/gangs/preemptingNamespaces", json!([namespace]))]).await
     }
 
-    /// The same, where claims of these classes are testudo's to allocate, and lose soon what nobody uses.
-    pub async fn allocating_pair(&self, name: &str, classes: &[&str]) -> Result<Pair> {
-        let changes = [("/claims/deviceClasses", json!(classes)), ("/claims/releaseUnusedAfter", json!("3s"))];
+    /// The same, where claims of these classes are testudo's to allocate, if at all of nodes with this taint, and lose soon
+    /// what nobody uses.
+    pub async fn allocating_pair(&self, name: &str, classes: &[&str], fence: Option<&str>) -> Result<Pair> {
+        let changes = [
+            ("/claims/deviceClasses", json!(classes)),
+            ("/claims/releaseUnusedAfter", json!("3s")),
+            ("/claims/fenceTaint", json!(fence.unwrap_or_default())),
+        ];
         self.pair_with(name, &changes).await
     }
 
@@ -105,10 +110,6 @@ impl Deployed {
             "testudo.yaml",
         )?);
         let options = options.variable("POD_NAME", name).variable("POD_NAMESPACE", NAMESPACE);
-        // Where it would be mounted is no place of this machine.
-        let policy = chart::file(&self.shipped, "testudo-policy", "policy.yaml")?;
-        let policy = self.cp.dir().write(format!("{name}-policy.yaml"), policy)?;
-        let options = options.arg(format!("--policy-file={}", policy.display()));
         Ok(options.tls(Tls::Mutual).with_own_metrics_port())
     }
 

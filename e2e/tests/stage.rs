@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, RwLock};
 
 use crate::deployed::Deployed;
 
-/// No scenario may take longer; every wait inside has a shorter limit and a better message.
+/// How long a scenario may take; every wait inside has a shorter limit and a better message.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// How many scenarios run at a time unless `--test-threads` says otherwise. More than there are cores: they mostly wait.
@@ -28,6 +28,7 @@ pub struct Stage {
     /// Read by scenarios that bear company, written by those that do not.
     company: Arc<RwLock<()>>,
     times: Times,
+    /// No scenario may take longer.
     limit: Duration,
 }
 

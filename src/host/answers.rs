@@ -35,7 +35,7 @@ impl Extender for Host {
             }
             Stance::Unconcerned | Stance::Excluded => return Ok(Verdicts::all_fit(offer.len())),
         }
-        if let Some(why) = snapshot.unsettled(&pod).filter(|_| self.mode == Mode::Enforce) {
+        if let Some(why) = snapshot.unsettled(&pod, offer.names()).filter(|_| self.mode == Mode::Enforce) {
             return Err(Refusal::Error(why.to_string()));
         }
         let told = self.told(&snapshot, &pod, offer);

@@ -91,7 +91,7 @@ impl<'a> Judgement<'a> {
     /// What the pod is told of nodes, in their order: [`of`](Self::of) for many nodes at once.
     pub fn told<'n>(&self, nodes: impl ExactSizeIterator<Item = Offered<'n>>) -> Told {
         let is_plain = self.snapshot.board().is_plain();
-        if let (true, Fate::Held(why) | Fate::Unsettled(why)) = (is_plain, &self.fate) {
+        if let (true, Fate::Held(why) | Fate::Unsettled(_, why)) = (is_plain, &self.fate) {
             let mut told = Told::expecting(nodes.len(), std::slice::from_ref(why));
             nodes.for_each(|_| told.refused_as(0));
             return told;
@@ -153,7 +153,7 @@ impl<'a> Judgement<'a> {
     /// The best of all nodes that the pod fits on, if there is one; of equals the first by name.
     pub fn best(&self) -> Option<&'a NodeName> {
         match &self.fate {
-            Fate::Held(_) | Fate::Unsettled(_) => return None,
+            Fate::Held(_) | Fate::Unsettled(..) => return None,
             Fate::Planned(place, _) => {
                 let state = self.snapshot.node(place.as_str())?;
                 return self.of(Offered::Named(place.as_str())).rank().map(|_| state.name());
@@ -189,7 +189,7 @@ impl<'a> Judgement<'a> {
 
     fn forbidden_by_gang(&self, name: &str) -> Option<Arc<Refusal>> {
         match &self.fate {
-            Fate::Held(why) | Fate::Unsettled(why) => Some(Arc::clone(why)),
+            Fate::Held(why) | Fate::Unsettled(_, why) => Some(Arc::clone(why)),
             Fate::Planned(place, elsewhere) => (place.as_str() != name).then(|| Arc::clone(elsewhere)),
             Fate::Free if self.over_quota.is_some() => self.over_quota.clone(),
             Fate::Free => {

@@ -31,7 +31,7 @@ mod wide;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, GangState, Holding, Standing};
+use crate::cluster::{Cluster, GangState, Standing};
 use crate::engine::claims::ClaimKeeper;
 use crate::engine::{Policy, Profile};
 use crate::model::gang::{GangKey, Group};
@@ -444,7 +444,7 @@ impl GangKeeper {
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
-            unsettled: { unsettled.flat_map(|batch| batch.places.keys()) }.cloned().collect(),
+            unsettled: { unsettled.flat_map(|batch| batch.unsettled(&self.claims)) }.collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };
