@@ -95,17 +95,13 @@ impl Stage {
         self.scenario_alone(name, async move |_| play(stage.deployment().await?).await)
     }
 
-    /// A measurement with what `deploy/` ships: only played when it is asked for, alone, and with more time than a scenario.
-    pub fn measurement<F>(
-        &self,
-        name: &str,
-        limit: Duration,
-        play: impl FnOnce(Arc<Deployed>) -> F + Send + 'static,
-    ) -> Trial
+    /// One that is played only when it is asked for, alone, and may take so much longer than others.
+    pub fn long<F>(&self, name: &str, time: Duration, play: impl FnOnce(Arc<Deployed>) -> F + Send + 'static) -> Trial
     where
         F: Future<Output = Result<()>>,
     {
-        Self { limit, ..self.clone() }.deployed_alone(name, play).with_ignored_flag(true)
+        let stage = Self { limit: LIMIT + time, ..self.clone() };
+        stage.deployed_alone(name, play).with_ignored_flag(true)
     }
 
     async fn play<F>(&self, name: &str, play: impl FnOnce(Arc<ControlPlane>) -> F) -> Result<(), Failed>

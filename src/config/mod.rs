@@ -326,7 +326,11 @@ impl Configuration {
         Self::parse(&text, path)
     }
 
-    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    /// Reads and checks a text; `path` is how errors call it.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let configuration: Self = yaml::read(text).map_err(|error| {
             let YamlError { line, column, message } = error;
             ConfigError::Form { path: path.to_path_buf(), line, column, message }

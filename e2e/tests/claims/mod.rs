@@ -3,6 +3,7 @@
 mod churn;
 mod contended;
 mod crash;
+mod explained;
 mod extended;
 mod gang;
 mod single;
@@ -31,6 +32,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
         gang::scenarios(stage),
         crash::scenarios(stage),
         contended::scenarios(stage),
+        explained::scenarios(stage),
         extended::scenarios(stage),
         churn::scenarios(stage),
         two_schedulers::scenarios(stage),

@@ -27,7 +27,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     match Version::from_env() {
         Ok(Version::V1_36) => vec![
             stage.deployed("claims::instances_come_and_go", come_and_go),
-            stage.measurement("claims::churn_figure", FIGURE_LIMIT, figure),
+            stage.long("claims::churn_figure", FIGURE_LIMIT, figure),
         ],
         _ => vec![],
     }

@@ -12,11 +12,12 @@ mod holders;
 mod needs;
 mod plan;
 mod rooms;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claims::{ClaimKey, DeviceClass, Holding, PoolId, SeenClaim, Slice};
+use crate::claims::{ClaimKey, DeviceClass, Holding, HoldingKind, PoolId, SeenClaim, Slice};
 use crate::cluster::Cluster;
 use crate::engine::policy::ClaimPolicy;
 use crate::model::gang::GangKey;
@@ -32,6 +33,8 @@ pub use needs::{Needs, OpenClaim, Unready};
 pub(super) use plan::Grant;
 use plan::Plan;
 pub use plan::{ClaimOrder, ClaimOutcome};
+use shown::Shown;
+pub use shown::{ClaimStage, ClaimView, GpusByNode};
 
 /// Something about a claim that people want to hear of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +91,7 @@ pub(super) struct ClaimKeeper {
     /// What pods show of what was given twice.
     marks: Marks,
     desk: Home,
+    shown: Shown,
     /// Claims that hold something else than the desk has heard.
     untold: BTreeSet<ClaimKey>,
     /// Pools of which something was taken or changed since the desk was last taken along.
@@ -137,6 +141,7 @@ impl ClaimKeeper {
 
     fn touch_pools(&mut self, pools: impl IntoIterator<Item = PoolId>) {
         for pool in pools {
+            self.show_anew([&pool]);
             self.uncounted.insert(pool.clone());
             self.moved.insert(pool);
         }
@@ -199,6 +204,12 @@ impl ClaimKeeper {
         if former.map(claims_of) == pod.map(claims_of) {
             return;
         }
+        let used = former.into_iter().chain(pod).flat_map(claims_of);
+        let pools: Vec<PoolId> = used
+            .flat_map(|key| held(self.claims.get(&key), self.plans.get(&key)))
+            .map(|holding| holding.device.pool)
+            .collect();
+        self.show_anew(&pools);
         for (pod, key) in former.into_iter().flat_map(|pod| claims_of(pod).into_iter().map(move |key| (pod, key))) {
             if let Some(users) = self.users.get_mut(&key) {
                 users.remove(&pod.uid);
@@ -319,8 +330,14 @@ impl ClaimKeeper {
     fn note_move(&mut self, key: &ClaimKey, before: &[Holding]) {
         self.changed.extend(self.users.get(key).into_iter().flat_map(BTreeMap::values).cloned());
         let now = held(self.claims.get(key), self.plans.get(key));
+        // Whether it is given or about to be is shown, though the same is held.
+        self.show_anew(before.iter().map(|holding| &holding.device.pool));
         if before == now {
             return;
+        }
+        for (holdings, has) in [(before, false), (now.as_slice(), true)] {
+            let counted = holdings.iter().filter(|holding| holding.kind != HoldingKind::Admin);
+            counted.for_each(|holding| self.shown.note(&holding.device, key, has));
         }
         let pools = before.iter().chain(&now).map(|holding| holding.device.pool.clone());
         self.touch_pools(pools);

@@ -73,6 +73,11 @@ pub enum Fate {
 }
 
 impl Board {
+    /// Is no node kept free, and none contested? Then gangs matter to their own members only.
+    pub fn is_plain(&self) -> bool {
+        self.kept_free.is_empty() && self.contested.is_empty()
+    }
+
     /// Where may this pod go?
     pub fn fate(&self, pod: &Pod) -> Fate {
         let Some(membership) = &pod.membership else { return Fate::Free };

@@ -31,7 +31,7 @@ mod wide;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Holding, Standing};
+use crate::cluster::{Cluster, GangState, Standing};
 use crate::engine::claims::ClaimKeeper;
 use crate::engine::{Policy, Profile};
 use crate::model::gang::{GangKey, Group};
@@ -150,10 +150,11 @@ impl GangKeeper {
             return self.pass_over(cluster);
         }
         self.claims.lead(now_ms);
-        let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
-        for key in changed.union(&self.claims.take_changed()) {
-            self.review(key, cluster, policy, now_ms);
-        }
+        let mut changed: Vec<GangKey> =
+            cluster.take_changed_gangs().union(&self.claims.take_changed()).cloned().collect();
+        // What of a gang runs has to be finished before others are given anything.
+        changed.sort_by_key(|key| !cluster.gangs().get(key).is_some_and(GangState::runs));
+        changed.iter().for_each(|key| self.review(key, cluster, policy, now_ms));
         self.post_contested();
         for (key, why) in self.claims.take_failures() {
             self.fail(&key, cluster, &why, BTreeSet::new(), policy, now_ms);

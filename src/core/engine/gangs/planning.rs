@@ -336,6 +336,10 @@ impl GangKeeper {
     pub(super) fn restore(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get(key) else { return };
         let Ok(roster) = &kept.roster else { return };
+        // An old promise may be of what has been given since to a gang of which a part runs: that one has to be finished.
+        if !kept.has_started() && self.kept.values().any(|other| other.has_started() && other.lacks_places()) {
+            return;
+        }
         let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
         let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
         // One whose claims have no devices (any more) would be pointed to a place where it has none.
