@@ -21,7 +21,7 @@ use testudo::k8s::{node, object, pod};
 use testudo::snapshot::Snapshot;
 use testudo_core::claims::cel::Program;
 use testudo_core::claims::{Attribute, Device};
-use testudo_core::engine::Policy;
+use testudo_core::engine::{PlacementPolicy, Policy};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::fabric::Fabric;
 use testudo_core::model::mig::Layout;
@@ -223,7 +223,7 @@ pub fn catalogue(bytes: &[u8]) {
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Configuration::parse(text, Path::new("fuzz.yaml")) {
-        Ok(configuration) => drop(configuration.policy()),
+        Ok(configuration) => drop(configuration.policy(PlacementPolicy::default())),
         Err(error) => assert!(error.to_string().contains("fuzz.yaml"), "{error}"),
     }
 }
