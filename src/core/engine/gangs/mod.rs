@@ -17,6 +17,7 @@ mod preemption;
 mod regrouping;
 mod report;
 mod roster;
+mod second_look;
 mod starvation;
 mod steering;
 mod task;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use crate::cluster::{Cluster, Holding, Standing};
 use crate::engine::Policy;
 use crate::engine::claims::ClaimKeeper;
-use crate::model::gang::{GangKey, Group, names_a_gang};
+use crate::model::gang::{GangKey, Group};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
 use crate::placement::gang::No;
@@ -43,6 +44,7 @@ use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
 use roster::{Roster, Seat, Shortage};
+use second_look::SecondLook;
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
@@ -69,6 +71,7 @@ pub(super) struct GangKeeper {
     version: u64,
     /// Places were given up since pods were last woken: no event of the API tells the scheduler.
     freed_places: bool,
+    second_look: SecondLook,
     news: Vec<News>,
     /// Of gangs that have lost all members.
     farewells: Vec<Report>,
@@ -134,6 +137,7 @@ impl GangKeeper {
             return self.pass_over(cluster);
         }
         self.claims.lead(now_ms);
+        self.freed_places |= self.second_look.is_due(cluster.freed(), now_ms);
         let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
         for key in changed.union(&self.claims.take_changed()) {
             self.review(key, cluster, policy, now_ms);
@@ -490,22 +494,6 @@ fn unfit(batch: &mut Batch, cluster: &Cluster) -> Option<(String, NodeName)> {
         place.checked = stamp;
     }
     None
-}
-
-impl Place {
-    /// What the scheduler says against the place, once it has said something since it was pointed there.
-    fn objection(&self, pod: &Pod) -> Option<Arc<str>> {
-        self.steered_ms?;
-        let message = pod.steering.unscheduled.as_ref()?;
-        if self.message_before.as_ref().is_some_and(|before| same_words(before, message)) {
-            return None;
-        }
-        // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
-        // we did not answer.
-        let is_ours = names_a_gang(message) && !message.contains(ELSEWHERE);
-        let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
-        (!is_ours && !is_outage).then(|| Arc::clone(message))
-    }
 }
 
 impl Kept {
