@@ -7,6 +7,9 @@ SHELL := /bin/bash
 K8S ?= 1.36
 export K8S
 
+# From which state of the repository an upgrade is tried: a commit; by default the last tag, or the last state.
+FORMER ?=
+
 # stage NAME,COMMAND: runs a stage of the tests and prints how long it took.
 define stage
 	@printf '\n=== %s\n' "$(1)"; start=$$(date +%s); $(2); \
@@ -23,9 +26,11 @@ tools: ## Check that Rust and Go are there
 	@cargo fmt --version >/dev/null 2>&1 || { echo "rustfmt is missing: rustup component add rustfmt"; exit 1; }
 	@cargo clippy --version >/dev/null 2>&1 || { echo "clippy is missing: rustup component add clippy"; exit 1; }
 	@[ -n "$${KUBEBUILDER_ASSETS:-}" ] || command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer" \
-	    "(https://go.dev/dl), it builds the control plane of the end-to-end tests, helm, kubeconform and promtool"; exit 1; }
+	    "(https://go.dev/dl), it builds the control plane of the end-to-end tests, helm and kubeconform"; exit 1; }
 	@[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome chrome >/dev/null || { echo "chromium is missing:" \
 	    "install it (Debian: apt-get install chromium), it shows the page in its tests; or name another in CHROMIUM"; exit 1; }
+	@command -v promtool >/dev/null || { echo "prometheus is missing: install it (Debian: apt-get install prometheus)," \
+	    "it scrapes testudo in a test, and promtool, which comes with it, tests the alerts"; exit 1; }
 	@python3 -m pip --version >/dev/null 2>&1 || { echo "pip is missing: install Python 3 with pip (Debian: python3-pip)," \
 	    "the schemas of the Kubernetes API are a package of it"; exit 1; }
 
@@ -63,6 +68,7 @@ test-all: test ## The same, bugs on purpose, the long simulations, and the end-t
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
 	$(call stage,killed while it binds gangs,TESTUDO_E2E_CRASHES=20 cargo test --locked -p testudo-e2e --test e2e -- gangs::killed)
+	$(call stage,an upgrade from the last state,former=$$(e2e/tools/former.sh $(FORMER)) && TESTUDO_FORMER=$$former cargo test --locked -p testudo-e2e --test e2e -- failover::a_former_version)
 	$(call stage,the leader changes under 500 pods,TESTUDO_E2E_PODS=500 cargo test --locked -p testudo-e2e --test e2e -- failover::)
 	$(call stage,DRA differential at length,CLAIMS_SEED=1000000 CLAIMS_CASES=200000 cargo test --locked -p testudo-e2e --test claims agree)
 	$(call stage,end-to-end on 1.34,$(MAKE) e2e K8S=1.34)

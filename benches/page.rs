@@ -79,7 +79,7 @@ fn change(host: &Host, nodes: usize, round: u64) {
 
 fn page(criterion: &mut Criterion) {
     let host = fleet();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&host), "bench"));
+    let publisher = Arc::new(Publisher::new(Arc::clone(&host), "bench", None));
     publisher.everything();
     let mut group = criterion.benchmark_group("page");
     group.sample_size(30);

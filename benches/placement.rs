@@ -73,7 +73,7 @@ fn judge(engine: &mut Engine, pod: &Pod, names: &[String]) -> Option<(u64, usize
         Verdict::Fits(rank) => Some((rank, at)),
         Verdict::No(_) => None,
     });
-    ranked.min().map(|(rank, at)| (rank.packed(), at))
+    ranked.map(|(rank, at)| (rank.packed(), at)).min()
 }
 
 fn decisions(criterion: &mut Criterion) {

@@ -135,6 +135,90 @@ fn commands_of_testudo_exist() {
     assert!(seen > 10, "{seen}");
 }
 
+/// What the threat model says is shown by a test is shown by one.
+#[test]
+fn tests_that_the_threat_model_names_exist() {
+    let mut sources = Vec::new();
+    for folder in ["src", "tests", "e2e"] {
+        files(&workspace().join(folder), ".rs", &mut sources);
+    }
+    let known: BTreeSet<String> = sources
+        .iter()
+        .flat_map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let names =
+                text.split("fn ").skip(1).map(|rest| rest.split(['(', '<']).next().unwrap_or_default().to_owned());
+            // Scenarios have names of their own.
+            let quoted = text.split('"').filter(|part| part.contains("::")).map(str::to_owned);
+            names.chain(quoted).collect::<Vec<String>>()
+        })
+        .collect();
+    let page = fs::read_to_string(workspace().join("docs/threat-model.md")).unwrap();
+    let mut seen = 0;
+    for name in page.split('`').skip(1).step_by(2) {
+        if name.contains(['/', ' ', '.', ':']) && !name.contains("::") || name.matches('_').count() < 3 {
+            continue;
+        }
+        let last = name.rsplit("::").next().unwrap_or_default();
+        assert!(known.contains(name) || known.contains(last), "docs/threat-model.md: there is no test {name}");
+        seen += 1;
+    }
+    assert!(seen > 15, "{seen}");
+}
+
+/// What `testudo` is asked in the documentation about a cluster is asked about one that has what is spoken of. Commands without
+/// a file are told of one: there is no cluster here.
+#[test]
+fn commands_of_testudo_run() {
+    const ASKED: [&str; 5] = ["explain", "plan", "top", "snapshot", "claims"];
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs");
+    fs::create_dir_all(&folder).unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_testudo")).args(arguments).current_dir(&folder).output().unwrap()
+    };
+    for (from, to) in [
+        ("tests/fixtures/docs/cluster.yaml", "cluster.yaml"),
+        ("tests/cli/input/deployment.yaml", "deployment.yaml"),
+        ("tests/cli/input/prices.yaml", "prices.yaml"),
+        ("docs/examples/claims.yaml", "docs/examples/claims.yaml"),
+    ] {
+        let to = folder.join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(workspace().join(from), to).unwrap();
+    }
+    assert!(run(&["snapshot", "cluster.json.gz", "-f", "cluster.yaml"]).status.success());
+    let mut seen = BTreeSet::new();
+    for (page, text) in pages() {
+        for line in code(&text) {
+            let line = line.trim_start_matches("$ ").split(" #").next().unwrap_or_default().trim();
+            let Some(rest) = line.strip_prefix("target/release/").unwrap_or(line).strip_prefix("testudo ") else {
+                continue;
+            };
+            let mut words: Vec<&str> = rest.split_whitespace().collect();
+            // Words in capitals stand for something, brackets for what may be left out.
+            let is_form = |word: &&str| {
+                word.starts_with('[') || (word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || c == '/'))
+            };
+            if !ASKED.contains(&words[0]) || words.iter().any(is_form) {
+                continue;
+            }
+            if !words.contains(&"cluster.json.gz") || words[0] == "snapshot" {
+                if words[0] != "claims" {
+                    words.extend(["-f", "cluster.yaml"]);
+                }
+            }
+            let output = run(&words);
+            // 1 is an answer, too: no.
+            let code = output.status.code();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(matches!(code, Some(0 | 1)), "{}: `{line}` ended with {code:?}: {said}", page.display());
+            assert!(words[0] == "snapshot" || !output.stdout.is_empty(), "{}: `{line}` says nothing", page.display());
+            seen.insert(words[0].to_owned());
+        }
+    }
+    assert_eq!(seen, ASKED.map(str::to_owned).into(), "not all sorts of commands are shown");
+}
+
 /// All names under `testudo.dev/` that stand in a text between these quotes. `testudo.dev/v1` is the version of an API.
 fn names(text: &str, quote: char) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

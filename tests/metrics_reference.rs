@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use prometheus_client::registry::Registry;
@@ -10,17 +12,29 @@ use testudo::config::Mode;
 use testudo::extender::metrics::Metrics;
 use testudo::host::{Bindings, Host, Leadership};
 use testudo::k8s::manifests::{Limits, Reader};
-use testudo_core::engine::Policy;
+use testudo::k8s::pulse::Pulse;
+use testudo_core::engine::{AutoscalingPolicy, PlacementPolicy, Policy, Quotas};
 use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::quota::{Item, Quota};
 
+/// With the gang below, something of all that gauges tell of: what has no value has no labels.
 const NODE: &str = r#"
 apiVersion: v1
 kind: Node
-metadata: {name: gpu-1, labels: {nvidia.com/gpu.product: NVIDIA-L40S}}
+metadata: {name: gpu-1, labels: {nvidia.com/gpu.product: NVIDIA-L40S, eks.amazonaws.com/nodegroup: gpus}}
 status:
   capacity: &all {nvidia.com/gpu: "8", cpu: "64", memory: 512Gi, pods: "110"}
   allocatable: *all
 "#;
+
+/// Members of a gang that is short of nodes.
+fn member(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: team, uid: {name}, annotations: \
+         {{testudo.dev/pod-group: g, testudo.dev/min-member: \"2\"}}}}\n\
+         spec: {{containers: [{{name: c, resources: {{limits: {{nvidia.com/gpu: \"8\"}}}}}}]}}\n"
+    )
+}
 
 /// One metric as it is exposed.
 #[derive(Default)]
@@ -34,13 +48,23 @@ struct Metric {
 fn metrics() -> BTreeMap<String, Metric> {
     let mut registry = Registry::default();
     Leadership::contested().register(&mut registry);
-    let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry);
-    let mut node = Reader::new(Limits::default());
-    node.add("node.yaml", NODE.as_bytes()).unwrap();
-    host.take_manifests(node.finish());
+    let autoscaling = Some(AutoscalingPolicy { show_after_ms: 0, ..AutoscalingPolicy::default() });
+    let quotas = Quotas::new([("team".into(), Quota::default().limited(Item::Gpus, 64))], None);
+    let placement = PlacementPolicy { quotas, ..PlacementPolicy::default() };
+    let policy = Policy { autoscaling, placement, ..Policy::default() };
+    let host = Arc::new(Host::new(policy, Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry));
+    let mut cluster = Reader::new(Limits::default());
+    cluster.add("node.yaml", NODE.as_bytes()).unwrap();
+    for name in ["a", "b"] {
+        cluster.add("pod.yaml", member(name).as_bytes()).unwrap();
+    }
+    host.take_manifests(cluster.finish());
+    let pulse = Pulse::default();
+    pulse.heard("pods");
+    testudo::metrics::register(&mut registry, &host);
+    testudo::metrics::register_watches(&mut registry, pulse);
     let _extender = Metrics::register(&mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let text = settled(&host, &registry);
 
     let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
     let mut current = String::new();
@@ -61,6 +85,23 @@ fn metrics() -> BTreeMap<String, Metric> {
         }
     }
     metrics
+}
+
+/// What is exposed once it has been found out that the gang is short of nodes.
+fn settled(host: &Arc<Host>, registry: &Registry) -> String {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
+    runtime.spawn(Arc::clone(host).plan_gangs(None));
+    let begun = Instant::now();
+    loop {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+        if text.contains("testudo_short_gangs{") {
+            runtime.shutdown_background();
+            return text;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "the gang is not found to be short of nodes:\n{text}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn page() -> String {
@@ -97,12 +138,14 @@ fn the_reference_is_up_to_date() {
 #[test]
 fn every_metric_exists_from_the_start() {
     let exposed = metrics();
-    let files = ["src/extender/metrics.rs".into()].into_iter().chain(
-        fs::read_dir(workspace("src/host")).unwrap().filter_map(|entry| {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            name.contains("metrics").then(|| format!("src/host/{name}"))
-        }),
-    );
+    let in_folder = |folder: &'static str, wanted: fn(&str) -> bool| {
+        let names =
+            fs::read_dir(workspace(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(move |name| wanted(name)).map(move |name| format!("{folder}/{name}"))
+    };
+    let files = ["src/extender/metrics.rs".to_owned()].into_iter();
+    let files = files.chain(in_folder("src/host", |name| name.contains("metrics")));
+    let files = files.chain(in_folder("src/metrics", |name| name != "tests.rs"));
     let mut seen = 0;
     for file in files {
         let source = fs::read_to_string(workspace(&file)).unwrap();
@@ -117,7 +160,7 @@ fn every_metric_exists_from_the_start() {
             }
         }
     }
-    assert!(seen > 10, "{seen}");
+    assert!(seen > 30, "{seen}");
 }
 
 /// Alerts and the dashboard ask for what there is.

@@ -1,5 +1,6 @@
 //! The chart of `deploy/`, rendered by helm: what it ships is what the tests run.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -26,7 +27,12 @@ pub fn helm<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<Output> {
 /// What `helm template` makes of the chart as release `testudo` with these values (`--set`), for an API server of this
 /// version that serves this kind, too, unless it is empty.
 pub fn template(kube_version: &str, api_versions: &str, values: &[&str]) -> Result<String> {
-    let mut args = vec!["template", "testudo", CHART, "--namespace", "testudo-system", "--kube-version", kube_version];
+    template_of(CHART, kube_version, api_versions, values)
+}
+
+/// The same of the chart in this folder.
+fn template_of(chart: &str, kube_version: &str, api_versions: &str, values: &[&str]) -> Result<String> {
+    let mut args = vec!["template", "testudo", chart, "--namespace", "testudo-system", "--kube-version", kube_version];
     if !api_versions.is_empty() {
         args.extend(["--api-versions", api_versions]);
     }
@@ -41,6 +47,12 @@ pub fn template(kube_version: &str, api_versions: &str, values: &[&str]) -> Resu
 /// The objects of the chart with these values.
 pub fn render(values: &[&str]) -> Result<Vec<Value>> {
     objects(&template(KUBE_VERSION, API_VERSIONS, values)?)
+}
+
+/// The objects of the chart of another checkout of the repository.
+pub fn render_of(checkout: &Path, values: &[&str]) -> Result<Vec<Value>> {
+    let chart = checkout.join(CHART).display().to_string();
+    objects(&template_of(&chart, KUBE_VERSION, API_VERSIONS, values)?)
 }
 
 /// The objects of a rendered text.

@@ -174,18 +174,27 @@ impl ControlPlane {
 
     /// A kubeconfig with a token of an existing service account.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<Kubeconfig> {
+        let user = format!("system:serviceaccount:{namespace}:{name}");
+        let token = self.service_account_token(namespace, name, None).await?;
+        Kubeconfig::with_token(&self.dir, &self.server, self.authority.cert(), &user, &token)
+    }
+
+    /// A token of an existing service account, for the API server or for another audience.
+    pub async fn service_account_token(&self, namespace: &str, name: &str, audience: Option<&str>) -> Result<String> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
         let request = TokenRequest {
-            spec: TokenRequestSpec { expiration_seconds: Some(24 * 3600), ..TokenRequestSpec::default() },
+            spec: TokenRequestSpec {
+                expiration_seconds: Some(24 * 3600),
+                audiences: audience.map(str::to_owned).into_iter().collect(),
+                ..TokenRequestSpec::default()
+            },
             ..TokenRequest::default()
         };
-        let user = format!("system:serviceaccount:{namespace}:{name}");
         let answer = accounts
             .create_token_request(name, &Default::default(), &request)
             .await
-            .with_context(|| format!("no token for {user}"))?;
-        let token = answer.status.with_context(|| format!("the token request for {user} has no status"))?.token;
-        Kubeconfig::with_token(&self.dir, &self.server, self.authority.cert(), &user, &token)
+            .with_context(|| format!("no token for {namespace}/{name}"))?;
+        Ok(answer.status.with_context(|| format!("the token request for {namespace}/{name} has no status"))?.token)
     }
 
     /// A serving certificate for a server on loopback.

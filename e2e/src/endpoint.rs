@@ -18,6 +18,7 @@ use crate::wait::{self, Look};
 pub struct Endpoint {
     url: String,
     client: kube::Client,
+    token: Option<String>,
 }
 
 /// What a server has answered.
@@ -49,7 +50,12 @@ impl Endpoint {
             config.auth_info.client_key = Some(identity.key.display().to_string());
         }
         let client = kube::Client::try_from(config).with_context(|| format!("cannot make a client for {url}"))?;
-        Ok(Self { url: url.to_owned(), client })
+        Ok(Self { url: url.to_owned(), client, token: None })
+    }
+
+    /// The same server, asked with this bearer token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// Scheme, host and port.
@@ -86,7 +92,11 @@ impl Endpoint {
         outcome.with_context(|| format!("{} did not become ready; {}", process.name(), process.log_tail()))
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Reply> {
+    async fn send(&self, mut request: Request<Body>) -> Result<Reply> {
+        if let Some(token) = &self.token {
+            let value = format!("Bearer {token}").parse().context("not a token")?;
+            request.headers_mut().insert(http::header::AUTHORIZATION, value);
+        }
         let what = format!("{} {}{}", request.method(), self.url, request.uri());
         let response = self.client.send(request).await.with_context(|| what.clone())?;
         let status = response.status();

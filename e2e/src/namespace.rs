@@ -120,7 +120,8 @@ impl Namespace {
         .await
     }
 
-    async fn create_node_unready(&self, node: NodeBuilder) -> Result<Node> {
+    /// Creates a node of this scenario, and does not wait.
+    pub(crate) async fn create_node_unready(&self, node: NodeBuilder) -> Result<Node> {
         let name = node.name().to_owned();
         let node = node.label(SCENARIO_LABEL, self.name.as_str()).build();
         self.nodes()

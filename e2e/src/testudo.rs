@@ -43,6 +43,10 @@ pub struct TestudoOptions {
     pub serving: Option<Identity>,
     /// Whether `/livez`, `/readyz` and `/metrics` get a plain listener of their own (`--metrics-bind-address`).
     pub own_metrics_port: bool,
+    /// Whether the page is served where scenarios find it: [`Testudo::page`].
+    pub page: bool,
+    /// The program; `None`: the one that is tested.
+    pub program: Option<PathBuf>,
     /// More arguments of `testudo serve`.
     pub extra_args: Vec<String>,
     /// Variables of its environment.
@@ -59,6 +63,8 @@ impl TestudoOptions {
             tls: Tls::Off,
             serving: None,
             own_metrics_port: false,
+            page: false,
+            program: None,
             extra_args: Vec::new(),
             environment: Vec::new(),
         }
@@ -94,6 +100,18 @@ impl TestudoOptions {
         self
     }
 
+    /// Another program, of another version.
+    pub fn program(mut self, program: PathBuf) -> Self {
+        self.program = Some(program);
+        self
+    }
+
+    /// The page, for somebody who looks.
+    pub fn with_page(mut self) -> Self {
+        self.page = true;
+        self
+    }
+
     /// One more argument.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.extra_args.push(arg.into());
@@ -112,6 +130,7 @@ pub struct Testudo {
     process: Option<Process>,
     api: Endpoint,
     metrics: Endpoint,
+    page: Option<String>,
     tls: Option<ExtenderTls>,
     serving: Option<Identity>,
 }
@@ -126,13 +145,15 @@ impl Testudo {
 
     /// Starts it and does not wait.
     pub fn start_unready(cp: &ControlPlane, options: TestudoOptions) -> Result<Self> {
-        let binary = binary()?;
-        let TestudoOptions { name, kubeconfig, config, tls, serving, own_metrics_port, extra_args, environment } =
-            options;
+        let TestudoOptions { name, kubeconfig, config, tls, serving, own_metrics_port, page, .. } = options;
+        let TestudoOptions { program, extra_args, environment, .. } = options;
+        let binary = program.map_or_else(binary, Ok)?;
         let address = format!("127.0.0.1:{}", free_port()?);
-        // Several run beside each other, and nobody looks.
-        let mut args = ["serve", "--web-bind-address=127.0.0.1:0"].map(str::to_owned).to_vec();
+        // Several run beside each other, and mostly nobody looks.
+        let page = if page { Some(format!("127.0.0.1:{}", free_port()?)) } else { None };
+        let mut args = vec!["serve".to_owned()];
         args.extend(flags([
+            ("web-bind-address", page.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned())),
             ("kubeconfig", kubeconfig.path().display().to_string()),
             ("bind-address", address.clone()),
         ]));
@@ -175,7 +196,7 @@ impl Testudo {
             server_name: None,
         });
         let process = Some(spawn_in(cp.dir(), &name, &binary, args, &environment)?);
-        Ok(Self { process, api, metrics, tls, serving })
+        Ok(Self { process, api, metrics, page, tls, serving })
     }
 
     /// Waits until `/readyz` answers 200.
@@ -197,6 +218,11 @@ impl Testudo {
     /// Where the verbs are: `api().post("/v1/filter", body)`.
     pub fn api(&self) -> &Endpoint {
         &self.api
+    }
+
+    /// Host and port of the page, if somebody was to look.
+    pub fn page(&self) -> Option<&str> {
+        self.page.as_deref()
     }
 
     /// Where `/livez`, `/readyz` and `/metrics` are.

@@ -96,7 +96,19 @@ pub fn kubeconform() -> Result<PathBuf> {
 
 /// What checks and tests rules of Prometheus.
 pub fn promtool() -> Result<PathBuf> {
-    find(&cache()?.join("promtool"), "promtool", Version::default())
+    installed("promtool")
+}
+
+/// What scrapes metrics.
+pub fn prometheus() -> Result<PathBuf> {
+    installed("prometheus")
+}
+
+/// A program in `PATH`, as the system's packages bring it.
+fn installed(name: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("{name} is not in PATH; install Prometheus (Debian: apt-get install prometheus)"))
 }
 
 /// The folder of the schemas of the Kubernetes API, one folder a version.

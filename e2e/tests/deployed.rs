@@ -18,7 +18,7 @@ pub struct Deployed {
     pub cp: Arc<ControlPlane>,
     pub testudo_account: Kubeconfig,
     pub scheduler_account: Kubeconfig,
-    /// Accounts and roles, those for claims among them.
+    /// Accounts and roles, those for claims and for nodes among them.
     pub rbac: Vec<Value>,
     /// What is installed with the chart's own values.
     shipped: Vec<Value>,
@@ -37,8 +37,14 @@ impl Deployed {
     pub async fn apply(cp: Arc<ControlPlane>) -> Result<Self> {
         cp.apply_file("deploy/manifests/namespace.yaml").await?;
         let certificates = "tls.method=secrets";
-        let mut rbac =
-            chart::render(&[certificates, "config.claims.deviceClasses={any}", "uninstallHook.enabled=false"])?;
+        let mut rbac = chart::render(&[
+            certificates,
+            "config.claims.deviceClasses={any}",
+            "config.autoscaling.enabled=true",
+            "config.autoscaling.provisioningClass=best-effort-atomic-scale-up",
+            "page.expose=true",
+            "uninstallHook.enabled=false",
+        ])?;
         rbac.retain(|object| ACCESS.iter().any(|kind| object["kind"] == *kind));
         for object in &rbac {
             cp.apply(object.clone()).await?;
@@ -78,7 +84,8 @@ impl Deployed {
         self.pair_with(name, &changes).await
     }
 
-    async fn pair_with(&self, name: &str, changes: &[(&str, Value)]) -> Result<Pair> {
+    /// The same, with other values at these places of its configuration.
+    pub async fn pair_with(&self, name: &str, changes: &[(&str, Value)]) -> Result<Pair> {
         let options = self.testudo(&format!("testudo-{name}"))?.config(self.config(name, changes)?);
         let testudo = Testudo::start(&self.cp, options).await?;
         let scheduler = self.scheduler(Some(name), &testudo).await?;
@@ -98,7 +105,24 @@ impl Deployed {
             "testudo.yaml",
         )?);
         let options = options.variable("POD_NAME", name).variable("POD_NAMESPACE", NAMESPACE);
+        // Where it would be mounted is no place of this machine.
+        let policy = chart::file(&self.shipped, "testudo-policy", "policy.yaml")?;
+        let policy = self.cp.dir().write(format!("{name}-policy.yaml"), policy)?;
+        let options = options.arg(format!("--policy-file={}", policy.display()));
         Ok(options.tls(Tls::Mutual).with_own_metrics_port())
+    }
+
+    /// What is shipped beside the accounts: the configurations, and the scheduler's Deployment, without pods.
+    pub fn configurations(&self) -> Vec<Value> {
+        let is_wanted = |object: &&Value| {
+            object["kind"] == "ConfigMap"
+                || (object["kind"] == "Deployment" && object["metadata"]["name"] == "testudo-scheduler")
+        };
+        let mut wanted: Vec<Value> = self.shipped.iter().filter(is_wanted).cloned().collect();
+        for deployment in wanted.iter_mut().filter(|object| object["kind"] == "Deployment") {
+            deployment["spec"]["replicas"] = json!(0);
+        }
+        wanted
     }
 
     /// Starts a scheduler as it is shipped, calling this testudo.
@@ -114,15 +138,20 @@ impl Deployed {
 
     /// The shipped configuration of a testudo that a scheduler of this name calls, with other values at these places.
     pub fn config(&self, scheduler: &str, changes: &[(&str, Value)]) -> Result<String> {
-        let shipped = chart::file(&self.shipped, "testudo", "testudo.yaml")?;
-        let mut config: Value = serde_saphyr::from_str(shipped).context("testudo.yaml is not YAML")?;
         let called_by = [("/gangs/schedulerNames", json!([scheduler]))];
-        for (place, value) in called_by.iter().chain(changes) {
-            *config.pointer_mut(place).with_context(|| format!("testudo.yaml has no {place} any more"))? =
-                value.clone();
-        }
-        Ok(config.to_string())
+        let changes: Vec<(&str, Value)> = called_by.into_iter().chain(changes.iter().cloned()).collect();
+        changed_config(&self.shipped, &changes)
     }
+}
+
+/// The configuration in a rendered chart, with other values at these places.
+pub fn changed_config(rendered: &[Value], changes: &[(&str, Value)]) -> Result<String> {
+    let shipped = chart::file(rendered, "testudo", "testudo.yaml")?;
+    let mut config: Value = serde_saphyr::from_str(shipped).context("testudo.yaml is not YAML")?;
+    for (place, value) in changes {
+        *config.pointer_mut(place).with_context(|| format!("testudo.yaml has no {place} any more"))? = value.clone();
+    }
+    Ok(config.to_string())
 }
 
 /// What the shipped configuration has to be told to call this testudo.

@@ -129,6 +129,8 @@ impl Chart {
         let mut config: Value = serde_saphyr::from_str(&installed).context("testudo.yaml")?;
         let files = server.files();
         config["extender"]["tls"] = json!({ "certFile": files.cert, "keyFile": files.key, "clientCAFile": authority });
+        let policy = self.config("shields-testudo-policy", "policy.yaml").await?;
+        config["policyFile"] = json!(cp.dir().write("chart/policy.yaml", policy)?);
         let account = cp.service_account_kubeconfig(namespace.name(), "shields-testudo").await?;
         // The process stands for one of the pods that are there.
         let replicas = ListParams::default().labels("app.kubernetes.io/component=extender");

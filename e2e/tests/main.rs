@@ -1,5 +1,6 @@
 //! The scenarios, on one control plane that they share. `cargo test -p testudo-e2e -- NAME` runs some of them.
 
+mod autoscaling;
 mod claims;
 mod clusters;
 mod control_plane;
@@ -7,12 +8,15 @@ mod cpu;
 mod deployed;
 mod explain;
 mod failover;
+mod first_week;
 mod forms;
 mod gangs;
 mod installed;
 mod mig;
+mod observability;
 mod observe;
 mod outage;
+mod page;
 mod pending;
 mod policies;
 mod preemption;
@@ -38,12 +42,16 @@ fn main() -> ExitCode {
         scenarios.extend(preemption::scenarios(stage));
         scenarios.extend(gangs::scenarios(stage));
         scenarios.extend(claims::scenarios(stage));
+        scenarios.extend(observability::scenarios(stage));
+        scenarios.extend(autoscaling::scenarios(stage));
         scenarios.extend(observe::scenarios(stage));
         scenarios.extend(outage::scenarios(stage));
         scenarios.extend(control_plane::scenarios(stage));
         scenarios.extend(pending::scenarios(stage));
+        scenarios.extend(page::scenarios(stage));
         scenarios.extend(explain::scenarios(stage));
         scenarios.extend(failover::scenarios(stage));
+        scenarios.extend(first_week::scenarios(stage));
         scenarios.extend(policies::scenarios(stage));
         scenarios.extend(clusters::scenarios(stage));
         scenarios.extend(installed::scenarios(stage));

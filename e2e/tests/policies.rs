@@ -1,6 +1,7 @@
 //! The admission policies of `policies/`, on the real API server: what stands in good.yaml beside each is accepted, what
 //! stands in bad.yaml is refused with the words that its annotation has.
 
+use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -9,8 +10,9 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use testudo::k8s::{object, pod as decoding};
 use testudo_e2e::manifests;
+use testudo_e2e::secret_mount::ConfigMount;
 use testudo_e2e::wait::{self, Look, PATIENCE};
-use testudo_e2e::{ControlPlane, Namespace, Version, node, pod};
+use testudo_e2e::{ControlPlane, Metrics, Namespace, Testudo, Version, chart, node, pod, ports};
 
 use crate::deployed::Deployed;
 use crate::stage::Stage;
@@ -32,6 +34,8 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
             gang_annotations_are_judged_as_testudo_does,
         ),
         stage.deployed("policies::gangs_need_no_word_about_scheduling", gangs_need_no_word_about_scheduling),
+        stage.deployed("policies::the_webhook_does_what_the_policy_does", the_webhook_does_what_the_policy_does),
+        stage.deployed("policies::a_changed_placement_policy_is_taken_up", a_changed_placement_policy_is_taken_up),
         stage.scenario("policies::the_api_server_itself_wants_requests_equal_to_limits", requests_equal_limits),
         // It is in force in the whole cluster.
         stage.deployed_alone("policies::the_fence_holds", the_fence_holds),
@@ -243,6 +247,103 @@ async fn gangs_need_no_word_about_scheduling(d: Arc<Deployed>) -> Result<()> {
     ns.until_all_running(&["gang-0", "gang-1"]).await?;
     ns.clear().await?;
     policy.end().await
+}
+
+/// The webhook of clusters below 1.36, which newer ones call as well.
+async fn the_webhook_does_what_the_policy_does(d: Arc<Deployed>) -> Result<()> {
+    let name = "webhook-scheduler";
+    let address = format!("127.0.0.1:{}", ports::free_port()?);
+    let options = d.testudo("testudo-webhook")?.config(d.config(name, &[])?);
+    let mut testudo = Testudo::start(&d.cp, options.arg(format!("--webhook-bind-address={address}"))).await?;
+    let _scheduler = d.scheduler(Some(name), &testudo).await?;
+    let ns = d.cp.namespace("policy-webhook").await?;
+    let values = ["policies.gangs.enabled=true", "policies.gangs.by=webhook", &format!("scheduler.name={name}")];
+    let mut webhook = chart::object(&chart::render(&values)?, "MutatingWebhookConfiguration", "testudo-gangs")?.clone();
+    // It runs beside the API server, and not behind a Service; and only here.
+    let authority = k8s_openapi::ByteString(fs::read(d.cp.authority().cert())?);
+    webhook["metadata"]["name"] = json!("e2e-gangs");
+    webhook["webhooks"][0]["clientConfig"] =
+        json!({ "url": format!("https://{address}/mutate"), "caBundle": authority });
+    let this = json!({ "matchLabels": { "kubernetes.io/metadata.name": ns.name() } });
+    webhook["webhooks"][0]["namespaceSelector"] = this;
+    d.cp.apply(webhook.clone()).await?;
+
+    let tried = async |mut pod: Value| {
+        pod["metadata"]["namespace"] = json!(ns.name());
+        if pod["spec"]["schedulerName"] == "testudo-scheduler" {
+            pod["spec"]["schedulerName"] = json!(name);
+        }
+        let made = d.cp.try_create(pod).await?.map_err(anyhow::Error::msg)?;
+        let gates = made.data["spec"]["schedulingGates"].as_array().into_iter().flatten();
+        let ours = gates.filter(|gate| gate["name"] == "testudo.dev/gang").count();
+        anyhow::Ok((made.data["spec"]["schedulerName"].as_str().unwrap_or_default().to_owned(), ours))
+    };
+    for pod in documents("gangs", "good.yaml")? {
+        wait::until("the webhook to be called", PATIENCE, async || {
+            let seen = tried(pod.clone()).await?;
+            Ok(if seen == (name.to_owned(), 1) { Look::Done(()) } else { Look::NotYet(format!("{seen:?}")) })
+        })
+        .await?;
+    }
+    for pod in documents("gangs", "untouched.yaml")? {
+        let (scheduler, gates) = tried(pod).await?;
+        ensure!(gates == 0 && scheduler != name, "{scheduler}");
+    }
+    ns.clear().await?;
+
+    ns.create_nodes(["webhook-a", "webhook-b"].map(|name| node(name).product("NVIDIA-L40S", 46068).gpus(4))).await?;
+    for member in ["gang-0", "gang-1"] {
+        let pod = pod(member).gpus(4).scheduler("default-scheduler");
+        ns.create(pod.annotation("testudo.dev/pod-group", "gang").annotation("testudo.dev/min-member", "2")).await?;
+    }
+    ns.until_all_running(&["gang-0", "gang-1"]).await?;
+    let metrics = Metrics::read(testudo.metrics()).await?;
+    let changed = metrics.count("testudo_admission_reviews_total", &[("outcome", "changed")])?;
+    ensure!(changed >= 4, "{changed} pods were changed");
+
+    // While nobody answers nobody is kept from making pods.
+    testudo.stop().await?;
+    let mut alone = documents("gangs", "good.yaml")?.swap_remove(0);
+    alone["metadata"]["name"] = json!("while-testudo-is-away");
+    ensure!(tried(alone).await?.1 == 0, "somebody has answered");
+    d.cp.delete(webhook).await?;
+    ns.clear().await
+}
+
+/// As the kubelet changes a mounted ConfigMap. What is broken is refused, with line and column, and changes nothing.
+async fn a_changed_placement_policy_is_taken_up(d: Arc<Deployed>) -> Result<()> {
+    let name = "placement-policy";
+    let ns = d.cp.namespace(name).await?;
+    let policy = |body: &str| format!("apiVersion: policy.testudo.dev/v1alpha1\nkind: PlacementPolicy\n{body}\n");
+    let quota = |gpus: u32| policy(&format!("quotas: [{{namespaces: [{name}], gpus: {gpus}}}]"));
+    let mut mount = ConfigMount::new(d.cp.dir(), name, "policy.yaml", &quota(2))?;
+    let options = d.testudo("testudo-policy")?.config(d.config(name, &[])?);
+    let options = options.arg(format!("--policy-file={}", mount.file().display()));
+    let testudo = Testudo::start(&d.cp, options).await?;
+    let _scheduler = d.scheduler(Some(name), &testudo).await?;
+    ns.create_node(node("placement-policy-a").product("NVIDIA-L40S", 46068).gpus(8)).await?;
+
+    ns.create(pod("first").gpus(2).scheduler(name)).await?;
+    ns.until_running("first").await?;
+    ns.create(pod("second").gpus(2).scheduler(name)).await?;
+    let over = "over quota: needs 2 GPUs, namespace placement-policy may have 2";
+    ns.until_pending_with_message("second", &[over]).await?;
+    mount.replace(&policy("quotas: [{namespaces: [a], gpus: many}]"))?;
+    let outcomes = async |outcome: &str| {
+        let metrics = Metrics::read(testudo.metrics()).await?;
+        metrics.count("testudo_policy_reloads_total", &[("outcome", outcome)])
+    };
+    wait::until("the broken policy to be refused", PATIENCE, async || {
+        Ok(if outcomes("failed").await? > 0 { Look::Done(()) } else { Look::NotYet("it is not".to_owned()) })
+    })
+    .await?;
+    ensure!(outcomes("ok").await? == 0, "it was taken up");
+    let refused = Metrics::read(testudo.metrics()).await?.count("testudo_policy_refused", &[])?;
+    ensure!(refused == 1, "{refused}");
+    mount.replace(&quota(4))?;
+    ns.until_all_running(&["first", "second"]).await?;
+    ensure!(outcomes("ok").await? == 1, "it was taken up more than once");
+    ns.clear().await
 }
 
 /// Kubernetes has had this rule for long, and needs no policy for it. If it goes, this is where it is missed.

@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Metrics, Namespace, PodBuilder, Testudo, node, pod};
 
+use crate::autoscaling::{ask_for, protect_for};
 use crate::claims::give_and_take_back;
 use crate::deployed::Deployed;
+use crate::page::show_to_somebody;
 use crate::preemption::CLASSES;
 use crate::stage::Stage;
 
@@ -102,6 +104,9 @@ async fn use_everything(d: &Deployed, ns: &Namespace) -> Result<()> {
         ns.create(of_high("gang-1")).await?;
         ns.until_running("gang-1").await?;
     }
+    show_to_somebody(d, ns, "rbac-page-scheduler").await?;
+    protect_for(d, "rbac-nodes").await?;
+    ask_for(d, "rbac-requests").await?;
     give_and_take_back(d, "rbac-claims").await
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the control plane that the end-to-end tests run: etcd, kube-apiserver, kube-controller-manager, kube-scheduler
-# and kwok, and what the chart is checked with: helm, kubeconform, promtool, each from the Go module beside this script;
+# and kwok, and what the chart is checked with: helm and kubeconform, each from the Go module beside this script;
 # the schemas of the Kubernetes API; and the claim allocator's oracle from e2e/dra-oracle. All into a cache outside the
 # tree. What is there and was built from the same go.mod, go.sum and Go files is kept.
 #
@@ -34,8 +34,7 @@ sources() {
     (cd "$tools/$1" && find . -name go.mod -o -name go.sum -o -name '*.go' | LC_ALL=C sort | xargs cat)
 }
 
-# build MODULE LDFLAGS PACKAGE...: every package's binary that KUBEBUILDER_ASSETS lacks, with the Go build tags in $tags.
-tags=
+# build MODULE LDFLAGS PACKAGE...: every package's binary that KUBEBUILDER_ASSETS lacks.
 build() {
     module=$1 flags=$2
     shift 2
@@ -58,7 +57,7 @@ build() {
         printf 'building %s (%s) ...\n' "$name" "$module" >&2
         # Built beside its place and moved there: an interrupted build leaves nothing that looks finished.
         trap 'rm -f "$into/.$name.$$"' EXIT
-        (cd "$tools/$module" && CGO_ENABLED=0 GOWORK=off go build -buildvcs=false -trimpath -tags "$tags" \
+        (cd "$tools/$module" && CGO_ENABLED=0 GOWORK=off go build -buildvcs=false -trimpath \
             -ldflags "-s -w $flags" -o "$into/.$name.$$" "$package") ||
             fail "$name did not build from e2e/tools/$module. If the message above is about the network: modules come" \
                 "from GOPROXY ($(go env GOPROXY))."
@@ -120,7 +119,4 @@ build ../dra-oracle "" .
 
 build helm "-X helm.sh/helm/v4/internal/version.version=$helm" helm.sh/helm/v4/cmd/helm
 build kubeconform "" github.com/yannh/kubeconform/cmd/kubeconform
-# Rules are checked without the clouds in which Prometheus finds its targets.
-tags=remove_all_sd
-build promtool "" github.com/prometheus/prometheus/cmd/promtool
 schemas

@@ -10,7 +10,6 @@ use testudo_core::claims::{
     CounterSet, Device, DeviceClass, DeviceId, Holding, HoldingKind, Node, NodeRequirement, NodeSelector, NodeTerm,
     Nodes, PoolId, Request, RequestPolicy, SeenAllocation, SeenClaim, Selector, Slice, Valid, Wish, fingerprint,
 };
-use testudo_core::model::selector::{Operator, Requirement, Term};
 use testudo_core::model::taint::{Comparison, Effect, Taint, Toleration};
 
 use super::{DEVICES_ANNOTATION, MalformedObject, wire};
@@ -234,6 +233,7 @@ impl Reader<'_> {
             is_reserved: !status.reserved_for.is_empty(),
             leaving: metadata.deletion_timestamp.is_some(),
             serves_extended: metadata.annotations.contains_key(EXTENDED_RESOURCE_ANNOTATION),
+            is_of_group: metadata.owner_references.iter().any(|owner| owner.kind == "PodGroup"),
         })
     }
 
@@ -396,51 +396,5 @@ fn node_selector(wire: wire::NodeSelector) -> NodeSelector {
         labels: requirements(wire.match_expressions),
         fields: requirements(wire.match_fields),
     };
-    let terms: Vec<NodeTerm> = wire.node_selector_terms.into_iter().map(term).collect();
-    let meaning = terms.iter().filter(|term| !term.is_empty()).map(meaning).collect();
-    NodeSelector { terms, meaning }
-}
-
-/// What a term means. Upstream refuses to select with one that it does not understand.
-fn meaning(term: &NodeTerm) -> Result<Term, String> {
-    let read =
-        |requirement: &NodeRequirement, operator: Operator| Requirement { key: requirement.key.clone(), operator };
-    let labels = term.labels.iter().map(|requirement| Ok(read(requirement, label_operator(requirement)?)));
-    let name = term.fields.iter().map(|requirement| Ok(read(requirement, field_operator(requirement)?)));
-    Ok(Term { labels: labels.collect::<Result<_, String>>()?, name: name.collect::<Result<_, String>>()? })
-}
-
-fn label_operator(requirement: &NodeRequirement) -> Result<Operator, String> {
-    let NodeRequirement { key, operator, values } = requirement;
-    let number = |value: &String| {
-        value.parse::<i64>().map_err(|_| format!("{operator} of {key} needs a whole number, not {value:?}"))
-    };
-    match (operator.as_str(), values.as_slice()) {
-        _ if key.is_empty() => Err("a key is missing".into()),
-        ("In" | "NotIn", []) => Err(format!("{operator} of {key} needs values")),
-        ("In", values) => Ok(Operator::In(values.to_vec())),
-        ("NotIn", values) => Ok(Operator::NotIn(values.to_vec())),
-        ("Exists", []) => Ok(Operator::Exists),
-        ("DoesNotExist", []) => Ok(Operator::DoesNotExist),
-        ("Gt", [value]) => Ok(Operator::Gt(number(value)?)),
-        ("Lt", [value]) => Ok(Operator::Lt(number(value)?)),
-        ("Exists" | "DoesNotExist" | "Gt" | "Lt", values) => {
-            Err(format!("{operator} of {key} does not go with {} values", values.len()))
-        }
-        _ => Err(format!("operator {operator:?} is not known")),
-    }
-}
-
-/// A node has one field, and exactly one value can be asked of it. The others are empty.
-fn field_operator(requirement: &NodeRequirement) -> Result<Operator, String> {
-    let NodeRequirement { key, operator, values } = requirement;
-    let is_name = key == "metadata.name";
-    match (operator.as_str(), values.as_slice()) {
-        ("In", [value]) if is_name => Ok(Operator::In(vec![value.clone()])),
-        ("NotIn", [value]) if is_name => Ok(Operator::NotIn(vec![value.clone()])),
-        ("In", [value]) => Ok(if value.is_empty() { Operator::Exists } else { Operator::DoesNotExist }),
-        ("NotIn", [value]) => Ok(if value.is_empty() { Operator::DoesNotExist } else { Operator::Exists }),
-        ("In" | "NotIn", _) => Err(format!("{operator} of field {key} takes exactly one value")),
-        _ => Err(format!("operator {operator:?} is not for fields")),
-    }
+    NodeSelector::new(wire.node_selector_terms.into_iter().map(term).collect())
 }

@@ -161,6 +161,15 @@ impl Cluster {
         Ok(Answer { verdict, steps })
     }
 
+    /// The same on each of these nodes in turn, as for one pod that could go to any of them.
+    ///
+    /// # Errors
+    /// When the question cannot be answered.
+    pub fn place_on_each<'n>(&mut self, nodes: impl Iterator<Item = &'n str>) -> Result<Vec<Verdict>, AllocationError> {
+        let mut inquiry = self.allocator.ask(&self.waiting)?;
+        nodes.map(|node| Ok(inquiry.on(node, &mut self.scorer)?.verdict)).collect()
+    }
+
     /// The claims among the objects that this was read from, those that waited with their devices.
     fn write(&self, objects: &[Value], fit: &Fit) -> Vec<Value> {
         let text = |object: &Value, at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -42,7 +42,10 @@ wire! {
         deletion_timestamp: Option<String>,
         labels: BTreeMap<String, String>,
         annotations: BTreeMap<String, String>,
+        owner_references: Vec<OwnerReference>,
     }
+    /// What an object was made for.
+    OwnerReference { kind: String, }
 
     /// A Node.
     Node { metadata: Metadata, }

@@ -1,14 +1,13 @@
 //! `testudo claims`: the allocator of ResourceClaims by itself, on files.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
-use clap::{Subcommand, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
+use clap::Subcommand;
+use comfy_table::{ContentArrangement, Table};
 use serde_json::{Value, json};
 
 use super::Outcome;
+use super::output::{Output, table};
 use crate::claims::{self, Outcome as Allocation};
 use crate::k8s::manifests::{self, Limits};
 
@@ -37,20 +36,14 @@ enum Action {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-    Yaml,
-}
-
 /// Allocates.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let Action::Allocate { files, node, output } = args.action;
     let objects = manifests::objects(&files, &Limits::default())?;
     match claims::allocate(&objects, node.as_deref()) {
         Allocation::Allocated { node, claims, .. } => {
-            output.write(&node, claims)?;
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": claims });
+            output.write(&list, |out| writeln!(out, "Node {node}\n{}", devices(&claims)))?;
             Ok(Outcome::Done)
         }
         Allocation::DoesNotFit { reason, complete, steps } => {
@@ -62,27 +55,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     }
 }
 
-impl Output {
-    fn write(self, node: &str, claims: Vec<Value>) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        if self == Self::Table {
-            writeln!(out, "Node {node}")?;
-            writeln!(out, "{}", table(&claims))?;
-            return Ok(());
-        }
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": claims });
-        match self {
-            Self::Json => writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?,
-            _ => write!(out, "{}", serde_saphyr::to_string(&list).context("cannot write YAML")?)?,
-        }
-        Ok(())
-    }
-}
-
 /// A device a line.
-fn table(claims: &[Value]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+fn devices(claims: &[Value]) -> Table {
+    let mut table = table();
+    // Names of devices are long, and are copied as they are.
+    table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["CLAIM", "REQUEST", "DRIVER", "POOL", "DEVICE", "SHARE"]);
     for claim in claims {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions};
 use crate::host::{Bindings, Host};
 use crate::kube_scheduler::client::OfferForm;
+use crate::overview::Prices;
 use crate::sim::{fleet, workload};
 use crate::web::{self, PageOptions};
 
@@ -68,6 +70,9 @@ pub struct Args {
     /// Where the page is served; port 0 takes a free one [default: 127.0.0.1:8890, or a free port where that is taken].
     #[arg(long, value_name = "ADDRESS")]
     web_bind_address: Option<SocketAddr>,
+    /// What nodes cost, for the page: a file as for `testudo top`.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
     /// Where the extender listens; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     bind_address: SocketAddr,
@@ -99,12 +104,14 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 async fn show(args: &Args) -> anyhow::Result<()> {
+    let prices = args.prices.as_deref().map(Prices::load).transpose()?;
     let mut registry = Registry::default();
     let catalogue = Catalogue::builtin();
     let host = Arc::new(Host::new(Policy::default(), Mode::Enforce, catalogue, Bindings::OwnCopy, &mut registry));
     let options = ServerOptions { bind_address: args.bind_address, workers: 2, ..ServerOptions::default() };
     let metrics = Metrics::register(&mut registry);
-    let server = extender::start(Arc::clone(&host), options, metrics, Arc::new(registry))?;
+    crate::metrics::register(&mut registry, &host);
+    let server = extender::start(Arc::clone(&host), options, metrics.clone(), Arc::new(registry))?;
     let address = server.address();
 
     let goes_on = args.serve || (!args.once && args.output == Output::Table && std::io::stdout().is_terminal());
@@ -117,7 +124,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
         form: if args.nodes_form { OfferForm::Nodes } else { OfferForm::Names },
     };
     let mut simulation = Simulation::new(&plan, host.clone(), address)?;
-    let page = if goes_on { Some(serve_page(&host, args.web_bind_address)?) } else { None };
+    let page = if goes_on { Some(serve_page(&host, args.web_bind_address, prices, &metrics)?) } else { None };
     let mut screen = Screen::new(args, plan.pods + plan.gangs);
     screen.introduce(&plan, address, page.as_ref().map(web::Running::address))?;
     let mut stop = std::pin::pin!(stop_signal());
@@ -149,13 +156,18 @@ async fn show(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Serves the page, on the usual port if nobody has that.
-fn serve_page(host: &Arc<Host>, address: Option<SocketAddr>) -> anyhow::Result<web::Running> {
-    let usual = PageOptions { title: "demo".into(), ..PageOptions::default() };
+fn serve_page(
+    host: &Arc<Host>,
+    address: Option<SocketAddr>,
+    prices: Option<Prices>,
+    metrics: &Metrics,
+) -> anyhow::Result<web::Running> {
+    let usual = PageOptions { title: "demo".into(), prices, ..PageOptions::default() };
     if let Some(bind_address) = address {
-        return Ok(web::start(Arc::clone(host), PageOptions { bind_address, ..usual })?);
+        return Ok(web::start(Arc::clone(host), PageOptions { bind_address, ..usual }, metrics)?);
     }
     let any = PageOptions { bind_address: SocketAddr::from(([127, 0, 0, 1], 0)), ..usual.clone() };
-    Ok(web::start(Arc::clone(host), usual).or_else(|_| web::start(Arc::clone(host), any))?)
+    Ok(web::start(Arc::clone(host), usual, metrics).or_else(|_| web::start(Arc::clone(host), any, metrics))?)
 }
 
 /// Where there is a gang for so many nodes, some start and some wait.

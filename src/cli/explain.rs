@@ -7,6 +7,7 @@ mod mix;
 mod node;
 mod pod;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -18,6 +19,7 @@ use super::output::Output;
 use super::source::Source;
 use crate::host::Host;
 use crate::k8s::manifests::{self, Limits};
+use crate::policy;
 use claim::ClaimExplanation;
 use gang::GangExplanation;
 use mix::MixExplanation;
@@ -88,9 +90,20 @@ enum Subject {
 struct Common {
     #[command(flatten)]
     source: Source,
+    /// The policy file by which places are chosen. Without it profiles and quotas are not known.
+    #[arg(long, value_name = "FILE")]
+    policy_file: Option<PathBuf>,
     /// How the answer is written.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
+}
+
+impl Common {
+    /// The cluster, and what places in it are chosen for.
+    fn look(&self) -> anyhow::Result<Host> {
+        let placement = self.policy_file.as_deref().map(policy::load).transpose()?;
+        self.source.look(placement.map(|read| read.policy).unwrap_or_default())
+    }
 }
 
 /// Explains.
@@ -98,7 +111,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.subject {
         Subject::Pod { name, namespace, all_nodes, common } => {
             let (namespace, name) = name.split_once('/').unwrap_or((&namespace, &name));
-            let host = common.source.look()?;
+            let host = common.look()?;
             let Some(pod) = host.pod(namespace, name) else {
                 bail!("there is no pod {namespace}/{name} in {}{}", common.source, elsewhere(&host, name));
             };
@@ -112,7 +125,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                 (None, Some((namespace, name))) => (namespace, name),
                 (None, None) => ("default", name.as_str()),
             };
-            let host = common.source.look()?;
+            let host = common.look()?;
             let gangs = host.gangs_named(namespace, name);
             if gangs.is_empty() {
                 bail!(
@@ -138,12 +151,12 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             Ok(if explanation.has_devices() { Outcome::Done } else { Outcome::No })
         }
         Subject::Mix { common } => {
-            let explanation = MixExplanation::new(common.source.look()?.snapshot().mix());
+            let explanation = MixExplanation::new(common.look()?.snapshot().mix());
             common.output.write(&explanation, |out| explanation.table(out))?;
             Ok(Outcome::Done)
         }
         Subject::Node { name, common } => {
-            let host = common.source.look()?;
+            let host = common.look()?;
             let snapshot = host.snapshot();
             let Some(state) = snapshot.node(&name).filter(|state| state.node().is_some()) else {
                 bail!("there is no node {name} in {}", common.source);

@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes what is meant, and errors become exit codes.
 
+mod check;
 mod claims;
 mod demo;
 mod election;
@@ -7,12 +8,14 @@ mod explain;
 mod generate;
 mod output;
 mod plan;
+mod policy;
 mod serve;
 mod simulate;
 mod snapshot;
 mod source;
 mod telemetry;
 mod top;
+mod trial;
 mod uninstall;
 
 use std::process::ExitCode;
@@ -43,8 +46,14 @@ enum Command {
     Top(top::Args),
     /// Say how many copies of a workload fit, and which node group has to grow for the rest.
     Plan(plan::Args),
+    /// Check policy files.
+    Policy(policy::Args),
     /// Save a cluster to one file that every other command takes with -f.
     Snapshot(snapshot::Args),
+    /// Walk through what must be true for testudo to work in a cluster, and say what to do.
+    Check(check::Args),
+    /// Watch the scheduler that runs, and report what testudo would have done. Nothing is installed or written.
+    Trial(trial::Args),
     /// Print completions for a shell.
     Completion(generate::CompletionArgs),
     /// Write man pages.
@@ -52,7 +61,7 @@ enum Command {
     /// Print the reference of all commands, as it stands in docs/cli.md.
     #[command(hide = true)]
     Reference,
-    /// Before testudo is taken away: open the gates of waiting gangs, which nobody else would.
+    /// Before testudo is taken away: open the gates of waiting gangs, which nobody else would, and let nodes be removed again.
     Uninstall(uninstall::Args),
 }
 
@@ -76,7 +85,10 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Top(args) => top::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::Snapshot(args) => snapshot::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Trial(args) => trial::run(args),
         Command::Completion(args) => generate::completion(&args),
         Command::Man(args) => generate::man(&args),
         Command::Reference => generate::reference(),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -13,6 +14,8 @@ pub enum Output {
     Table,
     /// For programs.
     Json,
+    /// For programs, and for people who know Kubernetes.
+    Yaml,
 }
 
 impl Output {
@@ -33,6 +36,7 @@ impl Output {
                 serde_json::to_writer_pretty(&mut out, answer).map_err(std::io::Error::from)?;
                 writeln!(out)?;
             }
+            Self::Yaml => write!(out, "{}", serde_saphyr::to_string(answer).context("cannot write YAML")?)?,
         }
         Ok(())
     }

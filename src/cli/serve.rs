@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
+use testudo_core::engine::PlacementPolicy;
 use testudo_core::model::catalogue::Catalogue;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -17,19 +18,26 @@ use super::Outcome;
 use super::election::{Election, OwnPod};
 use super::source::Source;
 use super::telemetry::{self, LogArgs};
-use crate::config::{Configuration, Mode, TlsSection};
+use crate::admission::{self, WebhookOptions};
+use crate::config::{Authentication, Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{BATCH, Bindings, GangWriters, Host, Leadership};
+use crate::host::{BATCH, Bindings, GangWriters, Host, Leadership, PolicyTeller};
 use crate::k8s::bind::Binder;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
 use crate::k8s::fence::fenced;
 use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::leader_label::LeaderLabel;
+use crate::k8s::protect::Protector;
+use crate::k8s::provisioning::Provisioner;
+use crate::k8s::pulse::{Pulse, listening};
+use crate::k8s::reviews::Reviewer;
 use crate::k8s::steer::Steerer;
 use crate::k8s::watch::watch_cluster;
-use crate::web::{self, PageOptions};
+use crate::overview::Prices;
+use crate::policy::Watched;
+use crate::web::{self, Gatekeeper, PageOptions};
 
 /// Flags of `testudo serve`. What is given here wins over the configuration file.
 #[derive(Debug, clap::Args)]
@@ -51,6 +59,12 @@ pub struct Args {
     /// Where the page is served [default: 127.0.0.1:8890].
     #[arg(long, value_name = "ADDRESS")]
     web_bind_address: Option<SocketAddr>,
+    /// What nodes cost, for the page: a file as for `testudo top`.
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// Where the admission webhook is served, with the same certificate; by default it is not.
+    #[arg(long, value_name = "ADDRESS")]
+    webhook_bind_address: Option<SocketAddr>,
     /// PEM file with the server's certificate chain.
     #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
     tls_cert_file: Option<PathBuf>,
@@ -60,6 +74,9 @@ pub struct Args {
     /// PEM file with the authorities of client certificates; with it, a client certificate is required.
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     client_ca_file: Option<PathBuf>,
+    /// What places are chosen for, by pod: a policy file. It is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    policy_file: Option<PathBuf>,
     /// Whether other replicas may run: one of them leads, the others follow [default: in a pod].
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     leader_elect: Option<bool>,
@@ -74,11 +91,15 @@ const STOPPING: Duration = Duration::from_secs(10);
 
 /// Runs the server until it is told to stop.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    telemetry::start(&args.log)?;
     let configuration = configuration(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(serve(args, configuration))?;
-    Ok(Outcome::Done)
+    let telemetry = {
+        let _on_runtime = runtime.enter();
+        telemetry::start_with_traces(&args.log, &configuration.tracing)?
+    };
+    let served = runtime.block_on(serve(args, configuration));
+    telemetry.end();
+    served.map(|()| Outcome::Done)
 }
 
 /// The configuration file with the flags laid over it.
@@ -101,8 +122,17 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
     if let Some(address) = args.web_bind_address {
         configuration.web.bind_address = address;
     }
+    if let Some(file) = &args.prices {
+        configuration.web.prices = Some(Prices::load(file)?);
+    }
+    if args.webhook_bind_address.is_some() {
+        configuration.webhook.bind_address = args.webhook_bind_address;
+    }
     if args.leader_elect.is_some() {
         configuration.leader_election.leader_elect = args.leader_elect;
+    }
+    if args.policy_file.is_some() {
+        configuration.policy_file.clone_from(&args.policy_file);
     }
     if let Some(mode) = args.mode {
         configuration.mode = mode;
@@ -113,6 +143,9 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
 
 async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     let catalogue = catalogue(&configuration)?;
+    let (watched, placement) = placement(&configuration)?.unzip();
+    let policy = configuration.policy(placement.unwrap_or_default());
+    let claims_are_ours = policy.claims.is_on();
     let mut registry = Registry::default();
     let manifests = args.source.manifests()?;
     let client = if manifests.is_none() { Some(args.source.connect().await?) } else { None };
@@ -133,22 +166,41 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
             timeout: configuration.extender.bind_timeout.mul_f64(0.9),
         },
     };
-    let host = Host::new(configuration.policy(), configuration.mode, catalogue, bindings, &mut registry);
+    let host = Host::new(policy, configuration.mode, catalogue, bindings, &mut registry);
     let host = Arc::new(host.with_leadership(leadership));
     if let Some(manifests) = manifests {
         info!(nodes = manifests.nodes.len(), pods = manifests.pods.len(), ignored = ?manifests.ignored, "files read");
         host.take_manifests(manifests);
     }
-    let writers = writing.clone().map(|client| GangWriters {
+    let events = writing.clone().map(|client| Events::new(client, std::env::var("POD_NAME").ok()));
+    if let Some(watched) = watched {
+        let teller = events.clone().zip(OwnPod::of_environment()).map(|(events, pod)| {
+            let OwnPod { namespace, name } = pod;
+            PolicyTeller { events, namespace, name }
+        });
+        let host = Arc::clone(&host);
+        tokio::spawn(async move { host.follow_policy(watched, teller).await });
+    }
+    let writers = writing.clone().zip(events).map(|(client, events)| GangWriters {
         steerer: Steerer::new(client.clone()),
+        provisioner: Provisioner::new(client.clone()),
+        protector: Protector::new(client.clone()),
         claims: ClaimWriter::new(client.clone()),
-        events: Events::new(client.clone(), std::env::var("POD_NAME").ok()),
+        events,
         statuses: GroupStatuses::start(client),
     });
     tokio::spawn(Arc::clone(&host).plan_gangs(writers));
     let metrics = Metrics::register(&mut registry);
+    crate::metrics::register(&mut registry, &host);
+    let pulse = Pulse::default();
+    crate::metrics::register_watches(&mut registry, pulse.clone());
+    let page = serve_page(&host, &configuration, client.as_ref(), &metrics);
+    let reviews = admission::server::register(&mut registry);
+    let webhook = match webhook_options(&configuration) {
+        Some(options) => Some(admission::start(options, reviews, metrics.clone())?),
+        None => None,
+    };
     let server = extender::start(Arc::clone(&host), server_options(&configuration), metrics, Arc::new(registry))?;
-    let page = serve_page(&host, &configuration);
     let taking_part = async {
         match &mut election {
             Some(election) => election.take_part(&host).await,
@@ -156,13 +208,16 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         }
     };
     tokio::select! {
-        () = follow(&host, client, configuration.policy().claims.is_on()) => {}
+        () = follow(&host, client.map(|client| listening(client, pulse)), claims_are_ours) => {}
         () = taking_part => {}
         result = stop_signal() => result?,
     }
     info!("stopping");
     if let Some(page) = page {
         page.stop().await;
+    }
+    if let Some(webhook) = webhook {
+        webhook.stop().await;
     }
     host.leave(LEAVING).await;
     if let Some(election) = election {
@@ -173,19 +228,38 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
 }
 
 /// Serves the page. Pods are placed without it, too: that it cannot be served stops nothing.
-fn serve_page(host: &Arc<Host>, configuration: &Configuration) -> Option<web::Running> {
+fn serve_page(
+    host: &Arc<Host>,
+    configuration: &Configuration,
+    client: Option<&kube::Client>,
+    metrics: &Metrics,
+) -> Option<web::Running> {
     let section = &configuration.web;
     let defaults = PageOptions::default();
+    let gatekeeper = match (section.authentication, client) {
+        (Authentication::None, _) => None,
+        // Asking who somebody is changes nothing: whoever follows may do so, too.
+        (Authentication::Token, Some(client)) => {
+            Some(Arc::new(Gatekeeper::new(Reviewer::new(client.clone(), section.audiences.clone()))))
+        }
+        (Authentication::Token, None) => {
+            warn!("the page is not served: web.authentication: token needs a cluster to ask, and there are only files");
+            return None;
+        }
+    };
     let options = PageOptions {
         bind_address: section.bind_address,
         allow_unauthenticated: section.allow_unauthenticated,
+        gatekeeper,
+        tls: section.tls.as_ref().map(tls_options),
         title: section.title.clone(),
+        prices: section.prices.clone(),
         scheduler: configuration.gangs.scheduler_names.first().cloned().unwrap_or(defaults.scheduler),
     };
     if !section.enabled {
         return None;
     }
-    web::start(Arc::clone(host), options).inspect_err(|error| warn!(%error, "the page is not served")).ok()
+    web::start(Arc::clone(host), options, metrics).inspect_err(|error| warn!(%error, "the page is not served")).ok()
 }
 
 /// Keeps the host up to date; ends never.
@@ -216,18 +290,40 @@ fn catalogue(configuration: &Configuration) -> anyhow::Result<Arc<Catalogue>> {
     Ok(Arc::new(extended))
 }
 
+fn tls_options(section: &TlsSection) -> TlsOptions {
+    TlsOptions {
+        client_ca_file: section.client_ca_file.clone(),
+        ..TlsOptions::new(&section.cert_file, &section.key_file)
+    }
+/// What places are chosen for, as the policy file says, and the file to look at again.
+fn placement(configuration: &Configuration) -> anyhow::Result<Option<(Watched, PlacementPolicy)>> {
+    let Some(path) = &configuration.policy_file else { return Ok(None) };
+    let (watched, read) = Watched::open(path)?;
+    for warning in &read.warnings {
+        warn!(policy_file = %path.display(), "{warning}");
+    }
+    Ok(Some((watched, read.policy)))
+}
+
+/// How the webhook is served, if it is: the API server shows no certificate.
+fn webhook_options(configuration: &Configuration) -> Option<WebhookOptions> {
+    let bind_address = configuration.webhook.bind_address?;
+    // The API server shows no certificate.
+    let tls = TlsOptions { client_ca_file: None, ..tls_options(configuration.extender.tls.as_ref()?) };
+    let schedulers = configuration.gangs.scheduler_names.clone();
+    Some(WebhookOptions { bind_address, tls, schedulers })
+}
+
+}
+
 fn server_options(configuration: &Configuration) -> ServerOptions {
     let extender = &configuration.extender;
     if extender.tls.is_none() && !extender.bind_address.ip().is_loopback() {
         warn!(address = %extender.bind_address, "plain HTTP beyond this machine: set extender.tls");
     }
-    let tls = extender.tls.as_ref().map(|tls| TlsOptions {
-        client_ca_file: tls.client_ca_file.clone(),
-        ..TlsOptions::new(&tls.cert_file, &tls.key_file)
-    });
     ServerOptions {
         bind_address: extender.bind_address,
-        tls,
+        tls: extender.tls.as_ref().map(tls_options),
         body_limit_bytes: extender.max_body_bytes,
         request_timeout: extender.request_timeout,
         bind_timeout: extender.bind_timeout,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::Policy;
+use testudo_core::engine::{PlacementPolicy, Policy};
 use testudo_core::model::catalogue::Catalogue;
 
 use crate::config::Mode;
@@ -70,15 +70,15 @@ impl Source {
         }
     }
 
-    /// The cluster as it is at this moment, in a host that only looks.
-    pub fn look(&self) -> anyhow::Result<Host> {
-        host_of(self.listed_manifests()?)
+    /// The cluster as it is at this moment, in a host that only looks, and places by this policy.
+    pub fn look(&self, placement: PlacementPolicy) -> anyhow::Result<Host> {
+        host_of(self.listed_manifests()?, placement)
     }
 }
 
 /// A host that only looks, with gangs planned as far as they can be.
-pub fn host_of(manifests: Manifests) -> anyhow::Result<Host> {
-    let (policy, catalogue) = (Policy::default(), Catalogue::builtin());
+pub fn host_of(manifests: Manifests, placement: PlacementPolicy) -> anyhow::Result<Host> {
+    let (policy, catalogue) = (Policy { placement, ..Policy::default() }, Catalogue::builtin());
     let host = Host::new(policy, Mode::Enforce, catalogue, Bindings::OwnCopy, &mut Registry::default());
     host.take_manifests(manifests);
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start a runtime")?;

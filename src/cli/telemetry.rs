@@ -1,9 +1,17 @@
-//! Logs.
+//! Logs, and traces where somebody collects them.
+
+#[cfg(feature = "otlp")]
+mod otlp;
 
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::config::TracingSection;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,18 +33,73 @@ pub struct LogArgs {
     pub log_level: String,
 }
 
-/// Starts logging to standard error.
+/// What goes on being told. End it last: what is not sent yet is sent then.
+#[must_use]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    traces: Option<otlp::Traces>,
+}
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Starts logging to standard error, and nothing else.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn start(args: &LogArgs) -> anyhow::Result<()> {
+    tracing_subscriber::registry().with(logs(args)?).init();
+    Ok(())
+}
+
+/// Starts logging to standard error, and sends traces where the configuration says so.
+///
+/// # Errors
+/// When the filter cannot be read, or traces cannot be sent there.
+///
+/// # Panics
+/// Outside of a tokio runtime, where there is somebody to send traces to.
+pub fn start_with_traces(args: &LogArgs, section: &TracingSection) -> anyhow::Result<Telemetry> {
+    let logs = logs(args)?;
+    #[cfg(feature = "otlp")]
+    {
+        let (layer, traces) =
+            section.endpoint.as_deref().map(|endpoint| otlp::start(endpoint, section)).transpose()?.unzip();
+        tracing_subscriber::registry().with([Some(logs), layer].into_iter().flatten().collect::<Vec<_>>()).init();
+        Ok(Telemetry { traces })
+    }
+    #[cfg(not(feature = "otlp"))]
+    {
+        anyhow::ensure!(
+            section.endpoint.is_none(),
+            "tracing.endpoint: this testudo was built without the feature otlp"
+        );
+        tracing_subscriber::registry().with(logs).init();
+        Ok(Telemetry {})
+    }
+}
+
+impl Telemetry {
+    /// Sends what is left. Waits for that: not on a thread of the runtime.
+    pub fn end(self) {
+        #[cfg(feature = "otlp")]
+        if let Some(traces) = self.traces {
+            traces.end();
+        }
+    }
+}
+
+/// Spans are for traces only; what a line is about stands in its own fields.
+fn logs(args: &LogArgs) -> anyhow::Result<BoxedLayer> {
     let filter = EnvFilter::try_new(&args.log_level)
         .map_err(|error| anyhow::anyhow!("--log-level {:?}: {error}; try info or debug", args.log_level))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let builder = builder.with_ansi(std::io::stderr().is_terminal());
-    match args.logging_format {
-        LogFormat::Text => builder.with_target(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
-    Ok(())
+    let filter = filter.and(filter_fn(|metadata| metadata.is_event()));
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = layer.with_ansi(std::io::stderr().is_terminal());
+    Ok(match args.logging_format {
+        LogFormat::Text => layer.with_target(false).with_filter(filter).boxed(),
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            layer.with_filter(filter).boxed()
+        }
+    })
 }

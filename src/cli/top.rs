@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::Policy;
+use testudo_core::engine::{PlacementPolicy, Policy};
 use testudo_core::model::catalogue::Catalogue;
 use tokio::sync::mpsc;
 
@@ -61,14 +61,14 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     };
     let is_live = std::io::stdout().is_terminal() && !args.once && args.output == Output::Table;
     if !is_live {
-        let answer = answer(&host_of(args.source.listed_manifests()?)?);
+        let answer = answer(&host_of(args.source.listed_manifests()?, PlacementPolicy::default())?);
         args.output.write(&answer, |out| answer.table(out))?;
         return Ok(Outcome::Done);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.context("cannot start threads")?;
     let host = match args.source.manifests()? {
-        Some(manifests) => Arc::new(host_of(manifests)?),
+        Some(manifests) => Arc::new(host_of(manifests, PlacementPolicy::default())?),
         None => runtime.block_on(followed(&args.source))?,
     };
     screen::show(&args.source.to_string(), args.interval, || {

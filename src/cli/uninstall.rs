@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 
 use super::Outcome;
 use crate::k8s::client::{self, Access};
-use crate::k8s::gates::{self, POLICY_BINDING};
+use crate::k8s::gates::{self, CLOSER};
+use crate::k8s::protect::Protector;
 
 /// Flags of `testudo uninstall`.
 #[derive(Debug, clap::Args)]
@@ -18,15 +19,15 @@ pub struct Args {
     /// The context of the kubeconfig.
     #[arg(long)]
     context: Option<String>,
-    /// Say whose gates would be opened, and change nothing.
+    /// Say what would be changed, and change nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
-/// The API server takes a moment to forget a policy, in which it still closes the gates of new pods.
-const POLICY_IS_FORGOTTEN: Duration = Duration::from_secs(3);
+/// The API server takes a moment to forget a policy or a webhook, in which gates of new pods are still closed.
+const CLOSER_IS_FORGOTTEN: Duration = Duration::from_secs(3);
 
-/// Opens all gates.
+/// Opens all gates, and lets autoscalers remove all nodes again.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
@@ -35,29 +36,33 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 
 async fn uninstall(args: Args) -> anyhow::Result<Outcome> {
     let client = client::connect(&Access { kubeconfig: args.kubeconfig, context: args.context }).await?;
+    let protector = Protector::new(client.clone());
     if args.dry_run {
         let pass = gates::open_all(&client, true).await.context("cannot list pods")?;
-        tell("would open the gate of", &pass.opened);
+        tell("would open the gate of", &pass.opened, "pods");
+        let protected = protector.unprotect_all(true).await.context("cannot list nodes")?;
+        tell("would no longer protect", &protected, "nodes");
         return Ok(Outcome::Done);
     }
-    let closed_gates = gates::stop_closing(&client)
-        .await
-        .with_context(|| format!("cannot delete the policy binding {POLICY_BINDING}"))?;
-    if closed_gates {
-        println!("deleted the MutatingAdmissionPolicyBinding {POLICY_BINDING}");
-        tokio::time::sleep(POLICY_IS_FORGOTTEN).await;
+    let closed_gates =
+        gates::stop_closing(&client).await.with_context(|| format!("cannot delete what closes gates, {CLOSER}"))?;
+    if !closed_gates.is_empty() {
+        closed_gates.iter().for_each(|kind| println!("deleted the {kind} {CLOSER}"));
+        tokio::time::sleep(CLOSER_IS_FORGOTTEN).await;
     }
     let pass = gates::open_all(&client, false).await.context("cannot list pods")?;
-    tell("opened the gate of", &pass.opened);
+    tell("opened the gate of", &pass.opened, "pods");
+    let protected = protector.unprotect_all(false).await.context("cannot take the protection from all nodes")?;
+    tell("no longer protects", &protected, "nodes");
     if !pass.failed.is_empty() {
         bail!("{} pods still have their gate, run this again: {}", pass.failed.len(), pass.failed.join("; "));
     }
     Ok(Outcome::Done)
 }
 
-fn tell(what: &str, pods: &[String]) {
-    for pod in pods {
-        println!("{what} {pod}");
+fn tell(what: &str, names: &[String], kind: &str) {
+    for name in names {
+        println!("{what} {name}");
     }
-    println!("{what} {} pods", pods.len());
+    println!("{what} {} {kind}", names.len());
 }

@@ -2,8 +2,11 @@
 //!
 //! Versioned like a Kubernetes object, and strict: what is not understood is refused, with the place in the file.
 
+mod autoscaling;
 mod leader_election;
-mod units;
+mod tracing;
+pub(crate) mod units;
+mod web;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,14 +15,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use testudo_core::engine::{ClaimPolicy, Exclusion, GangPolicy, Policy};
+use testudo_core::engine::{ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy};
 use testudo_core::model::selector::{Operator, Requirement};
-use testudo_core::placement::{CapacityPolicy, ZonePolicy};
 use testudo_core::yaml::{self, YamlError};
 use thiserror::Error;
 
-use crate::web::PageOptions;
+pub use autoscaling::{AutoscalingSection, ProvisioningClass};
 pub use leader_election::LeaderElectionSection;
+pub use tracing::TracingSection;
+pub use web::{Authentication, WebSection};
 
 /// `apiVersion` of the file.
 pub const API_VERSION: &str = "config.testudo.dev/v1alpha1";
@@ -46,21 +50,30 @@ pub struct Configuration {
     /// The page.
     #[serde(default)]
     pub web: WebSection,
+    /// The admission webhook, for clusters without MutatingAdmissionPolicy.
+    #[serde(default)]
+    pub webhook: WebhookSection,
     /// Pods that pass untouched.
     #[serde(default)]
     pub exclude: Vec<ExcludeSection>,
-    /// Which places suit which pods.
+    /// A file that says what places are chosen for, by pod ([`policy`](crate::policy)). It is read again when it changes.
     #[serde(default)]
-    pub placement: PlacementSection,
+    pub policy_file: Option<PathBuf>,
     /// How gangs are planned.
     #[serde(default)]
     pub gangs: GangsSection,
     /// Which ResourceClaims are allocated.
     #[serde(default)]
     pub claims: ClaimsSection,
+    /// How it works beside an autoscaler of nodes.
+    #[serde(default)]
+    pub autoscaling: AutoscalingSection,
     /// How one of several replicas is chosen to lead.
     #[serde(default)]
     pub leader_election: LeaderElectionSection,
+    /// Where traces go.
+    #[serde(default)]
+    pub tracing: TracingSection,
     /// A file that adds products and machines to the built-in catalogue.
     #[serde(default)]
     pub catalogue_file: Option<PathBuf>,
@@ -120,19 +133,12 @@ pub struct MetricsSection {
     pub bind_address: Option<SocketAddr>,
 }
 
-/// The page.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// The admission webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct WebSection {
-    /// Serve it? `true` by default.
-    pub enabled: bool,
-    /// Where it listens, `127.0.0.1:8890` by default.
-    pub bind_address: SocketAddr,
-    /// May `bindAddress` be one that others can reach? Everybody who can sees the page: it has no authentication. `false`
-    /// by default.
-    pub allow_unauthenticated: bool,
-    /// What the page calls the cluster, `cluster` by default.
-    pub title: String,
+pub struct WebhookSection {
+    /// Where it listens, with the certificate of `extender.tls`; it is not served without an address.
+    pub bind_address: Option<SocketAddr>,
 }
 
 /// Pods that pass untouched: those in one of the namespaces, if any are named, that the selector selects, if there is one.
@@ -143,37 +149,6 @@ pub struct ExcludeSection {
     pub namespaces: BTreeSet<String>,
     /// A selector of labels, as in the Kubernetes API.
     pub pod_selector: LabelSelector,
-}
-
-/// Which places suit which pods.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct PlacementSection {
-    /// Which priorities prefer which kind of capacity.
-    pub capacity: CapacitySection,
-    /// In which zones the replicas of a service belong, among places that are equally good for the fleet.
-    pub zones: Zones,
-}
-
-/// Which priorities prefer which kind of capacity. Those between the two have no preference.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct CapacitySection {
-    /// Pods of this priority and below prefer spot, -1 by default.
-    pub spot_up_to: i32,
-    /// Pods of this priority and above prefer reserved and on-demand capacity, 1 by default.
-    pub steady_from: i32,
-}
-
-/// In which zones the replicas of a service belong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Zones {
-    /// In those where the service is.
-    #[default]
-    Together,
-    /// In as many as there are, evenly.
-    Spread,
 }
 
 /// How gangs are planned.
@@ -197,8 +172,6 @@ pub struct GangsSection {
     pub max_expected_members: u32,
     /// The namespaces whose gangs may evict pods of lower priority; none by default.
     pub preempting_namespaces: BTreeSet<String>,
-    /// The namespaces for whose gangs nodes are kept free of later pods when they have waited long; none by default.
-    pub reserving_namespaces: BTreeSet<String>,
     /// The namespaces whose gangs are evicted as wholes when a part runs and the rest finds no place.
     pub regrouping_namespaces: BTreeSet<String>,
 }
@@ -212,7 +185,6 @@ impl Default for GangsSection {
             max_hold_timeout: Duration::from_secs(60 * 60),
             max_expected_members: 256,
             preempting_namespaces: BTreeSet::new(),
-            reserving_namespaces: BTreeSet::new(),
             regrouping_namespaces: BTreeSet::new(),
         }
     }
@@ -311,11 +283,14 @@ impl Default for Configuration {
             extender: ExtenderSection::default(),
             metrics: MetricsSection::default(),
             web: WebSection::default(),
+            webhook: WebhookSection::default(),
             exclude: vec![],
-            placement: PlacementSection::default(),
+            policy_file: None,
             gangs: GangsSection::default(),
             claims: ClaimsSection::default(),
+            autoscaling: AutoscalingSection::default(),
             leader_election: LeaderElectionSection::default(),
+            tracing: TracingSection::default(),
             catalogue_file: None,
         }
     }
@@ -334,20 +309,6 @@ impl Default for ExtenderSection {
     }
 }
 
-impl Default for WebSection {
-    fn default() -> Self {
-        let PageOptions { bind_address, allow_unauthenticated, title, .. } = PageOptions::default();
-        Self { enabled: true, bind_address, allow_unauthenticated, title }
-    }
-}
-
-impl Default for CapacitySection {
-    fn default() -> Self {
-        let CapacityPolicy { spot_up_to, steady_from } = CapacityPolicy::default();
-        Self { spot_up_to, steady_from }
-    }
-}
-
 impl Configuration {
     /// Reads and checks a file.
     ///
@@ -359,7 +320,7 @@ impl Configuration {
         Self::parse(&text, path)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let configuration: Self = yaml::read(text).map_err(|error| {
             let YamlError { line, column, message } = error;
             ConfigError::Form { path: path.to_path_buf(), line, column, message }
@@ -396,17 +357,11 @@ impl Configuration {
                         leave metrics.bindAddress out to serve both on one listener"
                 .into());
         }
-        if self.web.enabled && !self.web.bind_address.ip().is_loopback() && !self.web.allow_unauthenticated {
-            return Err("web.bindAddress can be reached from other machines, and the page has no authentication: \
-                        use a loopback address, or set web.allowUnauthenticated: true"
-                .into());
+        if self.webhook.bind_address.is_some() && extender.tls.is_none() {
+            return Err("webhook.bindAddress needs extender.tls: the API server speaks TLS only".into());
         }
-        let capacity = &self.placement.capacity;
-        if capacity.spot_up_to >= capacity.steady_from {
-            return Err("placement.capacity.spotUpTo must be below placement.capacity.steadyFrom: \
-                        no priority can prefer both"
-                .into());
-        }
+        self.web.validate()?;
+        self.tracing.validate()?;
         if self.gangs.bind_window <= extender.bind_timeout {
             return Err("gangs.bindWindow must be longer than extender.bindTimeout: \
                         the first member waits at bind for the last"
@@ -418,16 +373,11 @@ impl Configuration {
         Ok(())
     }
 
-    /// The part that the engine decides by.
-    pub fn policy(&self) -> Policy {
-        let CapacitySection { spot_up_to, steady_from } = self.placement.capacity;
+    /// The part that the engine decides by, beside what places are chosen for.
+    pub fn policy(&self, placement: PlacementPolicy) -> Policy {
         Policy {
             exclusions: self.exclude.iter().map(ExcludeSection::exclusion).collect(),
-            capacity: CapacityPolicy { spot_up_to, steady_from },
-            zones: match self.placement.zones {
-                Zones::Together => ZonePolicy::Together,
-                Zones::Spread => ZonePolicy::Spread,
-            },
+            placement,
             gangs: GangPolicy {
                 schedulers: self.gangs.scheduler_names.clone(),
                 bind_window_ms: milliseconds(self.gangs.bind_window),
@@ -435,7 +385,6 @@ impl Configuration {
                 max_hold_timeout_ms: milliseconds(self.gangs.max_hold_timeout),
                 max_expected: self.gangs.max_expected_members,
                 preempting: self.gangs.preempting_namespaces.clone(),
-                reserving: self.gangs.reserving_namespaces.clone(),
                 regrouping: self.gangs.regrouping_namespaces.clone(),
                 ..GangPolicy::default()
             },
@@ -444,11 +393,12 @@ impl Configuration {
                 unused_ms: milliseconds(self.claims.release_unused_after),
                 ..ClaimPolicy::default()
             },
+            autoscaling: self.autoscaling.policy(),
         }
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

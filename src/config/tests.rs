@@ -27,14 +27,13 @@ extender:
   bindTimeout: 1m
 metrics: {bindAddress: 0.0.0.0:8889}
 web: {bindAddress: 0.0.0.0:9000, allowUnauthenticated: true, title: prod}
+webhook: {bindAddress: 0.0.0.0:9444}
 exclude:
   - namespaces: [kube-system]
   - podSelector:
       matchLabels: {team: batch}
       matchExpressions: [{key: tier, operator: NotIn, values: [gold]}]
-placement:
-  capacity: {spotUpTo: 0, steadyFrom: 1000}
-  zones: spread
+policyFile: /etc/testudo/policy/policy.yaml
 gangs:
   schedulerNames: [gpu-scheduler]
   bindWindow: 2m
@@ -42,7 +41,6 @@ gangs:
   maxHoldTimeout: 2h
   maxExpectedMembers: 16
   preemptingNamespaces: [inference]
-  reservingNamespaces: [training]
   regroupingNamespaces: [serving]
 leaderElection:
   leaderElect: false
@@ -60,11 +58,10 @@ catalogueFile: /etc/testudo/catalogue.yaml
     assert_eq!(configuration.extender.request_timeout, Duration::from_millis(500));
     assert_eq!(configuration.extender.tls.as_ref().unwrap().client_ca_file, Some("/tls/ca.crt".into()));
     assert_eq!((configuration.web.enabled, configuration.web.title.as_str()), (true, "prod"));
-    let policy = configuration.policy();
+    assert_eq!(configuration.policy_file, Some("/etc/testudo/policy/policy.yaml".into()));
+    let policy = configuration.policy(PlacementPolicy::default());
     assert_eq!(policy.exclusions.len(), 2);
     assert_eq!(policy.exclusions[1].labels.len(), 2);
-    assert_eq!(policy.capacity, CapacityPolicy { spot_up_to: 0, steady_from: 1000 });
-    assert_eq!(policy.zones, ZonePolicy::Spread);
     let gangs = GangPolicy {
         schedulers: ["gpu-scheduler".to_owned()].into(),
         bind_window_ms: 120_000,
@@ -72,7 +69,6 @@ catalogueFile: /etc/testudo/catalogue.yaml
         max_hold_timeout_ms: 7_200_000,
         max_expected: 16,
         preempting: ["inference".to_owned()].into(),
-        reserving: ["training".to_owned()].into(),
         regrouping: ["serving".to_owned()].into(),
         ..GangPolicy::default()
     };
@@ -81,10 +77,10 @@ catalogueFile: /etc/testudo/catalogue.yaml
 
 #[test]
 fn what_is_left_out_of_a_section_has_its_default() {
-    let policy = parse("placement: {capacity: {steadyFrom: 5}}\ngangs: {bindWindow: 90s}\n").unwrap().policy();
-    assert_eq!(policy.capacity, CapacityPolicy { spot_up_to: -1, steady_from: 5 });
-    let default = Configuration::default().policy();
-    assert_eq!(policy.gangs, GangPolicy { bind_window_ms: 90_000, ..default.gangs });
+    let gangs = |configuration: Configuration| configuration.policy(PlacementPolicy::default()).gangs;
+    let default = gangs(Configuration::default());
+    let set = gangs(parse("gangs: {bindWindow: 90s}\n").unwrap());
+    assert_eq!(set, GangPolicy { bind_window_ms: 90_000, ..default });
 }
 
 #[test]
@@ -97,9 +93,6 @@ fn mistakes_are_named_with_their_place() {
     let bare = error("extender:\n  requestTimeout: 5\n");
     assert!(bare.contains("no duration such as"), "{bare}");
     assert!(error("mode: perhaps\n").contains("perhaps"));
-    assert!(error("placement: {zones: apart}\n").contains("apart"));
-    assert!(error("placement: {capacity: {spotUpto: 0}}\n").contains("spotUpTo"));
-    assert!(error("placement: {capacity: {spotUpTo: 3000000000}}\n").contains("testudo.yaml:3:"));
     assert!(error("extender: {bindAddress: localhost}\n").contains("testudo.yaml:3:"));
 }
 
@@ -108,7 +101,7 @@ fn impossible_combinations_are_refused() {
     assert!(error("extender: {requestTimeout: 40s}\n").contains("one httpTimeout for both"));
     assert!(error("extender: {maxNodes: 0}\n").contains("must be above 0"));
     assert!(error("metrics: {bindAddress: 127.0.0.1:8888}\n").contains("are the same"));
-    assert!(error("placement: {capacity: {spotUpTo: 1}}\n").contains("must be below placement.capacity.steadyFrom"));
+    assert!(error("webhook: {bindAddress: 0.0.0.0:9443}\n").contains("needs extender.tls"));
     assert!(error("gangs: {bindWindow: 25s}\n").contains("must be longer than extender.bindTimeout"));
     assert!(error("exclude: [{}]\n").contains("exclude[0]: names neither"));
     let values = "exclude: [{podSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}]\n";
@@ -139,7 +132,6 @@ fn the_shipped_configuration_is_the_default_where_it_says_so() {
     let (bind_address, tls) = (shipped.extender.bind_address, shipped.extender.tls.clone());
     assert_eq!(shipped.extender, ExtenderSection { bind_address, tls, ..defaults });
     assert_eq!(shipped.mode, Mode::default());
-    assert_eq!(shipped.placement, PlacementSection::default());
 }
 
 #[test]
@@ -160,4 +152,22 @@ fn a_page_without_authentication_is_not_shown_to_others_by_mistake() {
     assert!(refused.contains("web.allowUnauthenticated"), "{refused}");
     assert!(parse("web: {bindAddress: 0.0.0.0:8890, enabled: false}\n").is_ok());
     assert!(parse("web: {bindAddress: '[::1]:8890'}\n").is_ok());
+}
+
+#[test]
+fn tokens_do_not_travel_in_the_clear() {
+    let refused = error("web: {bindAddress: 0.0.0.0:8890, authentication: token}\n");
+    assert!(refused.contains("web.tls"), "{refused}");
+    let tls = "tls: {certFile: a, keyFile: b}";
+    assert!(parse(&format!("web: {{bindAddress: 0.0.0.0:8890, authentication: token, {tls}}}\n")).is_ok());
+    assert!(parse("web: {authentication: token}\n").is_ok(), "on loopback nobody listens in between");
+    for (web, word) in [
+        ("{authentication: token, allowUnauthenticated: true}", "contradict"),
+        ("{audiences: [testudo]}", "authentication: token"),
+        ("{authentication: token, tls: {certFile: a, keyFile: b, clientCAFile: c}}", "clientCAFile"),
+        ("{authentication: basic}", "basic"),
+    ] {
+        let refused = error(&format!("web: {web}\n"));
+        assert!(refused.contains(word), "{web}: {refused}");
+    }
 }

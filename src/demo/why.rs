@@ -35,7 +35,7 @@ fn merit(snapshot: &Snapshot, pod: &Pod, chosen: &str, elsewhere: &[&str]) -> St
     let Some(best) = rank_of(chosen) else { return "not seen by testudo".to_owned() };
     let others: Vec<Rank> = elsewhere.iter().filter_map(|name| rank_of(name)).collect();
     let equals = others.iter().filter(|other| **other == best).count();
-    let next = others.iter().filter(|other| **other > best).min();
+    let next = others.iter().filter(|other| other.packed() > best.packed()).min_by_key(|other| other.packed());
     match next.map(|next| deciding(&best, next)) {
         Some(Criterion::Linked) => format!("{} linked with each other", devices(pod)),
         Some(criterion) if equals == 0 => criterion.to_string(),

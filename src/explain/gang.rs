@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use testudo_core::cluster::NodeState;
 use testudo_core::engine::{GangStage, MemberView, Snapshot};
 use testudo_core::model::gang::{GangKey, Strictness, Terms, TopologyLevel};
@@ -11,12 +12,45 @@ use testudo_core::model::node::Node;
 use testudo_core::model::pod::{Demand, Pod, Stage};
 use testudo_core::placement;
 
+/// A member of a gang, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemberLine {
+    /// Absent for a member that its controller has yet to make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// Its role, where it has one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub role: String,
+    /// Its number in the role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+    /// How far it has come.
+    pub state: &'static str,
+    /// Where it is, or is to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+impl MemberLine {
+    /// The line of a member.
+    pub fn of(member: &MemberView) -> Self {
+        Self {
+            pod: member.pod.as_ref().map(|pod| pod.name.clone()),
+            role: member.role.to_string(),
+            index: member.index,
+            state: standing(member),
+            node: member.node.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
 /// What a domain could take of a gang as things are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DomainMiss {
     /// What the members must share: `clique`, `zone`; `cluster` where they may be anywhere.
     pub level: String,
     /// Its name.
+    #[serde(rename = "domain")]
     pub name: String,
     /// How many nodes it has.
     pub nodes: usize,
@@ -37,8 +71,7 @@ pub fn stage(stage: GangStage) -> &'static str {
     }
 }
 
-/// How far a member has come.
-pub fn standing(member: &MemberView) -> &'static str {
+fn standing(member: &MemberView) -> &'static str {
     match (member.is_bound, &member.node, member.is_extra) {
         (true, ..) => "bound",
         (false, Some(_), _) => "place kept",

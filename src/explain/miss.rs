@@ -76,7 +76,7 @@ fn obstacles(demand: &Demand, state: &NodeState) -> Vec<Reason> {
     while obstacles.len() < MAX_OBSTACLES {
         let Err(reason) = placement::check(&demand, state) else { break };
         match &reason {
-            Reason::UnknownNode => return vec![reason],
+            Reason::UnknownNode | Reason::OverQuota(_) => return vec![reason],
             Reason::Cordoned => demand.tolerations.push(tolerating(&Taint::of_cordon())),
             Reason::Taint(taint) => demand.tolerations.push(tolerating(taint)),
             Reason::Affinity => demand.affinity = NodeAffinity::default(),
@@ -135,7 +135,7 @@ fn difficulty(reason: &Reason) -> u8 {
         Reason::Affinity => 3,
         Reason::TooLarge { .. } | Reason::NotASet { .. } => 4,
         Reason::Absent { .. } => 5,
-        Reason::UnevenShare { .. } | Reason::UnknownNode => 6,
+        Reason::UnevenShare { .. } | Reason::UnknownNode | Reason::OverQuota(_) => 6,
     }
 }
 

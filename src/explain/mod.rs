@@ -8,10 +8,10 @@ mod miss;
 mod places;
 mod remedy;
 
-pub use gang::{DomainMiss, domains, stage, standing, waiting_members};
+pub use gang::{DomainMiss, MemberLine, domains, stage, waiting_members};
 pub use miss::{Leaver, Miss, misses};
 pub use places::{PlaceLine, by_verdict, places};
-pub use remedy::{amount, remedy};
+pub use remedy::{amount, over_quota, remedy};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! What could be done about what stands against a place, as a sentence to somebody with kubectl.
 
+use testudo_core::model::quota::OverQuota;
 use testudo_core::model::resources::ResourceName;
 use testudo_core::model::taint::TaintPurpose;
 use testudo_core::placement::Reason;
@@ -27,6 +28,7 @@ fn sentence(miss: &Miss, obstacle: &Reason) -> String {
     let node = &miss.node;
     match obstacle {
         Reason::UnknownNode => format!("wait until testudo has seen {node}"),
+        Reason::OverQuota(over) => over_quota(over),
         Reason::Cordoned => format!("let pods onto {node} again: kubectl uncordon {node}"),
         Reason::Taint(taint) => match taint.purpose() {
             TaintPurpose::Startup => format!("wait until {node} is ready and the taint {taint} is gone"),
@@ -66,6 +68,12 @@ fn sentence(miss: &Miss, obstacle: &Reason) -> String {
             format!("ask for 1 {resource}, or for nodes with whole GPUs: what {node} offers cannot work as one set")
         }
     }
+}
+
+/// What could be done for a pod whose namespace would have more than it may.
+pub fn over_quota(over: &OverQuota) -> String {
+    let OverQuota { namespace, .. } = over;
+    format!("let others of namespace {namespace} end, or raise its quota in the policy: {} are in use", over.in_use())
 }
 
 /// An amount as people write it.

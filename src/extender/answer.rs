@@ -14,6 +14,7 @@ use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use tracing::Span;
 
 use super::metrics::{BadRequest, Metrics, Verb};
 use super::wire::{
@@ -235,6 +236,7 @@ impl<E: Extender> Answers<E> {
             (nodes, _) => return Err(form("Nodes", "NodeNames", nodes.is_some())),
         };
         self.metrics.offered(offer.len());
+        Span::current().record("nodes", offer.len());
         Ok((pod(asked)?, offer))
     }
 

@@ -11,6 +11,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::{Instrument, field, info_span};
 
 use super::answer::{Answer, Answers};
 use super::metrics::{BadRequest, Verb};
@@ -59,20 +60,35 @@ async fn verb<E: Extender>(request: HttpRequest, payload: Payload, shared: Data<
         return unknown(&shared, request.path());
     };
     let in_flight = shared.answers.metrics.start(verb);
-    let answer = if request.method() == Method::POST {
-        match timeout(shared.request_timeout, read(&request, payload, shared.body_limit_bytes)).await {
-            Ok(Ok(body)) => decide(verb, &body, &shared).await,
-            Ok(Err((status, reason, text))) => unread(&shared, status, reason, text),
-            Err(_) => {
-                let text = format!("the body did not arrive within {:?}", shared.request_timeout);
-                unread(&shared, 408, BadRequest::BodyTooSlow, text)
-            }
-        }
-    } else {
-        unread(&shared, 405, BadRequest::WrongMethod, format!("{verb} takes POST, not {}", request.method()))
-    };
+    // Pod and gang are noted by who reads the body.
+    let span = info_span!(
+        "extender",
+        otel.name = verb.as_str(),
+        otel.kind = "server",
+        pod = field::Empty,
+        gang = field::Empty,
+        nodes = field::Empty,
+        status = field::Empty,
+    );
+    let answer = answered(verb, &request, payload, &shared).instrument(span.clone()).await;
+    span.record("status", answer.status);
     in_flight.answered(answer.status);
     respond(answer)
+}
+
+async fn answered<E: Extender>(verb: Verb, request: &HttpRequest, payload: Payload, shared: &Shared<E>) -> Answer {
+    if request.method() != Method::POST {
+        let text = format!("{verb} takes POST, not {}", request.method());
+        return unread(shared, 405, BadRequest::WrongMethod, text);
+    }
+    match timeout(shared.request_timeout, read(request, payload, shared.body_limit_bytes)).await {
+        Ok(Ok(body)) => decide(verb, &body, shared).await,
+        Ok(Err((status, reason, text))) => unread(shared, status, reason, text),
+        Err(_) => {
+            let text = format!("the body did not arrive within {:?}", shared.request_timeout);
+            unread(shared, 408, BadRequest::BodyTooSlow, text)
+        }
+    }
 }
 
 fn unread<E: Extender>(shared: &Shared<E>, status: u16, reason: BadRequest, text: String) -> Answer {
@@ -121,10 +137,11 @@ async fn decide<E: Extender>(verb: Verb, body: &[u8], shared: &Shared<E>) -> Ans
 async fn bind<E: Extender>(binding: Binding, shared: &Shared<E>) -> Answer {
     let extender = Arc::clone(&shared.answers.extender);
     let limit = shared.bind_timeout;
-    let task = shared.runtime.spawn(async move {
+    let binding = async move {
         let late = |_| Err(Refusal::Error(format!("testudo: not bound within {limit:?}")));
         timeout(limit, extender.bind(binding)).await.unwrap_or_else(late)
-    });
+    };
+    let task = shared.runtime.spawn(binding.in_current_span());
     match task.await {
         Ok(outcome) => shared.answers.bound(outcome),
         Err(error) => match error.try_into_panic() {

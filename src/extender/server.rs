@@ -1,7 +1,7 @@
 //! HTTP around [`Answers`]: listeners, limits, time.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::metrics::Metrics;
 use super::routes::{self, Shared};
 pub use super::tls::TlsOptions;
 use super::tls::{self, TlsError};
+use crate::listener::{HEAD_TIMEOUT, ListenError, listen};
 
 /// Longer than the 90 s after which kube-scheduler's own HTTP client drops an idle connection: were we the first to
 /// close, it could send a request into a connection that is just going away.
@@ -59,7 +60,7 @@ impl Default for ServerOptions {
             tls: None,
             metrics_bind_address: None,
             body_limit_bytes: 96_000_000,
-            head_timeout: Duration::from_secs(5),
+            head_timeout: HEAD_TIMEOUT,
             handshake_timeout: Duration::from_secs(3),
             max_connections: 1024,
             request_timeout: Duration::from_secs(1),
@@ -75,13 +76,8 @@ impl Default for ServerOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another process using it?")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -167,7 +163,7 @@ pub fn start<E: Extender>(
     .tcp_nodelay(true)
     .shutdown_timeout(options.shutdown_timeout.as_secs())
     .disable_signals();
-    let listening = |source| StartError::Listen { address, source };
+    let listening = |source| ListenError { address, source };
     let server = match tls {
         Some(config) => server.listen_rustls_0_23(listener, config).map_err(listening)?,
         None => server.listen(listener).map_err(listening)?,
@@ -189,7 +185,7 @@ pub fn start<E: Extender>(
             .shutdown_timeout(1)
             .disable_signals()
             .listen(listener)
-            .map_err(|source| StartError::Listen { address, source })?;
+            .map_err(|source| ListenError { address, source })?;
             Some((server, address))
         }
         None => None,
@@ -204,10 +200,4 @@ pub fn start<E: Extender>(
 
 fn spawn(server: actix_web::dev::Server) -> (ServerHandle, JoinHandle<io::Result<()>>) {
     (server.handle(), tokio::spawn(server))
-}
-
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let listener = TcpListener::bind(address);
-    let listener = listener.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-    listener.map_err(|source| StartError::Listen { address, source })
 }

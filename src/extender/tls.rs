@@ -191,7 +191,7 @@ impl ClientCertVerifier for Current {
 }
 
 /// Looks at the files from time to time.
-pub(super) struct Reloader {
+pub(crate) struct Reloader {
     options: TlsOptions,
     current: Arc<Current>,
     seen: Result<Files, TlsError>,
@@ -199,7 +199,7 @@ pub(super) struct Reloader {
 }
 
 /// Reads the files and makes a configuration of them.
-pub(super) fn load(options: TlsOptions, metrics: Metrics) -> Result<(ServerConfig, Reloader), TlsError> {
+pub(crate) fn load(options: TlsOptions, metrics: Metrics) -> Result<(ServerConfig, Reloader), TlsError> {
     let provider = Arc::new(ring::default_provider());
     let files = Files::read(&options)?;
     let material = ArcSwap::from_pointee(Material::new(&files, &options, &provider)?);
@@ -219,7 +219,7 @@ pub(super) fn load(options: TlsOptions, metrics: Metrics) -> Result<(ServerConfi
 }
 
 impl Reloader {
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             tokio::time::sleep(self.options.reload_interval).await;
             let options = self.options.clone();

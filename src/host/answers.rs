@@ -13,6 +13,7 @@ use tracing::{debug, info};
 
 use super::Host;
 use super::decisions::{Considered, MAX_PLACES};
+use super::fields::{gang, note_on_span};
 use crate::config::Mode;
 use crate::extender::{Binding, Candidate, Extender, MAX_SCORE, NodeVerdict, Offer, Refusal};
 use crate::k8s::{node, object, pod};
@@ -41,13 +42,13 @@ impl Extender for Host {
         self.metrics.filtered(&tally.counts);
         let considered = tally.considered(offer.len());
         self.decisions.lock().filtered(&pod, considered, self.now_ms());
-        debug!(pod = %pod.key, offered = offer.len(), fit = tally.fitting(), "filtered");
+        debug!(pod = %pod.key, gang = gang(&pod), offered = offer.len(), fit = tally.fitting(), "filtered");
         if self.mode == Mode::Enforce {
             return Ok(verdicts);
         }
         let refused = offer.len() as u64 - tally.fitting();
         self.metrics.observed_refusals.inc_by(refused);
-        info!(pod = %pod.key, offered = offer.len(), refused, reasons = ?tally.counts, "observed: would have filtered");
+        info!(pod = %pod.key, gang = gang(&pod), offered = offer.len(), refused, reasons = ?tally.counts, "observed: would have filtered");
         Ok(vec![NodeVerdict::Fits; offer.len()])
     }
 
@@ -66,7 +67,7 @@ impl Extender for Host {
             return Ok(scores);
         }
         let best = offer.names().zip(&scores).max_by_key(|(_, score)| **score).map(|(name, _)| name);
-        info!(pod = %pod.key, node = best, "observed: would have preferred");
+        info!(pod = %pod.key, gang = gang(&pod), node = best, "observed: would have preferred");
         Ok(vec![0; offer.len()])
     }
 
@@ -84,8 +85,14 @@ impl Extender for Host {
         if self.mode == Mode::Observe || snapshot.stance(&pod) != Stance::Placed {
             return Ok(candidates);
         }
+        // Whoever goes, its namespace has no more for it.
+        if snapshot.over_quota(&pod).is_some() {
+            return Ok(BTreeMap::new());
+        }
         // One member alone is of no use, and what its gang needs is evicted for the whole gang or not at all.
+        let offered = candidates.len();
         if snapshot.is_held_together(&pod) {
+            self.metrics.preempted(offered, 0);
             return Ok(BTreeMap::new());
         }
         candidates.retain(|node, candidate| {
@@ -93,6 +100,8 @@ impl Extender for Host {
             !victims.iter().any(|victim| snapshot.breaks_a_gang(node, victim))
                 && snapshot.victims_help(&pod.demand, node, &victims)
         });
+        self.metrics.preempted(offered, candidates.len());
+        debug!(pod = %pod.key, gang = gang(&pod), offered, kept = candidates.len(), "preempted");
         Ok(candidates)
     }
 
@@ -118,7 +127,11 @@ impl Host {
         let (pod, problems) = pod::decode(object);
         match problems.into_iter().find(|problem| problem.blocking) {
             Some(problem) => Err(Refusal::Error(problem.to_string())),
-            None => Ok(Arc::new(self.snapshot().as_planned(pod))),
+            None => {
+                let pod = Arc::new(self.snapshot().as_planned(pod));
+                note_on_span(&pod);
+                Ok(pod)
+            }
         }
     }
 

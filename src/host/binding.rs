@@ -8,10 +8,11 @@ use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::Host;
 use super::decisions::Verdict;
+use super::fields::{gang, note_on_span};
 use crate::config::Mode;
 use crate::extender::{Binding, Refusal};
 use crate::k8s::bind::{self, BindOutcome, Binder};
@@ -63,7 +64,9 @@ impl Host {
         let key = PodKey { namespace: binding.pod_namespace.clone(), name: binding.pod_name.clone() };
         let node = NodeName::from(binding.node.as_str());
         let pod = self.pod_to_bind(&key, &PodUid::from(binding.pod_uid.as_str()))?;
-        self.pass_barrier(&pod, &node, self.bindings.barrier_deadline()).await?;
+        note_on_span(&pod);
+        let barrier = info_span!("barrier");
+        self.pass_barrier(&pod, &node, self.bindings.barrier_deadline()).instrument(barrier).await?;
         let gpus = self.assume(&pod, &node)?;
         let outcome = match &self.bindings {
             Bindings::OwnCopy => {
@@ -79,7 +82,8 @@ impl Host {
                     node: binding.node,
                     gpus,
                 };
-                binder.bind(&request, Instant::now() + timeout.mul_f64(WRITING)).await
+                let write = info_span!("write_binding", %node);
+                binder.bind(&request, Instant::now() + timeout.mul_f64(WRITING)).instrument(write).await
             }
         };
         self.settle(&pod, &node, outcome)
@@ -111,12 +115,12 @@ impl Host {
         match assumed {
             Ok(gpus) => Ok(gpus),
             Err(error) if self.mode == Mode::Observe => {
-                info!(%error, "observed: would have refused the binding");
+                info!(pod = %pod.key, gang = gang(pod), %node, %error, "observed: would have refused the binding");
                 Ok(None)
             }
             Err(error) => {
                 self.metrics.bound("no_longer_fits");
-                warn!(%error, "binding refused");
+                warn!(pod = %pod.key, gang = gang(pod), %node, %error, "binding refused");
                 self.decided(pod, Verdict::Refused(node.clone(), error.to_string().into()));
                 Err(Refusal::Error(error.to_string()))
             }
@@ -138,20 +142,20 @@ impl Host {
                 self.metrics.bound(if outcome == BindOutcome::Bound { "bound" } else { "already_bound" });
                 engine.commit(&pod.uid);
                 self.decided(pod, Verdict::Bound(node.clone()));
-                info!(pod = %key, %node, "bound");
+                info!(pod = %key, gang = gang(pod), %node, "bound");
                 Ok(())
             }
             BindOutcome::Refused { code, message } => {
                 self.metrics.bound("refused");
                 engine.roll_back(&pod.uid);
-                warn!(pod = %key, %node, code, message, "the API server refused the binding");
+                warn!(pod = %key, gang = gang(pod), %node, code, message, "the API server refused the binding");
                 self.decided(pod, Verdict::Refused(node.clone(), message.as_str().into()));
                 Err(Refusal::Error(format!("binding pod {key} to node {node} was refused ({code}): {message}")))
             }
             // Neither committed nor rolled back: the watch will show the pod on its node, or the assumption expires.
             BindOutcome::Unknown { message } => {
                 self.metrics.bound("unknown");
-                warn!(pod = %key, %node, message, "it is not known whether the pod was bound");
+                warn!(pod = %key, gang = gang(pod), %node, message, "it is not known whether the pod was bound");
                 Err(Refusal::Error(format!("it is not known whether pod {key} was bound to node {node}: {message}")))
             }
         };

@@ -5,12 +5,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use testudo_core::engine::{Arrival, ClaimNewsKind, ClaimOrder, ClaimOutcome, NewsKind, Order, PlanTask, Solved};
+use testudo_core::engine::{
+    Arrival, ClaimNewsKind, ClaimOrder, ClaimOutcome, NewsKind, NodeRequest, Order, PlanTask, Solved,
+};
+use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::{debug, field, info, info_span, warn};
 
 use super::Host;
 use crate::claims::with_large_stack;
@@ -19,6 +22,8 @@ use crate::extender::Refusal;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::events::Events;
 use crate::k8s::group_status::GroupStatuses;
+use crate::k8s::protect::Protector;
+use crate::k8s::provisioning::{Asked, Provisioner};
 use crate::k8s::steer::Steerer;
 
 /// How long to wait for further changes before plans are looked for: members of a gang are made one after the other.
@@ -31,6 +36,10 @@ const IDLE: Duration = Duration::from_millis(500);
 pub struct GangWriters {
     /// On pods, where they are to go.
     pub steerer: Steerer,
+    /// Asks for nodes.
+    pub provisioner: Provisioner,
+    /// On nodes, that they are not to be removed.
+    pub protector: Protector,
     /// On claims, what devices they have.
     pub claims: ClaimWriter,
     /// What became of gangs.
@@ -56,20 +65,25 @@ impl Host {
             }
             self.count_devices().await;
             self.settle_gangs().await;
+            self.assess_shortfalls().await;
             self.tell_news(writers.as_ref());
             let orders = self.gang_orders();
-            if let Some(GangWriters { steerer, claims, .. }) = &writers {
+            if let Some(GangWriters { steerer, claims, provisioner, protector, .. }) = &writers {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
                     let (host, writes) = (Arc::clone(&self), Arc::clone(&writes));
                     let (steerer, claims) = (steerer.clone(), claims.clone());
+                    let (provisioner, protector) = (provisioner.clone(), protector.clone());
                     let leadership = self.leadership.clone();
                     tokio::spawn(async move {
                         let _act = leadership.act().await;
                         let _permit = writes.acquire_owned().await;
                         match order {
                             Order::Claim(order) => host.write_claim(&claims, &order).await,
-                            order => carry_out(&steerer, order, host.now_ms()).await,
+                            Order::Request(request) => host.request_nodes(&provisioner, &request).await,
+                            Order::Protect { node, gang } => protect(&protector, &node, &gang).await,
+                            Order::Unprotect { node } => unprotect(&protector, &node).await,
+                            order => host.write_pod(&steerer, order).await,
                         }
                     });
                 }
@@ -91,11 +105,18 @@ impl Host {
             let Some(task) = task else { break };
             let gang = task.gang().clone();
             let begun = Instant::now();
-            let Ok(solved) = self.searches.run(|| solve(task)).await else {
+            let span = info_span!("plan", %gang, pods = task.members(), outcome = field::Empty);
+            let solving = span.clone();
+            let Ok(solved) = self.searches.run(move || solving.in_scope(|| solve(task))).await else {
+                span.record("outcome", "panic");
+                self.metrics.planned("panic", begun);
                 self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
                 continue;
             };
-            debug!(%gang, took = ?begun.elapsed(), "looked for places");
+            let outcome = solved.label();
+            self.metrics.planned(outcome, begun);
+            span.record("outcome", outcome);
+            debug!(%gang, outcome, took = ?begun.elapsed(), "looked for places");
             let mut engine = self.engine.lock();
             engine.adopt(solved, self.now_ms());
             self.publish(&mut engine);
@@ -115,6 +136,49 @@ impl Host {
         engine.conclude(claim, uid, outcome);
         engine.keep_gangs(self.now_ms());
         self.publish(&mut engine);
+        self.gang_work.notify_one();
+    }
+
+    async fn write_pod(&self, steerer: &Steerer, order: Order) {
+        let (write, result) = match &order {
+            Order::Steer { pod, promise, attempt } => {
+                ("steer", steerer.steer(pod, promise, *attempt).await.map(|()| "done"))
+            }
+            Order::Withdraw { pod } => ("withdraw", steerer.withdraw(pod).await.map(|()| "done")),
+            Order::Wake { pod } => ("wake", steerer.wake(pod, self.now_ms()).await.map(|()| "done")),
+            Order::Show { pod } => ("show", steerer.show(pod).await.map(|()| "done")),
+            // Not on pods.
+            Order::Claim(_) | Order::Request(_) | Order::Protect { .. } | Order::Unprotect { .. } => return,
+            Order::Evict { pod, gang } => {
+                let evicted = steerer.evict(pod).await.map(|allowed| {
+                    let pod = &pod.key;
+                    match allowed {
+                        true => info!(%gang, %pod, "evicted for the gang"),
+                        false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
+                    }
+                    if allowed { "done" } else { "not_allowed" }
+                });
+                ("evict", evicted)
+            }
+        };
+        // Not lost: what the pod shows is compared with what it should show, again and again.
+        let outcome = result.unwrap_or_else(|error| {
+            debug!(write, %error, "a pod could not be written");
+            "failed"
+        });
+        self.metrics.pod_written(write, outcome);
+    }
+
+    async fn request_nodes(&self, provisioner: &Provisioner, request: &NodeRequest) {
+        let gang = &request.gang;
+        match provisioner.ask(request).await {
+            // Another is made when it is asked for the next time.
+            Ok(Asked::Over) => return info!(%gang, "its ProvisioningRequest brings no nodes any more, and was deleted"),
+            Ok(Asked::Made) => info!(%gang, class = %request.class, "nodes were asked for by a ProvisioningRequest"),
+            Ok(Asked::Standing | Asked::Impossible) => {}
+            Err(error) => return warn!(%gang, %error, "its ProvisioningRequest could not be made"),
+        }
+        self.engine.lock().note_request(gang);
         self.gang_work.notify_one();
     }
 
@@ -142,10 +206,14 @@ impl Host {
             let (gang, text) = (&news.gang, &news.text);
             self.metrics.gang_news(news.kind);
             match news.kind {
-                NewsKind::Invalid | NewsKind::Failed | NewsKind::Regrouping | NewsKind::TimedOut => {
-                    warn!(%gang, "{text}")
+                NewsKind::Invalid
+                | NewsKind::Failed
+                | NewsKind::Regrouping
+                | NewsKind::TimedOut
+                | NewsKind::NotAutoscalable => warn!(%gang, "{text}"),
+                NewsKind::Waiting | NewsKind::Planned | NewsKind::Started | NewsKind::ShortOfNodes => {
+                    info!(%gang, "{text}")
                 }
-                NewsKind::Waiting | NewsKind::Planned | NewsKind::Started => info!(%gang, "{text}"),
             }
         }
         let Some(GangWriters { events, statuses, .. }) = writers else { return };
@@ -206,23 +274,17 @@ fn solve(task: PlanTask) -> Solved {
     with_large_stack(|| Ok(task.solve())).unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn carry_out(steerer: &Steerer, order: Order, now_ms: u64) {
-    let result = match &order {
-        Order::Steer { pod, promise, attempt } => steerer.steer(pod, promise, *attempt).await,
-        Order::Withdraw { pod } => steerer.withdraw(pod).await,
-        Order::Wake { pod } => steerer.wake(pod, now_ms).await,
-        // Not on a pod: [`Host::write_claim`].
-        Order::Claim(_) => Ok(()),
-        Order::Evict { pod, gang } => steerer.evict(pod).await.map(|allowed| {
-            let pod = &pod.key;
-            match allowed {
-                true => info!(%gang, %pod, "evicted for the gang"),
-                false => info!(%gang, %pod, "not evicted yet: its disruption budget does not allow it"),
-            }
-        }),
-    };
-    // Not lost: what the pod shows is compared with what it should show, again and again.
-    if let Err(error) = result {
-        debug!(%error, "a pod could not be written");
+async fn protect(protector: &Protector, node: &NodeName, gang: &GangKey) {
+    match protector.protect(node.as_str()).await {
+        Ok(()) => info!(%node, %gang, "protected from being removed"),
+        // Not lost, as with pods below.
+        Err(error) => debug!(%node, %error, "it could not be protected from being removed"),
+    }
+}
+
+async fn unprotect(protector: &Protector, node: &NodeName) {
+    match protector.unprotect(node.as_str()).await {
+        Ok(()) => info!(%node, "may be removed again"),
+        Err(error) => debug!(%node, %error, "its protection could not be taken away"),
     }
 }

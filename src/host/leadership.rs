@@ -128,7 +128,7 @@ impl Host {
     /// The same host as one of several replicas: it follows until it is told to lead.
     pub fn with_leadership(mut self, leadership: Leadership) -> Self {
         if !leadership.leads() {
-            self.engine.get_mut().stand_by();
+            self.engine.lock().stand_by();
         }
         self.leadership = leadership;
         self

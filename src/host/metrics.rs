@@ -3,8 +3,11 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use testudo_core::engine::{ClaimNewsKind, ClaimOutcome, NewsKind};
+use tokio::time::Instant;
 
 /// A verdict of filter: `fits`, or the short name of the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -18,11 +21,31 @@ pub struct OutcomeLabels {
     pub outcome: &'static str,
 }
 
+/// What was written on a pod, and what became of that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WriteLabels {
+    pub write: &'static str,
+    pub outcome: &'static str,
+}
+
 /// What became of gangs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GangLabels {
     pub outcome: &'static str,
 }
+
+/// How long plans take, by outcome.
+#[derive(Debug)]
+pub struct Plans(Family<OutcomeLabels, Histogram, fn() -> Histogram>);
+
+impl Default for Plans {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| Histogram::new(PLAN_SECONDS)))
+    }
+}
+
+/// Bounds of the buckets: from a small gang on few nodes to a search that is given up.
+const PLAN_SECONDS: [f64; 11] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
 
 /// What the host counts.
 #[derive(Debug, Default)]
@@ -32,9 +55,14 @@ pub struct Metrics {
     pub assumptions_expired: Counter,
     pub object_problems: Counter,
     pub observed_refusals: Counter,
+    pub preempt_candidates: Family<OutcomeLabels, Counter>,
+    pub pod_writes: Family<WriteLabels, Counter>,
+    pub plans: Plans,
     pub gangs: Family<GangLabels, Counter>,
     pub claim_writes: Family<OutcomeLabels, Counter>,
     pub claim_news: Family<OutcomeLabels, Counter>,
+    pub policy_reloads: Family<OutcomeLabels, Counter>,
+    pub policy_refused: Gauge,
 }
 
 impl Metrics {
@@ -47,9 +75,14 @@ impl Metrics {
             assumptions_expired,
             object_problems,
             observed_refusals,
+            preempt_candidates,
+            pod_writes,
+            plans: Plans(plans),
             gangs,
             claim_writes,
             claim_news,
+            policy_reloads,
+            policy_refused,
         } = &metrics;
         registry.register(
             "testudo_filter_verdicts",
@@ -78,14 +111,70 @@ impl Metrics {
             "Devices given twice, and devices taken back from claims, by what happened",
             claim_news.clone(),
         );
+        registry.register(
+            "testudo_preempt_candidates",
+            "Nodes that kube-scheduler would evict pods from, by whether that was found to help",
+            preempt_candidates.clone(),
+        );
+        registry.register(
+            "testudo_pod_writes",
+            "Writes on pods for gangs: pointing to a place, taking that back, waking, evicting",
+            pod_writes.clone(),
+        );
+        registry.register(
+            "testudo_plan_duration_seconds",
+            "Time to look for places for a gang, by what came of it",
+            plans.clone(),
+        );
         registry.register("testudo_gang_outcomes", "What was found out about gangs, by outcome", gangs.clone());
+        registry.register(
+            "testudo_policy_reloads",
+            "Changes of the policy file that were taken up, or found broken and left alone",
+            policy_reloads.clone(),
+        );
+        registry.register(
+            "testudo_policy_refused",
+            "1 while the policy file cannot be used and an older policy is in force",
+            policy_refused.clone(),
+        );
+        for outcome in ["ok", "failed"] {
+            drop(policy_reloads.get_or_create(&OutcomeLabels { outcome }));
+        }
         // At 0 from the start: what appears with its first count shows no increase.
         drop(filtered_nodes.get_or_create(&VerdictLabels { verdict: "fits" }));
         drop(bindings.get_or_create(&OutcomeLabels { outcome: "bound" }));
+        drop(preempt_candidates.get_or_create(&OutcomeLabels { outcome: "kept" }));
+        drop(pod_writes.get_or_create(&WriteLabels { write: "steer", outcome: "done" }));
+        drop(plans.get_or_create(&OutcomeLabels { outcome: "places" }));
         drop(gangs.get_or_create(&GangLabels { outcome: "started" }));
         drop(claim_writes.get_or_create(&OutcomeLabels { outcome: "allocated" }));
         drop(claim_news.get_or_create(&OutcomeLabels { outcome: "device_given_twice" }));
         metrics
+    }
+
+    /// Counts what preempt kept of the candidates.
+    pub fn preempted(&self, offered: usize, kept: usize) {
+        for (outcome, count) in [("kept", kept), ("dropped", offered - kept)] {
+            self.preempt_candidates.get_or_create(&OutcomeLabels { outcome }).inc_by(count as u64);
+        }
+    }
+
+    /// Counts a write on a pod.
+    pub fn pod_written(&self, write: &'static str, outcome: &'static str) {
+        self.pod_writes.get_or_create(&WriteLabels { write, outcome }).inc();
+    }
+
+    /// Notes that places for a gang were looked for since `begun`.
+    pub fn planned(&self, outcome: &'static str, begun: Instant) {
+        let Plans(plans) = &self.plans;
+        plans.get_or_create(&OutcomeLabels { outcome }).observe(begun.elapsed().as_secs_f64());
+    }
+
+    /// Counts what became of a change of the policy.
+    pub fn policy_read(&self, is_taken_up: bool) {
+        let outcome = if is_taken_up { "ok" } else { "failed" };
+        self.policy_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.policy_refused.set(i64::from(!is_taken_up));
     }
 
     /// Counts what became of a gang.
@@ -98,6 +187,8 @@ impl Metrics {
             NewsKind::Started => "started",
             NewsKind::Regrouping => "regrouping",
             NewsKind::TimedOut => "hold_timed_out",
+            NewsKind::ShortOfNodes => "short_of_nodes",
+            NewsKind::NotAutoscalable => "not_autoscalable",
         };
         self.gangs.get_or_create(&GangLabels { outcome }).inc();
     }

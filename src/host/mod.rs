@@ -4,30 +4,33 @@
 //! answered from snapshots without waiting for anyone ([`answers`]); bindings go out through [`binding`].
 
 mod answers;
+mod autoscaling;
 mod backing;
 mod binding;
 mod clock;
 pub mod decisions;
 mod election;
-mod fleet_metrics;
+mod fields;
 mod following;
 mod gangs;
 mod leader_metrics;
 mod leadership;
 mod metrics;
 pub mod offline;
+mod policy;
 mod problems;
 mod recent;
 mod searches;
+mod shortfall_metrics;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use testudo_core::engine::{Change, Engine, GangStage, GangView, Policy, Snapshot};
+use testudo_core::cluster::Audit;
+use testudo_core::engine::{Change, Engine, GangStage, GangView, GangWait, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
@@ -36,6 +39,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::config::Mode;
+use crate::k8s::protect::PROTECTED_ANNOTATION;
 use crate::k8s::watch::ClusterEvent;
 use crate::k8s::{manifests::Manifests, node, object, pod};
 use backing::Backing;
@@ -43,21 +47,19 @@ pub use binding::Bindings;
 pub use clock::Clock;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
-use fleet_metrics::FleetMetrics;
 pub use following::BATCH;
 pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
+pub use policy::PolicyTeller;
 use problems::KnownProblems;
 use recent::RecentPods;
 pub use searches::{Search, Searches};
-
-/// Pods that are only planned for or assumed to be on their nodes, with these.
-pub type Unconfirmed = Arc<BTreeMap<PodUid, NodeName>>;
+use shortfall_metrics::ShortfallMetrics;
 
 /// The engine's home.
 pub struct Host {
-    engine: Mutex<Engine>,
+    engine: Arc<Mutex<Engine>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     catalogue: Arc<Catalogue>,
     mode: Mode,
@@ -103,9 +105,10 @@ impl Host {
             Mode::Observe => engine.stand_by(),
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
-        registry.register_collector(Box::new(FleetMetrics::new(Arc::clone(&snapshot))));
+        let engine = Arc::new(Mutex::new(engine));
+        registry.register_collector(Box::new(ShortfallMetrics::new(Arc::clone(&engine))));
         Self {
-            engine: Mutex::new(engine),
+            engine,
             snapshot,
             catalogue,
             mode,
@@ -140,6 +143,20 @@ impl Host {
         self.snapshot.load_full()
     }
 
+    /// The newest snapshot, in which nobody is taken for promised who is on his node by now. That a pod is confirmed there
+    /// makes no new snapshot by itself: it changes no decision.
+    pub fn confirmed_snapshot(&self) -> Arc<Snapshot> {
+        let mut engine = self.engine.lock();
+        self.publish_confirmed(&mut engine);
+        self.snapshot()
+    }
+
+    fn publish_confirmed(&self, engine: &mut Engine) {
+        if !std::ptr::eq(&**engine.cluster().unconfirmed(), self.snapshot.load().unconfirmed()) {
+            self.snapshot.store(Arc::new(engine.snapshot()));
+        }
+    }
+
     /// The pod of this name, if it has been seen.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         let engine = self.engine.lock();
@@ -148,7 +165,8 @@ impl Host {
 
     /// All gangs whose members start together, with the snapshot of the same moment.
     pub fn gangs(&self) -> (Arc<Snapshot>, Vec<GangView>) {
-        let engine = self.engine.lock();
+        let mut engine = self.engine.lock();
+        self.publish_confirmed(&mut engine);
         (self.snapshot(), engine.gangs().collect())
     }
 
@@ -177,10 +195,15 @@ impl Host {
         (stages, views)
     }
 
-    /// The pods that are only planned for or assumed to be on their nodes. That one is confirmed makes no new snapshot: it
-    /// changes no decision.
-    pub fn unconfirmed(&self) -> Unconfirmed {
-        Arc::clone(self.engine.lock().cluster().unconfirmed())
+    /// How far each gang has come, and for what those wait that do.
+    pub fn gangs_counted(&self) -> (Vec<GangStage>, Vec<GangWait>) {
+        let engine = self.engine.lock();
+        (engine.gang_stages().map(|(_, stage)| stage).collect(), engine.gang_waits().collect())
+    }
+
+    /// The ledger beside the pods that are seen.
+    pub fn audit(&self) -> Audit {
+        self.engine.lock().cluster().audit()
     }
 
     /// An engine of the present state to try things on; nothing of it comes back here.
@@ -269,6 +292,7 @@ impl Host {
     pub fn tick(&self) {
         let mut engine = self.engine.lock();
         let expired = engine.tick(self.now_ms());
+        self.publish_confirmed(&mut engine);
         if expired.is_empty() {
             return;
         }
@@ -333,7 +357,8 @@ impl Host {
     fn node(&self, object: &object::Node) -> Node {
         let (mut parts, decoding) = node::decode(object);
         self.backing.lock().complete(&mut parts);
-        let (node, inventory) = Node::new(parts, &self.catalogue);
+        let (mut node, inventory) = Node::new(parts, &self.catalogue);
+        node.is_protected = object.metadata.annotations.contains_key(PROTECTED_ANNOTATION);
         let decoding = decoding.iter().map(ToString::to_string);
         let inventory = inventory.iter().map(|problem| format!("Node {}: {problem}", object.metadata.name));
         self.report(problems::node_key(&object.metadata.name), decoding.chain(inventory).collect());

@@ -210,15 +210,3 @@ fn what_is_wrong_with_a_node_is_counted_once() {
     );
     assert_eq!(filter(&host, pod("p", 8), &["a"]), [NodeVerdict::Fits], "it still works by counts");
 }
-
-#[test]
-fn metrics_show_the_fleet() {
-    let mut registry = Registry::default();
-    let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry);
-    host.take_manifests(Manifests { nodes: vec![read(node("a", 8))], ..Manifests::default() });
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics");
-    assert!(text.contains("testudo_nodes 1\n"), "{text}");
-    let units = "testudo_accelerator_units{resource=\"nvidia.com/gpu\",state=\"allocatable\"} 8\n";
-    assert!(text.contains(units), "{text}");
-}

@@ -53,6 +53,8 @@ impl Events {
             NewsKind::Started => (EventType::Normal, "Started"),
             NewsKind::Regrouping => (EventType::Warning, "Regrouping"),
             NewsKind::TimedOut => (EventType::Warning, "HoldTimedOut"),
+            NewsKind::ShortOfNodes => (EventType::Normal, "ShortOfNodes"),
+            NewsKind::NotAutoscalable => (EventType::Warning, "NotAutoscalable"),
         };
         let whose = if news.gang.dialect == Dialect::Claims { "Claims" } else { "Gang" };
         let reason = format!("{whose}{what}");
@@ -74,6 +76,21 @@ impl Events {
         }
     }
 
+    /// Tells what became of a changed policy, on the pod that has read it.
+    pub async fn tell_of_policy(&self, own: &Pod, news: &PolicyNews) {
+        let (type_, reason, note) = match news {
+            PolicyNews::InForce => (EventType::Normal, "PolicyChanged", "the changed policy is in force".to_owned()),
+            PolicyNews::Refused(why) => {
+                (EventType::Warning, "PolicyRefused", format!("the old policy stays in force: {why}"))
+            }
+        };
+        let note = Some(shortened(note));
+        let event = Event { type_, reason: reason.into(), note, action: "Reloading".into(), secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &reference_to_pod(own)).await {
+            debug!(pod = %own.key, %error, "an event could not be written");
+        }
+    }
+
     async fn tell_of_claim(&self, news: &ClaimNews) {
         let (type_, reason) = match news.kind {
             ClaimNewsKind::GivenTwice => (EventType::Warning, "DeviceGivenTwice"),
@@ -85,6 +102,15 @@ impl Events {
             debug!(claim = %news.claim, %error, "an event could not be written");
         }
     }
+}
+
+/// What became of a changed policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyNews {
+    /// It is in force.
+    InForce,
+    /// It cannot be used, for this reason; an older one stays in force.
+    Refused(String),
 }
 
 /// What became of a claim, on the claim itself.

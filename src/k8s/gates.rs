@@ -9,8 +9,9 @@ use super::object;
 use super::steering::SCHEDULING_GATE;
 use super::watched::Watched;
 
-/// The admission policy that closes gates (`policies/gangs`).
-pub const POLICY_BINDING: &str = "testudo-gangs";
+/// What closes gates: the binding of the admission policy (`policies/gangs`), or the configuration of the webhook.
+pub const CLOSER: &str = "testudo-gangs";
+const CLOSERS: [&str; 2] = ["MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration"];
 
 /// Pods in one answer of the API server.
 const PAGE: u32 = 500;
@@ -32,19 +33,23 @@ pub(super) fn opening(uid: &str) -> Value {
     })
 }
 
-/// Takes away the binding of the policy that closes gates. Says whether there was one.
+/// Takes away what closes gates. Says what there was.
 ///
 /// # Errors
 /// When the API server refuses, or does not answer.
-pub async fn stop_closing(client: &Client) -> Result<bool, kube::Error> {
-    let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicyBinding");
-    let bindings: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
-    match bindings.delete(POLICY_BINDING, &DeleteParams::default()).await {
-        Ok(_) => Ok(true),
-        // None of this name, or no such kind in a cluster older than 1.36.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(error) => Err(error),
+pub async fn stop_closing(client: &Client) -> Result<Vec<&'static str>, kube::Error> {
+    let mut deleted = vec![];
+    for kind in CLOSERS {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind));
+        let closers: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        match closers.delete(CLOSER, &DeleteParams::default()).await {
+            Ok(_) => deleted.push(kind),
+            // None of this name, or no such kind in a cluster older than 1.36.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(deleted)
 }
 
 /// Opens our gate on every pod that has it, or with `dry_run` only says on which. A pod that cannot be changed does not
@@ -156,7 +161,7 @@ mod tests {
     async fn no_policy_is_no_error_and_a_refusal_is() {
         let server =
             ApiServer::new(|_| Some(failure(404, "NotFound", "the server could not find the requested resource")));
-        assert!(!stop_closing(&server.client).await.unwrap());
+        assert!(stop_closing(&server.client).await.unwrap().is_empty());
         let server = ApiServer::new(|_| Some(failure(403, "Forbidden", "no")));
         assert!(stop_closing(&server.client).await.is_err());
     }

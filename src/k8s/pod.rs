@@ -67,7 +67,8 @@ fn claims(pod: &object::Pod) -> Vec<PodClaim> {
             (None, Some(made)) => Some(made.resource_claim_name.as_deref()?.into()),
             (None, None) => None,
         };
-        Some(PodClaim { alias: reference.name.as_str().into(), name })
+        let from_template = reference.resource_claim_name.is_none();
+        Some(PodClaim { alias: reference.name.as_str().into(), name, from_template })
     };
     pod.spec.resource_claims.iter().filter_map(claim).collect()
 }

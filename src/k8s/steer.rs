@@ -54,12 +54,14 @@ impl Steerer {
             "status": {"nominatedNodeName": promise.node.as_str()},
         });
         self.patch_status(pod, patch).await?;
-        if pod.steering.gate == Gate::Ours {
-            let patch = Patch::Strategic(gates::opening(pod.uid.as_str()));
-            let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &patch).await;
-            result.map_err(|error| failure(pod, error))?;
-        }
-        Ok(())
+        if pod.steering.gate == Gate::Ours { self.show(pod).await } else { Ok(()) }
+    }
+
+    /// Takes our gate away: from then on the scheduler and autoscalers see the pod.
+    pub async fn show(&self, pod: &Pod) -> Result<(), SteerError> {
+        let patch = Patch::Strategic(gates::opening(pod.uid.as_str()));
+        let result = self.pods(pod).patch(&pod.key.name, &PatchParams::default(), &patch).await;
+        result.map(drop).map_err(|error| failure(pod, error))
     }
 
     /// The pod has no place any more.

@@ -5,13 +5,13 @@
 mod prices;
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
+use std::fmt;
 
 use testudo_core::cluster::{NodeState, Slot};
-use testudo_core::engine::{GangStage, GangView, Snapshot};
+use testudo_core::engine::{Devices, GangStage, GangView, Snapshot};
 use testudo_core::model::inventory::Inventory;
 use testudo_core::model::place::{CapacityType, Place};
-use testudo_core::model::resources::{ResourceName, Resources};
+use testudo_core::model::resources::ResourceName;
 
 pub use prices::{Cost, PriceError, Prices};
 
@@ -54,23 +54,6 @@ pub struct PoolSummary {
     pub units: BTreeMap<ResourceName, Units>,
 }
 
-/// Devices, in thousandths of one: slices and replicas are parts. What is not failed is used, held, idle or stranded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Devices {
-    /// All that the nodes have.
-    pub capacity_milli: i64,
-    /// Those that the device plugin holds back.
-    pub failed_milli: i64,
-    /// In use by pods that are bound.
-    pub used_milli: i64,
-    /// Kept for pods that are not bound yet.
-    pub held_milli: i64,
-    /// Free, and of use to pods like those that come.
-    pub idle_milli: i64,
-    /// Free, but of no use to them: what is left of each node once it has been filled with pods like those that come.
-    pub stranded_milli: i64,
-}
-
 /// Units of one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Units {
@@ -93,7 +76,7 @@ impl Overview {
                 continue;
             }
             let pool = overview.pools.entry(PoolKey::of(&node.place, &node.inventory)).or_default();
-            pool.add(snapshot, Slot::at(slot), state, &node.inventory);
+            pool.add(snapshot.devices(Slot::at(slot)).unwrap_or_default(), state, &node.inventory);
         }
         let (waiting, placed): (Vec<_>, Vec<_>) = gangs.into_iter().partition(|gang| gang.stage < GangStage::Planned);
         overview.placed_gangs = placed.len();
@@ -109,9 +92,20 @@ impl Overview {
         sum
     }
 
+    /// What the devices of all pools cost in an hour that do no work.
+    pub fn cost(&self, prices: Option<&Prices>) -> Cost {
+        Cost::of(self.pools.iter().map(|(key, pool)| (key, pool.nodes, &pool.devices)), prices)
+    }
+
     /// How many nodes have accelerators.
     pub fn accelerator_nodes(&self) -> usize {
         self.pools.values().map(|pool| pool.nodes).sum()
+    }
+}
+
+impl fmt::Display for PoolKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.name.is_empty() { "(no group)" } else { &self.name })
     }
 }
 
@@ -129,10 +123,9 @@ impl PoolKey {
 }
 
 impl PoolSummary {
-    fn add(&mut self, snapshot: &Snapshot, slot: Slot, state: &NodeState, inventory: &Inventory) {
-        let devices = Devices::of(snapshot, slot, state, inventory);
+    fn add(&mut self, devices: Devices, state: &NodeState, inventory: &Inventory) {
         self.nodes += 1;
-        self.idle_nodes += usize::from(devices.used_milli + devices.held_milli == 0);
+        self.idle_nodes += usize::from(devices.taken_milli() == 0);
         self.devices += devices;
         for pool in &inventory.pools {
             let units = self.units.entry(pool.resource.clone()).or_default();
@@ -140,64 +133,6 @@ impl PoolSummary {
             units.allocatable += pool.allocatable;
             units.free += state.free_units(pool).max(0);
         }
-    }
-}
-
-impl Devices {
-    fn of(snapshot: &Snapshot, slot: Slot, state: &NodeState, inventory: &Inventory) -> Self {
-        let held: Resources = {
-            let mut held = Resources::default();
-            let unconfirmed = |uid| snapshot.unconfirmed().contains_key(uid);
-            let holdings = state.holders().iter().filter(|(uid, _)| unconfirmed(uid));
-            holdings.for_each(|(_, holding)| held.add(&holding.demand.requests));
-            held
-        };
-        let mut devices = Self::default();
-        let mut free_milli = 0;
-        for (at, pool) in inventory.pools.iter().enumerate() {
-            // Neuron hardware stands on a node under several names.
-            if inventory.counted_by(at).0 != at {
-                continue;
-            }
-            let milli = inventory.unit_milli(pool);
-            let free = state.free_units(pool).clamp(0, pool.allocatable);
-            let kept = held.get(pool.resource.as_str()).clamp(0, pool.allocatable - free);
-            devices.capacity_milli += pool.capacity * milli;
-            devices.failed_milli += (pool.capacity - pool.allocatable).max(0) * milli;
-            devices.held_milli += kept * milli;
-            devices.used_milli += (pool.allocatable - free - kept) * milli;
-            free_milli += free * milli;
-        }
-        let usable_milli = snapshot.usable(slot).map_or(0, |usable| usable.usable_milli);
-        devices.idle_milli = usable_milli.clamp(0, free_milli);
-        devices.stranded_milli = free_milli - devices.idle_milli;
-        devices
-    }
-
-    /// All that is free.
-    pub fn free_milli(&self) -> i64 {
-        self.idle_milli + self.stranded_milli
-    }
-
-    /// What share of all devices is in use, in percent.
-    pub fn used_percent(&self) -> f64 {
-        100.0 * self.used_milli as f64 / self.capacity_milli.max(1) as f64
-    }
-
-    /// What share of the free devices is of no use to the pods that come, in percent.
-    pub fn fragmentation_percent(&self) -> f64 {
-        100.0 * self.stranded_milli as f64 / self.free_milli().max(1) as f64
-    }
-}
-
-impl AddAssign for Devices {
-    fn add_assign(&mut self, other: Self) {
-        self.capacity_milli += other.capacity_milli;
-        self.failed_milli += other.failed_milli;
-        self.used_milli += other.used_milli;
-        self.held_milli += other.held_milli;
-        self.idle_milli += other.idle_milli;
-        self.stranded_milli += other.stranded_milli;
     }
 }
 

@@ -11,18 +11,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use testudo_core::engine::Devices;
 use testudo_core::model::place::CapacityType;
 use thiserror::Error;
 
-use super::{Devices, Overview, PoolKey};
+use super::PoolKey;
 
 /// What nodes cost in an hour.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Table")]
 pub struct Prices {
-    /// How the currency is called.
-    pub currency: String,
-    per_hour: BTreeMap<(String, Option<CapacityType>), f64>,
+    currency: String,
+    /// In millionths of the currency.
+    per_hour: BTreeMap<(String, Option<CapacityType>), i64>,
 }
 
 /// Why a file of prices cannot be used; with line and column where that is known.
@@ -44,21 +46,12 @@ pub enum PriceError {
         /// What is wrong, with line and column.
         what: String,
     },
-    /// A row makes no sense.
-    #[error("prices {file}: prices[{row}]: {what}")]
-    Row {
-        /// The file.
-        file: String,
-        /// Counted from 0.
-        row: usize,
-        /// What is wrong.
-        what: String,
-    },
 }
 
+/// The prices as they are written.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct File {
+struct Table {
     currency: String,
     prices: Vec<Row>,
 }
@@ -80,14 +73,49 @@ enum Sold {
 }
 
 /// What devices that do no work cost in an hour.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Cost {
+    /// A currency, or `GPU-hours` where there are no prices.
+    pub unit: String,
     /// Those that are free, and of no use to the pods that come.
     pub stranded: f64,
     /// Those that are free, and of use.
     pub idle: f64,
     /// Those that are kept for pods that are not bound yet.
     pub held: f64,
+    /// Those that are free on nodes that take no pods.
+    pub closed: f64,
+    /// Pools that have no price, and are not counted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unpriced: Vec<String>,
+}
+
+/// The most that a node may cost in an hour: beyond that somebody has mistaken the unit.
+const MOST_PER_HOUR: f64 = 1e6;
+
+/// In how many parts of a currency prices are counted.
+const PARTS: f64 = 1e6;
+
+impl TryFrom<Table> for Prices {
+    type Error = String;
+
+    fn try_from(table: Table) -> Result<Self, String> {
+        let mut per_hour = BTreeMap::new();
+        for (row, Row { instance_type, capacity_type, per_hour: price }) in table.prices.into_iter().enumerate() {
+            if !(0.0..=MOST_PER_HOUR).contains(&price) {
+                return Err(format!("prices[{row}]: perHour: {price} is no price of a node"));
+            }
+            let sold = capacity_type.map(|sold| match sold {
+                Sold::OnDemand => CapacityType::OnDemand,
+                Sold::Spot => CapacityType::Spot,
+                Sold::Reserved => CapacityType::Reserved,
+            });
+            if per_hour.insert((instance_type.clone(), sold), (price * PARTS).round() as i64).is_some() {
+                return Err(format!("prices[{row}]: {instance_type} is priced twice for the same capacity type"));
+            }
+        }
+        Ok(Self { currency: table.currency, per_hour })
+    }
 }
 
 impl Prices {
@@ -105,59 +133,51 @@ impl Prices {
 
     fn parse(file: &str, text: &str) -> Result<Self, PriceError> {
         let options = serde_saphyr::options! { with_snippet: false };
-        let read: File = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| PriceError::Malformed { file: file.to_owned(), what: error.to_string() })?;
-        let mut per_hour = BTreeMap::new();
-        for (row, Row { instance_type, capacity_type, per_hour: price }) in read.prices.into_iter().enumerate() {
-            let wrong = |what: String| PriceError::Row { file: file.to_owned(), row, what };
-            if !price.is_finite() || price < 0.0 {
-                return Err(wrong(format!("perHour: {price} is no price")));
-            }
-            let sold = capacity_type.map(|sold| match sold {
-                Sold::OnDemand => CapacityType::OnDemand,
-                Sold::Spot => CapacityType::Spot,
-                Sold::Reserved => CapacityType::Reserved,
-            });
-            if per_hour.insert((instance_type.clone(), sold), price).is_some() {
-                return Err(wrong(format!("{instance_type} is priced twice for the same capacity type")));
-            }
-        }
-        Ok(Self { currency: read.currency, per_hour })
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| PriceError::Malformed { file: file.to_owned(), what: error.to_string() })
     }
 
     /// What a node of a pool costs in an hour, where that is said.
     pub fn of(&self, pool: &PoolKey) -> Option<f64> {
         let instance_type = pool.instance_type.clone()?;
         let exact = self.per_hour.get(&(instance_type.clone(), pool.capacity_type));
-        exact.or_else(|| self.per_hour.get(&(instance_type, None))).copied()
+        let price = exact.or_else(|| self.per_hour.get(&(instance_type, None)))?;
+        Some(*price as f64 / PARTS)
     }
+}
 
-    /// What the devices of a pool cost that do no work, where its price is said: devices bear the price of their nodes in
-    /// equal parts.
-    pub fn wasted_in(&self, pool: &PoolKey, nodes: usize, devices: &Devices) -> Option<Cost> {
-        let per_milli = self.of(pool)? * nodes as f64 / devices.capacity_milli.max(1) as f64;
-        let cost = |milli: i64| milli as f64 * per_milli;
-        Some(Cost {
-            stranded: cost(devices.stranded_milli),
-            idle: cost(devices.idle_milli),
-            held: cost(devices.held_milli),
-        })
-    }
-
-    /// The same of all pools together, and the pools that have no price.
-    pub fn wasted<'o>(&self, overview: &'o Overview) -> (Cost, Vec<&'o PoolKey>) {
-        let (mut sum, mut unpriced) = (Cost::default(), vec![]);
-        for (key, pool) in &overview.pools {
-            match self.wasted_in(key, pool.nodes, &pool.devices) {
-                Some(cost) => {
-                    sum.stranded += cost.stranded;
-                    sum.idle += cost.idle;
-                    sum.held += cost.held;
+impl Cost {
+    /// What the devices of these pools cost that do no work; beside each pool stands how many nodes it has. Devices bear
+    /// the price of their nodes in equal parts. Without prices an hour of a device is the unit.
+    pub fn of<'p>(pools: impl IntoIterator<Item = (&'p PoolKey, usize, &'p Devices)>, prices: Option<&Prices>) -> Self {
+        let unit = prices.map_or("GPU-hours", |prices| &prices.currency).to_owned();
+        let mut sum = Self { unit, ..Self::default() };
+        for (pool, nodes, devices) in pools {
+            let per_device = match prices {
+                None => Some(1.0),
+                Some(prices) => {
+                    prices.of(pool).map(|price| price * nodes as f64 * 1000.0 / devices.capacity_milli.max(1) as f64)
                 }
-                None => unpriced.push(key),
+            };
+            match per_device {
+                Some(price) => sum.add(devices, price),
+                None => sum.unpriced.push(pool.to_string()),
             }
         }
-        (sum, unpriced)
+        sum
+    }
+
+    /// All of it.
+    pub fn sum(&self) -> f64 {
+        self.stranded + self.idle + self.held + self.closed
+    }
+
+    fn add(&mut self, devices: &Devices, price: f64) {
+        let cost = |milli: i64| milli as f64 * price / 1000.0;
+        self.stranded += cost(devices.stranded_milli);
+        self.idle += cost(devices.idle_milli);
+        self.held += cost(devices.held_milli);
+        self.closed += cost(devices.closed_milli);
     }
 }
 
@@ -188,10 +208,15 @@ mod tests {
             idle_milli: 4_000,
             stranded_milli: 2_000,
             held_milli: 1_000,
+            closed_milli: 400,
             ..Devices::default()
         };
-        let cost = prices.wasted_in(&pool("p5", None), 2, &devices).unwrap();
-        assert_eq!(cost, Cost { stranded: 10.0, idle: 20.0, held: 5.0 });
+        let (p5, p4d) = (pool("p5", None), pool("p4d", None));
+        let cost = Cost::of([(&p5, 2, &devices), (&p4d, 1, &devices)], Some(&prices));
+        assert_eq!((cost.stranded, cost.idle, cost.held, cost.closed, cost.sum()), (10.0, 20.0, 5.0, 2.0, 37.0));
+        assert_eq!((cost.unit.as_str(), cost.unpriced.len()), ("EUR", 1));
+        let hours = Cost::of([(&p5, 2, &devices), (&p4d, 1, &devices)], None);
+        assert_eq!((hours.unit.as_str(), hours.sum(), hours.unpriced.len()), ("GPU-hours", 14.8, 0));
     }
 
     #[test]
@@ -200,8 +225,8 @@ mod tests {
         let unknown = error("currency: EUR\nprices:\n- {instanceType: p5, perHour: 40, zone: a}\n");
         assert!(unknown.contains("zone") && unknown.contains("line 3"), "{unknown}");
         let negative = error("currency: EUR\nprices: [{instanceType: p5, perHour: -1}]");
-        assert_eq!(negative, "prices p.yaml: prices[0]: perHour: -1 is no price");
+        assert!(negative.starts_with("prices p.yaml: prices[0]: perHour: -1 is no price of a node"), "{negative}");
         let twice = error("currency: EUR\nprices: [{instanceType: p5, perHour: 1}, {instanceType: p5, perHour: 2}]");
-        assert_eq!(twice, "prices p.yaml: prices[1]: p5 is priced twice for the same capacity type");
+        assert!(twice.contains("prices[1]: p5 is priced twice for the same capacity type"), "{twice}");
     }
 }

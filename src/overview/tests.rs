@@ -61,7 +61,7 @@ fn devices_are_used_failed_or_free() {
 #[test]
 fn what_has_no_cpu_left_beside_it_is_stranded() {
     let idle = overview(&gpu_node("a", "one", 192, 8));
-    assert!(idle.devices().fragmentation_percent() < 10.0, "{:?}", idle.devices());
+    assert!(idle.devices().fragmentation_permille() < 100, "{:?}", idle.devices());
     let full = overview(&[gpu_node("a", "one", 192, 8), gpu_pod("p", "a", 1, 192)].concat());
     assert_eq!(full.devices().idle_milli, 0, "nobody who needs a CPU can use a GPU here");
     assert_eq!(full.devices().stranded_milli, 7_000);

@@ -6,11 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use testudo_core::cluster::NodeState;
+use testudo_core::engine::{Change, Engine};
 use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName, NodeParts};
 use testudo_core::model::selector::Labels;
+use testudo_core::placement;
 
 use super::{Room, Workload, fill};
+use crate::host::offline::NOW_MS;
 use crate::k8s::manifests::Manifests;
 use crate::overview::PoolKey;
 
@@ -37,18 +42,55 @@ const CLIQUES: &[&str] =
 
 /// The node groups that can be grown so that all these copies fit, those first that need the fewest nodes.
 pub fn growths(manifests: &Manifests, catalogue: &Catalogue, wanted: &[(&Workload, usize)]) -> Vec<Growth> {
+    let nodes = Room::new(manifests, catalogue, &[]).nodes();
+    sufficient(
+        nodes,
+        catalogue,
+        |_| true,
+        |more| {
+            let mut room = Room::new(manifests, catalogue, &more);
+            wanted.iter().all(|(workload, copies)| fill(&mut room, workload, *copies).placed.len() == *copies)
+        },
+    )
+}
+
+/// The node groups that can be grown so that all members of a gang that waits fit, those first that need the fewest nodes. The
+/// engine is a branch: what is tried on it happens to nobody.
+pub fn growths_for(gang: &GangKey, mut engine: Engine, catalogue: &Catalogue) -> Vec<Growth> {
+    let demands = engine.demands_in_want(gang);
+    if demands.is_empty() {
+        return vec![];
+    }
+    let nodes = engine.snapshot().nodes().into_iter().filter_map(|state| state.node().cloned()).collect();
+    let takes_some = |model: &Node| {
+        let idle = NodeState::idle(model.clone());
+        demands.iter().any(|demand| placement::check(demand, &idle).is_ok())
+    };
+    sufficient(nodes, catalogue, takes_some, |more| {
+        let mut grown = engine.branch();
+        more.into_iter().for_each(|node| grown.apply(Change::NodeApplied(Box::new(node)), NOW_MS));
+        grown.would_fit(gang)
+    })
+}
+
+/// The groups of these nodes that suffice when they are grown, and by how much. Only those are tried of which an empty node
+/// `is_of_use`.
+fn sufficient(
+    nodes: Vec<Arc<Node>>,
+    catalogue: &Catalogue,
+    is_of_use: impl Fn(&Node) -> bool,
+    suffices: impl Fn(Vec<Node>) -> bool,
+) -> Vec<Growth> {
     let mut groups: BTreeMap<PoolKey, Vec<Arc<Node>>> = BTreeMap::new();
-    for node in Room::new(manifests, catalogue, &[]).nodes() {
+    for node in nodes {
         groups.entry(PoolKey::of(&node.place, &node.inventory)).or_default().push(node);
     }
-    let fits = |model: &Model, more: usize| {
-        let mut room = Room::new(manifests, catalogue, &model.clones(more, catalogue));
-        wanted.iter().all(|(workload, copies)| fill(&mut room, workload, *copies).placed.len() == *copies)
-    };
     let mut growths = vec![];
     for (group, nodes) in groups.into_iter().filter(|(group, _)| !group.name.is_empty()) {
-        let Some(model) = Model::of(&nodes) else { continue };
-        if let Some(more) = least(|more| fits(&model, more)) {
+        let Some(model) = Model::of(&nodes).filter(|model| is_of_use(&model.clone_number(0, catalogue))) else {
+            continue;
+        };
+        if let Some(more) = least(|more| suffices(model.clones(more, catalogue))) {
             growths.push(Growth { group, nodes: nodes.len(), more });
         }
     }

@@ -5,6 +5,7 @@
 //! the same code that `testudo serve` runs. Nothing is written, nobody is evicted, and pods of the cluster that wait are
 //! not placed first. What only kube-scheduler knows (volumes, ports) is not asked.
 
+mod controllers;
 mod growth;
 mod room;
 mod workload;
@@ -13,7 +14,8 @@ use testudo_core::model::pod::Stage;
 
 use crate::k8s::manifests::Manifests;
 use crate::k8s::pod;
-pub use growth::{Growth, growths};
+pub use controllers::KNOWN;
+pub use growth::{Growth, growths, growths_for};
 pub use room::{Placed, Refusal, Room};
 pub use workload::{Workload, WorkloadError, workloads};
 

@@ -103,6 +103,74 @@ fn a_leader_worker_set_is_a_gang_for_each_replica() {
 }
 
 #[test]
+fn a_ray_cluster_is_one_gang_of_its_head_and_all_hosts() {
+    let cluster_file = std::fs::read_to_string("deploy/examples/workloads/raycluster.yaml").unwrap();
+    let job = cluster_file
+        .replace("kind: RayCluster", "kind: RayJob")
+        .replace("spec:\n  rayVersion", "spec:\n rayClusterSpec:\n  rayVersion");
+    // Two workers of two hosts each, a set of 16 GPUs over the hosts of each: they need an NVLink domain of two nodes.
+    let pair = |at: usize| {
+        nodes(&format!("nvl{at}"), 2, &format!(", topology.kubernetes.io/zone: a, nvidia.com/gpu.clique: c{at}"))
+    };
+    for file in [cluster_file, job] {
+        let workload = &read(&file).unwrap()[0];
+        assert_eq!((workload.copies, workload.pods(), workload.is_gang()), (1, 5, true), "{}", workload.name);
+        assert_eq!(fitting(&cluster(&(pair(0) + &pair(1))), workload, 1).placed.len(), 1);
+        let fit = fitting(&cluster(&pair(0)), workload, 1);
+        assert_eq!(fit.placed.len(), 0, "{}", workload.name);
+    }
+}
+
+fn jobset(replicas: usize) -> String {
+    let job = |name: &str, replicas: usize, gpus: usize, depends: &str| {
+        format!(
+            "{{name: {name}, replicas: {replicas}, {depends} template: {{spec: {{parallelism: 2, completions: 2, template: \
+             {{spec: {{containers: [{{name: c, resources: {{limits: {{nvidia.com/gpu: {gpus}}}}}}}]}}}}}}}}}}"
+        )
+    };
+    format!(
+        "{{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {{name: train, namespace: team, annotations: \
+         {{alpha.jobset.sigs.k8s.io/exclusive-topology: topology.kubernetes.io/zone}}}}, spec: {{replicatedJobs: [{}, {}]}}}}",
+        job("prepare", 1, 1, ""),
+        job("workers", replicas, 8, "dependsOn: [{name: prepare, status: Complete}],"),
+    )
+}
+
+#[test]
+fn a_jobset_is_what_runs_together_and_each_job_has_its_domain() {
+    let workload = &read(&jobset(2)).unwrap()[0];
+    assert_eq!(
+        (workload.copies, workload.pods(), workload.is_gang()),
+        (1, 4, true),
+        "what is prepared is over by then"
+    );
+    let zone = |at: usize| nodes(&format!("z{at}"), 2, &format!(", topology.kubernetes.io/zone: z{at}"));
+    assert_eq!(fitting(&cluster(&(zone(0) + &zone(1))), workload, 1).placed.len(), 1);
+    let one_zone = nodes("z0", 4, ", topology.kubernetes.io/zone: z0");
+    assert_eq!(fitting(&cluster(&one_zone), workload, 1).placed.len(), 0, "two jobs do not share a zone");
+}
+
+#[test]
+fn an_inference_service_over_two_nodes_is_a_gang_and_a_plain_one_so_many_pods() {
+    let service = std::fs::read_to_string("deploy/examples/workloads/kserve-inferenceservice.yaml").unwrap();
+    let workload = &read(&service).unwrap()[0];
+    assert_eq!((workload.copies, workload.pods(), workload.is_gang()), (1, 2, true));
+    let zone = ", topology.kubernetes.io/zone: a";
+    assert_eq!(fitting(&cluster(&nodes("p5", 2, zone)), workload, 1).placed.len(), 1);
+    assert_eq!(more(&cluster(&nodes("p5", 1, zone)), workload), [("p5".to_owned(), 1)]);
+    let plain = |resources: &str| {
+        format!(
+            "{{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, metadata: {{name: s}}, spec: {{predictor: \
+             {{minReplicas: 3, model: {{modelFormat: {{name: huggingface}}{resources}}}}}}}}}"
+        )
+    };
+    let pods = &read(&plain(", resources: {limits: {nvidia.com/gpu: 2}}")).unwrap()[0];
+    assert_eq!((pods.copies, pods.pods(), pods.is_gang()), (3, 1, false));
+    let error = read(&plain("")).unwrap_err().to_string();
+    assert!(error.contains("spec.predictor.model.resources"), "{error}");
+}
+
+#[test]
 fn new_nodes_of_cliques_are_new_cliques() {
     let gang = "testudo.dev/pod-group: g, testudo.dev/min-member: \"2\", testudo.dev/topology: required=clique";
     let workload = &read(&deployment(2, 8, gang)).unwrap()[0];

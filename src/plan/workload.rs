@@ -1,8 +1,7 @@
-//! What is to be placed: manifests become the pods that their controllers would make of them.
+//! What is to be placed: manifests become the pods that their controllers would make of them ([`controllers`]).
 //!
 //! A workload comes in copies that are placed one after the other: a pod of a Deployment, a replica of a LeaderWorkerSet, all
-//! pods of a gang. Pods, Deployments, ReplicaSets, StatefulSets, Jobs and LeaderWorkerSets are known, and objects that
-//! describe gangs beside their pods.
+//! pods of a gang.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +10,10 @@ use serde_json::Value;
 use testudo_core::model::gang::{GangKey, Group};
 use thiserror::Error;
 
+use super::controllers::{self, Made};
 use crate::k8s::gang::copies;
 use crate::k8s::gang::objects::{self, GroupObject, KINDS};
-use crate::k8s::object::{self, Metadata, null_as_default};
+use crate::k8s::object;
 use crate::k8s::pod;
 
 /// Copies of one sort.
@@ -49,44 +49,11 @@ pub enum WorkloadError {
     )]
     Bound(String),
     /// There is nothing to plan.
-    #[error("there is no workload in {files}; give a Pod, Deployment, ReplicaSet, StatefulSet, Job or LeaderWorkerSet")]
+    #[error("there is no workload in {files}; give one of: {}", controllers::KNOWN)]
     Nothing {
         /// Where it was looked for.
         files: String,
     },
-}
-
-/// Members of a gang that are pods of their own, or pods that a controller makes.
-const MAX_PODS: i64 = 10_000;
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Controller {
-    #[serde(deserialize_with = "null_as_default")]
-    metadata: Metadata,
-    #[serde(deserialize_with = "null_as_default")]
-    spec: ControllerSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ControllerSpec {
-    replicas: Option<i64>,
-    parallelism: Option<i64>,
-    completions: Option<i64>,
-    #[serde(deserialize_with = "null_as_default")]
-    template: object::Pod,
-    #[serde(deserialize_with = "null_as_default")]
-    leader_worker_template: LeaderWorkerTemplate,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct LeaderWorkerTemplate {
-    size: Option<i64>,
-    leader_template: Option<object::Pod>,
-    #[serde(deserialize_with = "null_as_default")]
-    worker_template: object::Pod,
 }
 
 /// The workloads of manifests, in their order; pods of one gang are one workload.
@@ -111,22 +78,30 @@ impl Reader {
     fn add(&mut self, object: &Value) -> Result<(), WorkloadError> {
         let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
         let (group, kind) = (text("apiVersion").split_once('/').map_or("", |(group, _)| group), text("kind"));
-        match (group, kind) {
-            ("", "Pod") => self.pod(read(kind, object)?)?,
-            ("apps", "Deployment" | "ReplicaSet" | "StatefulSet") | ("batch", "Job") => {
-                self.controller(kind, read(kind, object)?)?;
+        if (group, kind) == ("", "Pod") {
+            return self.pod(read(kind, object)?);
+        }
+        // What describes a gang may be a controller as well.
+        self.group_object(object)?;
+        for Made { name, copies, pods, beside } in controllers::made(group, kind, object)? {
+            beside.iter().try_for_each(|object| self.group_object(object))?;
+            if pods.is_empty() {
+                continue;
             }
-            ("leaderworkerset.x-k8s.io", "LeaderWorkerSet") => {
-                self.group_object(object)?;
-                self.leader_worker_set(read(kind, object)?)?;
+            let is_gang = pods.first().and_then(gang_of).is_some();
+            match pods.as_slice() {
+                // Of pods that start each for itself one is as good as the other.
+                [pod, ..] if copies == 1 && !is_gang && pods.iter().all(|other| other.spec == pod.spec) => {
+                    self.push(name, pods.len(), vec![pod.clone()])?;
+                }
+                _ => self.push(name, copies, pods)?,
             }
-            _ => self.group_object(object)?,
         }
         Ok(())
     }
 
     fn pod(&mut self, mut pod: object::Pod) -> Result<(), WorkloadError> {
-        let name = describe("Pod", &mut pod.metadata);
+        let name = controllers::describe("Pod", &mut pod.metadata);
         if pod.metadata.uid.is_empty() {
             pod.metadata.uid = format!("plan:{}/{}", pod.metadata.namespace, pod.metadata.name);
         }
@@ -134,41 +109,6 @@ impl Reader {
             return Err(WorkloadError::Bound(name));
         }
         self.push(name, 1, vec![pod])
-    }
-
-    fn controller(&mut self, kind: &str, mut controller: Controller) -> Result<(), WorkloadError> {
-        let name = describe(kind, &mut controller.metadata);
-        let ControllerSpec { replicas, parallelism, completions, template, .. } = controller.spec;
-        let pods = match kind {
-            "Job" => completions.map_or(parallelism.unwrap_or(1), |all| parallelism.unwrap_or(1).min(all)),
-            _ => replicas.unwrap_or(1),
-        };
-        let pods = count(&name, "number of pods", pods)?;
-        let pod = |at| made(&controller.metadata, template.clone(), kind, at);
-        if pods > 0 && gang_of(&pod(0)).is_some() {
-            return self.push(name, 1, (0..pods).map(pod).collect());
-        }
-        self.push(name, pods, vec![pod(0)])
-    }
-
-    fn leader_worker_set(&mut self, mut set: Controller) -> Result<(), WorkloadError> {
-        const SET: &str = "leaderworkerset.sigs.k8s.io";
-        let name = describe("LeaderWorkerSet", &mut set.metadata);
-        let LeaderWorkerTemplate { size, leader_template, worker_template } = set.spec.leader_worker_template;
-        let size = count(&name, "spec.leaderWorkerTemplate.size", size.unwrap_or(1))?.max(1);
-        let copies = count(&name, "spec.replicas", set.spec.replicas.unwrap_or(1))?;
-        let member = |at: usize| {
-            let template = leader_template.as_ref().filter(|_| at == 0).unwrap_or(&worker_template);
-            let mut pod = made(&set.metadata, template.clone(), "StatefulSet", at);
-            let labels =
-                [("name", set.metadata.name.clone()), ("group-index", "0".into()), ("worker-index", at.to_string())];
-            pod.metadata.labels.extend(labels.map(|(key, value)| (format!("{SET}/{key}"), value)));
-            let said = set.metadata.annotations.iter().filter(|(key, _)| key.starts_with(SET));
-            pod.metadata.annotations.extend(said.map(|(key, value)| (key.clone(), value.clone())));
-            pod.metadata.annotations.insert(format!("{SET}/size"), size.to_string());
-            pod
-        };
-        self.push(name, copies, (0..size).map(member).collect())
     }
 
     /// An object that says something of a gang; others, such as Services, are passed over.
@@ -179,7 +119,7 @@ impl Reader {
             return Ok(());
         };
         let mut group: GroupObject = read(kind.name, object)?;
-        let name = describe(kind.name, &mut group.metadata);
+        let name = controllers::describe(kind.name, &mut group.metadata);
         let (groups, problems) = objects::decode(kind, version, &group)
             .map_err(|what| WorkloadError::Malformed { object: name.clone(), what })?;
         if let Some(problem) = problems.into_iter().find(|problem| problem.blocking) {
@@ -264,40 +204,10 @@ fn gang_of(pod: &object::Pod) -> Option<GangKey> {
     pod::decode(pod).0.membership.as_ref().map(|membership| membership.gang.clone())
 }
 
-/// The pod that a controller makes from a template.
-fn made(of: &Metadata, mut pod: object::Pod, kind: &str, at: usize) -> object::Pod {
-    pod.metadata.name = of.name.clone();
-    pod.metadata.namespace.clone_from(&of.namespace);
-    pod.metadata.uid = format!("plan:{}/{}-{at}", of.namespace, of.name);
-    if kind == "StatefulSet" {
-        pod.metadata.labels.insert("apps.kubernetes.io/pod-index".into(), at.to_string());
-    }
-    if kind == "Job" {
-        pod.metadata.annotations.insert("batch.kubernetes.io/job-completion-index".into(), at.to_string());
-    }
-    pod
-}
-
-fn read<'v, T: Deserialize<'v>>(kind: &str, object: &'v Value) -> Result<T, WorkloadError> {
+pub(super) fn read<'v, T: Deserialize<'v>>(kind: &str, object: &'v Value) -> Result<T, WorkloadError> {
     serde_path_to_error::deserialize(object).map_err(|error| {
         let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("(no name)");
         let what = format!("{}: {}", error.path(), error.inner());
         WorkloadError::Malformed { object: format!("{kind} {name}"), what }
-    })
-}
-
-/// Fills in the namespace, and says who it is.
-fn describe(kind: &str, metadata: &mut Metadata) -> String {
-    if metadata.namespace.is_empty() {
-        metadata.namespace = "default".into();
-    }
-    format!("{kind} {}/{}", metadata.namespace, metadata.name)
-}
-
-fn count(object: &str, field: &str, count: i64) -> Result<usize, WorkloadError> {
-    let known = usize::try_from(count).ok().filter(|_| count <= MAX_PODS);
-    known.ok_or_else(|| WorkloadError::Malformed {
-        object: object.to_owned(),
-        what: format!("{field}: {count} is not from 0 to {MAX_PODS}"),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use testudo_core::cluster::NodeState;
-use testudo_core::engine::{Change, Engine, Policy};
+use testudo_core::engine::{Change, Engine, PlacementPolicy, Policy};
 use testudo_core::model::accelerator::Unit;
 use testudo_core::model::gang::{GangKey, Group};
 use testudo_core::model::node::NodeName;
@@ -31,9 +31,9 @@ pub struct TestudoPlacer<'w> {
 }
 
 impl<'w> TestudoPlacer<'w> {
-    /// An empty cluster.
-    pub fn new(world: &'w World) -> Self {
-        let mut engine = Engine::new(Policy::default());
+    /// An empty cluster, in which places are chosen for this.
+    pub fn new(world: &'w World, placement: PlacementPolicy) -> Self {
+        let mut engine = Engine::new(Policy { placement, ..Policy::default() });
         for node in &world.nodes {
             engine.apply(Change::NodeApplied(Box::new(node.clone())), 0);
         }

@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::assets::{Asset, asset};
+use super::authentication::STREAM_LASTS;
 use super::publisher::Listener;
 use super::search::search;
 use super::server::Shared;
@@ -121,7 +122,12 @@ async fn events(request: HttpRequest, since: Query<Since>, shared: Data<Shared>)
     if gzip {
         response.insert_header((CONTENT_ENCODING, "gzip"));
     }
-    response.streaming(body(listener, gzip).map(Ok::<_, actix_web::Error>))
+    let body = body(listener, gzip).map(Ok::<_, actix_web::Error>);
+    match shared.options.gatekeeper {
+        // Who asks again is looked at again.
+        Some(_) => response.streaming(body.take_until(Box::pin(tokio::time::sleep(STREAM_LASTS)))),
+        None => response.streaming(body),
+    }
 }
 
 /// First what was missed, or that everything has to be asked for again; then what comes. Ends when the listener is too far
@@ -154,9 +160,9 @@ async fn find(searched: Query<Searched>, shared: Data<Shared>) -> HttpResponse {
 
 async fn node(name: Path<String>, shared: Data<Shared>) -> HttpResponse {
     let host = &shared.host;
-    let snapshot = host.snapshot();
+    let snapshot = host.confirmed_snapshot();
     let state = snapshot.node(&name);
-    let detail = state.and_then(|state| NodeDetail::of(state, host.node_problems(&name), &host.unconfirmed()));
+    let detail = state.and_then(|state| NodeDetail::of(state, host.node_problems(&name), &snapshot));
     answer(Ok(detail), &format!("there is no node {name}"))
 }
 

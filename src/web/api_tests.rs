@@ -17,7 +17,7 @@ async fn ask(request: TestRequest) -> (StatusCode, String, Vec<u8>) {
     fleet.run(gpus("p", 8), "node-1");
     let shared = Data::new(Shared {
         host: Arc::clone(&fleet.host),
-        publisher: Arc::new(Publisher::new(Arc::clone(&fleet.host), "test")),
+        publisher: Arc::new(Publisher::new(Arc::clone(&fleet.host), "test", None)),
         options: PageOptions::default(),
         long_questions: tokio::sync::Semaphore::new(1),
     });

@@ -1,4 +1,4 @@
-//! Who may ask: the page has no authentication yet, so it answers browsers of this machine only.
+//! Who may ask where nobody is asked for a token: browsers of this machine only.
 //!
 //! That it listens on loopback is not enough. A page from elsewhere can send a browser here under a name of its own
 //! (DNS rebinding), so the name that was asked for has to be one of this machine.
@@ -10,6 +10,9 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::{DefaultHeaders, Next};
+use actix_web::web::Data;
+
+use super::server::Shared;
 
 /// Nothing inline, nothing from elsewhere, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; \
@@ -36,7 +39,9 @@ pub async fn own_pages_only(
     let site = request.headers().get("sec-fetch-site").and_then(text);
     // A link from elsewhere may lead here; what it leads to is only shown to who follows it.
     let is_navigation = request.headers().get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
-    let refusal = if !is_this_machine(&host) {
+    // Where a token is asked for, a browser that was led here has none to show.
+    let takes_any_name = request.app_data::<Data<Shared>>().is_some_and(|shared| shared.options.gatekeeper.is_some());
+    let refusal = if !takes_any_name && !is_this_machine(&host) {
         Some(format!("{host:?} is not a name of this machine: use its address or localhost"))
     } else if !is_navigation && site.is_some_and(|site| site != "same-origin" && site != "none") {
         Some("only the page itself may ask".to_owned())

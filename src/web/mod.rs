@@ -6,6 +6,7 @@
 
 mod api;
 mod assets;
+mod authentication;
 mod guard;
 mod publisher;
 mod search;
@@ -14,5 +15,6 @@ mod stream;
 pub mod view;
 mod what_if;
 
+pub use authentication::Gatekeeper;
 pub use publisher::Publisher;
 pub use server::{PageOptions, Running, StartError, start};

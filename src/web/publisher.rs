@@ -26,10 +26,11 @@ use super::view::fleet::FleetView;
 use super::view::gangs::{Gangs, gangs};
 use super::view::history::{History, Sample};
 use super::view::sets::{Room, room};
-use super::view::totals::{Totals, totals};
+use super::view::totals::{Permille, Totals, totals};
 use super::view::workloads::Workload;
 use crate::host::Host;
 use crate::host::decisions::MAX_DECISIONS;
+use crate::overview::Prices;
 
 /// How often it is looked what has changed.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -57,6 +58,7 @@ pub struct Publisher {
     host: Arc<Host>,
     /// What the page calls the cluster.
     title: String,
+    prices: Option<Prices>,
     state: Mutex<State>,
     events: broadcast::Sender<Arc<Event>>,
     listeners: AtomicUsize,
@@ -101,7 +103,7 @@ struct Change<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     nodes: Vec<&'a NodeCells>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    totals: Option<Totals>,
+    totals: Option<&'a Totals>,
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<&'a Room>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +127,7 @@ struct Whole<'a> {
     faces: Vec<WireFace<'a>>,
     workloads: &'a [Workload],
     nodes: Vec<&'a NodeCells>,
-    totals: Totals,
+    totals: &'a Totals,
     room: &'a Room,
     gangs: &'a Gangs,
     decisions: &'a VecDeque<DecisionLine>,
@@ -142,11 +144,11 @@ struct WireFace<'a> {
 }
 
 impl Publisher {
-    /// A publisher of what a host knows; `title` is what the page calls the cluster.
-    pub fn new(host: Arc<Host>, title: impl Into<String>) -> Self {
+    /// A publisher of what a host knows; `title` is what the page calls the cluster, and `prices` are what its nodes cost.
+    pub fn new(host: Arc<Host>, title: impl Into<String>, prices: Option<Prices>) -> Self {
         let state = State::new(host.now_ms());
         let (events, _) = broadcast::channel(MAX_BEHIND);
-        Self { host, title: title.into(), state: Mutex::new(state), events, listeners: AtomicUsize::new(0) }
+        Self { host, title: title.into(), prices, state: Mutex::new(state), events, listeners: AtomicUsize::new(0) }
     }
 
     /// Publishes what changes; ends never.
@@ -166,7 +168,7 @@ impl Publisher {
     pub fn publish(&self) {
         let mut state = self.state.lock();
         state.periods += 1;
-        match state.change(&self.host) {
+        match state.change(&self.host, self.prices.as_ref()) {
             Some(event) => drop(self.events.send(event)),
             None if state.periods.is_multiple_of(HEARTBEAT) => drop(self.events.send(Arc::new(Event::heartbeat()))),
             None => {}
@@ -178,7 +180,7 @@ impl Publisher {
         let mut state = self.state.lock();
         if state.periods == 0 {
             state.periods = 1;
-            state.change(&self.host);
+            state.change(&self.host, self.prices.as_ref());
         }
         if let Some((number, everything)) = &state.everything
             && *number == state.number
@@ -241,14 +243,14 @@ impl State {
     }
 
     /// Takes in what has changed, as an event if anything has.
-    fn change(&mut self, host: &Host) -> Option<Arc<Event>> {
+    fn change(&mut self, host: &Host, prices: Option<&Prices>) -> Option<Arc<Event>> {
         if self.fleet.workloads().is_full() {
             self.begin_anew(host.now_ms());
         }
-        let changes = self.fleet.keep_up(&host.snapshot(), &host.unconfirmed());
+        let changes = self.fleet.keep_up(&host.confirmed_snapshot());
         self.layout += u64::from(changes.layout);
         let has_moved = changes.layout || !changes.slots.is_empty();
-        let totals = if has_moved { replaced(&mut self.totals, totals(&self.fleet)) } else { false };
+        let totals = if has_moved { replaced(&mut self.totals, totals(&self.fleet, prices)) } else { false };
         let room = if has_moved { replaced(&mut self.room, room(&self.fleet)) } else { false };
         let (mut gangs_changed, mut sample) = (false, None);
         if self.periods % SLOW == 1 {
@@ -268,7 +270,7 @@ impl State {
             workloads: self.fleet.workloads().from(changes.workloads_from),
             workloads_from: changes.workloads_from,
             nodes: changes.slots.iter().filter_map(|slot| Some(&self.fleet.node(*slot)?.cells)).collect(),
-            totals: totals.then_some(self.totals),
+            totals: totals.then_some(&self.totals),
             room: room.then_some(&self.room),
             gangs: gangs_changed.then_some(&self.gangs),
             decisions: &decisions,
@@ -291,11 +293,11 @@ impl State {
     }
 
     fn sample(&self, now_ms: u64) -> Sample {
-        let Totals { total_milli, used_milli, .. } = self.totals;
+        let Permille { taken, fragmentation } = self.totals.permille;
         Sample {
             at_s: now_ms / 1000,
-            allocated_permille: if total_milli > 0 { used_milli * 1000 / total_milli } else { 0 },
-            unusable_permille: self.totals.unusable_permille(),
+            allocated_permille: taken,
+            unusable_permille: fragmentation,
             waiting_gangs: self.gangs.waiting,
             waiting_pods: self.waiting_pods,
         }
@@ -352,7 +354,7 @@ impl State {
                 .collect(),
             workloads: self.fleet.workloads().from(0),
             nodes: seen.iter().map(|seen| &seen.cells).collect(),
-            totals: self.totals,
+            totals: &self.totals,
             room: &self.room,
             gangs: &self.gangs,
             decisions: &self.decisions,

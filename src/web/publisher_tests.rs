@@ -9,7 +9,7 @@ use super::*;
 fn publisher(nodes: usize) -> (Arc<Host>, Arc<Publisher>, Fleet) {
     let fleet = Fleet::of(nodes);
     let host = Arc::clone(&fleet.host);
-    let publisher = Arc::new(Publisher::new(Arc::clone(&host), "test"));
+    let publisher = Arc::new(Publisher::new(Arc::clone(&host), "test", None));
     (host, publisher, fleet)
 }
 

@@ -1,9 +1,7 @@
 //! HTTP around the page.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
@@ -11,11 +9,13 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use tokio::task::JoinHandle;
 
+use super::authentication::{self, Gatekeeper};
 use super::{Publisher, api, guard};
+use crate::extender::metrics::Metrics;
+use crate::extender::tls::{self, TlsError, TlsOptions};
 use crate::host::Host;
-
-/// For the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::listener::{HEAD_TIMEOUT, ListenError, listen};
+use crate::overview::Prices;
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 512;
@@ -25,10 +25,16 @@ const MAX_CONNECTIONS: usize = 512;
 pub struct PageOptions {
     /// Where it listens; port 0 takes a free one.
     pub bind_address: SocketAddr,
-    /// May that be seen from other machines? There is no authentication.
+    /// May it be seen from other machines by whoever comes?
     pub allow_unauthenticated: bool,
+    /// Who asks for a token, and whether its owner may see the page; without one nobody does.
+    pub gatekeeper: Option<Arc<Gatekeeper>>,
+    /// TLS; plain HTTP without.
+    pub tls: Option<TlsOptions>,
     /// What the page calls the cluster.
     pub title: String,
+    /// What nodes cost.
+    pub prices: Option<Prices>,
     /// The scheduler that pods are taken to have which are tried on the page and name none.
     pub scheduler: String,
 }
@@ -38,7 +44,10 @@ impl Default for PageOptions {
         Self {
             bind_address: SocketAddr::from(([127, 0, 0, 1], 8890)),
             allow_unauthenticated: false,
+            gatekeeper: None,
+            tls: None,
             title: "cluster".into(),
+            prices: None,
             scheduler: "testudo-scheduler".into(),
         }
     }
@@ -48,18 +57,16 @@ impl Default for PageOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another process using it?")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// Others could see it.
     #[error(
-        "the page has no authentication, and {0} can be reached from other machines: use a loopback address, or allow it with web.allowUnauthenticated"
+        "the page asks nobody who they are, and {0} can be reached from other machines: use a loopback address, set web.authentication: token, or allow it with web.allowUnauthenticated"
     )]
     Exposed(SocketAddr),
+    /// The TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A page that is served. It goes on when this is dropped.
@@ -101,15 +108,14 @@ pub(super) struct Shared {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn start(host: Arc<Host>, options: PageOptions) -> Result<Running, StartError> {
+pub fn start(host: Arc<Host>, options: PageOptions, metrics: &Metrics) -> Result<Running, StartError> {
     let wanted = options.bind_address;
-    if !wanted.ip().is_loopback() && !options.allow_unauthenticated {
+    if !wanted.ip().is_loopback() && !options.allow_unauthenticated && options.gatekeeper.is_none() {
         return Err(StartError::Exposed(wanted));
     }
-    let listening = |source| StartError::Listen { address: wanted, source };
-    let listener = TcpListener::bind(wanted).map_err(listening)?;
-    let address = listener.local_addr().map_err(listening)?;
-    let publisher = Arc::new(Publisher::new(Arc::clone(&host), options.title.clone()));
+    let tls = options.tls.clone().map(|tls| tls::load(tls, metrics.clone())).transpose()?;
+    let (listener, address) = listen(wanted)?;
+    let publisher = Arc::new(Publisher::new(Arc::clone(&host), options.title.clone(), options.prices.clone()));
     let shared = Data::new(Shared {
         host,
         publisher: Arc::clone(&publisher),
@@ -119,6 +125,7 @@ pub fn start(host: Arc<Host>, options: PageOptions) -> Result<Running, StartErro
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
+            .wrap(from_fn(authentication::admit))
             .wrap(from_fn(guard::own_pages_only))
             .wrap(guard::headers())
             .configure(api::routes)
@@ -128,16 +135,20 @@ pub fn start(host: Arc<Host>, options: PageOptions) -> Result<Running, StartErro
     .client_request_timeout(HEAD_TIMEOUT)
     .tcp_nodelay(true)
     .shutdown_timeout(1)
-    .disable_signals()
-    .listen(listener)
-    .map_err(listening)?
-    .run();
+    .disable_signals();
+    let (server, reloader) = match tls {
+        Some((config, reloader)) => (server.listen_rustls_0_23(listener, config).map_err(|source| ListenError { address, source })?, Some(reloader)),
+        None => (server.listen(listener).map_err(|source| ListenError { address, source })?, None),
+    };
+    let server = server.run();
     let handle = server.handle();
     let serving = tokio::spawn(async move {
         if let Err(error) = server.await {
             tracing::error!(%error, "the page's server ended with an error");
         }
     });
-    tracing::info!(%address, "serving the page");
-    Ok(Running { address, server: handle, tasks: vec![serving, tokio::spawn(publisher.run())] })
+    tracing::info!(%address, tls = reloader.is_some(), "serving the page");
+    let mut tasks = vec![serving, tokio::spawn(publisher.run())];
+    tasks.extend(reloader.map(|reloader| tokio::spawn(reloader.run())));
+    Ok(Running { address, server: handle, tasks })
 }

@@ -61,9 +61,7 @@ pub fn answer(host: &Host, text: &[u8], scheduler: &str) -> Result<Answer, Strin
     let objects = manifests::objects_in("manifest", text, &limits).map_err(|error| error.to_string())?;
     let workloads = plan::workloads(&objects).map_err(|error| error.to_string())?;
     if workloads.is_empty() {
-        return Err("there is nothing in it to place: give a Pod, Deployment, ReplicaSet, StatefulSet, Job or \
-                    LeaderWorkerSet"
-            .into());
+        return Err(format!("there is nothing in it to place: give one of {}", plan::KNOWN));
     }
     let mut room = Room::on(host.branch());
     let tried = workloads.into_iter().map(|workload| WorkloadAnswer::of(&mut room, workload.scheduled_by(scheduler)));

@@ -19,6 +19,7 @@ pub const EVERYTHING: &[&str] = &[
     "policies.gangs.enabled=true",
     "policies.fence.enabled=true",
     "config.claims.deviceClasses={gpu.nvidia.com}",
+    "page.expose=true",
 ];
 
 /// What `helm template` makes of the chart with these values (`--set`).

@@ -30,6 +30,7 @@ fn values_that_make_no_sense_are_refused() {
         ("scheduler.name=", "name"),
         ("config.mode=perhaps", "mode"),
         ("policies.gangs.enabled=yes please", "enabled"),
+        ("policies.gangs.by=somebody", "by"),
         ("schedulerName=testudo-scheduler", "testudo would wait for itself"),
     ];
     for (value, word) in refused {
@@ -57,12 +58,68 @@ fn older_clusters_are_refused_and_vendors_suffixes_are_not() {
 
 #[test]
 fn policies_that_mutate_say_what_they_need() {
-    for policy in ["gangs", "fence"] {
-        let value = format!("policies.{policy}.enabled=true");
-        let error = chart::text_for("v1.35.4", "", &[&value]).unwrap_err().to_string();
+    for value in ["policies.fence.enabled=true", "policies.gangs.by=policy"] {
+        let values = ["policies.gangs.enabled=true", value];
+        let error = chart::text_for("v1.35.4", "", &values).unwrap_err().to_string();
         assert!(error.contains("from 1.36 on"), "{error}");
-        chart::text(&[&value]).unwrap();
+        chart::text(&values).unwrap();
     }
+}
+
+/// Members of gangs are changed by a policy where the cluster has such, else by a webhook of testudo.
+#[test]
+fn the_webhook_takes_the_place_of_the_policy_below_1_36() {
+    const KIND: &str = "MutatingWebhookConfiguration";
+    let on = "policies.gangs.enabled=true";
+    let new = render(&[on]);
+    assert!(has(&new, "MutatingAdmissionPolicy", "testudo-gangs") && !has(&new, KIND, "testudo-gangs"));
+    assert!(!has(&new, "Service", "testudo-webhook"));
+    let old = chart::objects(&chart::text_for("v1.35.4", "", &[on]).unwrap()).unwrap();
+    assert!(!has(&old, "MutatingAdmissionPolicy", "testudo-gangs"));
+    let webhook = &object(&old, KIND, "testudo-gangs")["webhooks"][0];
+    assert_eq!(webhook["failurePolicy"], "Ignore");
+    assert_eq!(webhook["namespaceSelector"]["matchLabels"]["testudo.dev/scheduling"], "required");
+    // Both look at the same pods.
+    let conditions = &object(&new, "MutatingAdmissionPolicy", "testudo-gangs")["spec"]["matchConditions"];
+    assert_eq!(&webhook["matchConditions"], conditions);
+    // What the API server calls is what testudo serves, whoever leads.
+    let service = object(&old, "Service", "testudo-webhook");
+    assert_eq!(webhook["clientConfig"]["service"]["name"], service["metadata"]["name"]);
+    assert!(service["spec"]["selector"]["testudo.dev/leader"].is_null());
+    let pod = &object(&old, "Deployment", "testudo")["spec"]["template"]["spec"];
+    let ports = pod["containers"][0]["ports"].as_array().unwrap();
+    let port = ports.iter().find(|port| port["name"] == service["spec"]["ports"][0]["targetPort"]).unwrap();
+    let config = object(&old, "ConfigMap", "testudo")["data"]["testudo.yaml"].as_str().unwrap();
+    let config: Value = serde_saphyr::from_str(config).unwrap();
+    assert_eq!(config["webhook"]["bindAddress"], format!("0.0.0.0:{}", port["containerPort"]));
+    let ingress = &object(&old, "NetworkPolicy", "testudo")["spec"]["ingress"];
+    assert!(ingress.as_array().unwrap().iter().any(|rule| rule["ports"][0]["port"] == "webhook"), "{ingress}");
+}
+
+/// By which authority the API server knows the webhook.
+#[test]
+fn the_webhook_is_known_by_the_authority_of_its_certificate() {
+    let webhook = |values: &[&str]| -> anyhow::Result<(Vec<Value>, Value)> {
+        let values: Vec<&str> = ["policies.gangs.enabled=true", "policies.gangs.by=webhook"]
+            .into_iter()
+            .chain(values.iter().copied())
+            .collect();
+        let rendered = chart::objects(&chart::text(&values)?)?;
+        let webhook = object(&rendered, "MutatingWebhookConfiguration", "testudo-gangs").clone();
+        Ok((rendered, webhook))
+    };
+    let bundle = |webhook: &Value| webhook["webhooks"][0]["clientConfig"]["caBundle"].clone();
+    let (rendered, made_by_helm) = webhook(&["tls.method=helm"]).unwrap();
+    assert_eq!(bundle(&made_by_helm), object(&rendered, "Secret", "testudo-tls")["data"]["ca.crt"]);
+    let (rendered, injected) = webhook(&["tls.method=certManager"]).unwrap();
+    assert!(bundle(&injected).is_null());
+    assert_eq!(injected["metadata"]["annotations"]["cert-manager.io/inject-ca-from"], "testudo-system/testudo");
+    let names = object(&rendered, "Certificate", "testudo")["spec"]["dnsNames"].as_array().unwrap();
+    assert!(names.contains(&json!("testudo-webhook.testudo-system.svc")), "{names:?}");
+    let (_, given) = webhook(&["tls.method=secrets", "policies.gangs.webhook.caBundle=PEM"]).unwrap();
+    assert_eq!(bundle(&given), "UEVN");
+    let error = webhook(&["tls.method=secrets"]).unwrap_err().to_string();
+    assert!(error.contains("policies.gangs.webhook.caBundle is needed"), "{error}");
 }
 
 #[test]
@@ -183,6 +240,22 @@ fn the_configuration_is_what_the_values_say() {
     assert_eq!(other["extender"]["bindTimeout"], "25s");
 }
 
+/// The placement policy is a file of its own, mounted where the configuration says, and what the values say is what it says.
+#[test]
+fn the_placement_policy_is_what_the_values_say() {
+    let rendered = render(&["placementPolicy.profiles[0].name=rest", "placementPolicy.profiles[0].like=batch"]);
+    let text = object(&rendered, "ConfigMap", "testudo-policy")["data"]["policy.yaml"].as_str().unwrap();
+    let policy: Value = serde_saphyr::from_str(text).unwrap();
+    assert_eq!(policy["profiles"], json!([{ "name": "rest", "like": "batch" }]));
+    let file = testudo::policy::parse(text, "policy.yaml".as_ref()).unwrap();
+    assert_eq!(file.policy.profiles.iter().next().unwrap().name.as_ref(), "rest");
+    let config = object(&rendered, "ConfigMap", "testudo")["data"]["testudo.yaml"].as_str().unwrap();
+    assert!(config.contains("policyFile: /etc/testudo/policy/policy.yaml"), "{config}");
+    let pod = &object(&rendered, "Deployment", "testudo")["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"][0]["volumeMounts"][2]["mountPath"], "/etc/testudo/policy");
+    assert_eq!(pod["volumes"][2]["configMap"]["name"], "testudo-policy");
+}
+
 /// A change of the configuration makes other pods; one of the certificates does not, for they are read again.
 #[test]
 fn pods_change_with_their_configuration_only() {
@@ -200,6 +273,7 @@ fn pods_change_with_their_configuration_only() {
     assert_eq!(before[1], observing[1]);
     assert_eq!(before[0], weighty[0]);
     assert_ne!(before[1], weighty[1]);
+    assert_eq!(before, checksums(&["placementPolicy.profiles[0].name=rest"]), "it is taken up while testudo runs");
 }
 
 #[test]
@@ -255,4 +329,59 @@ fn the_values_of_the_examples_are_values() {
         let output = chart::helm(args.into_iter().chain(api)).unwrap();
         assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+/// What a role of testudo's allows.
+fn allows(objects: &[Value], verb: &str, resource: &str) -> bool {
+    let rules = object(objects, "ClusterRole", "testudo")["rules"].as_array().unwrap();
+    let lists = |rule: &Value, field: &str, word: &str| rule[field].as_array().unwrap().contains(&json!(word));
+    rules.iter().any(|rule| lists(rule, "verbs", verb) && lists(rule, "resources", resource))
+}
+
+/// Who can be reached asks for tokens, by TLS; who is not may ask nobody about any.
+#[test]
+fn an_exposed_page_asks_for_tokens() {
+    let (hidden, exposed) =
+        (render(&[]), render(&["page.expose=true", "page.from[0].namespaceSelector.matchLabels.a=b"]));
+    let web = |objects: &[Value]| -> Value {
+        let text = object(objects, "ConfigMap", "testudo")["data"]["testudo.yaml"].as_str().unwrap();
+        serde_saphyr::from_str::<Value>(text).unwrap()["web"].clone()
+    };
+    let ports = |objects: &[Value], kind: &str, path: &str| {
+        object(objects, kind, "testudo").pointer(path).unwrap().to_string().contains("\"page\"")
+    };
+    assert_eq!(
+        (web(&hidden)["authentication"].clone(), web(&hidden)["bindAddress"].clone()),
+        (json!("none"), json!("127.0.0.1:8890"))
+    );
+    assert_eq!(
+        (web(&exposed)["authentication"].clone(), web(&exposed)["bindAddress"].clone()),
+        (json!("token"), json!("0.0.0.0:8890"))
+    );
+    assert!(web(&exposed)["tls"]["certFile"].is_string());
+    for (objects, is_exposed) in [(&hidden, false), (&exposed, true)] {
+        for resource in ["tokenreviews", "subjectaccessreviews"] {
+            assert_eq!(allows(objects, "create", resource), is_exposed, "{resource}");
+        }
+        assert_eq!(has(objects, "ClusterRole", "testudo-page"), is_exposed);
+        assert_eq!(ports(objects, "Service", "/spec/ports"), is_exposed);
+        assert_eq!(ports(objects, "Deployment", "/spec/template/spec/containers/0/ports"), is_exposed);
+        assert_eq!(ports(objects, "NetworkPolicy", "/spec/ingress"), is_exposed);
+    }
+    let bound = exposed.iter().filter(|object| object["roleRef"]["name"] == "testudo-page");
+    assert_eq!(bound.count(), 0, "who may see it is for the operator to say");
+    // Asked for by hand, on loopback: the right to ask comes with it.
+    let by_hand = render(&["config.web.authentication=token"]);
+    assert!(allows(&by_hand, "create", "tokenreviews") && !ports(&by_hand, "Service", "/spec/ports"));
+}
+
+/// With the right to patch pods an image could be changed.
+#[test]
+fn pods_are_patched_only_where_gates_are_used() {
+    assert!(allows(&render(&[]), "patch", "pods"));
+    let without = render(&["gates.enabled=false"]);
+    assert!(!allows(&without, "patch", "pods"));
+    assert!(allows(&without, "patch", "pods/status"), "gangs are still steered");
+    let error = chart::text(&["gates.enabled=false", "policies.gangs.enabled=true"]).unwrap_err().to_string();
+    assert!(error.contains("nobody would open"), "{error}");
 }

@@ -3,6 +3,7 @@
 
 mod handover;
 mod paused;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use crate::stage::Stage;
 
 /// Each alone: there is one lease.
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
-    [handover::scenarios(stage), paused::scenarios(stage)].into_iter().flatten().collect()
+    [handover::scenarios(stage), paused::scenarios(stage), upgrade::scenarios(stage)].into_iter().flatten().collect()
 }
 
 /// The replicas, in front of them the Service, and the scheduler that calls it.

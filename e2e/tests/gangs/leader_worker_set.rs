@@ -19,18 +19,18 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 }
 
 /// Two members form a tensor-parallel set, two sets a pipeline.
-const SIZE: usize = 4;
+pub const SIZE: usize = 4;
 
-fn name(index: usize) -> String {
+pub fn name(index: usize) -> String {
     if index == 0 { "vllm-0".to_owned() } else { format!("vllm-0-{index}") }
 }
 
-fn group() -> Vec<String> {
+pub fn group() -> Vec<String> {
     (0..SIZE).map(name).collect()
 }
 
 /// A pod of the first group of the set `vllm`, as the webhooks of LeaderWorkerSet and the StatefulSet controller leave it.
-fn member(index: usize) -> PodBuilder {
+pub fn member(index: usize) -> PodBuilder {
     let (name, number) = (name(index), index.to_string());
     let pod = pod(&name)
         .gpus(4)
@@ -47,7 +47,7 @@ fn member(index: usize) -> PodBuilder {
     if index == 0 { pod } else { pod.annotation("leaderworkerset.sigs.k8s.io/leader-name", "vllm-0") }
 }
 
-fn check_sets(nodes: &[String]) -> Result<()> {
+pub fn check_sets(nodes: &[String]) -> Result<()> {
     let [a, b, c, d] = nodes else { anyhow::bail!("not four members: {nodes:?}") };
     ensure!(a == b && c == d && a != c, "the two sets are not on a node each: {nodes:?}");
     Ok(())

@@ -7,7 +7,7 @@ mod deadlock;
 mod examples;
 mod figure;
 mod gone;
-mod leader_worker_set;
+pub mod leader_worker_set;
 mod objects;
 mod preempting;
 mod ray;
@@ -60,7 +60,7 @@ fn h100(name: &str) -> NodeBuilder {
 }
 
 /// So many of them, named after the namespace.
-fn h100s(ns: &Namespace, count: usize) -> Vec<NodeBuilder> {
+pub fn h100s(ns: &Namespace, count: usize) -> Vec<NodeBuilder> {
     (0..count).map(|at| h100(&format!("{}-{at}", ns.name()))).collect()
 }
 
@@ -71,7 +71,7 @@ fn gb200(name: &str, clique: &str) -> NodeBuilder {
 }
 
 /// A pod that says in our own words of which gang it is, and how many of it must start together.
-fn of_gang(pod: PodBuilder, gang: &str, min_member: usize) -> PodBuilder {
+pub fn of_gang(pod: PodBuilder, gang: &str, min_member: usize) -> PodBuilder {
     pod.annotation("testudo.dev/pod-group", gang).annotation("testudo.dev/min-member", &min_member.to_string())
 }
 
@@ -87,21 +87,31 @@ fn names(gang: &str, size: usize) -> Vec<String> {
 
 /// Pods of no gang that take what they can get, and so would take a place that is not really held.
 async fn intrude(ns: &Namespace, count: usize, gpus: u32) -> Result<Vec<String>> {
-    let intruders: Vec<PodBuilder> = (0..count).map(|at| pod(&format!("intruder-{at}")).gpus(gpus)).collect();
+    intrude_by(ns, (0..count).map(|at| intruder(at, gpus))).await
+}
+
+/// One of them.
+pub fn intruder(at: usize, gpus: u32) -> PodBuilder {
+    pod(&format!("intruder-{at}")).gpus(gpus)
+}
+
+/// The same with pods of which more is said.
+pub async fn intrude_by(ns: &Namespace, intruders: impl IntoIterator<Item = PodBuilder>) -> Result<Vec<String>> {
+    let intruders: Vec<PodBuilder> = intruders.into_iter().collect();
     let names = intruders.iter().map(|pod| pod.name().to_owned()).collect();
     ns.create_all(intruders).await?;
     Ok(names)
 }
 
 /// Waits until the scheduler has tried all of them, in vain.
-async fn until_turned_away(ns: &Namespace, intruders: &[String]) -> Result<()> {
+pub async fn until_turned_away(ns: &Namespace, intruders: &[String]) -> Result<()> {
     for intruder in intruders {
         ns.until_pending_with_message(intruder, &["nvidia.com/gpu"]).await?;
     }
     Ok(())
 }
 
-fn is_intruder(name: &str) -> bool {
+pub fn is_intruder(name: &str) -> bool {
     name.starts_with("intruder-")
 }
 

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::sync::Arc;
 
 use serde::Serialize;
-use testudo_core::engine::{GangStage, GangView, MemberView};
+use testudo_core::engine::{GangStage, GangView};
 use testudo_core::model::pod::{Pod, PodKey};
 
 use super::super::output::table;
 use super::pod::LeaverLine;
-use crate::explain::{self, DomainMiss, Leaver, Miss};
+use crate::explain::{self, DomainMiss, Leaver, MemberLine, Miss};
 use crate::host::Host;
 
 /// Domains that are shown.
@@ -31,7 +31,7 @@ pub struct GangExplanation {
     failed_plans: u32,
     /// What each domain could take of the members that have no place: those with the most places first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    domains: Vec<DomainLine>,
+    domains: Vec<DomainMiss>,
     /// Who of no higher priority would have to end for all to fit, as few as could be found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leave: Vec<LeaverLine>,
@@ -39,31 +39,6 @@ pub struct GangExplanation {
     what_to_do: Vec<String>,
     #[serde(skip)]
     has_places: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MemberLine {
-    /// Absent for a member that its controller has yet to make.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    role: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<u32>,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    node: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct DomainLine {
-    level: String,
-    domain: String,
-    nodes: usize,
-    needed: usize,
-    places: usize,
 }
 
 impl GangExplanation {
@@ -79,11 +54,11 @@ impl GangExplanation {
             stage: explain::stage(view.stage),
             why: view.why.as_ref().map(ToString::to_string),
             priority: view.priority,
-            members: view.members.iter().map(MemberLine::new).collect(),
+            members: view.members.iter().map(MemberLine::of).collect(),
             avoided_nodes: view.avoided.iter().map(ToString::to_string).collect(),
             failed_plans: view.failures,
             what_to_do: what_to_do(view, &members, host, !leave.is_empty()),
-            domains: domains.iter().map(DomainLine::new).collect(),
+            domains,
             leave: leave.iter().map(LeaverLine::new).collect(),
             has_places: view.stage >= GangStage::Clearing,
         }
@@ -126,7 +101,7 @@ impl GangExplanation {
             table.set_header(["MUST SHARE", "DOMAIN", "NODES", "PLACES", "NEEDED"]);
             for line in self.domains.iter().take(NEAREST) {
                 let counts = [line.nodes, line.places, line.needed].map(|count| count.to_string());
-                table.add_row([vec![line.level.clone(), line.domain.clone()], counts.to_vec()].concat());
+                table.add_row([vec![line.level.clone(), line.name.clone()], counts.to_vec()].concat());
             }
             writeln!(out, "{table}")?;
         }
@@ -182,28 +157,4 @@ fn who_must_end(view: &GangView, host: &Host) -> Vec<Leaver> {
     let mut found: Vec<PodKey> = found.into_iter().flatten().map(|(pod, _)| pod).collect();
     found.sort();
     found.into_iter().map(|pod| Leaver { priority: priority(&pod), pod }).collect()
-}
-
-impl DomainLine {
-    fn new(miss: &DomainMiss) -> Self {
-        Self {
-            level: miss.level.clone(),
-            domain: miss.name.clone(),
-            nodes: miss.nodes,
-            needed: miss.needed,
-            places: miss.places,
-        }
-    }
-}
-
-impl MemberLine {
-    fn new(member: &MemberView) -> Self {
-        Self {
-            pod: member.pod.as_ref().map(|pod| pod.name.clone()),
-            role: member.role.to_string(),
-            index: member.index,
-            state: explain::standing(member),
-            node: member.node.as_ref().map(ToString::to_string),
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
-use testudo_core::engine::{GangStage, Stance};
+use testudo_core::engine::{GangStage, Profiles, Stance};
 use testudo_core::model::accelerator::AcceleratorResource;
 use testudo_core::model::pod::{Pod, Stage};
 use testudo_core::placement::Reason;
@@ -30,6 +30,8 @@ pub struct PodExplanation {
     treated_as: &'static str,
     requests: BTreeMap<String, i64>,
     priority: i32,
+    /// What places are chosen for.
+    profile: String,
     /// Its gang, as NAMESPACE/NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     gang: Option<String>,
@@ -51,6 +53,8 @@ enum Fate {
     Fits,
     /// It waits for its gang.
     WaitsForGang,
+    /// Its namespace would have more than it may.
+    OverQuota,
     /// There is no place for it.
     FitsNowhere,
     /// What it says makes no sense, so it is not placed.
@@ -112,6 +116,7 @@ impl PodExplanation {
         let problems = host.pod_problems(&pod.uid);
         let fitting = nodes.iter().filter(|line| line.fits).count();
         let bound_to = if let Stage::Bound(node) = &pod.stage { Some(node.to_string()) } else { None };
+        let over = snapshot.over_quota(pod).filter(|_| snapshot.stance(pod) == Stance::Placed);
         let (verdict, reason) = match (&pod.stage, &waiting) {
             (Stage::Bound(node), _) => (Fate::Bound, format!("is on node {node}")),
             (Stage::Finished, _) => (Fate::Finished, "has ended".to_owned()),
@@ -120,8 +125,11 @@ impl PodExplanation {
                 let why = gang.why.as_deref().unwrap_or("it has no places yet");
                 (Fate::WaitsForGang, format!("gang {}: {why}", gang.key))
             }
-            _ if fitting > 0 => (Fate::Fits, format!("fits on {fitting} of {} nodes", nodes.len())),
-            _ => (Fate::FitsNowhere, summary(&nodes)),
+            _ => match &over {
+                Some(over) => (Fate::OverQuota, format!("{over}, {} are in use", over.in_use())),
+                None if fitting > 0 => (Fate::Fits, format!("fits on {fitting} of {} nodes", nodes.len())),
+                None => (Fate::FitsNowhere, summary(&nodes)),
+            },
         };
         let what_to_do = match verdict {
             Fate::Bound | Fate::Finished | Fate::Fits => vec![],
@@ -130,6 +138,7 @@ impl PodExplanation {
                 let gang = gang.map(ToString::to_string).unwrap_or_default();
                 vec![format!("ask for its gang: testudo explain gang {gang}")]
             }
+            Fate::OverQuota => over.iter().map(explain::over_quota).collect(),
             Fate::FitsNowhere if misses.is_empty() => vec!["add nodes".to_owned()],
             Fate::FitsNowhere => misses.first().map(explain::remedy).unwrap_or_default(),
         };
@@ -145,6 +154,7 @@ impl PodExplanation {
             },
             requests: pod.demand.requests.iter().map(|(name, amount)| (name.to_string(), amount)).collect(),
             priority: pod.priority,
+            profile: snapshot.profile(pod).name.to_string(),
             gang: gang.map(ToString::to_string),
             what_to_do,
             nodes,
@@ -157,7 +167,7 @@ impl PodExplanation {
         match self.verdict {
             Fate::Bound => true,
             Fate::Fits | Fate::Finished => self.nodes.iter().any(|line| line.fits),
-            Fate::WaitsForGang | Fate::FitsNowhere | Fate::NotUnderstood => false,
+            Fate::WaitsForGang | Fate::OverQuota | Fate::FitsNowhere | Fate::NotUnderstood => false,
         }
     }
 
@@ -169,13 +179,17 @@ impl PodExplanation {
         let asked: Vec<String> = asked.map(|(name, count)| format!("{count} {name}")).collect();
         writeln!(out, "Pod {}: {}", self.pod, self.treated_as)?;
         if !asked.is_empty() {
-            writeln!(out, "Asks for {}, priority {}", asked.join(", "), self.priority)?;
+            write!(out, "Asks for {}, priority {}", asked.join(", "), self.priority)?;
+            match self.profile.as_str() {
+                Profiles::DEFAULT => writeln!(out)?,
+                profile => writeln!(out, ", profile {profile}")?,
+            }
         }
         match (&self.bound_to, self.verdict) {
             (Some(node), _) => {
                 writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", self.nodes.len())?
             }
-            (None, Fate::WaitsForGang) => writeln!(out, "Waits: {}", self.reason)?,
+            (None, Fate::WaitsForGang | Fate::OverQuota) => writeln!(out, "Waits: {}", self.reason)?,
             // What it asks for is not known, so no more can be said of nodes.
             (None, Fate::NotUnderstood) => {
                 writeln!(out, "Is not placed: {}", self.reason)?;
@@ -285,7 +299,7 @@ impl ObstacleLine {
             Reason::UnevenShare { resource, requested } | Reason::NotASet { resource, requested, .. } => {
                 Some((resource, *requested, None))
             }
-            Reason::UnknownNode | Reason::Cordoned | Reason::Taint(_) | Reason::Affinity => None,
+            Reason::UnknownNode | Reason::Cordoned | Reason::Taint(_) | Reason::Affinity | Reason::OverQuota(_) => None,
         };
         Self {
             kind: reason.label(),

@@ -57,7 +57,8 @@ pub struct Args {
     /// Churn: from when on it counts.
     #[arg(long, value_name = "TIME", default_value_t = 10.0, value_parser = time, allow_negative_numbers = true)]
     pub warmup: f64,
-    /// Who is compared, side by side: testudo, testudo-extender (the same asked over HTTP, as kube-scheduler does), random,
+    /// Who is compared, side by side: testudo, testudo:PROFILE (the same where all pods have a ready-made profile, such as
+    /// testudo:batch), testudo-extender (the same asked over HTTP, as kube-scheduler does), random,
     /// first-fit, best-fit, spread, most-allocated, dot-prod, gpu-clustering, gpu-packing, fgd. With --gpus: testudo, random, first-fit (or dra-first-fit), best-fit, spread, mfi,
     /// fgd, hami (or hami-like), and pool, the bound without any geometry.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "testudo,fgd,best-fit")]

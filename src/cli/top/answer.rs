@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use serde::Serialize;
-use testudo_core::engine::GangStage;
+use testudo_core::engine::{Devices, GangStage};
 
 use super::super::output::table;
-use crate::overview::{Cost, Devices, Overview, PoolKey, PoolSummary, Prices};
+use crate::overview::{Cost, Overview, PoolKey, PoolSummary, Prices};
 
 /// What is shown.
 #[derive(Debug, Serialize)]
@@ -18,7 +18,7 @@ pub struct Answer {
     pools: Vec<PoolLine>,
     waiting_gangs: Vec<GangLine>,
     placed_gangs: usize,
-    cost_per_hour: CostLine,
+    cost_per_hour: Cost,
 }
 
 /// Devices: fractions where they are shared or cut.
@@ -30,6 +30,7 @@ struct DeviceLine {
     held: f64,
     idle: f64,
     stranded: f64,
+    closed: f64,
     failed: f64,
     used_percent: f64,
     fragmentation_percent: f64,
@@ -61,23 +62,9 @@ struct GangLine {
     why: String,
 }
 
-/// What devices that do no work cost in an hour.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CostLine {
-    /// A currency, or `GPU-hours` where there are no prices.
-    unit: String,
-    stranded: f64,
-    idle: f64,
-    held: f64,
-    /// Pools that have no price, and are not counted.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unpriced: Vec<String>,
-}
-
 /// The columns of pools.
-pub const POOL_COLUMNS: [&str; 11] =
-    ["POOL", "PRODUCT", "NODES", "IDLE", "GPUS", "USED", "HELD", "FREE", "STRANDED", "FAILED", "FRAGMENTED"];
+pub const POOL_COLUMNS: [&str; 12] =
+    ["POOL", "PRODUCT", "NODES", "IDLE", "GPUS", "USED", "HELD", "FREE", "STRANDED", "CLOSED", "FAILED", "FRAGMENTED"];
 
 /// The columns of gangs.
 pub const GANG_COLUMNS: [&str; 5] = ["WAITING GANG", "PRIORITY", "MEMBERS", "STAGE", "WHY"];
@@ -108,24 +95,25 @@ impl Answer {
                 })
                 .collect(),
             placed_gangs: overview.placed_gangs,
-            cost_per_hour: CostLine::new(overview, prices),
+            cost_per_hour: overview.cost(prices),
         }
     }
 
     /// The fleet in one line.
     pub fn headline(&self) -> String {
-        let DeviceLine { capacity, used, held, idle, stranded, failed, used_percent, .. } = &self.fleet;
+        let DeviceLine { capacity, used, held, idle, stranded, closed, failed, used_percent, .. } = &self.fleet;
         format!(
             "{} nodes with accelerators, {} without; {capacity} devices: {used} used ({used_percent:.0} %), {held} held, \
-             {idle} idle, {stranded} stranded, {failed} failed",
+             {idle} idle, {stranded} stranded, {closed} closed, {failed} failed",
             self.accelerator_nodes, self.other_nodes
         )
     }
 
     /// What it costs, in one line.
     pub fn cost(&self) -> String {
-        let CostLine { unit, stranded, idle, held, unpriced } = &self.cost_per_hour;
-        let mut line = format!("Per hour, in {unit}: {idle:.2} idle, {stranded:.2} stranded, {held:.2} held");
+        let Cost { unit, stranded, idle, held, closed, unpriced } = &self.cost_per_hour;
+        let mut line =
+            format!("Per hour, in {unit}: {idle:.2} idle, {stranded:.2} stranded, {held:.2} held, {closed:.2} closed");
         if !unpriced.is_empty() {
             line += &format!("; no price for {}", unpriced.join(", "));
         }
@@ -178,68 +166,46 @@ impl Answer {
 impl DeviceLine {
     fn new(devices: &Devices) -> Self {
         let whole = |milli: i64| milli as f64 / 1000.0;
-        let percent = |percent: f64| (percent * 10.0).round() / 10.0;
+        let percent = |permille: i64| permille as f64 / 10.0;
+        let used_permille = devices.used_milli * 1000 / devices.capacity_milli.max(1);
         Self {
             capacity: whole(devices.capacity_milli),
             used: whole(devices.used_milli),
             held: whole(devices.held_milli),
             idle: whole(devices.idle_milli),
             stranded: whole(devices.stranded_milli),
+            closed: whole(devices.closed_milli),
             failed: whole(devices.failed_milli),
-            used_percent: percent(devices.used_percent()),
-            fragmentation_percent: percent(devices.fragmentation_percent()),
+            used_percent: percent(used_permille),
+            fragmentation_percent: percent(devices.fragmentation_permille()),
         }
     }
 }
 
 impl PoolLine {
     fn new(key: &PoolKey, pool: &PoolSummary, prices: Option<&Prices>) -> Self {
-        let cost = prices.and_then(|prices| prices.wasted_in(key, pool.nodes, &pool.devices));
+        let priced = prices.filter(|prices| prices.of(key).is_some());
+        let cost = priced.map(|prices| Cost::of([(key, pool.nodes, &pool.devices)], Some(prices)));
         Self {
-            pool: name(key),
+            pool: key.to_string(),
             instance_type: key.instance_type.clone(),
             product: key.product.clone(),
             nodes: pool.nodes,
             idle_nodes: pool.idle_nodes,
             devices: DeviceLine::new(&pool.devices),
-            wasted_per_hour: cost.map(|cost| cost.stranded + cost.idle + cost.held),
+            wasted_per_hour: cost.map(|cost| cost.sum()),
         }
     }
 
     fn row(&self) -> Vec<String> {
-        let DeviceLine { capacity, used, held, idle, stranded, failed, fragmentation_percent, .. } = &self.devices;
+        let DeviceLine { capacity, used, held, idle, stranded, closed, failed, fragmentation_percent, .. } =
+            &self.devices;
         let free = idle + stranded;
-        let amounts = [capacity, used, held, &free, stranded, failed].map(|amount| format!("{amount:.1}"));
+        let amounts = [capacity, used, held, &free, stranded, closed, failed].map(|amount| format!("{amount:.1}"));
         let mut row = vec![self.pool.clone(), self.product.clone().unwrap_or_default()];
         row.extend([self.nodes.to_string(), self.idle_nodes.to_string()]);
         row.extend(amounts.iter().map(|amount| amount.trim_end_matches(".0").to_owned()));
         row.push(format!("{fragmentation_percent:.0} %"));
         row
     }
-}
-
-impl CostLine {
-    fn new(overview: &Overview, prices: Option<&Prices>) -> Self {
-        let (cost, unpriced, unit) = match prices {
-            Some(prices) => {
-                let (cost, unpriced) = prices.wasted(overview);
-                (cost, unpriced.into_iter().map(name).collect(), prices.currency.clone())
-            }
-            None => {
-                let devices = overview.devices();
-                let hours = |milli: i64| milli as f64 / 1000.0;
-                let cost = Cost {
-                    stranded: hours(devices.stranded_milli),
-                    idle: hours(devices.idle_milli),
-                    held: hours(devices.held_milli),
-                };
-                (cost, vec![], "GPU-hours".to_owned())
-            }
-        };
-        Self { unit, stranded: cost.stranded, idle: cost.idle, held: cost.held, unpriced }
-    }
-}
-
-fn name(key: &PoolKey) -> String {
-    if key.name.is_empty() { "(no group)".to_owned() } else { key.name.clone() }
 }

@@ -61,7 +61,7 @@ fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer) {
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), head);
     let gauge = Gauge::default().block(Block::bordered().title("used")).ratio(answer.used());
     frame.render_widget(gauge.gauge_style(Style::new().fg(Color::Green)), used);
-    let widths = [18, 14, 5, 5, 7, 7, 6, 7, 8, 6, 10];
+    let widths = [18, 14, 5, 5, 7, 7, 6, 7, 8, 6, 6, 10];
     table(frame, fleet, " node pools ".to_owned(), &POOL_COLUMNS, pools, &widths.map(Constraint::Length));
     let title = format!(" {} gangs have places ", answer.placed_gangs());
     let widths = [
@@ -121,7 +121,7 @@ mod tests {
         let text = [node("a"), node("b"), member("m-0"), member("m-1"), member("m-2")].concat();
         let mut reader = Reader::new(Limits::default());
         reader.add("test.yaml", text.as_bytes()).unwrap();
-        let (snapshot, gangs) = host_of(reader.finish()).unwrap().gangs();
+        let (snapshot, gangs) = host_of(reader.finish(), Default::default()).unwrap().gangs();
         Answer::new(&Overview::of(&snapshot, gangs), None)
     }
 

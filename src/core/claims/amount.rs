@@ -27,6 +27,10 @@ pub struct Amount {
     scale: Option<i32>,
 }
 
+/// All that there is to an amount: what two amounts have in common about which no question has two answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Written(i128, Format, Option<i32>);
+
 /// A text that is no quantity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
@@ -126,6 +130,11 @@ impl Amount {
     /// Billionths of a unit.
     pub fn nanos(self) -> i128 {
         self.nanos
+    }
+
+    /// How it is kept, which is more than how much it is.
+    pub(super) fn written(self) -> Written {
+        Written(self.nanos, self.format, self.scale)
     }
 
     /// The sum. It is written as the first is, unless that is zero.

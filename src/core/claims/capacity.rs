@@ -13,22 +13,29 @@ pub type Amounts = BTreeMap<Box<str>, Amount>;
 
 /// What a request takes of each capacity of a device, if the device can give it beside what it has given already.
 pub fn consumption(capacity: &BTreeMap<Box<str>, Capacity>, asked: &Amounts, given: &Amounts) -> Option<Amounts> {
-    if asked.keys().any(|name| !capacity.contains_key(name)) {
-        return None;
-    }
-    let mut taken = Amounts::new();
-    for (name, capacity) in capacity {
+    let parts = parts(capacity, asked, given)?;
+    parts.map(|(name, part)| Some((name.clone(), part?))).collect()
+}
+
+/// Whether a device can give what a request asks for, beside what it has given already.
+pub fn suffices(capacity: &BTreeMap<Box<str>, Capacity>, asked: &Amounts, given: &Amounts) -> bool {
+    parts(capacity, asked, given).is_some_and(|mut parts| parts.all(|(_, part)| part.is_some()))
+}
+
+/// What is taken of each capacity, none where it cannot be given. None at all when something is asked for that the device
+/// has not.
+fn parts<'c>(
+    capacity: &'c BTreeMap<Box<str>, Capacity>,
+    asked: &'c Amounts,
+    given: &'c Amounts,
+) -> Option<impl Iterator<Item = (&'c Box<str>, Option<Amount>)>> {
+    let taken = |(name, capacity): (&'c Box<str>, &'c Capacity)| {
         let part = part(capacity, asked.get(name).copied());
-        if capacity.policy.as_ref().is_some_and(|policy| violates(part, policy)) {
-            return None;
-        }
+        let is_wrong = capacity.policy.as_ref().is_some_and(|policy| violates(part, policy));
         let given = given.get(name).copied().unwrap_or(Amount::ZERO);
-        if given.plus(part) > capacity.value {
-            return None;
-        }
-        taken.insert(name.clone(), part);
-    }
-    Some(taken)
+        (name, (!is_wrong && given.plus(part) <= capacity.value).then_some(part))
+    };
+    asked.keys().all(|name| capacity.contains_key(name)).then(|| capacity.iter().map(taken))
 }
 
 /// What a request gets: the default or all of it when it does not say, else the next part that there is.

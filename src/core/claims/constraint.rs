@@ -24,7 +24,7 @@ impl<'a> ConstraintState<'a> {
             ConstraintState::Match(common) => {
                 let next = match common.last() {
                     None => Cow::Borrowed(values),
-                    Some(known) if **known == *values => Cow::Borrowed(values),
+                    Some(known) if std::ptr::eq(&**known, values) || **known == *values => Cow::Borrowed(values),
                     Some(known) => match known.common(values) {
                         Some(common) => Cow::Owned(common),
                         None => return false,

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use super::claim::DeviceClass;
+use super::features::Features;
 use super::nodes::Node;
 use super::slice::{Device, DeviceId, PoolId, Slice};
 
@@ -64,6 +65,8 @@ pub(super) struct Edition {
     pub fault: Option<String>,
     /// Its counters.
     pub counters: Vec<CounterNo>,
+    /// Whether a device of it may be described twice.
+    pub has_duplicates: bool,
 }
 
 /// What one device takes of a counter.
@@ -91,6 +94,19 @@ type CounterNames = BTreeMap<(Box<str>, Box<str>), CounterNo>;
 struct PoolEntry {
     slices: Vec<u32>,
     generations: BTreeMap<i64, EditionNo>,
+    /// The node, where nobody else has to look at it.
+    home: Option<Box<str>>,
+}
+
+/// Which nodes have to look at a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach<'a> {
+    /// It is not there.
+    Nowhere,
+    /// This one.
+    Node(&'a str),
+    /// Any may have to.
+    Everywhere,
 }
 
 /// Everything that can be allocated. Nodes, classes and whole pools can be replaced; what is in use is in
@@ -112,6 +128,7 @@ pub struct Inventory {
     /// The first listing of each slice.
     first_listing: Vec<u32>,
     draws: Vec<Draw>,
+    features: Features,
     devices: IndexMap<DeviceId, Vec<Listing>, FxBuildHasher>,
     /// Each counter's amount in billionths, and its edition.
     counters: Vec<(i128, EditionNo)>,
@@ -251,14 +268,32 @@ impl Inventory {
             edition.fault.is_none() && usize::try_from(slice.slices) == Ok(edition.slices.len())
         };
         let is_at_home = slices().all(|slice| home.is_some() && slice.nodes.single() == home && is_whole(slice));
+        let mut pool_home = home;
         for number in numbers.clone() {
             let slice = &self.slices[number as usize];
             match slice.nodes.single() {
                 Some(node) if is_at_home || slice.counters.is_empty() => {
                     self.on_node.entry(node.into()).or_default().push(number);
+                    pool_home = pool_home.filter(|home| *home == node);
                 }
-                _ => self.shared.push(number),
+                _ => {
+                    self.shared.push(number);
+                    pool_home = None;
+                }
             }
+        }
+        let (pool_home, pool) = (pool_home.map(Into::into), slices().next().map(|slice| &slice.pool));
+        if let Some(entry) = pool.and_then(|pool| self.pools.get_mut(pool)) {
+            entry.home = pool_home;
+        }
+    }
+
+    /// Which nodes have to look at a pool.
+    pub(super) fn reach(&self, pool: &PoolId) -> Reach<'_> {
+        match self.pools.get(pool).map(|entry| entry.home.as_deref()) {
+            None => Reach::Nowhere,
+            Some(Some(node)) => Reach::Node(node),
+            Some(None) => Reach::Everywhere,
         }
     }
 
@@ -302,11 +337,15 @@ impl Inventory {
                 }
             }
             self.draws.extend(draws.into_iter().map(|(counter, nanos)| Draw { counter, nanos }));
+            self.features.add(&slice.pool.driver, device);
             let id = DeviceId { pool: slice.pool.clone(), name: device.name.clone() };
             let listing = Listing(number_of(self.listings.len()));
             let entry = self.devices.entry(id);
             let device = DeviceNo(number_of(entry.index()));
-            entry.or_default().push(listing);
+            let listed = entry.or_default();
+            let of_edition = |other: &Listing| self.edition_of[self.listings[other.index()].slice as usize] == edition;
+            self.editions[edition.index()].has_duplicates |= listed.iter().any(of_edition);
+            listed.push(listing);
             let draws = (first, number_of(self.draws.len()));
             self.listings.push(ListingEntry { slice: number, at, device, draws });
         }
@@ -377,6 +416,21 @@ impl Inventory {
     pub(super) fn draws(&self, listing: Listing) -> &[Draw] {
         let (from, to) = self.listings[listing.index()].draws;
         &self.draws[from as usize..to as usize]
+    }
+
+    /// What devices have, by number.
+    pub(super) fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// The driver of a device.
+    pub(super) fn driver(&self, listing: Listing) -> &str {
+        &self.slice_of(listing).pool.driver
+    }
+
+    /// All pools.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &PoolId> {
+        self.pools.keys()
     }
 
     /// The devices of a slice.

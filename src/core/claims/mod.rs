@@ -16,7 +16,11 @@ pub mod choice;
 mod claim;
 mod constraint;
 mod error;
+mod features;
+mod inquiry;
 mod inventory;
+mod layout;
+mod moves;
 mod nodes;
 mod pools;
 mod question;
@@ -42,7 +46,9 @@ pub use claim::{
     Wish,
 };
 pub use error::AllocationError;
+pub use inquiry::{Inquiry, Room};
 pub use inventory::{DeviceNo, Inventory};
+pub use moves::Moves;
 pub use nodes::{Node, NodeRequirement, NodeSelector, NodeTerm, Nodes};
 pub use refusal::{AskRefusal, NodeRefusal};
 pub use search::Effort;

@@ -77,6 +77,12 @@ pub struct NodeSelector {
 }
 
 impl NodeSelector {
+    /// Any of these terms.
+    pub fn new(terms: Vec<NodeTerm>) -> NodeSelector {
+        let meaning = terms.iter().filter(|term| !term.is_empty()).map(meaning).collect();
+        NodeSelector { terms, meaning }
+    }
+
     /// The node of this name.
     pub fn of_node(name: &str) -> NodeSelector {
         let by_name = Requirement { key: "metadata.name".into(), operator: Operator::In(vec![name.to_owned()]) };
@@ -84,6 +90,50 @@ impl NodeSelector {
             terms: vec![NodeTerm::of_node(name)],
             meaning: Ok(vec![Term { labels: vec![], name: vec![by_name] }]),
         }
+    }
+}
+
+/// What a term means. Upstream refuses to select with one that it does not understand.
+fn meaning(term: &NodeTerm) -> Result<Term, String> {
+    let read =
+        |requirement: &NodeRequirement, operator: Operator| Requirement { key: requirement.key.clone(), operator };
+    let labels = term.labels.iter().map(|requirement| Ok(read(requirement, label_operator(requirement)?)));
+    let name = term.fields.iter().map(|requirement| Ok(read(requirement, field_operator(requirement)?)));
+    Ok(Term { labels: labels.collect::<Result<_, String>>()?, name: name.collect::<Result<_, String>>()? })
+}
+
+fn label_operator(requirement: &NodeRequirement) -> Result<Operator, String> {
+    let NodeRequirement { key, operator, values } = requirement;
+    let number = |value: &String| {
+        value.parse::<i64>().map_err(|_| format!("{operator} of {key} needs a whole number, not {value:?}"))
+    };
+    match (operator.as_str(), values.as_slice()) {
+        _ if key.is_empty() => Err("a key is missing".into()),
+        ("In" | "NotIn", []) => Err(format!("{operator} of {key} needs values")),
+        ("In", values) => Ok(Operator::In(values.to_vec())),
+        ("NotIn", values) => Ok(Operator::NotIn(values.to_vec())),
+        ("Exists", []) => Ok(Operator::Exists),
+        ("DoesNotExist", []) => Ok(Operator::DoesNotExist),
+        ("Gt", [value]) => Ok(Operator::Gt(number(value)?)),
+        ("Lt", [value]) => Ok(Operator::Lt(number(value)?)),
+        ("Exists" | "DoesNotExist" | "Gt" | "Lt", values) => {
+            Err(format!("{operator} of {key} does not go with {} values", values.len()))
+        }
+        _ => Err(format!("operator {operator:?} is not known")),
+    }
+}
+
+/// A node has one field, and exactly one value can be asked of it. The others are empty.
+fn field_operator(requirement: &NodeRequirement) -> Result<Operator, String> {
+    let NodeRequirement { key, operator, values } = requirement;
+    let is_name = key == "metadata.name";
+    match (operator.as_str(), values.as_slice()) {
+        ("In", [value]) if is_name => Ok(Operator::In(vec![value.clone()])),
+        ("NotIn", [value]) if is_name => Ok(Operator::NotIn(vec![value.clone()])),
+        ("In", [value]) => Ok(if value.is_empty() { Operator::Exists } else { Operator::DoesNotExist }),
+        ("NotIn", [value]) => Ok(if value.is_empty() { Operator::DoesNotExist } else { Operator::Exists }),
+        ("In" | "NotIn", _) => Err(format!("{operator} of field {key} takes exactly one value")),
+        _ => Err(format!("operator {operator:?} is not for fields")),
     }
 }
 

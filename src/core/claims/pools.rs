@@ -88,14 +88,15 @@ fn pool(inventory: &Inventory, id: &PoolId, mut slices: Vec<u32>) -> Option<Pool
     }
     slices.sort_by_key(|slice| &inventory.slice(*slice).name);
     let mut names = BTreeSet::new();
-    let mut listings = vec![];
+    let devices = slices.iter().map(|slice| inventory.slice(*slice).devices.len());
+    let mut listings = Vec::with_capacity(devices.sum());
     for listing in slices.iter().flat_map(|slice| inventory.listings_in(*slice)) {
         let name = &inventory.device(listing).name;
         // What stands beside counters is no device.
         if !inventory.slice_of(listing).counters.is_empty() {
             continue;
         }
-        if !names.insert(name) {
+        if edition.has_duplicates && !names.insert(name) {
             return pool(PoolState::Invalid(format!("duplicate device name {name}")));
         }
         listings.push(listing);

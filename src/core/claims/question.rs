@@ -38,6 +38,7 @@ impl<'a> Question<'a> {
         inventory: &'a Inventory,
         selectors: &mut Selectors,
     ) -> Result<Question<'a>, AllocationError> {
+        selectors.make_room(selector_count(claims, inventory));
         let mut question = Question { claims, asks: vec![], ranges: vec![] };
         for (at, claim) in claims.iter().enumerate() {
             question.add(at, claim, inventory, selectors)?;
@@ -56,14 +57,14 @@ impl<'a> Question<'a> {
         for (number, request) in claim.requests.iter().enumerate() {
             let first = self.asks.len();
             for (alternative, ask) in request.asks().enumerate() {
-                let name = request.name_of(alternative);
+                let name = || request.name_of(alternative);
                 let unknown = |part| AllocationError::UnknownKind { claim: claim.key.to_string(), part };
                 if let Some(at) = ask.selectors.iter().position(|selector| *selector == Selector::Unknown) {
-                    return Err(unknown(format!("request {name}, selector #{at}")));
+                    return Err(unknown(format!("request {}, selector #{at}", name())));
                 }
                 let class = inventory.class(&ask.class).ok_or_else(|| AllocationError::UnknownClass {
                     claim: claim.key.to_string(),
-                    request: name.clone(),
+                    request: name(),
                     class: ask.class.to_string(),
                 })?;
                 let mut numbers = vec![];
@@ -167,4 +168,10 @@ impl<'a> Question<'a> {
         }
         Ok(())
     }
+}
+
+fn selector_count(claims: &[Claim], inventory: &Inventory) -> usize {
+    let asks = claims.iter().flat_map(|claim| &claim.requests).flat_map(|request| request.asks());
+    let of_class = |class: &str| inventory.class(class).map_or(0, |class| class.selectors.len());
+    asks.map(|ask| ask.selectors.len() + of_class(&ask.class)).sum()
 }

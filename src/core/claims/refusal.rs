@@ -56,7 +56,7 @@ pub(super) fn refusal(question: &Question, view: &View, deepest: (usize, usize),
             },
             devices: view.seats.len(),
             usable: view.candidates[ask].iter().filter(|candidate| candidate.poison.is_none()).count(),
-            rejected: view.rejections[ask].clone(),
+            rejected: view.rejections[ask].counts(),
             constrained: !entry.constraints.is_empty(),
         }
     };
@@ -64,7 +64,7 @@ pub(super) fn refusal(question: &Question, view: &View, deepest: (usize, usize),
         node: view.node.name.clone(),
         claim: question.claims.get(claim).map(|claim| claim.key.to_string()).unwrap_or_default(),
         asks: question.asks_of(claim, request).map(ask).collect(),
-        unusable_pools: view.pools.iter().filter(|pool| !matches!(pool.state, PoolState::Usable(_))).count(),
+        unusable_pools: view.layout.pools.iter().filter(|pool| !matches!(pool.state, PoolState::Usable(_))).count(),
         complete,
     }
 }

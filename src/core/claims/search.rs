@@ -17,7 +17,7 @@ use super::claim::{Count, MAX_DEVICES};
 use super::error::AllocationError;
 use super::question::Question;
 use super::symmetry::{Kind, Symmetry};
-use super::trial::{Chosen, Obstacle, Trial};
+use super::trial::{Chosen, Obstacle, Trial, Worth};
 use super::view::{Seat, View};
 
 /// Most failures that are remembered.
@@ -231,7 +231,7 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
     fn next_of_some(&mut self, ask: usize, count: usize, done: usize, barred: &mut Vec<Seat>) -> Result<Outcome, Halt> {
         let barred_before = barred.len();
         let mut tried: Vec<Kind> = vec![];
-        for (at, cost) in self.in_order(ask, count, done) {
+        for (at, worth) in self.in_order(ask, count, done) {
             let candidate = &self.view.candidates[ask][at];
             let seat = candidate.seat;
             if barred.contains(&seat) || self.trial.is_barred(ask, seat) {
@@ -248,7 +248,7 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
                 continue;
             }
             self.step()?;
-            if self.choose_at(ask, seat, cost).is_err() {
+            if self.choose_at(ask, seat, worth).is_err() {
                 continue;
             }
             // Also a device that can be shared serves a request only once.
@@ -268,24 +268,25 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
         Ok(Outcome::Failed)
     }
 
-    /// The candidates of an ask in the order in which they are tried, with what they cost now.
-    fn in_order(&mut self, ask: usize, count: usize, done: usize) -> Vec<(usize, i64)> {
+    /// The candidates of an ask in the order in which they are tried, with what they are worth now.
+    fn in_order(&mut self, ask: usize, count: usize, done: usize) -> Vec<(usize, Worth)> {
         let candidates = &self.view.candidates[ask];
         let Order::BestFirst(scorer) = &mut self.order else {
-            return (0..candidates.len()).map(|at| (at, 0)).collect();
+            return (0..candidates.len()).map(|at| (at, Worth::default())).collect();
         };
         let free: Vec<usize> =
             (0..candidates.len()).filter(|at| !self.trial.is_barred(ask, candidates[*at].seat)).collect();
         let seats: Vec<Seat> = free.iter().map(|at| candidates[*at].seat).collect();
         let favoured = scorer.favoured(&self.trial, ask, &seats, count - done);
-        let mut order: Vec<(bool, i64, usize)> = free
-            .iter()
-            .zip(&seats)
-            .zip(scorer.costs(&self.trial, ask, &seats))
-            .map(|((at, seat), cost)| (!favoured.contains(seat), cost, *at))
-            .collect();
+        let costs = scorer.costs(&self.trial, ask, &seats);
+        let least = costs.iter().min().copied();
+        let places = free.iter().zip(&seats).zip(costs);
+        let mut order: Vec<(bool, i64, usize)> =
+            places.map(|((at, seat), cost)| (!favoured.contains(seat), cost, *at)).collect();
         order.sort_unstable();
-        order.into_iter().map(|(_, cost, at)| (at, cost)).collect()
+        let worth =
+            |(other, cost, at): (bool, i64, usize)| (at, Worth { cost, is_best: !other && Some(cost) == least });
+        order.into_iter().map(worth).collect()
     }
 
     fn choose(&mut self, ask: usize, seat: Seat) -> Result<(), Obstacle> {
@@ -293,11 +294,11 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
             Order::Published => 0,
             Order::BestFirst(scorer) => scorer.costs(&self.trial, ask, &[seat]).first().copied().unwrap_or(0),
         };
-        self.choose_at(ask, seat, cost)
+        self.choose_at(ask, seat, Worth { cost, is_best: false })
     }
 
-    fn choose_at(&mut self, ask: usize, seat: Seat, cost: i64) -> Result<(), Obstacle> {
-        self.trial.choose(ask, seat, cost)?;
+    fn choose_at(&mut self, ask: usize, seat: Seat, worth: Worth) -> Result<(), Obstacle> {
+        self.trial.choose(ask, seat, worth)?;
         if let Some(symmetry) = &mut self.symmetry {
             symmetry.choose(seat);
         }
@@ -327,7 +328,7 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
         let cost = match &mut self.order {
             Order::Published => 0,
             Order::BestFirst(scorer) => {
-                chosen.iter().map(|chosen| chosen.cost).sum::<i64>() + scorer.set_cost(&self.trial)
+                chosen.iter().map(|chosen| chosen.worth.cost).sum::<i64>() + scorer.set_cost(&self.trial)
             }
         };
         if self.best.is_none() {
@@ -341,9 +342,11 @@ impl<'q, 'v, 's> Search<'q, 'v, 's> {
             }
             self.best = Some(Found { chosen: chosen.to_vec(), cost, alternatives });
         }
-        // Of single devices the best is tried first.
+        // Of single devices the best is tried first, and so it is with sets that belong together.
+        let chosen = self.trial.chosen();
+        let is_best = chosen.len() <= 1 || self.question.asks.len() == 1 && chosen.iter().all(|c| c.worth.is_best);
         match self.order {
-            Order::BestFirst(_) if self.improvement > 0 && self.trial.chosen().len() > 1 => Outcome::Failed,
+            Order::BestFirst(_) if self.improvement > 0 && !is_best => Outcome::Failed,
             _ => Outcome::Found,
         }
     }

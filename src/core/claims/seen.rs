@@ -21,6 +21,8 @@ pub struct SeenClaim {
     pub leaving: bool,
     /// kube-scheduler has made it for a pod that asks for an extended resource.
     pub serves_extended: bool,
+    /// It was made for a group of pods, which all use it.
+    pub is_of_group: bool,
 }
 
 /// `status.allocation` of a claim.

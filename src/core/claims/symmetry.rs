@@ -103,7 +103,7 @@ fn groups(view: &View) -> Vec<u32> {
     }
     let mut first: Vec<Option<usize>> = vec![None; view.left.len()];
     for (seat, entry) in view.seats.iter().enumerate() {
-        for (counter, _) in &entry.draws {
+        for (counter, _) in entry.draws {
             let other = *first[*counter].get_or_insert(seat);
             let (a, b) = (root(&mut group, seat), root(&mut group, other));
             group[a.max(b)] = a.min(b);
@@ -175,7 +175,7 @@ fn describe(view: &View, members: &[usize], asks: &[Vec<u8>], owners: &Owners) -
         let mut values = vec![];
         for (claim, constraints) in view.values.iter().enumerate() {
             for (constraint, of_seats) in constraints.iter().enumerate() {
-                values.push(of_seats.get(seat).and_then(Option::as_ref).map(|set| {
+                values.push(of_seats.get(seat).copied().flatten().map(|set| {
                     let key = (claim, constraint, set);
                     match owners.get(&key) {
                         Some(Some(_)) => {

@@ -25,31 +25,31 @@ pub fn device(name: &str) -> Device {
 }
 
 impl Device {
-    pub(in crate::claims) fn with(mut self, name: &str, value: i64) -> Device {
+    pub(crate) fn with(mut self, name: &str, value: i64) -> Device {
         self.attributes.insert(name.into(), Attribute::Int(value));
         self
     }
 
-    pub(in crate::claims) fn with_text(mut self, name: &str, value: &str) -> Device {
+    pub(crate) fn with_text(mut self, name: &str, value: &str) -> Device {
         self.attributes.insert(name.into(), Attribute::String(value.into()));
         self
     }
 
-    pub(in crate::claims) fn with_capacity(mut self, name: &str, value: &str, policy: Option<RequestPolicy>) -> Device {
+    pub(crate) fn with_capacity(mut self, name: &str, value: &str, policy: Option<RequestPolicy>) -> Device {
         self.capacity.insert(name.into(), Capacity { value: amount(value), policy });
         self
     }
 
-    pub(in crate::claims) fn shareable(self) -> Device {
+    pub(crate) fn shareable(self) -> Device {
         Device { shareable: true, ..self }
     }
 
-    pub(in crate::claims) fn taking(mut self, set: &str, counters: &[(&str, &str)]) -> Device {
+    pub(crate) fn taking(mut self, set: &str, counters: &[(&str, &str)]) -> Device {
         self.consumes.push(CounterSet { name: set.into(), counters: amounts(counters) });
         self
     }
 
-    pub(in crate::claims) fn tainted(mut self) -> Device {
+    pub(crate) fn tainted(mut self) -> Device {
         self.taints.push(Taint { key: "broken".into(), value: String::new(), effect: Effect::NoSchedule });
         self
     }
@@ -90,12 +90,12 @@ pub fn ask(class: &str, count: u64) -> Ask {
 }
 
 impl Ask {
-    pub(in crate::claims) fn selected(mut self, expression: &str) -> Ask {
+    pub(crate) fn selected(mut self, expression: &str) -> Ask {
         self.selectors.push(Selector::Cel(expression.into()));
         self
     }
 
-    pub(in crate::claims) fn all(self) -> Ask {
+    pub(crate) fn all(self) -> Ask {
         Ask { count: Count::All, ..self }
     }
 }
@@ -120,12 +120,12 @@ pub fn claim(name: &str, requests: Vec<Request>) -> Claim {
 }
 
 impl Claim {
-    pub(in crate::claims) fn matching(mut self, attribute: &str) -> Claim {
+    pub(crate) fn matching(mut self, attribute: &str) -> Claim {
         self.constraints.push(Constraint { requests: vec![], rule: ConstraintRule::Match(attribute.into()) });
         self
     }
 
-    pub(in crate::claims) fn distinct(mut self, attribute: &str) -> Claim {
+    pub(crate) fn distinct(mut self, attribute: &str) -> Claim {
         self.constraints.push(Constraint { requests: vec![], rule: ConstraintRule::Distinct(attribute.into()) });
         self
     }
@@ -158,4 +158,32 @@ pub fn outcome(allocator: &mut Allocator, claims: &[Claim]) -> String {
 pub fn held(name: &str) -> Holding {
     let pool = PoolId { driver: "d".into(), name: "n".into() };
     Holding { device: DeviceId { pool, name: name.into() }, kind: HoldingKind::Exclusive }
+}
+
+/// A GPU that is cut on demand: its profiles as `(profile, GPU profile id, slices, starts)`.
+fn cut(gpu: usize, product: &str, profiles: &[(&str, u8, u8, &[u8])]) -> Vec<Device> {
+    let mut devices = vec![];
+    for (profile, id, slices, starts) in profiles {
+        for start in *starts {
+            let counters: Vec<String> = (*start..start + slices).map(|slice| format!("memory-slice-{slice}")).collect();
+            let counters: Vec<(&str, &str)> = counters.iter().map(|name| (name.as_str(), "1")).collect();
+            let name = format!("gpu-{gpu}-mig-{}-{id}-{start}", profile.replace('.', ""));
+            let device = device(&name).with_text("type", "mig").with_text("productName", product);
+            devices.push(device.with_text("profile", profile).taking(&format!("gpu-{gpu}-counter-set"), &counters));
+        }
+    }
+    devices
+}
+
+const A30: &[(&str, u8, u8, &[u8])] =
+    &[("1g.6gb", 14, 1, &[0, 1, 2, 3]), ("2g.12gb", 5, 2, &[0, 2]), ("4g.24gb", 0, 4, &[0])];
+
+/// Slices of a node with so many A30 that are cut on demand.
+pub fn a30s(node: &str, count: usize) -> Vec<Slice> {
+    let slices: Vec<(String, &str)> = (0..4).map(|slice| (format!("memory-slice-{slice}"), "1")).collect();
+    let slices: Vec<(&str, &str)> = slices.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let names: Vec<String> = (0..count).map(|gpu| format!("gpu-{gpu}-counter-set")).collect();
+    let sets: Vec<(&str, &[(&str, &str)])> = names.iter().map(|name| (name.as_str(), slices.as_slice())).collect();
+    let devices = (0..count).flat_map(|gpu| cut(gpu, "NVIDIA A30", A30)).collect();
+    with_counters(node, &sets, devices)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::amount::Amount;
-use super::capacity::{Amounts, consumption};
+use super::capacity::{Amounts, consumption, suffices};
 use super::claim::{ConstraintRule, Count};
 use super::constraint::ConstraintState;
 use super::inventory::Listing;
@@ -21,8 +21,17 @@ pub(super) struct Chosen {
     pub taken: Option<Amounts>,
     /// Whether it took counters.
     drew: bool,
-    /// What the choice cost.
+    /// What the choice is worth.
+    pub worth: Worth,
+}
+
+/// What a choice is worth.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Worth {
+    /// What it costs.
     pub cost: i64,
+    /// No other device costs less, and it is one of those that belong together.
+    pub is_best: bool,
 }
 
 /// Why a device cannot be chosen now.
@@ -83,6 +92,11 @@ impl<'q, 'v> Trial<'q, 'v> {
     pub(super) fn seats(&self) -> impl Iterator<Item = Seat> {
         // A view numbers its seats so.
         (0..self.view.seats.len() as u32).map(Seat)
+    }
+
+    /// The number of what the node can draw on: another time with the same number it has the same devices on the same seats.
+    pub(super) fn layout(&self) -> u64 {
+        self.view.layout.number
     }
 
     /// The node.
@@ -151,16 +165,19 @@ impl<'q, 'v> Trial<'q, 'v> {
     }
 
     /// Chooses a candidate of an ask.
-    pub(super) fn choose(&mut self, ask: usize, seat: Seat, cost: i64) -> Result<(), Obstacle> {
+    pub(super) fn choose(&mut self, ask: usize, seat: Seat, worth: Worth) -> Result<(), Obstacle> {
         let entry = &self.question.asks[ask];
         let device = self.view.seats[seat.index()].device;
         if self.is_barred(ask, seat) {
             return Err(Obstacle::Unavailable);
         }
-        let given = self.given_of(seat);
-        let Some(part) = consumption(&device.capacity, &entry.ask.capacity, &given) else {
-            return Err(Obstacle::Unavailable);
+        let part = if device.shareable || self.is_shared(seat) {
+            consumption(&device.capacity, &entry.ask.capacity, &self.given_of(seat))
+        } else {
+            // It is given as a whole: nobody asks how much that is.
+            suffices(&device.capacity, &entry.ask.capacity, &Amounts::new()).then(Amounts::new)
         };
+        let Some(part) = part else { return Err(Obstacle::Unavailable) };
         let drawn = device.shareable && self.is_shared(seat);
         let draws = !device.consumes.is_empty() && !drawn;
         if draws && !self.view.has_counters(seat, &self.left) {
@@ -171,7 +188,7 @@ impl<'q, 'v> Trial<'q, 'v> {
             return Err(Obstacle::Unavailable);
         }
         for (done, constraint) in entry.constraints.iter().enumerate() {
-            let values = self.view.values[entry.claim][*constraint][seat.index()].as_ref();
+            let values = self.view.values[entry.claim][*constraint][seat.index()];
             if !self.constraints[entry.claim][*constraint].add(values) {
                 for constraint in &entry.constraints[..done] {
                     self.constraints[entry.claim][*constraint].remove();
@@ -180,7 +197,7 @@ impl<'q, 'v> Trial<'q, 'v> {
             }
         }
         if draws {
-            for (counter, nanos) in &self.view.seats[seat.index()].draws {
+            for (counter, nanos) in self.view.seats[seat.index()].draws {
                 self.left[*counter] -= nanos;
             }
         }
@@ -196,7 +213,7 @@ impl<'q, 'v> Trial<'q, 'v> {
             }
             None => self.marks[seat.index()] += 1,
         }
-        self.chosen.push(Chosen { ask, seat, taken, drew: draws, cost });
+        self.chosen.push(Chosen { ask, seat, taken, drew: draws, worth });
         Ok(())
     }
 
@@ -220,7 +237,7 @@ impl<'q, 'v> Trial<'q, 'v> {
             None => self.marks[last.seat.index()] -= 1,
         }
         if last.drew {
-            for (counter, nanos) in &self.view.seats[last.seat.index()].draws {
+            for (counter, nanos) in self.view.seats[last.seat.index()].draws {
                 self.left[*counter] += nanos;
             }
         }

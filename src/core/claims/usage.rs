@@ -1,6 +1,7 @@
 //! What is in use: devices, shares of devices, counters. It can be taken and given back exactly.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 use super::amount::Amount;
 use super::capacity::Amounts;
@@ -29,7 +30,7 @@ pub enum HoldingKind {
 
 /// What is in use of one device.
 #[derive(Debug, Clone, Default)]
-struct DeviceUse {
+pub(super) struct DeviceUse {
     exclusive: u32,
     shares: u32,
     /// Shares of which it is known how much they take.
@@ -41,13 +42,23 @@ impl DeviceUse {
     fn holders(&self) -> u32 {
         self.exclusive + self.shares
     }
+
+    /// Whether one claim has the device for itself.
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive > 0
+    }
+
+    /// What shares of it have taken, as far as that is known; none when nothing is.
+    pub fn shares(&self) -> Option<&Amounts> {
+        (self.measured > 0).then_some(&self.taken)
+    }
 }
 
 /// What is in use of an [`Inventory`].
 #[derive(Debug, Clone, Default)]
 pub struct Usage {
     /// Devices in use.
-    devices: BTreeMap<DeviceNo, DeviceUse>,
+    devices: IndexMap<DeviceNo, DeviceUse, FxBuildHasher>,
     /// How much is left of each counter, in billionths. It can be less than nothing.
     left: Vec<i128>,
     /// How many counters of each edition have less than nothing left.
@@ -58,7 +69,7 @@ impl Usage {
     /// Nothing is in use.
     pub fn new(inventory: &Inventory) -> Usage {
         let mut usage = Usage {
-            devices: BTreeMap::new(),
+            devices: IndexMap::default(),
             left: inventory.counters().iter().map(|(amount, _)| *amount).collect(),
             overdrawn: vec![0; inventory.editions()],
         };
@@ -87,7 +98,7 @@ impl Usage {
 
     /// The same in an inventory that numbers devices alike.
     pub(super) fn moved_to(self, inventory: &Inventory) -> Usage {
-        let mut usage = Usage { devices: BTreeMap::new(), ..Usage::new(inventory) };
+        let mut usage = Usage { devices: IndexMap::default(), ..Usage::new(inventory) };
         for (device, entry) in self.devices {
             usage.devices.insert(device, entry);
             usage.draw(inventory, device, -1);
@@ -98,12 +109,17 @@ impl Usage {
     /// Takes what is held.
     pub(super) fn take(&mut self, inventory: &mut Inventory, holding: &Holding) {
         let device = inventory.register(&holding.device);
-        if holding.kind == HoldingKind::Admin {
+        self.take_device(inventory, device, &holding.kind);
+    }
+
+    /// Takes a device, or a share of it.
+    pub(super) fn take_device(&mut self, inventory: &Inventory, device: DeviceNo, kind: &HoldingKind) {
+        if *kind == HoldingKind::Admin {
             return;
         }
         let entry = self.devices.entry(device).or_default();
         let first = entry.holders() == 0;
-        match &holding.kind {
+        match kind {
             HoldingKind::Share(amounts) => {
                 entry.shares += 1;
                 entry.measured += u32::from(amounts.is_some());
@@ -122,8 +138,13 @@ impl Usage {
     /// Gives back what was taken.
     pub fn release(&mut self, inventory: &Inventory, holding: &Holding) {
         let Some(device) = inventory.device_no(&holding.device) else { return };
+        self.release_device(inventory, device, &holding.kind);
+    }
+
+    /// Gives back a device, or a share of it.
+    pub(super) fn release_device(&mut self, inventory: &Inventory, device: DeviceNo, kind: &HoldingKind) {
         let Some(entry) = self.devices.get_mut(&device) else { return };
-        match &holding.kind {
+        match kind {
             HoldingKind::Admin => return,
             HoldingKind::Share(amounts) => {
                 entry.shares = entry.shares.saturating_sub(1);
@@ -137,7 +158,7 @@ impl Usage {
             HoldingKind::Exclusive => entry.exclusive = entry.exclusive.saturating_sub(1),
         }
         if entry.holders() == 0 {
-            self.devices.remove(&device);
+            self.devices.swap_remove(&device);
             self.draw(inventory, device, 1);
         }
     }
@@ -155,24 +176,14 @@ impl Usage {
         }
     }
 
-    /// Whether one claim has the device for itself.
-    pub fn is_exclusive(&self, device: DeviceNo) -> bool {
-        self.devices.get(&device).is_some_and(|entry| entry.exclusive > 0)
-    }
-
     /// Whether anybody has the device or a share of it.
     pub fn is_in_use(&self, device: DeviceNo) -> bool {
         self.devices.contains_key(&device)
     }
 
-    /// Devices of which anybody has at least a share.
-    pub fn in_use(&self) -> impl Iterator<Item = DeviceNo> {
-        self.devices.keys().copied()
-    }
-
-    /// What shares of a device have taken, as far as that is known; none when nothing is.
-    pub(super) fn shares(&self, device: DeviceNo) -> Option<&Amounts> {
-        self.devices.get(&device).filter(|entry| entry.measured > 0).map(|entry| &entry.taken)
+    /// What is in use of a device, if anything is.
+    pub(super) fn of(&self, device: DeviceNo) -> Option<&DeviceUse> {
+        self.devices.get(&device)
     }
 
     /// What is left of a counter, in billionths.
@@ -197,6 +208,6 @@ impl PartialEq for Usage {
         self.left == other.left
             && self.overdrawn == other.overdrawn
             && self.devices.len() == other.devices.len()
-            && self.devices.iter().zip(&other.devices).all(|(a, b)| a.0 == b.0 && facts(a.1) == facts(b.1))
+            && self.devices.iter().all(|(no, entry)| other.of(*no).is_some_and(|other| facts(entry) == facts(other)))
     }
 }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::attribute::ValueSet;
-use super::capacity::{Amounts, consumption};
+use super::capacity::{Amounts, suffices};
 use super::claim::{Ask, Claim, ConstraintRule, Count};
 use super::error::AllocationError;
-use super::inventory::{CounterNo, DeviceNo, Inventory, Listing};
+use super::features::Facet;
+use super::inventory::{DeviceNo, Inventory, Listing};
+use super::layout::{Berth, Layout};
 use super::nodes::Node;
-use super::pools::{Pool, PoolState, pools};
+use super::pools::PoolState;
 use super::question::Question;
 use super::selectors::Selectors;
 use super::slice::Device;
-use super::usage::Usage;
+use super::usage::{DeviceUse, Usage};
 
 /// A device of a [`View`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +42,7 @@ pub(super) struct SeatEntry<'a> {
     /// Whether its pool hands out no counters any more.
     pub overdrawn: bool,
     /// Counters of the view that it takes, in billionths.
-    pub draws: Vec<(usize, i128)>,
+    pub draws: &'a [(usize, i128)],
 }
 
 /// What stands against a device by itself, in the order in which it is looked at.
@@ -60,6 +62,33 @@ pub enum Rejection {
     Tainted,
 }
 
+impl Rejection {
+    const ALL: [Rejection; 6] = [
+        Rejection::InUse,
+        Rejection::NotSelected,
+        Rejection::OtherNode,
+        Rejection::Capacity,
+        Rejection::Counters,
+        Rejection::Tainted,
+    ];
+}
+
+/// How many devices something stands against.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rejections([usize; 6]);
+
+impl Rejections {
+    /// By what it is.
+    pub fn counts(&self) -> BTreeMap<Rejection, usize> {
+        let counts = Rejection::ALL.into_iter().zip(self.0);
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn add(&mut self, rejection: Rejection) {
+        self.0[rejection as usize] += 1;
+    }
+}
+
 /// A device that an ask may come to look at.
 #[derive(Debug)]
 pub(super) struct Candidate {
@@ -72,16 +101,17 @@ pub(super) struct Candidate {
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub node: &'a Node,
-    pub pools: Vec<Pool>,
+    pub inventory: &'a Inventory,
+    pub layout: &'a Layout,
     pub seats: Vec<SeatEntry<'a>>,
     /// What is left of each counter.
     pub left: Vec<i128>,
     /// By ask: what it can use, in the order of the pools.
     pub candidates: Vec<Vec<Candidate>>,
     /// By ask: what stands against the others.
-    pub rejections: Vec<BTreeMap<Rejection, usize>>,
+    pub rejections: Vec<Rejections>,
     /// By claim, constraint and seat: the values that the constraint compares.
-    pub values: Vec<Vec<Vec<Option<ValueSet>>>>,
+    pub values: Vec<Vec<Vec<Option<&'a ValueSet>>>>,
 }
 
 impl<'a> View<'a> {
@@ -94,83 +124,53 @@ impl<'a> View<'a> {
         inventory: &'a Inventory,
         usage: &'a Usage,
         selectors: &mut Selectors,
+        layout: &'a Layout,
         node: &'a Node,
     ) -> Result<View<'a>, AllocationError> {
-        let pools = pools(inventory, node)?;
-        let mut view =
-            View { node, pools, seats: vec![], left: vec![], candidates: vec![], rejections: vec![], values: vec![] };
-        view.seat_devices(inventory, usage);
+        let mut view = View {
+            node,
+            inventory,
+            layout,
+            seats: seats(inventory, usage, layout),
+            left: layout.counters.iter().map(|counter| usage.left(*counter)).collect(),
+            candidates: Vec::with_capacity(question.asks.len()),
+            rejections: Vec::with_capacity(question.asks.len()),
+            values: vec![],
+        };
         for ask in 0..question.asks.len() {
-            view.look(question, ask, inventory, selectors)?;
+            view.look(question, ask, selectors)?;
         }
         question.check_counts(|ask| view.candidates[ask].len())?;
         view.values = question.claims.iter().map(|claim| view.values_for(claim)).collect();
         Ok(view)
     }
 
-    fn seat_devices(&mut self, inventory: &'a Inventory, usage: &'a Usage) {
-        let mut counters: BTreeMap<CounterNo, usize> = BTreeMap::new();
-        for (at, pool) in self.pools.iter().enumerate() {
-            let PoolState::Usable(listings) = &pool.state else { continue };
-            let overdrawn = usage.is_overdrawn(pool.edition);
-            for &listing in listings {
-                let draws = inventory.draws(listing).iter().map(|draw| {
-                    let counter = *counters.entry(draw.counter).or_insert_with(|| {
-                        self.left.push(usage.left(draw.counter));
-                        self.left.len() - 1
-                    });
-                    (counter, draw.nanos)
-                });
-                let draws = draws.collect();
-                let no = inventory.described(listing);
-                let device = inventory.device(listing);
-                self.seats.push(SeatEntry {
-                    listing,
-                    no,
-                    device,
-                    driver: &inventory.slice_of(listing).pool.driver,
-                    pool: at,
-                    exclusive: usage.is_exclusive(no),
-                    given: usage.shares(no),
-                    overdrawn,
-                    draws,
-                });
-            }
-        }
-    }
-
     /// Finds the candidates of an ask.
-    fn look(
-        &mut self,
-        question: &Question,
-        ask: usize,
-        inventory: &Inventory,
-        selectors: &mut Selectors,
-    ) -> Result<(), AllocationError> {
+    fn look(&mut self, question: &Question, ask: usize, selectors: &mut Selectors) -> Result<(), AllocationError> {
+        let inventory = self.inventory;
         let wanted = question.asks[ask].ask;
         let all = wanted.count == Count::All;
         if all {
             self.check_pools(question, ask)?;
         }
         let mut candidates = vec![];
-        let mut rejections = BTreeMap::new();
+        let mut rejections = Rejections::default();
         for seat in (0..self.seats.len() as u32).map(Seat) {
             let entry = &self.seats[seat.index()];
-            let mut reject = |rejection| *rejections.entry(rejection).or_insert(0) += 1;
             if !all && entry.exclusive && !wanted.admin_access {
-                reject(Rejection::InUse);
+                rejections.add(Rejection::InUse);
                 continue;
             }
             let poison = match question.selects(ask, inventory, selectors, entry.listing) {
                 Ok(false) => {
-                    reject(Rejection::NotSelected);
+                    rejections.add(Rejection::NotSelected);
                     continue;
                 }
                 Ok(true) if inventory.slice_of(entry.listing).per_device_nodes => {
                     let slice = inventory.slice_of(entry.listing);
                     match entry.device.nodes.include(self.node) {
                         Ok(false) => {
-                            reject(Rejection::OtherNode);
+                            rejections.add(Rejection::OtherNode);
                             continue;
                         }
                         Ok(true) => None,
@@ -189,7 +189,7 @@ impl<'a> View<'a> {
                     Some(Rejection::Tainted | Rejection::Counters) if all => {
                         candidates.push(Candidate { seat, poison: None });
                     }
-                    Some(rejection) => reject(rejection),
+                    Some(rejection) => rejections.add(rejection),
                     None => candidates.push(Candidate { seat, poison: None }),
                 },
             }
@@ -201,7 +201,7 @@ impl<'a> View<'a> {
 
     /// All devices of a node are known only when all of its pools are.
     fn check_pools(&self, question: &Question, ask: usize) -> Result<(), AllocationError> {
-        for pool in &self.pools {
+        for pool in &self.layout.pools {
             let what = match &pool.state {
                 PoolState::Usable(_) => continue,
                 PoolState::Incomplete => "is being updated".to_owned(),
@@ -217,7 +217,7 @@ impl<'a> View<'a> {
     fn stands_against(&self, wanted: &Ask, seat: Seat) -> Option<Rejection> {
         let entry = &self.seats[seat.index()];
         let none = Amounts::new();
-        if consumption(&entry.device.capacity, &wanted.capacity, entry.given.unwrap_or(&none)).is_none() {
+        if !suffices(&entry.device.capacity, &wanted.capacity, entry.given.unwrap_or(&none)) {
             return Some(Rejection::Capacity);
         }
         if self.needs_counters(seat) && !self.has_counters(seat, &self.left) {
@@ -245,10 +245,17 @@ impl<'a> View<'a> {
         taints.iter().all(|taint| wanted.tolerations.iter().any(|toleration| toleration.tolerates(taint)))
     }
 
-    fn values_for(&self, claim: &Claim) -> Vec<Vec<Option<ValueSet>>> {
+    fn values_for(&self, claim: &Claim) -> Vec<Vec<Option<&'a ValueSet>>> {
+        let features = self.inventory.features();
         let of_constraint = |rule: &ConstraintRule| {
             let (ConstraintRule::Match(name) | ConstraintRule::Distinct(name)) = rule else { return vec![] };
-            let value = |entry: &SeatEntry| entry.device.attribute(name, entry.driver)?.values();
+            let full = features.name(Facet::Attributes, name);
+            let own = name.split_once('/').and_then(|(of, id)| Some((of, features.name(Facet::Attributes, id)?)));
+            let value = |entry: &SeatEntry| {
+                let own = own.filter(|(driver, _)| *driver == entry.driver).map(|(_, name)| name);
+                let name = full.filter(|name| features.value(entry.listing, *name).is_some()).or(own)?;
+                features.value_set(entry.listing, name)
+            };
             self.seats.iter().map(value).collect()
         };
         claim.constraints.iter().map(|constraint| of_constraint(&constraint.rule)).collect()
@@ -261,11 +268,30 @@ impl<'a> View<'a> {
 
     /// A pool that contradicts itself.
     pub fn invalid_pool(&self) -> Option<AllocationError> {
-        self.pools.iter().find_map(|pool| match &pool.state {
+        self.layout.pools.iter().find_map(|pool| match &pool.state {
             PoolState::Invalid(what) => {
                 Some(AllocationError::InvalidPool { pool: pool.id.to_string(), what: what.clone() })
             }
             _ => None,
         })
     }
+}
+
+fn seats<'a>(inventory: &'a Inventory, usage: &'a Usage, layout: &'a Layout) -> Vec<SeatEntry<'a>> {
+    let overdrawn: Vec<bool> = layout.pools.iter().map(|pool| usage.is_overdrawn(pool.edition)).collect();
+    let seat = |berth: &'a Berth| {
+        let in_use = usage.of(berth.no);
+        SeatEntry {
+            listing: berth.listing,
+            no: berth.no,
+            device: inventory.device(berth.listing),
+            driver: inventory.driver(berth.listing),
+            pool: berth.pool,
+            exclusive: in_use.is_some_and(DeviceUse::is_exclusive),
+            given: in_use.and_then(DeviceUse::shares),
+            overdrawn: overdrawn[berth.pool],
+            draws: layout.draws(berth),
+        }
+    };
+    layout.berths.iter().map(seat).collect()
 }

@@ -184,6 +184,11 @@ impl Domains {
         self.path(node).rev().find(|id| self[*id].level <= level)
     }
 
+    /// The NVLink domain of several nodes that a node is in.
+    pub fn clique(&self, node: &NodeName) -> Option<DomainId> {
+        self.paths.get(node)?.clique
+    }
+
     /// The failure domain beyond the node itself: the NVLink domain, which is a rack, or else the closest network layer,
     /// or whatever is closest.
     pub fn rack(&self, node: &NodeName) -> Option<DomainId> {

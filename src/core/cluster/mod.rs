@@ -1,5 +1,6 @@
 //! The state: nodes, pods, and the ledger of what is promised to whom.
 
+mod audit;
 mod domains;
 mod gangs;
 mod geography;
@@ -10,7 +11,9 @@ mod services;
 mod shared_gpus;
 mod slots;
 mod tally;
+mod usage;
 
+pub use audit::Audit;
 pub use domains::{Domain, DomainId, Domains, Level};
 pub use gangs::{GangState, Gangs};
 pub use geography::Geography;
@@ -21,6 +24,7 @@ pub use services::{Services, Sites};
 pub use shared_gpus::SharedGpus;
 pub use slots::{Slot, Slots};
 pub use tally::{ShapeCounts, Tally};
+pub use usage::Usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +35,7 @@ use rustc_hash::FxBuildHasher;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodUid, Stage};
+use crate::model::quota::Amounts;
 
 /// Slots by node name. Looked up, never iterated.
 pub type NameIndex = IndexMap<NodeName, Slot, FxBuildHasher>;
@@ -49,6 +54,7 @@ pub struct Cluster {
     geography: Arc<Geography>,
     domains: Arc<Domains>,
     services: Arc<Services>,
+    usage: Arc<Usage>,
     gangs: Gangs,
     generation: u64,
     freed: u64,
@@ -118,6 +124,11 @@ impl Cluster {
     /// Where the replicas of each service are.
     pub fn services(&self) -> &Arc<Services> {
         &self.services
+    }
+
+    /// What the pods of each namespace hold of devices.
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.usage
     }
 
     /// Which pods are members of which gang.
@@ -263,6 +274,10 @@ impl Cluster {
             if let Some(replica) = &holding.replica {
                 Arc::make_mut(&mut self.services).add(replica, &node);
             }
+            let amounts = Amounts::of(&holding.demand);
+            if !amounts.is_zero() {
+                Arc::make_mut(&mut self.usage).add(&holding.pod.namespace, &amounts);
+            }
             self.touch(&node, |state| state.add(uid.clone(), holding));
         }
         self.set_standing(uid, standing);
@@ -292,6 +307,10 @@ impl Cluster {
             }
             if let Some(replica) = &holding.replica {
                 Arc::make_mut(&mut self.services).remove(replica, &holding.node);
+            }
+            let amounts = Amounts::of(&holding.demand);
+            if !amounts.is_zero() {
+                Arc::make_mut(&mut self.usage).remove(&holding.pod.namespace, &amounts);
             }
             self.touch(&holding.node, |state| state.remove(uid));
             self.freed = self.generation;

@@ -59,11 +59,16 @@ impl Slots {
 
     /// The nodes that have changed after a generation, with the generation in which they last did.
     pub fn changed_after(&self, generation: u64) -> impl Iterator<Item = (Slot, u64, &Arc<NodeState>)> {
+        self.touched_after(generation).filter_map(|(slot, stamp, state)| Some((slot, stamp, state?)))
+    }
+
+    /// The same with slots that have become free.
+    pub fn touched_after(&self, generation: u64) -> impl Iterator<Item = (Slot, u64, Option<&Arc<NodeState>>)> {
         let pages = self.pages.iter().enumerate().filter(move |(_, page)| page.newest > generation);
         pages.flat_map(move |(number, page)| {
             let slots = page.stamps.iter().zip(&page.states).enumerate();
             slots.filter_map(move |(at, (&stamp, state))| {
-                (stamp > generation).then_some((Slot::at(number * PAGE + at), stamp, state.as_ref()?))
+                (stamp > generation).then(|| (Slot::at(number * PAGE + at), stamp, state.as_ref()))
             })
         })
     }
@@ -145,5 +150,9 @@ mod tests {
         assert_eq!(after(7), [(PAGE, 9)]);
         assert_eq!(after(9), []);
         assert_eq!(after(0).len(), 2 * PAGE, "a free slot is no node");
+        *slots.change(Slot::at(5), 11) = None;
+        assert_eq!(after(9), []);
+        let touched: Vec<_> = slots.touched_after(9).map(|(s, g, state)| (s.index(), g, state.is_some())).collect();
+        assert_eq!(touched, [(5, 11, false)], "one that has become free has changed");
     }
 }

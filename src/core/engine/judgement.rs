@@ -5,11 +5,13 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::gangs::Fate;
+use super::profile::Profile;
 use super::snapshot::Snapshot;
 use super::verdicts::{Refusal, Verdict, VerdictTable};
 use crate::cluster::{NodeState, Slot};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::Pod;
+use crate::model::quota::OverQuota;
 use crate::placement::{Peers, Rank, Reason};
 
 /// A node of an offer.
@@ -26,19 +28,44 @@ pub enum Offered<'a> {
 pub struct Judgement<'a> {
     snapshot: &'a Snapshot,
     pod: Pod,
+    profile: Arc<Profile>,
     /// What every pod with this demand is told; found out when it is first asked, which a pod that is held never is.
     table: OnceCell<Arc<VerdictTable>>,
     /// The node on which the pod itself is assumed to be, and the verdict on it but for that.
     own: Option<(NodeName, Verdict)>,
     /// Where the pod's service is, if it belongs to one; found out when it is first asked.
     peers: OnceCell<Option<Peers>>,
+    /// Why it may go nowhere for the sake of its namespace's quota.
+    over_quota: Option<Arc<Refusal>>,
     /// Where its gang lets it go.
     fate: Fate,
 }
 
 impl<'a> Judgement<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, pod: &Pod, own: Option<(NodeName, Verdict)>, fate: Fate) -> Self {
-        Self { snapshot, pod: pod.clone(), table: OnceCell::new(), own, peers: OnceCell::new(), fate }
+    pub(super) fn new(
+        snapshot: &'a Snapshot,
+        pod: &Pod,
+        own: Option<(NodeName, Verdict)>,
+        over_quota: Option<OverQuota>,
+        fate: Fate,
+    ) -> Self {
+        let over_quota = over_quota.map(|over| Arc::new(Refusal::of(&Reason::OverQuota(Box::new(over)))));
+        let profile = Arc::clone(snapshot.profile(pod));
+        Self {
+            snapshot,
+            pod: pod.clone(),
+            profile,
+            table: OnceCell::new(),
+            own,
+            peers: OnceCell::new(),
+            over_quota,
+            fate,
+        }
+    }
+
+    /// The profile by which it is placed.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// The verdict on a node, but for who else is around there, see [`Judgement::refined`]. A node that the state does not
@@ -53,15 +80,19 @@ impl<'a> Judgement<'a> {
         }
         match (self.snapshot.slot(name), node) {
             (Some(slot), _) => self.in_slot(slot),
-            (None, Offered::Described(node)) => self.snapshot.verdict(&self.pod.demand, &NodeState::idle(node.clone())),
+            (None, Offered::Described(node)) => {
+                let verdict = self.snapshot.verdict(&self.pod.demand, &NodeState::idle(node.clone()));
+                self.suited_verdict(verdict, node)
+            }
             (None, Offered::Named(_)) => Verdict::no(Reason::UnknownNode),
         }
     }
 
-    /// The rank with who else is around on the node. That is what decides last, so it is asked for equals only: it costs
-    /// more than all the rest.
+    /// The rank with who else is around on the node. Where that decides last it is asked for equals only: it costs more than
+    /// all the rest. In profiles that let it decide earlier, every rank has it.
     pub fn refined(&self, rank: Rank, node: &NodeName) -> Rank {
-        match self.peers.get_or_init(|| self.snapshot.peers(&self.pod, self.own.as_ref().map(|(node, _)| node))) {
+        let own = self.own.as_ref().map(|(node, _)| node);
+        match self.peers.get_or_init(|| self.snapshot.peers(&self.pod, &self.profile, own)) {
             Some(peers) => rank.among(peers.around(self.snapshot.domains(), node)),
             None => rank,
         }
@@ -75,6 +106,7 @@ impl<'a> Judgement<'a> {
                 let state = self.snapshot.node(place.as_str())?;
                 return self.of(Offered::Named(place.as_str())).rank().map(|_| state.name());
             }
+            Fate::Free if self.over_quota.is_some() => return None,
             Fate::Free => {}
         }
         let nodes = self.snapshot.slots().iter().enumerate();
@@ -107,6 +139,7 @@ impl<'a> Judgement<'a> {
         match &self.fate {
             Fate::Held(why) | Fate::Unsettled(why) => Some(Arc::clone(why)),
             Fate::Planned(place, elsewhere) => (place.as_str() != name).then(|| Arc::clone(elsewhere)),
+            Fate::Free if self.over_quota.is_some() => self.over_quota.clone(),
             Fate::Free => {
                 let gang = self.pod.membership.as_ref().map(|membership| &membership.gang);
                 self.snapshot.board().keeps_free(name, self.pod.priority, self.pod.created_s, gang)
@@ -134,14 +167,19 @@ impl<'a> Judgement<'a> {
             Some((own, verdict)) if own == node.name() => verdict.clone(),
             _ => self.table().verdict(slot),
         };
+        self.suited_verdict(verdict, node)
+    }
+
+    fn suited_verdict(&self, verdict: Verdict, node: &Node) -> Verdict {
         match verdict {
             Verdict::Fits(rank) => Verdict::Fits(self.suited(rank, node)),
             no => no,
         }
     }
 
-    /// The rank with how the node's kind of capacity suits the pod's priority.
+    /// The rank by what the pod's profile places for.
     fn suited(&self, rank: Rank, node: &Node) -> Rank {
-        Rank { misfit: self.snapshot.misfit(self.pod.priority, &node.place), ..rank }
+        let rank = self.snapshot.suited(rank, &self.profile, self.pod.priority, node);
+        if self.profile.order.asks_for_others_last() { rank } else { self.refined(rank, node.name()) }
     }
 }

@@ -3,17 +3,26 @@
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
 mod claims;
+mod devices;
 mod gangs;
 mod judgement;
 mod policy;
+mod profile;
+mod quotas;
 mod scoring;
 mod snapshot;
 mod verdicts;
 
 pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
-pub use gangs::{Arrival, GangStage, GangView, MemberView, News, NewsKind, Order, PlanTask, Report, Solved};
+pub use devices::Devices;
+pub use gangs::{
+    Arrival, GangStage, GangView, GangWait, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order,
+    PlanTask, Report, Shortfall, Solved,
+};
 pub use judgement::{Judgement, Offered};
-pub use policy::{ClaimPolicy, Exclusion, GangPolicy, Policy, Stance};
+pub use policy::{AutoscalingPolicy, ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
+pub use profile::{Profile, Profiles, Starvation};
+pub use quotas::Quotas;
 pub use snapshot::Snapshot;
 pub use verdicts::{Refusal, Verdict};
 
@@ -27,10 +36,11 @@ use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
-use crate::model::pod::{Pod, PodKey, PodUid, Stage};
+use crate::model::pod::{Demand, Pod, PodKey, PodUid, Stage};
 use crate::model::resources::Resources;
 use crate::placement::{self, Reason};
 use gangs::GangKeeper;
+use quotas::Used;
 use scoring::MixKeeper;
 use verdicts::VerdictCache;
 
@@ -154,6 +164,7 @@ impl Engine {
             Change::NodeDeleted(name) => {
                 self.cluster.remove_node(&name);
                 self.gangs.claims.touch_node(&name);
+                self.gangs.protection.forget(&name);
             }
             Change::NodesListed(names) => self.retain_nodes(&names),
             Change::PodApplied(pod) => self.set_pod(*pod),
@@ -187,6 +198,7 @@ impl Engine {
             Some(state.node()?.parts.labels.clone())
         };
         let before = labels(&self.cluster);
+        self.gangs.protection.see(&name, node.is_protected);
         self.cluster.set_node(node);
         if before != labels(&self.cluster) {
             self.gangs.claims.touch_node(&name);
@@ -197,6 +209,7 @@ impl Engine {
         let known = self.cluster.slots().iter().flatten().map(|state| state.name());
         let gone: Vec<NodeName> = known.filter(|name| !listed.contains(*name)).cloned().collect();
         self.cluster.retain_nodes(listed);
+        self.gangs.protection.retain(listed);
         gone.iter().for_each(|name| self.gangs.claims.touch_node(name));
     }
 
@@ -249,6 +262,7 @@ impl Engine {
         if self.policy.stance(pod) == Stance::Placed {
             let state = self.cluster.node(node.as_str());
             let verdict = state.map_or(Err(Reason::UnknownNode), |s| placement::check(&pod.demand, s));
+            let verdict = verdict.and_then(|()| self.check_quota(pod));
             verdict.map_err(|reason| AssumeError::NoLongerFits {
                 pod: pod.key.clone(),
                 node: node.clone(),
@@ -259,6 +273,25 @@ impl Engine {
         let holding = Holding { gpus, ..Holding::of(pod, node) };
         self.cluster.hold(&pod.uid, holding, Standing::Assumed { until_ms });
         Ok(gpus)
+    }
+
+    /// Does its namespace's quota leave room for a pod that holds nothing yet? Two that were told so at once find out here.
+    fn check_quota(&self, pod: &Pod) -> Result<(), Reason> {
+        let quotas = &self.policy.placement.quotas;
+        if quotas.of(&pod.key.namespace).is_none() {
+            return Ok(());
+        }
+        let beside = self.gangs.usage(&self.policy);
+        quotas.check(pod, &Used { by_pods: self.cluster.usage(), beside: &beside }).map_err(Reason::OverQuota)
+    }
+
+    /// Replaces what places are chosen for. What is placed stays where it is; whoever waits is looked at again.
+    pub fn set_placement(&mut self, placement: PlacementPolicy) {
+        if placement.expected != self.policy.placement.expected {
+            self.mix.expect_anew();
+        }
+        Arc::make_mut(&mut self.policy).placement = placement;
+        self.gangs.look_again(&mut self.cluster);
     }
 
     /// The API server has accepted the binding of an assumed pod.
@@ -379,11 +412,45 @@ impl Engine {
         self.gangs.stages()
     }
 
+    /// The gangs that have no places, or not all, as they are counted.
+    pub fn gang_waits(&self) -> impl Iterator<Item = GangWait> {
+        self.gangs.waits()
+    }
+
     /// The question who would have to end for a gang to start; nothing where it does not wait for places, or its members
     /// form no sets. Ask it with [`PlanTask::who_must_end`], without holding up the engine.
     pub fn making_room(&mut self, gang: &GangKey) -> Option<PlanTask> {
         let snapshot = self.snapshot();
         self.gangs.making_room(gang, snapshot, &self.cluster, &self.policy)
+    }
+
+    /// A gang of which it is to be found out how many more nodes would be enough, if there is one. Find it out on a
+    /// [`branch`](Self::branch), without holding up the engine, and give the result to [`assess`](Self::assess).
+    pub fn unassessed_shortfall(&self, now_ms: u64) -> Option<GangKey> {
+        self.gangs.unassessed(&self.policy, now_ms)
+    }
+
+    /// There is a request for the nodes of a gang, or there can be none: its members may be shown.
+    pub fn note_request(&mut self, gang: &GangKey) {
+        self.gangs.note_request(gang);
+    }
+
+    /// How many nodes would be enough for a gang was found out; none where no number would, or where that cannot be known.
+    pub fn assess(&mut self, gang: &GangKey, missing: Option<MissingNodes>, now_ms: u64) {
+        self.gangs.assess(gang, missing, now_ms);
+    }
+
+    /// What a member of each kind of a gang asks for that has yet to get a place; nothing for a gang of which it cannot be
+    /// tried whether it would fit: it has places, or its claims are to be allocated.
+    pub fn demands_in_want(&mut self, gang: &GangKey) -> Vec<Arc<Demand>> {
+        let snapshot = self.snapshot();
+        self.gangs.trial(gang, snapshot).map(|trial| trial.demands()).unwrap_or_default()
+    }
+
+    /// Would a gang that waits have places for all its members as things are in this engine?
+    pub fn would_fit(&mut self, gang: &GangKey) -> bool {
+        let snapshot = self.snapshot();
+        self.gangs.trial(gang, snapshot).is_some_and(|trial| trial.fits())
     }
 
     /// An engine of the same state that goes its own way from here: what is tried on it happens to nobody.
@@ -424,18 +491,21 @@ impl Engine {
 
     /// The state as it is now, to decide on.
     pub fn snapshot(&mut self) -> Snapshot {
-        self.mix.keep_up(&self.cluster);
+        self.mix.keep_up(&self.cluster, &self.policy.placement.expected);
         let scoring = Arc::clone(self.mix.current());
         let board = Arc::clone(self.gangs.board());
-        Snapshot::new(&self.cluster, scoring, board, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+        let beside = self.gangs.usage(&self.policy);
+        Snapshot::new(&self.cluster, scoring, board, beside, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
     }
 
     /// Has anything changed since this snapshot was taken by which a decision could come out differently?
     pub fn has_moved_on(&mut self, since: &Snapshot) -> bool {
-        self.mix.keep_up(&self.cluster);
+        self.mix.keep_up(&self.cluster, &self.policy.placement.expected);
         since.generation() != self.cluster.generation()
             || since.mix_version() != self.mix.current().version
             || !Arc::ptr_eq(since.board(), self.gangs.board())
+            || !Arc::ptr_eq(since.policy(), &self.policy)
+            || *since.beside() != self.gangs.usage(&self.policy)
     }
 }
 

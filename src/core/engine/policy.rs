@@ -1,11 +1,14 @@
-//! Which pods are placed by testudo, and which pass untouched.
+//! What the operator has decided: which pods are placed by testudo, what for, and how.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::profile::{Profile, Profiles};
+use super::quotas::Quotas;
 use crate::model::gang::{Dialect, GangKey, Membership, Terms};
 use crate::model::pod::Pod;
 use crate::model::selector::Requirement;
-use crate::placement::{CapacityPolicy, ZonePolicy};
+use crate::placement::fragmentation::Expected;
 
 /// Pods that are none of our business. All conditions that are given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,14 +31,51 @@ impl Exclusion {
 pub struct Policy {
     /// Pods that pass untouched.
     pub exclusions: Vec<Exclusion>,
-    /// Which kind of capacity suits which priority.
-    pub capacity: CapacityPolicy,
-    /// In which zones the replicas of a service belong.
-    pub zones: ZonePolicy,
+    /// What places are chosen for.
+    pub placement: PlacementPolicy,
     /// How gangs are planned.
     pub gangs: GangPolicy,
     /// Which claims are allocated.
     pub claims: ClaimPolicy,
+    /// How it works beside an autoscaler of nodes; none where there is none.
+    pub autoscaling: Option<AutoscalingPolicy>,
+}
+
+/// How it works beside an autoscaler of nodes. All times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoscalingPolicy {
+    /// For how long a gang has been short of nodes before its members are shown to the autoscaler: what is about to end
+    /// anyway needs no node.
+    pub show_after_ms: u64,
+    /// The class of the ProvisioningRequest that is made for a gang which is short of nodes; none for no request.
+    pub provisioning_class: Option<Arc<str>>,
+    /// Whether nodes that a plan needs are kept from being removed.
+    pub protect_nodes: bool,
+    /// How long a plan stands before its nodes are protected: one whose members are bound at once needs no writes for that.
+    pub protect_after_ms: u64,
+}
+
+impl Default for AutoscalingPolicy {
+    fn default() -> Self {
+        Self { show_after_ms: 10_000, provisioning_class: None, protect_nodes: true, protect_after_ms: 2_000 }
+    }
+}
+
+/// What places are chosen for: the part of a policy that can be replaced while pods are placed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlacementPolicy {
+    /// What places are chosen for, by pod.
+    pub profiles: Profiles,
+    /// How much each namespace may have.
+    pub quotas: Quotas,
+    /// Which demands are typical before any pod was seen.
+    pub expected: Expected,
+}
+
+impl From<Profile> for PlacementPolicy {
+    fn from(profile: Profile) -> Self {
+        Self { profiles: Profiles::new([], profile), ..Self::default() }
+    }
 }
 
 /// Which claims are ours to allocate, and how. All times in milliseconds.
@@ -90,14 +130,6 @@ pub struct GangPolicy {
     pub max_steers: u32,
     /// The namespaces whose gangs may evict pods of lower priority.
     pub preempting: BTreeSet<String>,
-    /// The namespaces for whose gangs nodes are kept free when they have waited too long.
-    pub reserving: BTreeSet<String>,
-    /// How long that is.
-    pub starving_after_ms: u64,
-    /// For how long nodes are then kept free.
-    pub reserve_ms: u64,
-    /// For how long not again after that.
-    pub cool_down_ms: u64,
     /// The namespaces whose gangs are evicted as wholes when a part runs and the rest finds no place.
     pub regrouping: BTreeSet<String>,
     /// After what time.
@@ -122,12 +154,8 @@ impl Default for GangPolicy {
             max_steers: 4,
             preempting: BTreeSet::new(),
             clearing_ms: 5 * 60_000,
-            reserving: BTreeSet::new(),
             regrouping: BTreeSet::new(),
             regroup_after_ms: 5 * 60_000,
-            starving_after_ms: 15 * 60_000,
-            reserve_ms: 30 * 60_000,
-            cool_down_ms: 30 * 60_000,
         }
     }
 }

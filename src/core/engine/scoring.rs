@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::cluster::Cluster;
-use crate::placement::fragmentation::{Fleet, Mix, Prior, Scorer};
+use crate::placement::fragmentation::{Expected, Fleet, Mix, Prior, Scorer};
 
 /// A mix, and what follows from it for the nodes of a fleet.
 #[derive(Debug, Default)]
@@ -38,8 +38,13 @@ impl MixKeeper {
         &self.current
     }
 
+    /// Something else is expected: what follows from that is found out with the next look.
+    pub fn expect_anew(&mut self) {
+        self.nodes = u64::MAX;
+    }
+
     /// Looks whether the typical demands or the nodes have changed.
-    pub fn keep_up(&mut self, cluster: &Cluster) {
+    pub fn keep_up(&mut self, cluster: &Cluster, expected: &Expected) {
         let (nodes, tally) = (cluster.node_generation(), cluster.tally().generation());
         let nodes_changed = nodes != self.nodes;
         if !nodes_changed && tally == self.tally {
@@ -47,7 +52,7 @@ impl MixKeeper {
         }
         let fleet = if nodes_changed { Arc::new(Fleet::of(cluster.slots())) } else { Arc::clone(&self.current.fleet) };
         if nodes_changed {
-            self.prior = Prior::of(&fleet);
+            self.prior = Prior::of(&fleet, expected);
         }
         let mix = Mix::of(cluster.tally(), &fleet, &self.prior);
         if nodes_changed || mix != self.current.mix {

@@ -6,16 +6,18 @@ use std::sync::{Arc, OnceLock};
 use super::gangs::{Board, Fate, not_ours};
 use super::judgement::Judgement;
 use super::policy::{Policy, Stance};
+use super::profile::Profile;
+use super::quotas::Used;
 use super::scoring::Scoring;
 use super::verdicts::{Verdict, VerdictCache, VerdictTable};
-use crate::cluster::{Cluster, Domains, Geography, NameIndex, NodeState, Services, Slot, Slots};
+use crate::cluster::{Cluster, Domains, Geography, NameIndex, NodeState, Services, Slot, Slots, Usage};
 use crate::model::gang::GangKey;
-use crate::model::node::NodeName;
-use crate::model::place::Place;
+use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Demand, Pod, PodUid};
+use crate::model::quota::{Item, OverQuota};
 use crate::model::service::Replica;
 use crate::placement::fragmentation::{Mix, Scorer, Usable};
-use crate::placement::{self, Asked, Peers, Rank};
+use crate::placement::{self, Aim, Asked, Peers, Rank};
 
 /// An immutable view of the state.
 #[derive(Debug)]
@@ -27,12 +29,17 @@ pub struct Snapshot {
     geography: Arc<Geography>,
     domains: Arc<Domains>,
     services: Arc<Services>,
+    usage: Arc<Usage>,
+    /// What namespaces have beside what their pods hold.
+    beside: Usage,
     scoring: Arc<Scoring>,
     board: Arc<Board>,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
     /// The nodes of those who are unconfirmed, once somebody asks.
     promised: OnceLock<BTreeSet<NodeName>>,
+    /// Which NVLink domains somebody has devices in, by number, once somebody asks.
+    domains_in_use: OnceLock<Vec<bool>>,
 }
 
 impl Snapshot {
@@ -40,6 +47,7 @@ impl Snapshot {
         cluster: &Cluster,
         scoring: Arc<Scoring>,
         board: Arc<Board>,
+        beside: Usage,
         policy: Arc<Policy>,
         verdicts: Arc<VerdictCache>,
     ) -> Self {
@@ -51,11 +59,14 @@ impl Snapshot {
             geography: Arc::clone(cluster.geography()),
             domains: Arc::clone(cluster.domains()),
             services: Arc::clone(cluster.services()),
+            usage: Arc::clone(cluster.usage()),
+            beside,
             scoring,
             board,
             policy,
             verdicts,
             promised: OnceLock::new(),
+            domains_in_use: OnceLock::new(),
         }
     }
 
@@ -136,9 +147,32 @@ impl Snapshot {
         &self.domains
     }
 
-    /// How little a kind of capacity suits a priority.
-    pub(super) fn misfit(&self, priority: i32, place: &Place) -> u8 {
-        self.policy.capacity.misfit(priority, place.capacity_type)
+    /// The profile of a pod.
+    pub fn profile(&self, pod: &Pod) -> &Arc<Profile> {
+        self.policy.placement.profiles.of(pod)
+    }
+
+    /// The rank of a node by what a profile places for, for a pod of this priority; but for who else is around there.
+    pub(super) fn suited(&self, rank: Rank, profile: &Profile, priority: i32, node: &Node) -> Rank {
+        let misfit = profile.capacity.misfit(priority, node.place.capacity_type);
+        let opens_domain = u8::from(profile.order.has(Aim::Domains) && self.opens_domain(node.name()));
+        Rank { order: profile.order, misfit, opens_domain, ..rank }
+    }
+
+    /// Is the node in an NVLink domain of several nodes in which nobody has devices?
+    fn opens_domain(&self, node: &NodeName) -> bool {
+        let in_use = self.domains_in_use.get_or_init(|| self.find_domains_in_use());
+        self.domains.clique(node).is_some_and(|clique| !in_use[clique.index()])
+    }
+
+    fn find_domains_in_use(&self) -> Vec<bool> {
+        let mut in_use = vec![false; self.domains.bound()];
+        for state in self.slots.iter().flatten().filter(|state| state.room().accelerators_in_use) {
+            if let Some(clique) = self.domains.clique(state.name()) {
+                in_use[clique.index()] = true;
+            }
+        }
+        in_use
     }
 
     /// What members of gangs are told.
@@ -151,11 +185,12 @@ impl Snapshot {
         self.board.keeps_free(node.as_str(), priority, created_s, Some(gang)).is_none()
     }
 
-    /// How good a place each node is for a member of a gang with this priority and age, by slot; nothing where it does not
-    /// fit now, for nodes that are to be avoided, and for those that are kept free for others.
+    /// How good a place each node is for a member of a gang with this profile, priority and age, by slot; nothing where it
+    /// does not fit now, for nodes that are to be avoided, and for those that are kept free for others.
     pub(super) fn ranks(
         &self,
         demand: &Arc<Demand>,
+        profile: &Profile,
         order: (i32, i64),
         gang: &GangKey,
         avoid: &BTreeSet<NodeName>,
@@ -164,10 +199,25 @@ impl Snapshot {
         let is_open = |node: &NodeName| !avoid.contains(node) && self.is_open_to(node, order, gang);
         let rank = |(at, state): (usize, &Option<Arc<NodeState>>)| {
             let node = state.as_ref()?.node().filter(|node| is_open(node.name()))?;
-            let misfit = self.misfit(order.0, &node.place);
-            Some(Rank { misfit, ..table.rank(Slot::at(at))? })
+            Some(self.suited(table.rank(Slot::at(at))?, profile, order.0, node))
         };
         self.slots.iter().enumerate().map(rank).collect()
+    }
+
+    /// The same as far as a count of resources shows it: for members of any gang, wherever there is enough of everything.
+    pub(super) fn ranks_by_counts(&self, demand: &Arc<Demand>) -> Vec<Option<Rank>> {
+        let asked = Asked::of(demand);
+        let rank = |state: &Option<Arc<NodeState>>| {
+            let state = state.as_ref()?;
+            let fits = asked.check(state).or_else(|reason| if reason.is_counted() { Err(reason) } else { Ok(()) });
+            fits.is_ok().then(|| asked.rank(state, 0))
+        };
+        self.slots.iter().map(rank).collect()
+    }
+
+    /// What the operator has decided.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The slot of the node of this name, once the node has been seen.
@@ -185,7 +235,46 @@ impl Snapshot {
             let state = self.node(node.as_str())?.without([&pod.uid]);
             Some((node.clone(), self.verdict(&pod.demand, &state)))
         });
-        Judgement::new(self, pod, own, self.fate(pod))
+        let is_new = own.is_none() && self.stance(pod) == Stance::Placed;
+        let over_quota = if is_new { self.over_quota(pod) } else { None };
+        Judgement::new(self, pod, own, over_quota, self.fate(pod))
+    }
+
+    /// Why a pod that has no place may have none, as far as the quota of its namespace is concerned.
+    pub fn over_quota(&self, pod: &Pod) -> Option<OverQuota> {
+        let quotas = &self.policy.placement.quotas;
+        quotas.check(pod, &self.used()).err().map(|over| *over)
+    }
+
+    /// The limits of each namespace that has a quota of its own, or something of what another is for: the item, how much of it
+    /// is in use and how much may be, in thousandths.
+    pub fn quotas(&self) -> Vec<(&str, Item, i64, i64)> {
+        let quotas = &self.policy.placement.quotas;
+        let having = self.usage.namespaces().chain(self.beside.namespaces());
+        let namespaces: BTreeSet<&str> = quotas.named().chain(having).collect();
+        let limits = |namespace: &'_ str| {
+            let used = self.used().of(namespace);
+            let limits = quotas.of(namespace).into_iter().flat_map(|quota| quota.limits());
+            limits.map(move |(item, limit)| (item, used.milli(item), limit)).collect::<Vec<_>>()
+        };
+        let rows = namespaces.into_iter().flat_map(|namespace| {
+            limits(namespace).into_iter().map(move |(item, used, limit)| (namespace, item, used, limit))
+        });
+        rows.collect()
+    }
+
+    fn used(&self) -> Used<'_> {
+        Used { by_pods: &self.usage, beside: &self.beside }
+    }
+
+    /// What namespaces have beside what their pods hold.
+    pub(super) fn beside(&self) -> &Usage {
+        &self.beside
+    }
+
+    /// By what is decided.
+    pub(super) fn policy(&self) -> &Arc<Policy> {
+        &self.policy
     }
 
     /// The verdicts on all nodes for one demand.
@@ -221,13 +310,13 @@ impl Snapshot {
 
     /// How much of what is free on the node in a slot typical pods would still fill; nothing where there are no
     /// accelerators.
-    pub fn usable(&self, slot: Slot) -> Option<Usable> {
+    pub(super) fn usable(&self, slot: Slot) -> Option<Usable> {
         self.scorer().usable(slot, self.slots[slot].as_ref()?)
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
-    pub(super) fn peers(&self, pod: &Pod, itself: Option<&NodeName>) -> Option<Peers> {
-        let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, self.policy.zones);
+    pub(super) fn peers(&self, pod: &Pod, profile: &Profile, itself: Option<&NodeName>) -> Option<Peers> {
+        let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, profile.zones);
         Replica::of(pod).map(of)
     }
 

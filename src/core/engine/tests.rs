@@ -262,7 +262,8 @@ fn of_equal_places_one_in_the_zone_of_the_service_and_away_from_its_replicas_is_
     // Replicas without GPUs of their own: they are in nobody's way but that of the next replica.
     engine.apply(Change::PodApplied(Box::new(pod("router").label("app", "vllm").asks("cpu", 0).on("n2").build())), NOW);
     assert_eq!(best(&mut engine, &replica("third").build()), "n3");
-    let mut spreading = zoned(Policy { zones: ZonePolicy::Spread, ..Policy::default() }, &nodes);
+    let profile = Profile { zones: ZonePolicy::Spread, ..Profile::default() };
+    let mut spreading = zoned(Policy { placement: profile.into(), ..Policy::default() }, &nodes);
     spreading.apply(Change::PodApplied(Box::new(replica("first").on("n4").build())), NOW);
     assert_eq!(best(&mut spreading, &replica("second").build()), "n1", "in another zone");
 }
@@ -276,6 +277,7 @@ fn what_matters_keeps_off_spot_nodes_and_what_does_not_seeks_them() {
     assert_eq!(best(&mut engine, &of_priority(-1)), "n2");
     assert_eq!(best(&mut engine, &of_priority(0)), "n1", "no priority, no preference");
     let capacity = CapacityPolicy { spot_up_to: 0, ..CapacityPolicy::default() };
-    let mut thrifty = zoned(Policy { capacity, ..Policy::default() }, &nodes);
+    let placement = Profile { capacity, ..Profile::default() }.into();
+    let mut thrifty = zoned(Policy { placement, ..Policy::default() }, &nodes);
     assert_eq!(best(&mut thrifty, &of_priority(0)), "n2");
 }

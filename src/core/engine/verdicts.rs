@@ -46,7 +46,7 @@ impl Verdict {
 }
 
 impl Refusal {
-    fn of(reason: &Reason) -> Self {
+    pub(super) fn of(reason: &Reason) -> Self {
         Self {
             text: reason.to_string().into(),
             label: reason.label(),

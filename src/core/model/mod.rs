@@ -12,6 +12,7 @@ pub mod place;
 pub mod pod;
 pub mod product;
 pub mod quantity;
+pub mod quota;
 pub mod resources;
 pub mod selector;
 pub mod service;

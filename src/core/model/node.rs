@@ -9,7 +9,7 @@ use super::inventory::{Inventory, InventoryProblem};
 use super::place::Place;
 use super::resources::Resources;
 use super::selector::Labels;
-use super::taint::Taint;
+use super::taint::{Taint, TaintPurpose};
 
 /// The name of a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +66,8 @@ pub struct Node {
     pub place: Place,
     /// Which accelerators it has.
     pub inventory: Inventory,
+    /// It shows that we keep autoscalers from removing it. No decision about pods depends on that.
+    pub is_protected: bool,
 }
 
 impl Node {
@@ -74,11 +76,21 @@ impl Node {
     pub fn new(parts: NodeParts, catalogue: &Catalogue) -> (Self, Vec<InventoryProblem>) {
         let place = Place::of(&parts.labels);
         let (inventory, problems) = Inventory::of(&parts, &place, catalogue);
-        (Self { parts, place, inventory }, problems)
+        (Self { parts, place, inventory, is_protected: false }, problems)
     }
 
     /// The node's name.
     pub fn name(&self) -> &NodeName {
         &self.parts.name
+    }
+
+    /// Is an autoscaler or an interruption about to remove it?
+    pub fn is_leaving(&self) -> bool {
+        self.parts.taints.iter().any(|taint| taint.purpose() == TaintPurpose::Disruption)
+    }
+
+    /// Is it neither cordoned nor leaving?
+    pub fn is_open(&self) -> bool {
+        !self.parts.cordoned && !self.is_leaving()
     }
 }

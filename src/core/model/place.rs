@@ -76,6 +76,7 @@ const NODE_GROUP_KEYS: &[&str] = &[
     "karpenter.sh/nodepool",
     "cloud.google.com/gke-nodepool",
     "kubernetes.azure.com/agentpool",
+    "alpha.eksctl.io/nodegroup-name",
 ];
 
 impl Place {

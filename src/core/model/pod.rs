@@ -164,6 +164,8 @@ pub struct PodClaim {
     pub alias: Box<str>,
     /// The name of the claim, in the pod's namespace; none while it is yet to be made from its template.
     pub name: Option<Box<str>>,
+    /// It is made from a template: for the pod, or for the group that it is of.
+    pub from_template: bool,
 }
 
 /// What keeps a pod from being scheduled, and where it is to go.

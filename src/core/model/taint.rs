@@ -67,6 +67,8 @@ const DISRUPTION_KEYS: &[&str] = &[
     "aws-node-termination-handler/scheduled-maintenance",
     "aws-node-termination-handler/asg-lifecycle-termination",
     "aws-node-termination-handler/rebalance-recommendation",
+    "cloud.google.com/impending-node-termination",
+    "node.cloudprovider.kubernetes.io/shutdown",
     "node.kubernetes.io/out-of-service",
 ];
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::order::Aim;
 use super::rank::Rank;
 
 /// What decided between two places.
@@ -25,6 +26,10 @@ pub enum Criterion {
     PartUsed,
     /// Less is left over.
     FewestLeft,
+    /// Part of the NVLink domain is in use already.
+    PartUsedDomain,
+    /// Nobody is on the node, or more is left over.
+    Emptiest,
     /// Nearer to the zones where the service is, or in one with fewer of its replicas: as the policy says.
     Zone,
     /// Fewer replicas of the service on the node, or in the rack.
@@ -35,20 +40,32 @@ pub enum Criterion {
 
 /// The first criterion in which the places differ; `best` is the one that was preferred.
 pub fn deciding(best: &Rank, other: &Rank) -> Criterion {
-    let differs = [
-        (best.unwelcome != other.unwelcome, Criterion::Welcome),
-        (best.unmet_preference != other.unmet_preference, Criterion::Preference),
-        (best.misfit != other.misfit, Criterion::Capacity),
-        (best.form != other.form, Criterion::Form),
-        (best.link != other.link, if other.link == 1 { Criterion::Healthy } else { Criterion::Linked }),
-        (best.recuttable != other.recuttable, Criterion::PartUsed),
-        (best.cost != other.cost, Criterion::LeastCost),
-        (best.opens != other.opens, Criterion::PartUsed),
-        (best.left != other.left, Criterion::FewestLeft),
-        (best.zone != other.zone, Criterion::Zone),
-        ((best.on_node, best.in_rack) != (other.on_node, other.in_rack), Criterion::Spread),
-    ];
-    differs.into_iter().find(|(differs, _)| *differs).map_or(Criterion::Name, |(_, criterion)| criterion)
+    if best.unwelcome != other.unwelcome {
+        return Criterion::Welcome;
+    }
+    if best.unmet_preference != other.unmet_preference {
+        return Criterion::Preference;
+    }
+    let decides = best.order.aims().find(|aim| best.merit(*aim) != other.merit(*aim));
+    decides.map_or(Criterion::Name, |aim| criterion(aim, best, other))
+}
+
+/// What of an aim it is in which two places differ.
+fn criterion(aim: Aim, best: &Rank, other: &Rank) -> Criterion {
+    match aim {
+        Aim::Capacity => Criterion::Capacity,
+        Aim::Form => Criterion::Form,
+        Aim::Links if other.link == 1 => Criterion::Healthy,
+        Aim::Links => Criterion::Linked,
+        Aim::Uncut => Criterion::PartUsed,
+        Aim::Fragmentation => Criterion::LeastCost,
+        Aim::Domains => Criterion::PartUsedDomain,
+        Aim::Packing if best.opens != other.opens => Criterion::PartUsed,
+        Aim::Packing => Criterion::FewestLeft,
+        Aim::Spreading => Criterion::Emptiest,
+        Aim::Zone => Criterion::Zone,
+        Aim::Replicas => Criterion::Spread,
+    }
 }
 
 impl fmt::Display for Criterion {
@@ -63,6 +80,8 @@ impl fmt::Display for Criterion {
             Self::LeastCost => "keeps most usable for others",
             Self::PartUsed => "part-used before idle",
             Self::FewestLeft => "fewest left over",
+            Self::PartUsedDomain => "part-used NVLink domain before idle",
+            Self::Emptiest => "most left over",
             Self::Zone => "the better zone for its service",
             Self::Spread => "away from its other replicas",
             Self::Name => "first by name",
@@ -73,6 +92,7 @@ impl fmt::Display for Criterion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::placement::Order;
 
     #[test]
     fn the_first_difference_decides() {
@@ -99,6 +119,24 @@ mod tests {
         }
         let (best, other) = (Rank { left: 9, ..best }, Rank { cost: 1, ..best });
         assert_eq!(deciding(&best, &other), Criterion::LeastCost, "what comes later does not count");
+        assert_eq!(deciding(&best, &Rank { opens_domain: 1, left: 9, ..best }), Criterion::Name, "nobody aims for it");
+    }
+
+    #[test]
+    fn what_decides_follows_the_order_of_the_profile() {
+        let order = Order::of(&[Aim::Domains, Aim::Spreading]).unwrap();
+        let best = Rank { order, opens: 1, left: 800, ..Rank::default() };
+        let others = [
+            (Rank { opens_domain: 1, ..best }, Criterion::PartUsedDomain),
+            (Rank { opens: 0, ..best }, Criterion::Emptiest),
+            (Rank { left: 700, ..best }, Criterion::Emptiest),
+        ];
+        for (other, criterion) in others {
+            assert!(best.packed() < other.packed());
+            assert_eq!(deciding(&best, &other), criterion);
+        }
+        let dearer = Rank { cost: 1, misfit: 2, zone: 3, ..best };
+        assert_eq!((deciding(&best, &dearer), best.packed()), (Criterion::Name, dearer.packed()), "left out");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::model::gpu_share::{self, ShareRequest};
 use crate::model::inventory::Pool;
 use crate::model::node::Node;
 use crate::model::pod::Demand;
-use crate::model::taint::{Effect, Taint};
+use crate::model::taint::{Effect, Taint, TaintPurpose};
 
 /// Checks whether a pod with this demand fits on a node as it is now. The first reason against it is returned, those
 /// that no waiting can cure before those that it can. For many nodes, see [`Asked::check`].
@@ -37,7 +37,7 @@ pub(super) fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason
     if parts.cordoned && !demand.tolerates(&Taint::of_cordon()) {
         return Err(Reason::Cordoned);
     }
-    let repels = |taint: &&Taint| taint.effect != Effect::PreferNoSchedule && !demand.tolerates(taint);
+    let repels = |taint: &&Taint| taint.effect != Effect::PreferNoSchedule && !accepts(demand, taint);
     let repelling = parts.taints.iter().find(repels);
     if let Some(taint) = repelling {
         return Err(Reason::Taint(taint.clone()));
@@ -46,6 +46,15 @@ pub(super) fn check_admission(demand: &Demand, node: &Node) -> Result<(), Reason
         return Err(Reason::Affinity);
     }
     Ok(())
+}
+
+/// Does the pod accept a taint? That a node is about to go is accepted only by naming it: pods that tolerate whatever there
+/// is, as many that ask for GPUs do, mean nodes that are for GPUs.
+fn accepts(demand: &Demand, taint: &Taint) -> bool {
+    match taint.purpose() {
+        TaintPurpose::Disruption => demand.tolerations.iter().any(|toleration| toleration.names(taint)),
+        TaintPurpose::Startup | TaintPurpose::Other => demand.tolerates(taint),
+    }
 }
 
 /// Would it fit on the node if the node were empty?

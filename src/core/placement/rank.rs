@@ -1,7 +1,8 @@
 //! How good is a place for a pod?
 //!
 //! Places are compared criterion by criterion, the first difference decides. All of them together fit into one integer,
-//! so that thousands of nodes are ordered by comparing integers.
+//! so that thousands of nodes are ordered by comparing integers. Two criteria come first whatever the policy says; the
+//! others, and whether they count, are the [`Order`] of the pod's profile.
 
 use crate::cluster::NodeState;
 use crate::model::accelerator::Unit;
@@ -11,10 +12,14 @@ use crate::model::pod::Demand;
 use crate::model::taint::{Effect, Taint, TaintPurpose};
 use crate::placement::asked::{Asked, Wanted};
 use crate::placement::locality::{MAX_IN_RACK, MAX_MISFIT, MAX_ON_NODE, MAX_ZONE, Surroundings};
+use crate::placement::order::{Aim, DEFAULT_AIMS, Order};
 
-/// How good a place is, criterion by criterion in the order of the fields; smaller is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+/// How good a place is, criterion by criterion; smaller is better, save where the order asks for spreading. Compare
+/// [`packed`](Self::packed) ranks, and only those of one pod: they have the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rank {
+    /// What counts, and in which order.
+    pub order: Order,
     /// How unwelcome the pod is: taints that say the node is leaving count most, then `PreferNoSchedule`.
     pub unwelcome: u8,
     /// What is missing to the pod's own preferences: 1000 less the weights fulfilled.
@@ -31,6 +36,8 @@ pub struct Rank {
     pub recuttable: u8,
     /// What the place costs the pods to come, see [`Costs::of`](super::fragmentation::Costs::of).
     pub cost: i32,
+    /// 1 for opening an NVLink domain of several nodes on which nobody has devices.
+    pub opens_domain: u8,
     /// 1 for opening an idle node, which could be removed.
     pub opens: u8,
     /// What is left over of the accelerators asked for (of all, when none is), in hundredths of devices: fewer is better packed.
@@ -43,45 +50,85 @@ pub struct Rank {
     pub in_rack: u8,
 }
 
-/// Widths of the fields in the packed form, in their order.
-const WIDTHS: [u32; 12] =
-    [2, 10, width(MAX_MISFIT), 2, 2, 1, 26, 1, 10, width(MAX_ZONE), width(MAX_ON_NODE), width(MAX_IN_RACK)];
+/// How many bits the criteria take that come first.
+const FIRST: [u32; 2] = [2, 10];
+
+/// How many bits the criteria of an aim take, together.
+const fn width(aim: Aim) -> u32 {
+    match aim {
+        Aim::Capacity => bits(MAX_MISFIT),
+        Aim::Form | Aim::Links => 2,
+        Aim::Uncut | Aim::Domains => 1,
+        Aim::Fragmentation => 25,
+        Aim::Packing | Aim::Spreading => 1 + LEFT,
+        Aim::Zone => bits(MAX_ZONE),
+        Aim::Replicas => bits(MAX_ON_NODE) + bits(MAX_IN_RACK),
+    }
+}
+
+/// How many bits there are for what is left over.
+const LEFT: u32 = 10;
 
 /// How many bits a figure with this bound takes.
-const fn width(bound: u8) -> u32 {
+const fn bits(bound: u8) -> u32 {
     u8::BITS - bound.leading_zeros()
 }
 
 const _: () = {
-    let (mut at, mut sum) = (0, 0);
-    while at < WIDTHS.len() {
-        sum += WIDTHS[at];
+    let (mut at, mut sum) = (0, FIRST[0] + FIRST[1]);
+    while at < Aim::ALL.len() {
+        // Of packing and spreading there is only one.
+        sum += if matches!(Aim::ALL[at], Aim::Spreading) { 0 } else { width(Aim::ALL[at]) };
         at += 1;
     }
-    assert!(sum <= u64::BITS, "all fields fit into one integer");
+    assert!(sum <= u64::BITS, "all criteria fit into one integer");
 };
 
 /// Costs are packed as their distance from the least that there can be.
 const LEAST_COST: i64 = -(1 << 24);
 
+/// What is beyond the width of its field counts as the most that it can hold.
+const fn capped(field: u64, width: u32) -> u64 {
+    let most = (1 << width) - 1;
+    if field < most { field } else { most }
+}
+
+/// Puts a field behind those that are packed already.
+const fn append(packed: u64, width: u32, field: u64) -> u64 {
+    packed << width | capped(field, width)
+}
+
 impl Rank {
-    /// The same order as an integer. What is beyond the width of its field counts as the most that it can hold.
+    /// The same order as an integer.
     pub fn packed(self) -> u64 {
-        let fields: [u64; 12] = [
-            self.unwelcome.into(),
-            self.unmet_preference.into(),
-            self.misfit.into(),
-            self.form.into(),
-            self.link.into(),
-            self.recuttable.into(),
-            (i64::from(self.cost) - LEAST_COST).max(0) as u64,
-            self.opens.into(),
-            self.left.into(),
-            self.zone.into(),
-            self.on_node.into(),
-            self.in_rack.into(),
-        ];
-        fields.iter().zip(WIDTHS).fold(0, |packed, (field, width)| packed << width | (*field).min((1 << width) - 1))
+        let first = append(0, FIRST[0], self.unwelcome.into());
+        let first = append(first, FIRST[1], self.unmet_preference.into());
+        if self.order == Order::DEFAULT {
+            // Nearly all ranks have it: written out it is quicker.
+            return DEFAULT_AIMS.iter().fold(first, |packed, aim| append(packed, width(*aim), self.merit(*aim)));
+        }
+        self.order.aims().fold(first, |packed, aim| append(packed, width(aim), self.merit(aim)))
+    }
+
+    /// How far a place is from an aim, in as many bits as that takes.
+    pub(super) fn merit(self, aim: Aim) -> u64 {
+        match aim {
+            Aim::Capacity => self.misfit.into(),
+            Aim::Form => self.form.into(),
+            Aim::Links => self.link.into(),
+            Aim::Uncut => self.recuttable.into(),
+            Aim::Fragmentation => (i64::from(self.cost) - LEAST_COST).max(0) as u64,
+            Aim::Domains => self.opens_domain.into(),
+            Aim::Packing => u64::from(self.opens) << LEFT | capped(self.left.into(), LEFT),
+            Aim::Spreading => {
+                u64::from(1 - self.opens.min(1)) << LEFT | (capped(u64::MAX, LEFT) - capped(self.left.into(), LEFT))
+            }
+            Aim::Zone => self.zone.into(),
+            Aim::Replicas => {
+                let (on_node, in_rack) = (self.on_node.min(MAX_ON_NODE), self.in_rack.min(MAX_IN_RACK));
+                u64::from(on_node) << bits(MAX_IN_RACK) | u64::from(in_rack)
+            }
+        }
     }
 }
 

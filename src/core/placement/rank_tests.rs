@@ -71,7 +71,7 @@ fn a_plain_gpu_request_prefers_whole_gpus() {
 
 #[test]
 fn pods_without_accelerators_keep_off_gpu_nodes() {
-    assert!(ranked(pod("p"), node("n")) < ranked(pod("p"), p4d()));
+    assert!(ranked(pod("p"), node("n")).packed() < ranked(pod("p"), p4d()).packed());
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn the_pods_own_preference_comes_before_cost() {
     let affinity = NodeAffinity { preferred: vec![Preference { weight: 1, term }], ..NodeAffinity::default() };
     let demand = pod("p").gpus(1).affinity(affinity).demand();
     let in_zone = |zone, cost| rank(&demand, &NodeState::idle(p4d().label("zone", zone).build()), cost);
-    assert!(in_zone("b", 9_000) < in_zone("a", 0));
+    assert!(in_zone("b", 9_000).packed() < in_zone("a", 0).packed());
 }
 
 #[test]
@@ -109,8 +109,9 @@ fn the_best_place_is_alone_at_ten() {
 
 proptest! {
     #[test]
-    fn packing_keeps_the_order(a in any_rank(), b in any_rank()) {
-        prop_assert_eq!(a.cmp(&b), a.packed().cmp(&b.packed()));
+    fn packing_keeps_the_order(order in any_order(), a in any_rank(), b in any_rank()) {
+        let (a, b) = (Rank { order, ..a }, Rank { order, ..b });
+        prop_assert_eq!(criteria(a).cmp(&criteria(b)), a.packed().cmp(&b.packed()));
     }
 
     #[test]
@@ -127,14 +128,44 @@ proptest! {
     }
 }
 
+/// Any order that there can be.
+fn any_order() -> impl Strategy<Value = Order> {
+    let shuffled = Just(Aim::ALL.to_vec()).prop_shuffle();
+    let some = (shuffled, 0..=Aim::ALL.len()).prop_map(|(aims, length)| {
+        let last = if aims[..length].contains(&Aim::Packing) { Aim::Spreading } else { Aim::Packing };
+        let aims: Vec<Aim> = aims.into_iter().take(length).filter(|aim| *aim != last).collect();
+        Order::of(&aims).expect("no aim twice")
+    });
+    prop_oneof![Just(Order::DEFAULT), some]
+}
+
+/// What is compared, the first difference deciding.
+fn criteria(rank: Rank) -> Vec<i64> {
+    let first = [rank.unwelcome.into(), rank.unmet_preference.into()];
+    let of = |aim| match aim {
+        Aim::Capacity => vec![rank.misfit.into()],
+        Aim::Form => vec![rank.form.into()],
+        Aim::Links => vec![rank.link.into()],
+        Aim::Uncut => vec![rank.recuttable.into()],
+        Aim::Fragmentation => vec![rank.cost.into()],
+        Aim::Domains => vec![rank.opens_domain.into()],
+        Aim::Packing => vec![rank.opens.into(), rank.left.into()],
+        Aim::Spreading => vec![-i64::from(rank.opens), -i64::from(rank.left)],
+        Aim::Zone => vec![rank.zone.into()],
+        Aim::Replicas => vec![rank.on_node.into(), rank.in_rack.into()],
+    };
+    first.into_iter().chain(rank.order.aims().flat_map(of)).collect()
+}
+
 /// Ranks whose fields are within the ranges that [`rank`] gives them.
 fn any_rank() -> impl Strategy<Value = Rank> {
     let first = (0..3u8, 0..1001u16, 0..=MAX_MISFIT, 0..3u8, 0..3u8);
     let around = (0..=MAX_ZONE, 0..=MAX_ON_NODE, 0..=MAX_IN_RACK);
-    let last = (0..2u8, -1_000_000..1_000_000i32, 0..2u8, 0..(1u16 << 10), around);
+    let last = (0..2u8, -1_000_000..1_000_000i32, 0..2u8, 0..2u8, 0..(1u16 << 10), around);
     (first, last).prop_map(|(first, last)| {
         let (unwelcome, unmet_preference, misfit, form, link) = first;
-        let (recuttable, cost, opens, left, (zone, on_node, in_rack)) = last;
-        Rank { unwelcome, unmet_preference, misfit, form, link, recuttable, cost, opens, left, zone, on_node, in_rack }
+        let (recuttable, cost, opens_domain, opens, left, (zone, on_node, in_rack)) = last;
+        let known = Rank { unwelcome, unmet_preference, misfit, form, link, recuttable, ..Rank::default() };
+        Rank { cost, opens_domain, opens, left, zone, on_node, in_rack, ..known }
     })
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::accelerator::Unit;
+use crate::model::quota::OverQuota;
 use crate::model::resources::ResourceName;
 use crate::model::taint::{Taint, TaintPurpose};
 
@@ -73,12 +74,19 @@ pub enum Reason {
         /// What the units are.
         unit: Unit,
     },
+    /// Its namespace would have more than it may. Of all nodes alike.
+    OverQuota(Box<OverQuota>),
 }
 
 impl Reason {
     /// Could the pod fit here if lower-priority pods went? If not, kube-scheduler need not try preemption.
     pub fn preemption_can_help(&self) -> bool {
         matches!(self, Self::Insufficient { .. } | Self::Scattered { .. })
+    }
+
+    /// Does a count of what the node has of each resource show it? Then others see it, too.
+    pub fn is_counted(&self) -> bool {
+        !matches!(self, Self::Scattered { .. } | Self::UnevenShare { .. } | Self::NotASet { .. })
     }
 
     /// A short name for metrics.
@@ -94,6 +102,7 @@ impl Reason {
             Self::Scattered { .. } => "scattered",
             Self::UnevenShare { .. } => "uneven_share",
             Self::NotASet { .. } => "not_a_set",
+            Self::OverQuota(_) => "over_quota",
         }
     }
 }
@@ -131,6 +140,7 @@ impl fmt::Display for Reason {
             Self::NotASet { resource, requested, unit } => {
                 write!(f, "needs {requested} {resource} as one set, node offers {unit}")
             }
+            Self::OverQuota(over) => over.fmt(f),
         }
     }
 }

@@ -21,8 +21,8 @@ pub const PLANNED_CONDITION: &str = "testudo.dev/Planned";
 /// The longest id of a plan, or name of a node, that is believed.
 const MAX_NAME: usize = 253;
 
+/// Fields that are not known are passed over: a later version may have added them, and gone back to this one.
 #[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
 struct Text {
     plan: String,
     node: String,

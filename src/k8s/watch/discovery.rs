@@ -44,15 +44,31 @@ async fn newest(
                 Err(error) => return Err(error),
             }
         }
-        let watchable = |list: &APIResourceList| {
-            list.resources.iter().any(|resource| {
-                let can = |verb: &str| resource.verbs.iter().any(|known| known == verb);
-                resource.name == kind.plural && can("list") && can("watch")
-            })
-        };
-        if asked.get(served).is_some_and(watchable) {
+        if asked.get(served).is_some_and(|list| allows(list, kind.plural, &["list", "watch"])) {
             return Ok(Some(version));
         }
     }
     Ok(None)
+}
+
+/// Does the cluster serve this resource, for all of these verbs?
+pub(crate) async fn is_served(
+    client: &Client,
+    group: &str,
+    version: &str,
+    plural: &str,
+    verbs: &[&str],
+) -> Result<bool, kube::Error> {
+    match client.list_api_group_resources(&format!("{group}/{version}")).await {
+        Ok(list) => Ok(allows(&list, plural, verbs)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn allows(list: &APIResourceList, plural: &str, verbs: &[&str]) -> bool {
+    list.resources.iter().any(|resource| {
+        let can = |verb: &&str| resource.verbs.iter().any(|known| known == verb);
+        resource.name == plural && verbs.iter().all(can)
+    })
 }

@@ -13,7 +13,9 @@ mod order;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
+use testudo_core::engine::PlacementPolicy;
 use thiserror::Error;
 
 use super::extender::ExtenderPlacer;
@@ -23,6 +25,7 @@ use super::placer::{Placer, TieBreak};
 use super::rng::Rng;
 use super::testudo::TestudoPlacer;
 use super::world::World;
+use crate::policy::ready_made;
 
 pub use fgd::TypicalPods;
 
@@ -47,6 +50,8 @@ pub trait Scorer {
 pub enum Policy {
     /// The engine of this program.
     Testudo,
+    /// The same, where all pods have the ready-made profile of this name.
+    TestudoAs(ReadyMade),
     /// The same over HTTP, asked by what plays kube-scheduler.
     TestudoExtender,
     /// Any node that fits, any of its GPUs.
@@ -69,8 +74,30 @@ pub enum Policy {
     Fgd,
 }
 
-impl Policy {
+/// A ready-made profile, by the name under which it is compared: `testudo:batch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReadyMade(&'static str);
+
+/// What stands before the name of a profile.
+const PREFIX: &str = "testudo:";
+
+static READY_MADE: LazyLock<Vec<String>> =
+    LazyLock::new(|| ready_made::names().map(|name| format!("{PREFIX}{name}")).collect());
+
+impl ReadyMade {
     /// All of them.
+    fn all() -> impl Iterator<Item = Self> {
+        READY_MADE.iter().map(|name| Self(name))
+    }
+
+    fn placement(self) -> PlacementPolicy {
+        let profile = self.0.strip_prefix(PREFIX).and_then(ready_made::profile);
+        profile.map(PlacementPolicy::from).unwrap_or_default()
+    }
+}
+
+impl Policy {
+    /// All of them, but for the ready-made profiles.
     pub const ALL: [Self; 11] = [
         Self::Testudo,
         Self::TestudoExtender,
@@ -89,6 +116,7 @@ impl Policy {
     pub fn name(self) -> &'static str {
         match self {
             Self::Testudo => "testudo",
+            Self::TestudoAs(ReadyMade(profile)) => profile,
             Self::TestudoExtender => "testudo-extender",
             Self::Random => "random",
             Self::FirstFit => "first-fit",
@@ -104,7 +132,8 @@ impl Policy {
 
     /// All names.
     pub fn known() -> String {
-        Self::ALL.map(Self::name).join(", ")
+        let profiles = ReadyMade::all().map(Self::TestudoAs);
+        Self::ALL.into_iter().chain(profiles).map(Self::name).collect::<Vec<_>>().join(", ")
     }
 
     /// The policy at work on an empty cluster.
@@ -117,14 +146,15 @@ impl Policy {
             (Self::TestudoExtender, None) => Box::new(
                 ExtenderPlacer::new(world, ties).unwrap_or_else(|error| panic!("{self} cannot be served: {error:#}")),
             ),
-            (_, None) => Box::new(TestudoPlacer::new(world)),
+            (Self::TestudoAs(profile), None) => Box::new(TestudoPlacer::new(world, profile.placement())),
+            (_, None) => Box::new(TestudoPlacer::new(world, PlacementPolicy::default())),
         }
     }
 
     /// How it scores; the engine of this program has an order of its own.
     fn scorer(self, world: &World) -> Option<Box<dyn Scorer>> {
         Some(match self {
-            Self::Testudo | Self::TestudoExtender => return None,
+            Self::Testudo | Self::TestudoAs(_) | Self::TestudoExtender => return None,
             Self::Random => Box::new(order::Random),
             Self::FirstFit => Box::new(order::FirstFit),
             Self::BestFit => Box::new(best_fit::BestFit),
@@ -156,7 +186,8 @@ impl FromStr for Policy {
     type Err = UnknownPolicy;
 
     fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
-        let policy = Self::ALL.into_iter().find(|policy| policy.name() == name);
+        let profiles = ReadyMade::all().map(Self::TestudoAs);
+        let policy = Self::ALL.into_iter().chain(profiles).find(|policy| policy.name() == name);
         policy.ok_or_else(|| UnknownPolicy { name: name.to_owned() })
     }
 }

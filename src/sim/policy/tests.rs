@@ -287,3 +287,23 @@ proptest! {
         }
     }
 }
+
+/// A profile is found by its name, and all pods have it.
+#[test]
+fn ready_made_profiles_are_policies_of_their_own() {
+    let world = world(&[node("a", 64_000, 4), node("b", 64_000, 4)], &[pod("p", 4000, 1000)]);
+    let placed = |name: &str| {
+        let policy: Policy = name.parse().unwrap();
+        assert_eq!(policy.name(), name);
+        let mut rng = Rng::new(1);
+        let mut placer = policy.placer(&world, TieBreak::new(Ties::Random, world.machines.len(), &mut rng));
+        [0, 1].map(|id| placer.place(Arrival { id, pod: 0 }, &mut rng).unwrap())
+    };
+    assert_eq!(placed("testudo:dense-small-models"), [0, 0]);
+    for profile in ReadyMade::all() {
+        let placement = profile.placement();
+        let names: Vec<&str> = placement.profiles.iter().map(|profile| &*profile.name).collect();
+        assert_eq!(names, [profile.0.trim_start_matches(PREFIX)], "all pods have it");
+    }
+    assert!("testudo:fast".parse::<Policy>().unwrap_err().to_string().contains("testudo:latency-serving"));
+}

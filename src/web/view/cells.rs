@@ -1,15 +1,18 @@
 //! What is held on a node, by whom: what its cells are filled with.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 use testudo_core::cluster::{Holding, NodeState};
+use testudo_core::engine::Devices;
 use testudo_core::model::accelerator::Unit;
 use testudo_core::model::inventory::Inventory;
-use testudo_core::model::taint::TaintPurpose;
+use testudo_core::model::node::{Node, NodeName};
+use testudo_core::model::pod::PodUid;
 
 use super::face::{Kind, is_neuron};
-use super::workloads::{Workload, Workloads};
-use crate::host::Unconfirmed;
+use super::workloads::Workloads;
 
 /// What is held of one pool of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,10 +49,8 @@ pub struct Flags {
 
 impl Flags {
     /// What keeps pods away from a node.
-    pub fn of(state: &NodeState) -> Self {
-        let Some(node) = state.node() else { return Self::default() };
-        let leaving = node.parts.taints.iter().any(|taint| taint.purpose() == TaintPurpose::Disruption);
-        Self { cordoned: node.parts.cordoned, leaving }
+    pub fn of(node: &Node) -> Self {
+        Self { cordoned: node.parts.cordoned, leaving: node.is_leaving() }
     }
 
     /// Does the node take pods?
@@ -63,18 +64,25 @@ impl Flags {
 }
 
 /// What is held on a node, pool by pool in the order of its kind.
-pub fn cells(state: &NodeState, kind: &Kind, unconfirmed: &Unconfirmed, workloads: &mut Workloads) -> Vec<PoolCells> {
+pub fn cells(
+    state: &NodeState,
+    kind: &Kind,
+    unconfirmed: &BTreeMap<PodUid, NodeName>,
+    workloads: &mut Workloads,
+) -> Vec<PoolCells> {
     let Some(node) = state.node() else { return vec![] };
     let inventory = &node.inventory;
-    let mut holders: Vec<_> = state.holders().iter().collect();
+    // Most pods of a cluster have no accelerators.
+    let mut holders: Vec<_> =
+        state.holders().iter().filter(|(_, holding)| holding.demand.wants_accelerators()).collect();
     // The oldest first, so that the others keep their cells when one comes.
     holders.sort_by(|(_, a), (_, b)| (a.created_s, &a.pod).cmp(&(b.created_s, &b.pod)));
     let mut pools: Vec<PoolCells> = kind.pools.iter().map(|face| PoolCells::idle(inventory, face.at)).collect();
     for (uid, holding) in holders {
+        let workload = workloads.of(holding);
+        let devices = holding.gpus.map_or(0, |gpus| gpus.0);
+        let (created_s, planned) = (holding.created_s, unconfirmed.contains_key(uid));
         for (pool, parts) in parts(holding, inventory, kind) {
-            let workload = workloads.number(Workload::of(holding));
-            let devices = holding.gpus.map_or(0, |gpus| gpus.0);
-            let (created_s, planned) = (holding.created_s, unconfirmed.contains_key(uid));
             pools[pool].runs.push(Run { workload, parts, created_s, planned, devices });
         }
     }
@@ -82,8 +90,8 @@ pub fn cells(state: &NodeState, kind: &Kind, unconfirmed: &Unconfirmed, workload
 }
 
 /// What a holder has of each shown pool, in parts of its cells.
-fn parts(holding: &Holding, inventory: &Inventory, kind: &Kind) -> Vec<(usize, i64)> {
-    let held = holding.demand.accelerators().filter_map(|(name, _, count)| {
+fn parts(holding: &Holding, inventory: &Inventory, kind: &Kind) -> impl Iterator<Item = (usize, i64)> {
+    holding.demand.accelerators().filter_map(|(name, _, count)| {
         let at = inventory.pools.iter().position(|pool| pool.resource == *name)?;
         let pool = &inventory.pools[at];
         if let Some(shown) = kind.pools.iter().position(|face| face.at == at) {
@@ -92,8 +100,7 @@ fn parts(holding: &Holding, inventory: &Inventory, kind: &Kind) -> Vec<(usize, i
         // Another name of what is shown as Neuron devices.
         let shown = kind.pools.iter().position(|face| is_neuron(&inventory.pools[face.at]))?;
         Some((shown, count.saturating_mul(inventory.unit_milli(pool))))
-    });
-    held.collect()
+    })
 }
 
 impl PoolCells {
@@ -112,17 +119,17 @@ pub struct NodeCells {
     pub slot: usize,
     /// What keeps pods away.
     pub flags: Flags,
-    /// What is free, in thousandths of devices.
-    pub free_milli: i64,
-    /// How much of that typical pods would fill.
-    pub usable_milli: i64,
+    /// What becomes of its devices.
+    pub devices: Devices,
     /// What is held.
     pub pools: Vec<PoolCells>,
 }
 
 impl Serialize for NodeCells {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.slot, self.flags.bits(), self.free_milli, self.usable_milli, &self.pools).serialize(serializer)
+        let Devices { idle_milli, stranded_milli, closed_milli, .. } = self.devices;
+        let (free, usable) = (idle_milli + stranded_milli + closed_milli, idle_milli + closed_milli);
+        (self.slot, self.flags.bits(), free, usable, &self.pools).serialize(serializer)
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Kind {
     pub pools: Vec<PoolFace>,
     /// How each device is cut, where that is known.
     pub cut: Option<Cut>,
+    /// How many devices can work as one set.
+    #[serde(skip)]
+    pub linked: i64,
 }
 
 /// How the devices of a machine are connected.
@@ -86,6 +89,7 @@ impl Kind {
             return None;
         }
         let machine = inventory.machine.as_ref();
+        let links = inventory.fabric.as_deref().map_or(Links::Unknown, Links::of);
         let devices = inventory.fabric.as_ref().map(|fabric| fabric.len());
         let pools = pools(inventory);
         Some(Self {
@@ -93,11 +97,20 @@ impl Kind {
             product: inventory.product.as_ref().map(|product| product.name.clone()),
             devices: devices.unwrap_or_else(|| counted_devices(&pools)),
             memory_mib: inventory.device_memory_mib,
-            links: inventory.fabric.as_deref().map_or(Links::Unknown, Links::of),
+            linked: linked(&links, inventory.fabric.as_deref()),
+            links,
             reaches_out: machine.is_some_and(|machine| matches!(machine.link_domain, LinkDomain::Clique { .. })),
             cut: Cut::of(inventory, &node.parts.labels).map(|cut| shown(cut, &pools)),
             pools,
         })
+    }
+}
+
+/// How many devices can work as one set.
+fn linked(links: &Links, fabric: Option<&Fabric>) -> i64 {
+    match (links, fabric) {
+        (Links::Unknown | Links::Pcie, _) | (_, None) => 1,
+        (_, Some(fabric)) => i64::try_from(fabric.largest_linked(fabric.all())).unwrap_or(1),
     }
 }
 

@@ -1,28 +1,26 @@
 //! The nodes as the page shows them, kept up with snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use testudo_core::cluster::{NodeState, Slot};
-use testudo_core::engine::Snapshot;
+use testudo_core::cluster::Slot;
+use testudo_core::engine::{Devices, Snapshot};
 use testudo_core::model::node::Node;
 
 use super::cells::{Flags, NodeCells, cells};
 use super::face::{Kind, Stand};
 use super::workloads::Workloads;
-use crate::host::Unconfirmed;
+use crate::overview::PoolKey;
 
 /// A node as the page shows it.
 #[derive(Debug)]
 pub struct Seen {
     /// What it is and where it stands.
     pub face: Face,
-    /// What is held on it; empty for a node without accelerators.
+    /// What is held on it.
     pub cells: NodeCells,
     node: Arc<Node>,
-    stamp: Option<u64>,
-    has_planned: bool,
 }
 
 /// What a node is and where it stands: the layout of the page changes only with this.
@@ -32,8 +30,21 @@ pub struct Face {
     pub name: String,
     /// Its kind, by number.
     pub kind: usize,
+    /// Its node pool, by number.
+    pub pool: usize,
     /// Where it stands.
     pub stand: Stand,
+}
+
+/// The nodes of one node pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Which.
+    pub key: PoolKey,
+    /// How many nodes it has.
+    pub nodes: usize,
+    /// What becomes of their devices.
+    pub devices: Devices,
 }
 
 /// The nodes that have accelerators, as the page shows them.
@@ -42,15 +53,20 @@ pub struct FleetView {
     /// By slot.
     nodes: Vec<Option<Seen>>,
     kinds: Vec<Kind>,
-    numbers: BTreeMap<Kind, usize>,
+    kind_numbers: BTreeMap<Kind, usize>,
+    pools: Vec<Pool>,
+    pool_numbers: BTreeMap<PoolKey, usize>,
     workloads: Workloads,
-    unconfirmed: Unconfirmed,
+    /// The slots of nodes on which places are kept: that these are taken is no change of the node.
+    planned: BTreeSet<usize>,
+    /// The slots of nodes without accelerators.
+    others: BTreeSet<usize>,
+    /// The generation that was looked at last.
+    generation: u64,
     /// The mix that the last sweep began with.
     mix: u64,
     /// The slots that this sweep has yet to look at.
     sweep: Range<usize>,
-    /// Nodes without accelerators.
-    others: usize,
 }
 
 /// What has changed.
@@ -70,74 +86,98 @@ const SWEEP: usize = 128;
 
 impl FleetView {
     /// Looks at what has changed since the last time.
-    pub fn keep_up(&mut self, snapshot: &Snapshot, unconfirmed: &Unconfirmed) -> Changes {
+    pub fn keep_up(&mut self, snapshot: &Snapshot) -> Changes {
         let mut changes = Changes { workloads_from: self.workloads.count(), ..Changes::default() };
         let slots = snapshot.slots();
         if self.nodes.len() < slots.len() {
             self.nodes.resize_with(slots.len(), || None);
         }
-        let confirmed = !Arc::ptr_eq(&self.unconfirmed, unconfirmed);
-        self.unconfirmed = Arc::clone(unconfirmed);
-        self.others = 0;
-        if self.sweep.is_empty() && self.mix != snapshot.mix_version() {
-            (self.mix, self.sweep) = (snapshot.mix_version(), 0..slots.len());
-        }
-        let sweep = self.sweep.start..self.sweep.end.min(self.sweep.start + SWEEP);
-        self.sweep.start = sweep.end;
-        for (slot, state) in slots.iter().enumerate() {
-            let state = state.as_ref().filter(|state| state.node().is_some());
-            let Some((state, node)) = state.and_then(|state| Some((state, state.node()?))) else {
-                changes.layout |= self.nodes[slot].take().is_some();
-                continue;
-            };
-            if !node.inventory.has_accelerators() {
-                self.others += 1;
-                changes.layout |= self.nodes[slot].take().is_some();
-                continue;
-            }
-            let seen = self.nodes[slot].as_ref();
-            let is_same = seen.is_some_and(|seen| seen.is_of(state, node) && !(confirmed && seen.has_planned));
-            if !is_same || sweep.contains(&slot) {
-                self.look_at(slot, state, node, snapshot, &mut changes);
-            }
+        let touched = slots.touched_after(self.generation).map(|(slot, ..)| slot.index());
+        let mut stale: BTreeSet<usize> = touched.chain(self.planned.iter().copied()).collect();
+        self.generation = snapshot.generation();
+        stale.extend(self.next_of_sweep(snapshot.mix_version()));
+        for slot in stale {
+            self.look_at(slot, snapshot, &mut changes);
         }
         changes
     }
 
-    fn look_at(
-        &mut self,
-        slot: usize,
-        state: &Arc<NodeState>,
-        node: &Arc<Node>,
-        snapshot: &Snapshot,
-        changes: &mut Changes,
-    ) {
+    fn next_of_sweep(&mut self, mix: u64) -> Range<usize> {
+        if self.sweep.is_empty() && self.mix != mix {
+            (self.mix, self.sweep) = (mix, 0..self.nodes.len());
+        }
+        let next = self.sweep.start..self.sweep.end.min(self.sweep.start + SWEEP);
+        self.sweep.start = next.end;
+        next
+    }
+
+    fn look_at(&mut self, slot: usize, snapshot: &Snapshot, changes: &mut Changes) {
+        let state = snapshot.slots()[slot].as_ref();
+        let node = state.and_then(|state| Some((state, state.node()?)));
+        self.others.remove(&slot);
+        let (Some((state, node)), Some(devices)) = (node, snapshot.devices(Slot::at(slot))) else {
+            if node.is_some() {
+                self.others.insert(slot);
+            }
+            return self.lose(slot, changes);
+        };
         let before = self.nodes[slot].take();
         let face = match before.as_ref().filter(|seen| Arc::ptr_eq(&seen.node, node)) {
             Some(seen) => seen.face.clone(),
             None => self.face(node, snapshot),
         };
-        let usable = snapshot.usable(Slot::at(slot)).unwrap_or_default();
-        let pools = cells(state, &self.kinds[face.kind], &self.unconfirmed, &mut self.workloads);
-        let has_planned = pools.iter().flat_map(|pool| &pool.runs).any(|run| run.planned);
-        let (free_milli, usable_milli) = (usable.free_milli, usable.usable_milli);
-        let cells = NodeCells { slot, flags: Flags::of(state), free_milli, usable_milli, pools };
+        let pools = cells(state, &self.kinds[face.kind], snapshot.unconfirmed(), &mut self.workloads);
+        if pools.iter().flat_map(|pool| &pool.runs).any(|run| run.planned) {
+            self.planned.insert(slot);
+        } else {
+            self.planned.remove(&slot);
+        }
+        let cells = NodeCells { slot, flags: Flags::of(node), devices, pools };
         changes.layout |= before.as_ref().is_none_or(|seen| seen.face != face);
         if before.as_ref().is_none_or(|seen| seen.cells != cells) {
             changes.slots.push(slot);
         }
-        let seen = Seen { face, cells, node: Arc::clone(node), stamp: state.stamp(), has_planned };
+        before.iter().for_each(|seen| self.count_out(seen));
+        let seen = Seen { face, cells, node: Arc::clone(node) };
+        self.count_in(&seen);
         self.nodes[slot] = Some(seen);
+    }
+
+    fn lose(&mut self, slot: usize, changes: &mut Changes) {
+        self.planned.remove(&slot);
+        if let Some(seen) = self.nodes[slot].take() {
+            self.count_out(&seen);
+            changes.layout = true;
+        }
+    }
+
+    fn count_in(&mut self, seen: &Seen) {
+        let pool = &mut self.pools[seen.face.pool];
+        pool.nodes += 1;
+        pool.devices += seen.cells.devices;
+    }
+
+    fn count_out(&mut self, seen: &Seen) {
+        let pool = &mut self.pools[seen.face.pool];
+        pool.nodes -= 1;
+        pool.devices -= seen.cells.devices;
     }
 
     fn face(&mut self, node: &Node, snapshot: &Snapshot) -> Face {
         let kind = Kind::of(node).expect("the caller has seen accelerators");
         let next = self.kinds.len();
-        let number = *self.numbers.entry(kind.clone()).or_insert(next);
-        if number == next {
+        let kind_number = *self.kind_numbers.entry(kind.clone()).or_insert(next);
+        if kind_number == next {
             self.kinds.push(kind);
         }
-        Face { name: node.name().to_string(), kind: number, stand: Stand::of(node, snapshot.domains()) }
+        let key = PoolKey::of(&node.place, &node.inventory);
+        let next = self.pools.len();
+        let pool = *self.pool_numbers.entry(key.clone()).or_insert(next);
+        if pool == next {
+            self.pools.push(Pool { key, nodes: 0, devices: Devices::default() });
+        }
+        let stand = Stand::of(node, snapshot.domains());
+        Face { name: node.name().to_string(), kind: kind_number, pool, stand }
     }
 
     /// The nodes that have accelerators, by slot.
@@ -152,7 +192,12 @@ impl FleetView {
 
     /// How many nodes have no accelerators.
     pub fn others(&self) -> usize {
-        self.others
+        self.others.len()
+    }
+
+    /// The node pools that have nodes.
+    pub fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(|pool| pool.nodes > 0)
     }
 
     /// The kinds of nodes, by number.
@@ -166,24 +211,13 @@ impl FleetView {
     }
 }
 
-impl Seen {
-    fn is_of(&self, state: &NodeState, node: &Arc<Node>) -> bool {
-        self.stamp == state.stamp() && self.stamp.is_some() && Arc::ptr_eq(&self.node, node)
-    }
-
-    /// The node, as the state has it.
-    pub fn node(&self) -> &Node {
-        &self.node
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Fleet, gpus};
     use super::*;
 
     fn look(view: &mut FleetView, fleet: &Fleet) -> Changes {
-        view.keep_up(&fleet.host.snapshot(), &fleet.host.unconfirmed())
+        view.keep_up(&fleet.host.confirmed_snapshot())
     }
 
     #[test]

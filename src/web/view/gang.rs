@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use testudo_core::engine::{GangStage, GangView, MemberView, Snapshot};
+use testudo_core::engine::{GangStage, GangView, Snapshot};
 use testudo_core::model::pod::Pod;
 
-use crate::explain;
+use crate::explain::{self, DomainMiss, MemberLine};
 
 /// Domains that are shown, those with the most places first.
 const MAX_DOMAINS: usize = 5;
@@ -25,29 +25,7 @@ pub struct GangDetail {
     avoided_nodes: Vec<String>,
     failed_plans: u32,
     /// What the domains that could take most of its members could take, while it waits.
-    domains: Vec<DomainLine>,
-}
-
-#[derive(Debug, Serialize)]
-struct MemberLine {
-    /// Absent for a member that its controller has yet to make.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<String>,
-    role: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<u32>,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    node: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct DomainLine {
-    level: String,
-    name: String,
-    nodes: usize,
-    needed: usize,
-    places: usize,
+    domains: Vec<DomainMiss>,
 }
 
 impl GangDetail {
@@ -55,7 +33,8 @@ impl GangDetail {
     pub fn of(view: &GangView, snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Self {
         let waits_for_places = view.stage == GangStage::Waiting;
         let members = explain::waiting_members(&view.key, pods);
-        let domains = if waits_for_places { explain::domains(snapshot, &members) } else { vec![] };
+        let mut domains = if waits_for_places { explain::domains(snapshot, &members) } else { vec![] };
+        domains.truncate(MAX_DOMAINS);
         Self {
             written_as: view.key.dialect.group_kind(),
             stage: explain::stage(view.stage),
@@ -65,29 +44,7 @@ impl GangDetail {
             members: view.members.iter().map(MemberLine::of).collect(),
             avoided_nodes: view.avoided.iter().map(ToString::to_string).collect(),
             failed_plans: view.failures,
-            domains: domains
-                .into_iter()
-                .take(MAX_DOMAINS)
-                .map(|domain| DomainLine {
-                    level: domain.level,
-                    name: domain.name,
-                    nodes: domain.nodes,
-                    needed: domain.needed,
-                    places: domain.places,
-                })
-                .collect(),
-        }
-    }
-}
-
-impl MemberLine {
-    fn of(member: &MemberView) -> Self {
-        Self {
-            pod: member.pod.as_ref().map(|pod| pod.name.clone()),
-            role: member.role.to_string(),
-            index: member.index,
-            state: explain::standing(member),
-            node: member.node.as_ref().map(ToString::to_string),
+            domains,
         }
     }
 }

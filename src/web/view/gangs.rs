@@ -100,6 +100,7 @@ mod tests {
             members: vec![],
             avoided: vec![],
             failures: 0,
+            shortfall: None,
         };
         let stages: Vec<_> = (0..250).map(|at| (key(at), GangStage::Waiting)).collect();
         let gangs = gangs(&stages, (0..250).map(view).collect());

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use testudo_core::cluster::NodeState;
-
-use crate::host::Unconfirmed;
+use testudo_core::engine::Snapshot;
 
 /// One node in detail.
 #[derive(Debug, Serialize)]
@@ -50,7 +49,7 @@ struct Holder {
 
 impl NodeDetail {
     /// A node, once it has been seen.
-    pub fn of(state: &NodeState, not_understood: Vec<String>, unconfirmed: &Unconfirmed) -> Option<Self> {
+    pub fn of(state: &NodeState, not_understood: Vec<String>, snapshot: &Snapshot) -> Option<Self> {
         let node = state.node()?;
         let pools = node.inventory.pools.iter().map(|pool| PoolLine {
             resource: pool.resource.to_string(),
@@ -66,7 +65,7 @@ impl NodeDetail {
             accelerators: holding.demand.accelerators().map(|(name, _, count)| (name.to_string(), count)).collect(),
             devices: holding.gpus.map(|gpus| gpus.iter().collect()),
             created_s: holding.created_s,
-            planned: unconfirmed.contains_key(uid),
+            planned: snapshot.unconfirmed().contains_key(uid),
         });
         let mut holders: Vec<Holder> = holders.collect();
         holders.sort_by(|a, b| (a.created_s, &a.namespace, &a.name).cmp(&(b.created_s, &b.namespace, &b.name)));

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::face::{Kind, Links, Stand};
-use super::fleet::{FleetView, Seen};
+use super::face::Stand;
+use super::fleet::FleetView;
 
 /// The sizes that are counted.
 pub const SIZES: [i64; 7] = [1, 2, 4, 8, 16, 32, 72];
@@ -82,7 +82,7 @@ pub fn room(fleet: &FleetView) -> Room {
             let counted = sets.entry(product).or_default();
             (counted.devices, counted.free) = (counted.devices + face.cells, counted.free + free);
             for (size, sets) in SIZES.iter().zip(&mut counted.sets) {
-                if *size <= linked(kind, seen) {
+                if *size <= kind.linked {
                     *sets = Some(sets.unwrap_or(0) + free / size);
                 }
             }
@@ -134,14 +134,6 @@ fn free_cells(cells: i64, parts: i64, pool: &super::cells::PoolCells) -> i64 {
     (cells - pool.failed - in_use).max(0)
 }
 
-/// How many devices of the node can work as one set.
-fn linked(kind: &Kind, seen: &Seen) -> i64 {
-    match (&kind.links, &seen.node().inventory.fabric) {
-        (Links::Unknown | Links::Pcie, _) | (_, None) => 1,
-        (_, Some(fabric)) => i64::try_from(fabric.largest_linked(fabric.all())).unwrap_or(1),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Fleet, gpus};
@@ -149,7 +141,7 @@ mod tests {
 
     fn sets(fleet: &Fleet) -> Vec<FreeSets> {
         let mut view = FleetView::default();
-        view.keep_up(&fleet.host.snapshot(), &fleet.host.unconfirmed());
+        view.keep_up(&fleet.host.confirmed_snapshot());
         room(&view).sets
     }
 

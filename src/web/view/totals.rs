@@ -1,11 +1,13 @@
 //! The fleet in a few numbers.
 
 use serde::Serialize;
+use testudo_core::engine::Devices;
 
 use super::fleet::FleetView;
+use crate::overview::{Cost, Prices};
 
 /// The fleet in a few numbers. Devices are counted in thousandths, so that slices and shares add up with whole ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
     /// Nodes with accelerators.
@@ -22,32 +24,39 @@ pub struct Totals {
     pub free_milli: i64,
     /// How much of that typical pods would fill.
     pub usable_milli: i64,
+    /// What the devices cost in an hour that do no work.
+    pub cost: Cost,
+    /// Of these numbers, those that the time line has.
+    #[serde(skip)]
+    pub permille: Permille,
+}
+
+/// Shares, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Permille {
+    /// Of all devices, those that are given to somebody or kept for somebody.
+    pub taken: i64,
+    /// Of what is free, what is of no use to typical pods.
+    pub fragmentation: i64,
 }
 
 /// The fleet in a few numbers.
-pub fn totals(fleet: &FleetView) -> Totals {
-    let mut totals = Totals { other_nodes: fleet.others(), ..Totals::default() };
-    for seen in fleet.nodes() {
-        totals.nodes += 1;
-        let kind = &fleet.kinds()[seen.face.kind];
-        for (face, pool) in kind.pools.iter().zip(&seen.cells.pools) {
-            let parts: i64 = pool.runs.iter().map(|run| run.parts).sum();
-            totals.total_milli += face.cells * face.milli;
-            totals.used_milli += parts * face.milli / face.parts.max(1);
-            totals.failed_milli += pool.failed * face.milli;
-        }
-        if seen.cells.flags.is_open() {
-            totals.free_milli += seen.cells.free_milli;
-            totals.usable_milli += seen.cells.usable_milli;
-        }
+pub fn totals(fleet: &FleetView, prices: Option<&Prices>) -> Totals {
+    let (mut nodes, mut sum) = (0, Devices::default());
+    for pool in fleet.pools() {
+        nodes += pool.nodes;
+        sum += pool.devices;
     }
-    totals
-}
-
-impl Totals {
-    /// The share of what is free that typical pods could not use, in thousandths.
-    pub fn unusable_permille(&self) -> i64 {
-        if self.free_milli > 0 { (self.free_milli - self.usable_milli) * 1000 / self.free_milli } else { 0 }
+    Totals {
+        nodes,
+        other_nodes: fleet.others(),
+        total_milli: sum.capacity_milli,
+        used_milli: sum.taken_milli(),
+        failed_milli: sum.failed_milli,
+        free_milli: sum.free_milli(),
+        usable_milli: sum.idle_milli,
+        cost: Cost::of(fleet.pools().map(|pool| (&pool.key, pool.nodes, &pool.devices)), prices),
+        permille: Permille { taken: sum.taken_permille(), fragmentation: sum.fragmentation_permille() },
     }
 }
 
@@ -56,20 +65,35 @@ mod tests {
     use super::super::testing::{Fleet, gpus};
     use super::*;
 
+    fn of(fleet: &Fleet, view: &mut FleetView) -> Totals {
+        view.keep_up(&fleet.host.confirmed_snapshot());
+        totals(view, None)
+    }
+
     #[test]
-    fn devices_add_up() {
+    fn devices_add_up_whatever_comes_and_goes() {
         let fleet = Fleet::of(2);
-        fleet.run(gpus("p", 3), "node-0");
         let mut view = FleetView::default();
-        view.keep_up(&fleet.host.snapshot(), &fleet.host.unconfirmed());
-        let totals = totals(&view);
-        assert_eq!(
-            (totals.nodes, totals.total_milli, totals.used_milli, totals.free_milli),
-            (2, 16_000, 3_000, 13_000)
-        );
-        assert!(totals.usable_milli <= totals.free_milli);
-        let half = Totals { free_milli: 8_000, usable_milli: 6_000, ..Totals::default() };
-        assert_eq!(half.unusable_permille(), 250);
-        assert_eq!(Totals::default().unusable_permille(), 0);
+        fleet.run(gpus("p", 3), "node-0");
+        let running = of(&fleet, &mut view);
+        let Totals { nodes, total_milli, used_milli, free_milli, usable_milli, .. } = running;
+        assert_eq!((nodes, total_milli, used_milli, free_milli), (2, 16_000, 3_000, 13_000));
+        assert!(usable_milli <= free_milli);
+        assert_eq!((running.cost.unit.as_str(), running.cost.sum()), ("GPU-hours", 13.0));
+        fleet.remove("node-0");
+        fleet.run(gpus("q", 8), "node-1");
+        let Totals { nodes, total_milli, used_milli, free_milli, .. } = of(&fleet, &mut view);
+        assert_eq!((nodes, total_milli, used_milli, free_milli), (1, 8_000, 8_000, 0));
+    }
+
+    #[test]
+    fn the_page_and_top_say_the_same() {
+        let fleet = Fleet::of(3);
+        fleet.run(gpus("p", 5), "node-0");
+        let of_page = of(&fleet, &mut FleetView::default());
+        let (snapshot, gangs) = fleet.host.gangs();
+        let overview = crate::overview::Overview::of(&snapshot, gangs);
+        assert_eq!(of_page.permille.fragmentation, overview.devices().fragmentation_permille());
+        assert_eq!(of_page.cost, overview.cost(None));
     }
 }

@@ -1,9 +1,10 @@
 //! Who the pods on a node belong to, by number: forty thousand pods are of some hundred workloads.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::Serialize;
 use testudo_core::cluster::Holding;
+use testudo_core::model::gang::Dialect;
 
 /// What a pod is a part of: its gang, its service, or itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -16,16 +17,19 @@ pub struct Workload {
     pub gang: bool,
 }
 
-impl Workload {
-    /// What a holder is a part of. A pod that says nothing belongs with those whose names differ from its own only in what
-    /// controllers append: numbers and hashes.
-    pub fn of(holding: &Holding) -> Self {
-        let namespace = holding.pod.namespace.clone();
-        match (&holding.gang, &holding.replica) {
-            (Some(gang), _) => Self { namespace, name: gang.name.clone(), gang: true },
-            (None, Some(replica)) => Self { namespace, name: replica.service.name.clone(), gang: false },
-            (None, None) => Self { namespace, name: stem(&holding.pod.name).into(), gang: false },
-        }
+/// The same by reference: whether a pod takes part in a gang, its namespace, and the name.
+type Named<'h> = (bool, &'h str, &'h str);
+
+/// What a holder is a part of. A pod that says nothing belongs with those whose names differ from its own only in what
+/// controllers append: numbers and hashes.
+fn named(holding: &Holding) -> Named<'_> {
+    let namespace = holding.pod.namespace.as_str();
+    // A pod that is planned by itself, for its claims, is nobody's gang.
+    let gang = holding.gang.as_ref().filter(|gang| gang.dialect != Dialect::Claims);
+    match (gang, &holding.replica) {
+        (Some(gang), _) => (true, namespace, &gang.name),
+        (None, Some(replica)) => (false, namespace, &replica.service.name),
+        (None, None) => (false, namespace, stem(&holding.pod.name)),
     }
 }
 
@@ -45,7 +49,8 @@ fn stem(name: &str) -> &str {
 /// Workloads by number. It only grows; past [`MAX_WORKLOADS`] whoever keeps it begins anew.
 #[derive(Debug, Default)]
 pub struct Workloads {
-    numbers: BTreeMap<Workload, u32>,
+    /// By namespace and name; gangs apart.
+    numbers: [HashMap<String, HashMap<String, u32>>; 2],
     by_number: Vec<Workload>,
 }
 
@@ -53,14 +58,20 @@ pub struct Workloads {
 pub const MAX_WORKLOADS: usize = 32_768;
 
 impl Workloads {
-    /// The number of a workload, a new one if it has none.
-    pub fn number(&mut self, workload: Workload) -> u32 {
-        if let Some(number) = self.numbers.get(&workload) {
+    /// The number of what a holder is a part of, a new one if it has none.
+    pub fn of(&mut self, holding: &Holding) -> u32 {
+        self.number(named(holding))
+    }
+
+    fn number(&mut self, (gang, namespace, name): Named) -> u32 {
+        // Asked for every pod of every node that changes: what is known is found without making a name.
+        let numbers = &mut self.numbers[usize::from(gang)];
+        if let Some(number) = numbers.get(namespace).and_then(|names| names.get(name)) {
             return *number;
         }
         let number = u32::try_from(self.by_number.len()).expect("far fewer workloads than that");
-        self.by_number.push(workload.clone());
-        self.numbers.insert(workload, number);
+        numbers.entry(namespace.to_owned()).or_default().insert(name.to_owned(), number);
+        self.by_number.push(Workload { namespace: namespace.to_owned(), name: name.to_owned(), gang });
         number
     }
 
@@ -101,9 +112,10 @@ mod tests {
     #[test]
     fn a_workload_keeps_its_number() {
         let mut workloads = Workloads::default();
-        let workload = |name: &str| Workload { namespace: "team".into(), name: name.into(), gang: false };
-        assert_eq!(["a", "b", "a"].map(|name| workloads.number(workload(name))), [0, 1, 0]);
-        assert_eq!(workloads.from(1), [workload("b")]);
+        assert_eq!(["a", "b", "a"].map(|name| workloads.number((false, "team", name))), [0, 1, 0]);
+        assert_eq!(workloads.number((true, "team", "a")), 2, "a gang is another workload");
+        assert_eq!(workloads.number((false, "other", "a")), 3);
+        assert_eq!(workloads.from(1)[0], Workload { namespace: "team".into(), name: "b".into(), gang: false });
         assert!(workloads.from(9).is_empty());
     }
 }

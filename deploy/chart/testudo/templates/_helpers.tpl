@@ -75,6 +75,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- printf "%s.%s.svc" (include "testudo.fullname" .) .Release.Namespace }}
 {{- end }}
 
+{{/* The name by which the API server calls testudo's webhook, as its certificate has it. */}}
+{{- define "testudo.webhook.host" -}}
+{{- printf "%s-webhook.%s.svc" (include "testudo.fullname" .) .Release.Namespace }}
+{{- end }}
+
 {{/* What the pods of testudo and of its kube-scheduler have in common: (root, component). */}}
 {{- define "testudo.podSpec" -}}
 {{- with .root.Values.imagePullSecrets }}
@@ -134,15 +139,32 @@ capabilities:
       "kind" "TestudoConfiguration"
       "extender" (dict "bindAddress" "0.0.0.0:8888" "tls" $tls)
       "metrics" (dict "bindAddress" "0.0.0.0:8889")
+      "policyFile" "/etc/testudo/policy/policy.yaml"
       "gangs" (dict "schedulerNames" (list .Values.scheduler.name))
       "leaderElection" (dict
         "leaderElect" (gt (int .Values.replicas) 1)
         "resourceNamespace" .Release.Namespace
         "resourceName" (include "testudo.fullname" .)) }}
+{{- if eq (include "testudo.gangs.by" .) "webhook" }}
+{{- $_ := set $known "webhook" (dict "bindAddress" "0.0.0.0:9443") }}
+{{- end }}
 {{- if .Values.catalogue }}
 {{- $_ := set $known "catalogueFile" "/etc/testudo/config/catalogue.yaml" }}
 {{- end }}
-{{- toYaml (mergeOverwrite $known (deepCopy .Values.config)) }}
+{{- $config := mergeOverwrite $known (deepCopy .Values.config) }}
+{{- if .Values.page.expose }}
+{{- $_ := mergeOverwrite $config (dict "web" (dict
+      "enabled" true
+      "bindAddress" "0.0.0.0:8890"
+      "authentication" "token"
+      "tls" (dict "certFile" "/etc/testudo/tls/tls.crt" "keyFile" "/etc/testudo/tls/tls.key"))) }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{/* Does the page ask for tokens? Empty for no. */}}
+{{- define "testudo.page.asksForTokens" -}}
+{{- if eq "token" (dig "web" "authentication" "none" (include "testudo.config" . | fromYaml)) }}yes{{ end }}
 {{- end }}
 
 {{/* Makes an object part of what runs before the chart is taken away, in the order of this weight. */}}
@@ -195,6 +217,80 @@ matchConstraints:
 {{/* Stops with a reason where the cluster cannot do what a policy needs. */}}
 {{- define "testudo.policies.needMutating" -}}
 {{- if not (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") }}
-{{- fail "policies.gangs and policies.fence need MutatingAdmissionPolicy in admissionregistration.k8s.io/v1, which Kubernetes serves from 1.36 on. Leave them off: write schedulerName, schedulingGates and tolerations on pods, as deploy/examples/workloads does." }}
+{{- fail "policies.fence, and policies.gangs with by: policy, need MutatingAdmissionPolicy in admissionregistration.k8s.io/v1, which Kubernetes serves from 1.36 on. Leave the fence off and write the toleration on pods; gangs work with by: webhook." }}
 {{- end }}
+{{- end }}
+
+{{/* What gives members of gangs testudo's scheduler and gate: policy, webhook, or nothing. */}}
+{{- define "testudo.gangs.by" -}}
+{{- with .Values.policies.gangs }}
+{{- if not .enabled }}
+{{- else if ne .by "auto" }}
+{{- .by }}
+{{- else if $.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}
+{{- "policy" }}
+{{- else }}
+{{- "webhook" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Which new pods are given them. */}}
+{{- define "testudo.gangs.matchConditions" -}}
+matchConditions:
+  - name: is-member
+    expression: >-
+      'testudo.dev/pod-group' in object.metadata.?annotations.orValue({}) ||
+      'testudo.dev/pod-group' in object.metadata.?labels.orValue({}) ||
+      'leaderworkerset.sigs.k8s.io/group-index' in object.metadata.?labels.orValue({})
+  - name: is-ours-or-nobodys
+    expression: >-
+      object.spec.?schedulerName.orValue('default-scheduler') in ['default-scheduler', '{{ .Values.scheduler.name }}']
+  # What was given a node by hand needs no scheduler, and may not have a gate.
+  - name: has-no-node
+    expression: object.spec.?nodeName.orValue('') == ''
+{{- end }}
+
+{{/* The webhook's configuration, with the authority by which the API server knows testudo: (root, caBundle); none where another
+     writes it in. */}}
+{{- define "testudo.gangs.webhook" -}}
+{{- $root := .root }}
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata:
+  name: testudo-gangs
+  labels:
+    {{- include "testudo.labels" $root | nindent 4 }}
+  {{- if not .caBundle }}
+  annotations:
+    cert-manager.io/inject-ca-from: {{ $root.Release.Namespace }}/{{ include "testudo.fullname" $root }}
+  {{- end }}
+webhooks:
+  - name: gangs.testudo.dev
+    clientConfig:
+      service:
+        namespace: {{ $root.Release.Namespace }}
+        name: {{ include "testudo.fullname" $root }}-webhook
+        path: /mutate
+        port: 443
+      {{- with .caBundle }}
+      caBundle: {{ . }}
+      {{- end }}
+    admissionReviewVersions: [v1]
+    sideEffects: None
+    # While no testudo answers pods are made as they were written, and nobody is kept from making them. A member that names
+    # testudo's scheduler then waits without the gate, which only costs kube-scheduler more; one that names none is not placed
+    # as a gang: the policy oneScheduler refuses it where it asks for devices.
+    failurePolicy: Ignore
+    timeoutSeconds: {{ $root.Values.policies.gangs.webhook.timeoutSeconds }}
+    reinvocationPolicy: IfNeeded
+    namespaceSelector:
+      {{- toYaml $root.Values.policies.namespaceSelector | nindent 6 }}
+    rules:
+      - apiGroups: [""]
+        apiVersions: [v1]
+        operations: [CREATE]
+        resources: [pods]
+        scope: Namespaced
+    {{- include "testudo.gangs.matchConditions" $root | nindent 4 }}
 {{- end }}

@@ -1,26 +1,44 @@
 //! Type checking, by the rules of `cel-go`'s checker; what passes is compiled at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, SelectExpr, operators};
 
 use super::CompileError;
-use super::code::{Access, Code, Comprehension, Entry, Facet};
+use super::code::{Access, Code, Comprehension, Entry};
 use super::functions;
 use super::parse::map_entry;
+use super::pod;
 use super::signatures::function;
 use super::types::{Type, Unknowns};
 use super::value::Value;
+use crate::claims::features::Facet;
 
 /// Deepest tree that is walked. What is written without brackets can be deeper than what the parser counts.
 const MAX_TREE: usize = 512;
 
+/// What an expression is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Device,
+    Pod,
+}
+
+/// An expression that was found sound.
+pub(super) struct Compiled {
+    pub code: Code,
+    /// The fields of the pod that it asks for.
+    pub fields: BTreeSet<&'static str>,
+}
+
 /// Compiles an expression that evaluates to a truth value, or may.
-pub(super) fn compile(tree: &IdedExpr) -> Result<Code, CompileError> {
-    let mut checker = Checker { unknowns: Unknowns::default(), scopes: vec![], depth: 0 };
+pub(super) fn compile(tree: &IdedExpr, subject: Subject) -> Result<Compiled, CompileError> {
+    let unknowns = Unknowns::default();
+    let mut checker = Checker { subject, fields: BTreeSet::new(), unknowns, scopes: vec![], depth: 0 };
     let (code, of) = checker.expr(tree)?;
     match checker.unknowns.resolve(&of) {
-        Type::Bool | Type::Dyn | Type::Var(_) => Ok(code),
+        Type::Bool | Type::Dyn | Type::Var(_) => Ok(Compiled { code, fields: checker.fields }),
         other => Err(CompileError::NotBool(other.to_string())),
     }
 }
@@ -32,6 +50,9 @@ fn error<T>(what: impl Into<String>) -> Result<T, CompileError> {
 }
 
 struct Checker {
+    subject: Subject,
+    /// The fields of the pod that were asked for.
+    fields: BTreeSet<&'static str>,
     unknowns: Unknowns,
     /// Variables of comprehensions around, by name; the place is that on the evaluator's stack.
     scopes: Vec<(String, Type)>,
@@ -64,8 +85,10 @@ impl Checker {
         if let Some(at) = self.scopes.iter().rposition(|(known, _)| known == name) {
             return Ok((Code::Variable(at), self.scopes[at].1.clone()));
         }
-        if name == "device" {
-            return Ok((Code::Device, Type::Device));
+        match (name, self.subject) {
+            ("device", Subject::Device) => return Ok((Code::Device, Type::Device)),
+            ("pod", Subject::Pod) => return Ok((Code::Pod, Type::Pod)),
+            _ => {}
         }
         match type_named(name) {
             Some(of) => Ok((Code::Const(Value::Type(name.into())), Type::Meta(Arc::new(of)))),
@@ -108,6 +131,13 @@ impl Checker {
                 "attributes" => facet_type(Type::Dyn),
                 "capacity" => facet_type(Type::Quantity),
                 _ => return error(format!("undefined field '{field}'")),
+            },
+            Type::Pod => match pod::field(field) {
+                Some((name, of)) => {
+                    self.fields.insert(name);
+                    of
+                }
+                None => return error(format!("undefined field '{field}'")),
             },
             Type::Var(_) => {
                 self.unknowns.assign(&[Type::Dyn], std::slice::from_ref(&target));

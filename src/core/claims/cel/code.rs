@@ -4,6 +4,7 @@ use regex::Regex;
 
 use super::fault::Eval;
 use super::value::Value;
+use crate::claims::features::Facet;
 
 /// A function at work on its arguments.
 pub(super) type Function = fn(&[Value]) -> Eval<Value>;
@@ -19,13 +20,6 @@ pub(super) enum Access {
     Optional,
 }
 
-/// Which of the two maps of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Facet {
-    Attributes,
-    Capacity,
-}
-
 /// A step of a program.
 #[derive(Debug, Clone)]
 pub(super) enum Code {
@@ -33,6 +27,8 @@ pub(super) enum Code {
     /// A variable of a comprehension, by its place on the stack.
     Variable(usize),
     Device,
+    /// The pod, as a map of its fields.
+    Pod,
     Driver,
     Shareable,
     /// All domains.
@@ -59,7 +55,7 @@ pub(super) enum Code {
 
 /// An entry of a domain.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(in crate::claims) struct Entry {
     pub facet: Facet,
     pub domain: Box<str>,
     pub id: Box<str>,
@@ -77,4 +73,34 @@ pub(super) struct Comprehension {
     pub condition: Code,
     pub step: Code,
     pub result: Code,
+}
+
+impl Code {
+    /// Finds the entries of domains that are looked at. Returns whether these are all of the attributes and capacities that
+    /// are looked at.
+    pub fn reads<'c>(&'c self, found: &mut Vec<&'c Entry>) -> bool {
+        match self {
+            Code::Const(_) | Code::Variable(_) | Code::Driver | Code::Shareable => true,
+            Code::Device | Code::Facet(_) | Code::Domain(..) => false,
+            Code::Entry(entry, _) => {
+                found.push(entry);
+                true
+            }
+            Code::Select(operand, ..) | Code::NotStrictlyFalse(operand) | Code::Matches(operand, _) => {
+                operand.reads(found)
+            }
+            Code::Index(operand, index) | Code::OptionalIndex(operand, index) => {
+                operand.reads(found) && index.reads(found)
+            }
+            Code::And(operands) | Code::Or(operands) => operands.iter().all(|code| code.reads(found)),
+            Code::Conditional(parts) => parts.iter().all(|code| code.reads(found)),
+            Code::Call(_, _, args) => args.iter().all(|code| code.reads(found)),
+            Code::List(elements) => elements.iter().all(|(element, _)| element.reads(found)),
+            Code::Map(entries) => entries.iter().all(|(key, value, _)| key.reads(found) && value.reads(found)),
+            Code::Comprehension(fold) => {
+                let parts = [&fold.range, &fold.init, &fold.condition, &fold.step, &fold.result];
+                parts.into_iter().all(|code| code.reads(found))
+            }
+        }
+    }
 }

@@ -1,31 +1,44 @@
-//! Evaluation, step by step, of a device.
+//! Evaluation, step by step, for a device or a pod.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::code::{Access, Code, Comprehension, Entry, Facet};
+use super::code::{Access, Code, Comprehension, Entry};
 use super::fault::{Eval, Fault};
 use super::functions;
 use super::semver::Semver;
 use super::value::{Key, MapValue, Value};
 use crate::claims::attribute::{Attribute, qualified};
+use crate::claims::features::Facet;
 use crate::claims::slice::Device;
 
 /// Most steps of one evaluation: `CELSelectorExpressionMaxCost` of `k8s.io/api/resource/v1`, which counts about alike.
 const MAX_COST: u64 = 1_000_000;
 
-/// An evaluation of one device.
+/// An evaluation for one device or pod.
 pub(super) struct Evaluation<'d> {
-    driver: &'d str,
-    device: &'d Device,
+    about: About<'d>,
     /// Variables of the comprehensions around.
     stack: Vec<Eval<Value>>,
     cost: u64,
 }
 
 impl<'d> Evaluation<'d> {
-    pub fn new(driver: &'d str, device: &'d Device) -> Self {
-        Evaluation { driver, device, stack: vec![], cost: 0 }
+    pub fn of_device(driver: &'d str, device: &'d Device) -> Self {
+        Evaluation { about: About::Device(Described { driver, device }), stack: vec![], cost: 0 }
+    }
+
+    /// For a pod, given as the map of its fields.
+    pub fn of_pod(fields: Value) -> Self {
+        Evaluation { about: About::Pod(fields), stack: vec![], cost: 0 }
+    }
+
+    /// What a program about devices is evaluated for.
+    fn device(&self) -> Eval<&Described<'d>> {
+        match &self.about {
+            About::Device(device) => Ok(device),
+            About::Pod(_) => Err(Fault::value("there is no device")),
+        }
     }
 
     fn spend(&mut self, cost: usize) -> Eval<()> {
@@ -39,17 +52,18 @@ impl<'d> Evaluation<'d> {
             Code::Const(value) => Ok(value.clone()),
             Code::Variable(at) => self.stack[*at].clone(),
             Code::Device => Ok(Value::Device),
-            Code::Driver => Ok(Value::string(self.driver)),
-            Code::Shareable => Ok(Value::Bool(self.device.shareable)),
-            Code::Facet(facet) => Ok(self.facet(*facet)),
+            Code::Pod => match &self.about {
+                About::Pod(fields) => Ok(fields.clone()),
+                About::Device(_) => Err(Fault::value("there is no pod")),
+            },
+            Code::Driver => Ok(Value::string(self.device()?.driver)),
+            Code::Shareable => Ok(Value::Bool(self.device()?.device.shareable)),
+            Code::Facet(facet) => Ok(self.device()?.facet(*facet)),
             Code::Domain(facet, domain) => {
                 let domain = self.value(domain)?;
-                Ok(self.domain(*facet, &domain))
+                Ok(self.device()?.domain(*facet, &domain))
             }
-            Code::Entry(entry, access) => {
-                let found = self.entry(entry)?;
-                access_result(found, &entry.id, *access)
-            }
+            Code::Entry(entry, access) => access_result(self.device()?.entry(entry), &entry.id, *access),
             Code::Select(operand, field, access) => {
                 let operand = self.value(operand)?;
                 self.select(operand, field, *access)
@@ -220,29 +234,48 @@ impl<'d> Evaluation<'d> {
             Value::Optional(None) => Ok(Value::Optional(None)),
             Value::Optional(Some(inner)) => {
                 let access = if access == Access::Get { Access::Optional } else { access };
-                access_result(self.field(&inner, field), field, access)
+                access_result(self.field(&inner, field)?, field, access)
             }
-            operand => access_result(self.field(&operand, field), field, access),
+            operand => access_result(self.field(&operand, field)?, field, access),
         }
     }
 
-    fn field(&self, operand: &Value, field: &str) -> Option<Value> {
-        match operand {
+    fn field(&self, operand: &Value, field: &str) -> Eval<Option<Value>> {
+        Ok(match operand {
             Value::Map(map) => map.get(&Value::string(field)),
-            Value::Device => match field {
-                "driver" => Some(Value::string(self.driver)),
-                "allowMultipleAllocations" => Some(Value::Bool(self.device.shareable)),
-                "attributes" => Some(self.facet(Facet::Attributes)),
-                "capacity" => Some(self.facet(Facet::Capacity)),
-                _ => None,
-            },
+            Value::Device => self.device()?.field(field),
+            _ => None,
+        })
+    }
+}
+
+/// What an expression is evaluated for.
+enum About<'d> {
+    Device(Described<'d>),
+    /// The map of its fields.
+    Pod(Value),
+}
+
+/// A device of a driver.
+struct Described<'d> {
+    driver: &'d str,
+    device: &'d Device,
+}
+
+impl Described<'_> {
+    fn field(&self, field: &str) -> Option<Value> {
+        match field {
+            "driver" => Some(Value::string(self.driver)),
+            "allowMultipleAllocations" => Some(Value::Bool(self.device.shareable)),
+            "attributes" => Some(self.facet(Facet::Attributes)),
+            "capacity" => Some(self.facet(Facet::Capacity)),
             _ => None,
         }
     }
 
-    fn entry(&self, entry: &Entry) -> Eval<Option<Value>> {
+    fn entry(&self, entry: &Entry) -> Option<Value> {
         let own = *entry.domain == *self.driver;
-        Ok(match entry.facet {
+        match entry.facet {
             Facet::Attributes => {
                 let attributes = &self.device.attributes;
                 let found = attributes.get(&entry.qualified);
@@ -254,7 +287,7 @@ impl<'d> Evaluation<'d> {
                 let found = found.or_else(|| if own { capacity.get(&entry.id) } else { None });
                 found.map(|capacity| Value::Quantity(capacity.value))
             }
-        })
+        }
     }
 
     fn domain(&self, facet: Facet, domain: &Value) -> Value {

@@ -1,4 +1,5 @@
-//! Selectors of devices in CEL, as `k8s.io/dynamic-resource-allocation/cel` (v0.36) compiles and evaluates them.
+//! Selectors of devices in CEL, as `k8s.io/dynamic-resource-allocation/cel` (v0.36) compiles and evaluates them; and selectors
+//! of pods ([`PodSelector`]), in the same language with another variable.
 //!
 //! Text is parsed by the `cel` crate, with its macros. Type checker and evaluator are our own, for what the crate has
 //! not: it does not check types, so that `device.driver == 1` and unknown names would be found only by evaluating, or
@@ -13,6 +14,7 @@ mod eval;
 mod fault;
 mod functions;
 mod parse;
+mod pod;
 mod semver;
 mod signatures;
 mod text;
@@ -22,10 +24,13 @@ mod value;
 use thiserror::Error;
 
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
+pub use pod::{FIELDS as POD_FIELDS, PodFacts, PodField, PodSelector};
 
 use super::attribute::Attribute;
 use super::slice::Device;
+use check::Subject;
 use code::Code;
+pub(super) use code::Entry;
 use eval::Evaluation;
 use fault::Fault;
 use value::Value;
@@ -74,7 +79,14 @@ impl Program {
     /// # Errors
     /// What upstream's compiler refuses.
     pub fn compile(expression: &str) -> Result<Program, CompileError> {
-        Ok(Program { code: check::compile(&parse::parse(expression)?)? })
+        Ok(Program { code: check::compile(&parse::parse(expression)?, Subject::Device)?.code })
+    }
+
+    /// The attributes and capacities that it looks at; none when these depend on the device. What else it sees is the driver
+    /// and whether the device can be shared.
+    pub(super) fn reads(&self) -> Option<Vec<&Entry>> {
+        let mut entries = vec![];
+        self.code.reads(&mut entries).then_some(entries)
     }
 
     /// Whether a device of a driver is selected.
@@ -83,7 +95,7 @@ impl Program {
     /// When the expression fails on the device, or the device has attributes that no expression can look at.
     pub fn matches(&self, driver: &str, device: &Device) -> Result<bool, EvaluationError> {
         check_attributes(device)?;
-        match Evaluation::new(driver, device).value(&self.code)? {
+        match Evaluation::of_device(driver, device).value(&self.code)? {
             Value::Bool(value) => Ok(value),
             other => {
                 Err(EvaluationError(format!("CEL result of type {} could not be converted to bool", other.type_name())))
@@ -94,21 +106,21 @@ impl Program {
 
 /// Upstream looks at all attributes before it evaluates anything.
 fn check_attributes(device: &Device) -> Result<(), EvaluationError> {
-    let version = |name: &str, text: &str| match semver::Semver::parse(text) {
+    device.attributes.iter().try_for_each(|(name, attribute)| check_attribute(name, attribute))
+}
+
+/// Whether expressions can look at a device with this attribute.
+pub(super) fn check_attribute(name: &str, attribute: &Attribute) -> Result<(), EvaluationError> {
+    let version = |text: &str| match semver::Semver::parse(text) {
         Ok(_) => Ok(()),
         Err(what) => Err(EvaluationError(format!("attribute {name}: parse semantic version: {what}"))),
     };
-    for (name, attribute) in &device.attributes {
-        match attribute {
-            Attribute::Version(text) => version(name, text)?,
-            Attribute::Versions(texts) => texts.iter().try_for_each(|text| version(name, text))?,
-            Attribute::Unknown => {
-                return Err(EvaluationError(format!("attribute {name}: unsupported attribute value")));
-            }
-            _ => {}
-        }
+    match attribute {
+        Attribute::Version(text) => version(text),
+        Attribute::Versions(texts) => texts.iter().try_for_each(|text| version(text)),
+        Attribute::Unknown => Err(EvaluationError(format!("attribute {name}: unsupported attribute value"))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

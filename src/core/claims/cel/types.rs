@@ -18,6 +18,7 @@ pub(super) enum Type {
     Quantity,
     Semver,
     Device,
+    Pod,
     List(Arc<Type>),
     Map(Arc<Type>, Arc<Type>),
     Optional(Arc<Type>),
@@ -64,6 +65,7 @@ impl fmt::Display for Type {
             Type::Quantity => "kubernetes.Quantity",
             Type::Semver => "kubernetes.Semver",
             Type::Device => "kubernetes.DRADevice",
+            Type::Pod => "testudo.Pod",
             Type::List(item) => return write!(f, "list({item})"),
             Type::Map(key, value) => return write!(f, "map({key}, {value})"),
             Type::Optional(inner) => return write!(f, "optional_type({inner})"),
@@ -131,7 +133,10 @@ impl Unknowns {
         match (actual, expected) {
             (Type::Dyn, _) | (_, Type::Dyn) => true,
             (Type::Null, other) | (other, Type::Null) => {
-                matches!(other, Type::Null | Type::Quantity | Type::Semver | Type::Device | Type::Optional(_))
+                matches!(
+                    other,
+                    Type::Null | Type::Quantity | Type::Semver | Type::Device | Type::Pod | Type::Optional(_)
+                )
             }
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.goes_for(a, b),
             (Type::Map(a, x), Type::Map(b, y)) => self.goes_for(a, b) && self.goes_for(x, y),

@@ -8,17 +8,22 @@ use crate::model::product::Product;
 
 /// A text attribute in the driver's own domain.
 fn text<'d>(device: &'d Device, driver: &str, name: &str) -> Option<&'d str> {
-    let own = device.attributes.get(name).or_else(|| device.attributes.get(format!("{driver}/{name}").as_str()))?;
-    match own {
+    let is_it = |known: &str| known.split_once('/').is_some_and(|known| known == (driver, name));
+    let full = || device.attributes.iter().find(|(known, _)| is_it(known)).map(|(_, value)| value);
+    match device.attributes.get(name).or_else(full)? {
         Attribute::String(text) => Some(text),
         _ => None,
     }
 }
 
+/// How the driver calls the product.
+pub(super) fn product_name<'d>(driver: &str, device: &'d Device) -> Option<&'d str> {
+    text(device, driver, "productName")
+}
+
 /// The product, if the catalogue knows it.
 pub(super) fn product<'c>(catalogue: &'c Catalogue, driver: &str, device: &Device) -> Option<&'c Product> {
-    let name = text(device, driver, "productName")?;
-    catalogue.product_by_driver_name(name).map(|product| &**product)
+    catalogue.product_by_driver_name(product_name(driver, device)?).map(|product| &**product)
 }
 
 /// Whether it is a MIG device.
@@ -67,8 +72,9 @@ pub(super) fn numa(device: &Device) -> Option<u8> {
     }
 }
 
-/// The Fabric Manager partition of so many GPUs that it is in.
-pub(super) fn partition<'d>(driver: &str, device: &'d Device, size: usize) -> Option<&'d Attribute> {
+/// The Fabric Manager partitions of so many GPUs that devices of a driver are in.
+pub(super) fn partitions<'d>(driver: &str, size: usize) -> impl Fn(&'d Device) -> Option<&'d Attribute> {
     let name = format!("partition{size}");
-    device.attributes.get(name.as_str()).or_else(|| device.attributes.get(format!("{driver}/{name}").as_str()))
+    let qualified = format!("{driver}/{name}");
+    move |device| device.attributes.get(name.as_str()).or_else(|| device.attributes.get(qualified.as_str()))
 }

@@ -1,11 +1,12 @@
 //! What a MIG instance costs: what its GPU is worth less with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::nvidia;
 use crate::claims::allocator::Allocator;
 use crate::claims::inventory::{Inventory, Listing};
+use crate::claims::slice::PoolId;
 use crate::claims::trial::Trial;
 use crate::claims::view::Seat;
 use crate::model::catalogue::Catalogue;
@@ -25,6 +26,8 @@ struct Instance {
 struct Family {
     table: LayoutTable,
     book: SliceBook,
+    /// How many instances of each profile run.
+    running: Vec<u32>,
     /// For what runs, once that has been read.
     values: Option<SliceValues>,
 }
@@ -41,20 +44,42 @@ pub(super) struct MigCosts {
     instances: Vec<Option<Instance>>,
     /// Of which numbering of listings, see [`Allocator::renewals`].
     renewals: u64,
+    /// What runs in each pool: family and profile of each instance.
+    running: BTreeMap<PoolId, Vec<(usize, usize)>>,
+    /// Whether costs were asked for that depend on what runs.
+    was_consulted: bool,
 }
 
 impl MigCosts {
     /// Reads which devices are MIG instances that are made on demand: those that share counters.
     pub fn new(allocator: &Allocator) -> MigCosts {
         let mut costs = MigCosts::default();
-        costs.refresh(allocator);
+        costs.refresh(allocator, &allocator.inventory().pools().cloned().collect());
         costs
     }
 
-    /// Reads the devices that are new, and what runs: the mix of what is to come follows from it.
-    pub fn refresh(&mut self, allocator: &Allocator) {
+    /// Reads the devices that are new, and what runs in pools in which something has moved: the mix of what is to come follows
+    /// from it. Returns whether costs are others by that.
+    pub fn refresh(&mut self, allocator: &Allocator, moved: &BTreeSet<PoolId>) -> bool {
         self.read_devices(allocator);
-        self.read_mix(allocator);
+        if self.families.is_empty() {
+            return false;
+        }
+        moved.iter().for_each(|pool| self.read_pool(allocator, pool));
+        let mut is_new = false;
+        for family in &mut self.families {
+            let values = family.book.values(&family.running);
+            if family.values.as_ref() != Some(values) {
+                family.values = Some(values.clone());
+                is_new = true;
+            }
+        }
+        is_new
+    }
+
+    /// Whether costs that depend on what runs were asked for since this was last asked.
+    pub fn take_consulted(&mut self) -> bool {
+        std::mem::take(&mut self.was_consulted)
     }
 
     fn read_devices(&mut self, allocator: &Allocator) {
@@ -87,30 +112,35 @@ impl MigCosts {
         Some(Instance { family, gpu, placement: nvidia::placement(geometry, driver, device)? })
     }
 
-    fn read_mix(&mut self, allocator: &Allocator) {
-        if self.families.is_empty() {
-            return;
-        }
+    fn read_pool(&mut self, allocator: &Allocator, pool: &PoolId) {
         let (inventory, usage) = (allocator.inventory(), allocator.usage());
-        let profiles = |family: &Family| vec![0u32; family.table.geometry().profiles().len()];
-        let mut running: Vec<Vec<u32>> = self.families.iter().map(profiles).collect();
-        for device in usage.in_use() {
-            // Editions of a pool describe the same device.
-            let instance = inventory.listings_of(device).iter().find_map(|listing| self.instances[listing.index()]);
-            if let Some(Instance { family, placement, .. }) = instance {
-                running[family][placement.profile().index()] += 1;
-            }
+        for (family, profile) in self.running.remove(pool).unwrap_or_default() {
+            self.families[family].running[profile] -= 1;
         }
-        for (family, running) in self.families.iter_mut().zip(&running) {
-            family.values = Some(family.book.values(running).clone());
+        let instance = |listing: &Listing| self.instances[listing.index()];
+        let running = inventory.listings_of_pool(pool).filter_map(|listing| {
+            let device = inventory.described(listing);
+            let Instance { family, placement, .. } = instance(&listing)?;
+            // Editions of a pool describe the same device.
+            let first = inventory.listings_of(device).iter().find(|other| instance(other).is_some());
+            let counts = usage.is_in_use(device) && first == Some(&listing);
+            counts.then_some((family, placement.profile().index()))
+        });
+        let running: Vec<(usize, usize)> = running.collect();
+        for (family, profile) in &running {
+            self.families[*family].running[*profile] += 1;
+        }
+        if !running.is_empty() {
+            self.running.insert(pool.clone(), running);
         }
     }
 
     /// What each of these costs, in ten-thousandths of an eighth of a GPU; none for what is no MIG instance.
-    pub fn costs(&self, trial: &Trial, seats: &[Seat]) -> Vec<Option<i64>> {
-        if self.families.is_empty() {
+    pub fn costs(&mut self, trial: &Trial, seats: &[Seat]) -> Vec<Option<i64>> {
+        if self.families.is_empty() || !seats.iter().any(|seat| self.instance(trial, *seat).is_some()) {
             return vec![None; seats.len()];
         }
+        self.was_consulted = true;
         let layouts = self.layouts(trial);
         let cost = |seat: &Seat| {
             let Instance { family, gpu, placement } = self.instance(trial, *seat)?;
@@ -141,5 +171,6 @@ impl MigCosts {
 fn family(geometry: &Arc<MigGeometry>) -> Option<Family> {
     let table = LayoutTable::new(geometry)?;
     let book = SliceBook::new(SliceShapes::new(&table)?);
-    Some(Family { table, book, values: None })
+    let running = vec![0; geometry.profiles().len()];
+    Some(Family { table, book, running, values: None })
 }

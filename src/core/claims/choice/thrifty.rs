@@ -1,11 +1,13 @@
 //! The devices whose loss hurts least.
 
+use std::collections::BTreeSet;
+
 use super::sets::Sets;
 use super::slices::MigCosts;
 use super::{Scorer, Seat, Trial};
 use crate::claims::allocator::Allocator;
 use crate::claims::capacity::{Amounts, consumption};
-use crate::claims::slice::{Capacity, Device};
+use crate::claims::slice::{Capacity, Device, PoolId};
 
 /// A device that has to be prepared before a pod can be bound is taken last: what it may cost is time.
 const CONDITIONS: i64 = 1_000_000_000;
@@ -26,10 +28,16 @@ impl Thrifty {
         Thrifty { migs: MigCosts::new(allocator), sets: Sets::default() }
     }
 
-    /// Goes by the devices that there are now, and by what is in use of them.
-    pub fn refresh(&mut self, allocator: &Allocator) {
-        self.migs.refresh(allocator);
-        self.sets.forget_devices();
+    /// Goes by the devices that there are now, and by what is in use of them: something has moved in these pools since it
+    /// was made or last told. Returns whether it judges otherwise by that where [`Thrifty::take_consulted`] said yes; nowhere
+    /// else it does.
+    pub fn refresh(&mut self, allocator: &Allocator, moved: &BTreeSet<PoolId>) -> bool {
+        self.migs.refresh(allocator, moved)
+    }
+
+    /// Whether it has gone by what else is in use since this was last asked, and not only by what the node offers.
+    pub fn take_consulted(&mut self) -> bool {
+        self.migs.take_consulted()
     }
 }
 

@@ -4,33 +4,6 @@ use super::super::super::testing::*;
 use super::super::super::*;
 use super::*;
 
-/// A GPU that is cut on demand: its profiles as `(profile, GPU profile id, slices, starts)`.
-fn cut(gpu: usize, product: &str, profiles: &[(&str, u8, u8, &[u8])]) -> Vec<Device> {
-    let mut devices = vec![];
-    for (profile, id, slices, starts) in profiles {
-        for start in *starts {
-            let counters: Vec<String> = (*start..start + slices).map(|slice| format!("memory-slice-{slice}")).collect();
-            let counters: Vec<(&str, &str)> = counters.iter().map(|name| (name.as_str(), "1")).collect();
-            let name = format!("gpu-{gpu}-mig-{}-{id}-{start}", profile.replace('.', ""));
-            let device = device(&name).with_text("type", "mig").with_text("productName", product);
-            devices.push(device.with_text("profile", profile).taking(&format!("gpu-{gpu}-counter-set"), &counters));
-        }
-    }
-    devices
-}
-
-const A30: &[(&str, u8, u8, &[u8])] =
-    &[("1g.6gb", 14, 1, &[0, 1, 2, 3]), ("2g.12gb", 5, 2, &[0, 2]), ("4g.24gb", 0, 4, &[0])];
-
-fn a30s(count: usize) -> Allocator {
-    let slices: Vec<(String, &str)> = (0..4).map(|slice| (format!("memory-slice-{slice}"), "1")).collect();
-    let slices: Vec<(&str, &str)> = slices.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    let names: Vec<String> = (0..count).map(|gpu| format!("gpu-{gpu}-counter-set")).collect();
-    let sets: Vec<(&str, &[(&str, &str)])> = names.iter().map(|name| (name.as_str(), slices.as_slice())).collect();
-    let devices = (0..count).flat_map(|gpu| cut(gpu, "NVIDIA A30", A30)).collect();
-    allocator(with_counters("n", &sets, devices))
-}
-
 fn profile(name: &str) -> Vec<Claim> {
     let wanted = format!("device.attributes['d'].profile == '{name}'");
     vec![claim("c", vec![request("r", ask("any", 1).selected(&wanted))])]
@@ -38,11 +11,11 @@ fn profile(name: &str) -> Vec<Claim> {
 
 #[test]
 fn a_mig_instance_goes_where_it_costs_least() {
-    let mut one = a30s(1);
+    let mut one = allocator(a30s("n", 1));
     one.take([held("gpu-0-mig-1g6gb-14-3")]);
     assert_eq!(outcome(&mut one, &profile("1g.6gb")), "gpu-0-mig-1g6gb-14-2", "the other half stays whole");
     assert_eq!(outcome(&mut one, &profile("2g.12gb")), "gpu-0-mig-2g12gb-5-0");
-    let mut two = a30s(2);
+    let mut two = allocator(a30s("n", 2));
     two.take([held("gpu-1-mig-1g6gb-14-0")]);
     assert_eq!(outcome(&mut two, &profile("1g.6gb")), "gpu-1-mig-1g6gb-14-1", "the other GPU stays whole");
     assert_eq!(outcome(&mut two, &profile("2g.12gb")), "gpu-1-mig-2g12gb-5-2");

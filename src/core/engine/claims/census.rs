@@ -5,10 +5,11 @@
 //! the claims made for them count as free: from the binding on the ledger has them, whether their claim was seen or not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ClaimKeeper;
 use super::desk::Desk;
-use crate::claims::{Claim, Holding};
+use crate::claims::{Claim, Holding, Room};
 use crate::cluster::Cluster;
 use crate::model::node::NodeName;
 use crate::model::resources::Resources;
@@ -46,8 +47,9 @@ impl Census {
         for node in self.nodes {
             let mut resources = Resources::default();
             for (resource, ask) in &self.asks {
-                let room = self.desk.room(node.as_str(), std::slice::from_ref(ask), MOST);
-                resources.set((&**resource).into(), room.map_or(0, |(count, _)| i64::from(count)));
+                let rooms = self.desk.rooms([node.as_str()].into_iter(), std::slice::from_ref(ask), MOST);
+                let pods = |room: &Arc<Room>| i64::from(room.pods.min(MOST));
+                resources.set((&**resource).into(), rooms.iter().flatten().map(pods).sum());
             }
             counts.push((node, resources));
         }

@@ -2,10 +2,14 @@
 //! back with what came of it; it is told then what has changed meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::fleet::Fleet;
+use super::rooms::{Kept, Rooms};
 use crate::claims::choice::Thrifty;
-use crate::claims::{Allocator, Answer, Claim, ClaimKey, Fit, Holding, Inventory, Verdict};
+use crate::claims::{
+    AllocationError, Allocator, Answer, Claim, ClaimKey, Fit, Holding, Inventory, NodeRefusal, PoolId, Room, Verdict,
+};
 use crate::cluster::Cluster;
 
 /// Devices that can be allocated, what is in use of them, and the judgement which are the best.
@@ -15,6 +19,10 @@ pub struct Desk {
     scorer: Thrifty,
     /// What each claim has, as far as the desk has heard.
     taken: BTreeMap<ClaimKey, Vec<Holding>>,
+    /// For how many pods there is room on nodes, as long as nothing of them moves.
+    rooms: Rooms,
+    /// Pools of which something has moved since the judgement was last brought up to date.
+    moved: BTreeSet<PoolId>,
 }
 
 /// Why claims get no devices on a node.
@@ -26,11 +34,23 @@ pub struct Refused {
     pub wish: String,
 }
 
+impl Refused {
+    fn by_node(refusal: &NodeRefusal, claims: &[Claim]) -> Self {
+        let claim = claims.iter().position(|claim| claim.key.to_string() == refusal.claim);
+        Self { claim, wish: refusal.wish() }
+    }
+
+    fn by_error(error: &AllocationError) -> Self {
+        Self { claim: None, wish: error.to_string() }
+    }
+}
+
 impl Desk {
     /// One that has heard of nothing.
     pub fn new() -> Self {
         let allocator = Allocator::new(Inventory::default());
-        Self { scorer: Thrifty::new(&allocator), allocator, taken: BTreeMap::new() }
+        let scorer = Thrifty::new(&allocator);
+        Self { allocator, scorer, taken: BTreeMap::new(), rooms: Rooms::default(), moved: BTreeSet::new() }
     }
 
     /// Hears of what has changed: of the fleet, and of claims that hold something else than before.
@@ -53,7 +73,7 @@ impl Desk {
                 self.taken.insert(key, now);
             }
         }
-        self.scorer.refresh(&self.allocator);
+        self.judge_anew();
     }
 
     /// Devices on a node for the claims of one pod; nothing is taken.
@@ -63,33 +83,57 @@ impl Desk {
     pub fn look(&mut self, node: &str, claims: &[Claim]) -> Result<Fit, Refused> {
         match self.allocator.allocate_on(node, claims, &mut self.scorer) {
             Ok(Answer { verdict: Verdict::Fits(fit), .. }) => Ok(fit),
-            Ok(Answer { verdict: Verdict::Refused(refusal), .. }) => {
-                let claim = claims.iter().position(|claim| claim.key.to_string() == refusal.claim);
-                Err(Refused { claim, wish: refusal.wish() })
-            }
-            Err(error) => Err(Refused { claim: None, wish: error.to_string() }),
+            Ok(Answer { verdict: Verdict::Refused(refusal), .. }) => Err(Refused::by_node(&refusal, claims)),
+            Err(error) => Err(Refused::by_error(&error)),
         }
     }
 
-    /// For how many pods in a row, `most` at most, whose claims ask for the same, a node has devices; and what the first
-    /// of them would get.
-    ///
-    /// # Errors
-    /// Why there are none for the first.
-    pub fn room(&mut self, node: &str, claims: &[Claim], most: u32) -> Result<(u32, Fit), Refused> {
-        let first = self.look(node, claims)?;
-        let mut taken = vec![];
-        let mut next = Some(first.clone());
-        let mut count = 0;
-        while let Some(fit) = next.take() {
-            count += 1;
-            if count < most {
-                taken.extend(self.take(&fit));
-                next = self.look(node, claims).ok();
+    /// For how many pods in a row, `most` at most, whose claims ask for the same, each of these nodes has devices; or why it
+    /// has none for the first.
+    pub fn rooms<'n>(
+        &mut self,
+        nodes: impl Iterator<Item = &'n str>,
+        claims: &[Claim],
+        most: u32,
+    ) -> Vec<Result<Arc<Room>, Arc<Refused>>> {
+        self.forget_moved();
+        let Self { allocator, scorer, rooms, .. } = self;
+        let mut inquiry = match allocator.ask(claims) {
+            Ok(inquiry) => inquiry,
+            Err(error) => {
+                let refused = Arc::new(Refused::by_error(&error));
+                return nodes.map(|_| Err(Arc::clone(&refused))).collect();
             }
+        };
+        let book = rooms.of(claims);
+        let room = |node: &str| {
+            if let Some(answer) = book.get(node).and_then(|kept| kept.answer(most)) {
+                return answer;
+            }
+            scorer.take_consulted();
+            let room = match inquiry.room(node, most, scorer) {
+                Ok(Ok(room)) => Ok(Arc::new(room)),
+                Ok(Err(refusal)) => Err(Arc::new(Refused::by_node(&refusal, claims))),
+                Err(error) => Err(Arc::new(Refused::by_error(&error))),
+            };
+            book.insert(node.into(), Kept { room: room.clone(), goes_by_mix: scorer.take_consulted() });
+            room
+        };
+        nodes.map(room).collect()
+    }
+
+    /// Brings the judgement up to date with all that has moved.
+    fn judge_anew(&mut self) {
+        self.forget_moved();
+        if self.scorer.refresh(&self.allocator, &std::mem::take(&mut self.moved)) {
+            self.rooms.forget_mix();
         }
-        self.allocator.release(taken);
-        Ok((count, first))
+    }
+
+    fn forget_moved(&mut self) {
+        let moves = self.allocator.take_moves();
+        self.rooms.forget(&moves);
+        self.moved.extend(moves.pools);
     }
 
     /// Takes devices; what is returned gives them back.
@@ -109,3 +153,7 @@ impl Desk {
         self.allocator.release(holdings);
     }
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

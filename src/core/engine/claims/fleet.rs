@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claims::{Allocator, Claim, DeviceClass, Node, PoolId, Slice};
+use crate::claims::{Allocator, Amount, Claim, Device, DeviceClass, DeviceId, Node, PoolId, Slice};
 use crate::cluster::Cluster;
 use crate::model::node::NodeName;
 
@@ -95,6 +95,25 @@ impl Fleet {
         self.pools.keys()
     }
 
+    /// The slice of the newest generation that describes a device, and where in it.
+    pub fn described(&self, device: &DeviceId) -> Option<(&Slice, usize)> {
+        let is_it = |known: &Device| known.name == device.name;
+        self.newest(&device.pool).find_map(|slice| Some((slice, slice.devices.iter().position(is_it)?)))
+    }
+
+    /// The counters of a set of a pool, and how much there is of each.
+    pub fn counters(&self, pool: &PoolId, set: &str) -> Option<&BTreeMap<Box<str>, Amount>> {
+        let mut sets = self.newest(pool).flat_map(|slice| &slice.counters);
+        sets.find(|known| *known.name == *set).map(|known| &known.counters)
+    }
+
+    fn newest(&self, pool: &PoolId) -> impl Iterator<Item = &Slice> {
+        let names = self.pools.get(pool).into_iter().flatten();
+        let slices = names.filter_map(|name| self.slices.get(name).map(|slice| &**slice));
+        let newest = slices.clone().map(|slice| slice.generation).max();
+        slices.filter(move |slice| Some(slice.generation) == newest)
+    }
+
     /// For each extended resource a claim for one device that serves it; of several classes the first by name.
     pub fn extended_asks(&self) -> BTreeMap<Box<str>, Claim> {
         let mut asks = BTreeMap::new();
@@ -117,15 +136,15 @@ impl Fleet {
             match cluster.node(name.as_str()).and_then(|state| state.node()) {
                 Some(node) => {
                     let (name, labels) = (name.as_str().into(), node.parts.labels.clone());
-                    allocator.inventory_mut().set_node(Node { name, labels });
+                    allocator.set_node(Node { name, labels });
                 }
-                None => allocator.inventory_mut().remove_node(name.as_str()),
+                None => allocator.remove_node(name.as_str()),
             }
         }
         for name in classes {
             match self.classes.get(&name) {
-                Some(class) => allocator.inventory_mut().set_class(class.clone()),
-                None => allocator.inventory_mut().remove_class(&name),
+                Some(class) => allocator.set_class(class.clone()),
+                None => allocator.remove_class(&name),
             }
         }
         for pool in pools {

@@ -7,13 +7,15 @@
 mod census;
 mod desk;
 mod fleet;
+mod holders;
 mod needs;
 mod plan;
+mod rooms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claims::{ClaimKey, DeviceClass, DeviceId, Holding, HoldingKind, PoolId, SeenClaim, Slice};
+use crate::claims::{ClaimKey, DeviceClass, Holding, PoolId, SeenClaim, Slice};
 use crate::cluster::Cluster;
 use crate::engine::policy::ClaimPolicy;
 use crate::model::gang::GangKey;
@@ -22,6 +24,7 @@ use crate::model::pod::{Pod, PodUid};
 pub use census::{Census, Counted};
 pub(super) use desk::{Desk, Refused};
 use fleet::Fleet;
+use holders::{Collision, Holders};
 pub use needs::{Needs, OpenClaim, Unready};
 pub(super) use plan::Grant;
 use plan::Plan;
@@ -75,10 +78,10 @@ pub(super) struct ClaimKeeper {
     unused: BTreeMap<ClaimKey, u64>,
     /// Since when we may take them back.
     term_began_ms: Option<u64>,
-    /// Which claims are seen to have a device for themselves.
-    holders: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
-    /// Devices that several claims have for themselves, and which claims; told already.
-    given_twice: BTreeMap<DeviceId, BTreeSet<ClaimKey>>,
+    /// Which claims are seen to have which devices.
+    holders: Holders,
+    /// Pools of which other devices are known than when it was last looked whether any was given twice.
+    unchecked: BTreeSet<PoolId>,
     desk: Home,
     /// Claims that hold something else than the desk has heard.
     untold: BTreeSet<ClaimKey>,
@@ -122,6 +125,7 @@ impl ClaimKeeper {
     /// A slice is new, or has changed.
     pub fn set_slice(&mut self, slice: Arc<Slice>) {
         let pools = self.fleet.set_slice(slice);
+        self.unchecked.extend(pools.iter().cloned());
         self.touch_pools(pools);
         self.freed += 1;
     }
@@ -228,9 +232,9 @@ impl ClaimKeeper {
         (nodes.cloned().collect(), resources)
     }
 
-    /// How many devices several claims are seen to have for themselves.
+    /// How many devices, or sets of counters, are seen to be given to several claims.
     pub fn given_twice(&self) -> usize {
-        self.given_twice.len()
+        self.holders.collisions()
     }
 
     /// Grows whenever devices may have become free.
@@ -261,41 +265,26 @@ impl ClaimKeeper {
     /// Is all that these grants rest on as the desk has seen it?
     pub fn still_hold<'g>(&self, grants: impl IntoIterator<Item = &'g Grant>) -> bool {
         grants.into_iter().all(|grant| {
-            let is_open = !self.plans.contains_key(&grant.key)
-                && self
-                    .claims
-                    .get(&grant.key)
-                    .is_some_and(|seen| seen.claim.uid == grant.uid && seen.allocation.is_none() && !seen.leaving);
+            let is_open = grant.expected.is_some()
+                || !self.plans.contains_key(&grant.key)
+                    && self
+                        .claims
+                        .get(&grant.key)
+                        .is_some_and(|seen| seen.claim.uid == grant.uid && seen.allocation.is_none() && !seen.leaving);
             is_open && grant.allocation.devices.iter().all(|device| !self.moved.contains(&device.device.pool))
         })
     }
 
     fn replace(&mut self, key: &ClaimKey, seen: Option<SeenClaim>) {
         let before = held(self.claims.get(key), self.plans.get(key));
-        let devices_before = exclusive(self.claims.get(key));
-        let devices = exclusive(seen.as_ref());
+        let seen_before = self.claims.get(key).map(SeenClaim::holdings).unwrap_or_default();
+        let seen_now = seen.as_ref().map(SeenClaim::holdings).unwrap_or_default();
+        self.holders.replace(key, seen_before, seen_now, &self.fleet);
         match seen {
             Some(seen) => self.claims.insert(key.clone(), seen),
             None => self.claims.remove(key),
         };
-        for device in devices_before.iter().filter(|device| !devices.contains(device)) {
-            self.strike_holder(device, key);
-        }
-        for device in devices {
-            self.holders.entry(device).or_default().insert(key.clone());
-        }
         self.note_move(key, &before);
-    }
-
-    fn strike_holder(&mut self, device: &DeviceId, key: &ClaimKey) {
-        let Some(claims) = self.holders.get_mut(device) else { return };
-        claims.remove(key);
-        if claims.len() <= 1 {
-            self.given_twice.remove(device);
-        }
-        if claims.is_empty() {
-            self.holders.remove(device);
-        }
     }
 
     /// The allocation that was last seen is not there any more.
@@ -341,34 +330,47 @@ impl ClaimKeeper {
         }
     }
 
-    /// Was any device of a claim given to another, too? Ours gives way where it has not started.
+    /// Was anything of what a claim has given to another, too? Ours give way where they have not started, as far as it
+    /// takes.
     fn check_holders(&mut self, key: &ClaimKey, policy: &ClaimPolicy) {
-        let twice = exclusive(self.claims.get(key)).into_iter().find_map(|device| {
-            let claims = self.holders.get(&device).filter(|claims| claims.len() > 1)?;
-            Some((device, claims.clone()))
-        });
-        let Some((device, claims)) = twice else { return };
-        if self.given_twice.insert(device.clone(), claims.clone()).is_some_and(|told| told == claims) {
-            return;
-        }
+        let holdings = self.claims.get(key).map(SeenClaim::holdings).unwrap_or_default();
+        let Some((collision, claims)) = self.holders.new_collision(holdings, &self.fleet) else { return };
         let names: Vec<String> = claims.iter().map(ToString::to_string).collect();
-        let text = format!("device {device} was given to claims {}", names.join(" and "));
+        let text = format!("{collision} to claims {}", names.join(" and "));
         for claim in &claims {
             self.tell(claim, ClaimNewsKind::GivenTwice, text.clone());
         }
+        for key in self.yielding(&collision, &claims, policy) {
+            match self.plans.get(&key).map(Plan::gang) {
+                Some(gang) => self.fail(gang, text.clone()),
+                None => self.take_back(&key),
+            }
+        }
+    }
+
+    /// Which of ours have to give way: the later ones by name, until there is no collision any more.
+    fn yielding(&self, collision: &Collision, claims: &BTreeSet<ClaimKey>, policy: &ClaimPolicy) -> Vec<ClaimKey> {
         let may_yield = |key: &&ClaimKey| {
             self.claims.get(*key).is_some_and(|seen| {
                 let was_given = seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours);
                 was_given && !seen.is_reserved && policy.is_ours(&seen.claim)
             })
         };
-        let yielding: Vec<ClaimKey> = claims.iter().filter(may_yield).cloned().collect();
-        // One of them may keep it.
-        let keeps = usize::from(yielding.len() == claims.len());
-        for key in &yielding[keeps..] {
-            match self.plans.get(key).map(Plan::gang) {
-                Some(gang) => self.fail(gang, text.clone()),
-                None => self.take_back(key),
+        let mut yielding = vec![];
+        for key in claims.iter().rev().filter(may_yield) {
+            if self.holders.parties(collision, &yielding, &self.fleet).is_none() {
+                break;
+            }
+            yielding.push(key.clone());
+        }
+        yielding
+    }
+
+    /// Slices may say only later that what was given overlaps.
+    pub(super) fn check_pools(&mut self, policy: &ClaimPolicy) {
+        for pool in std::mem::take(&mut self.unchecked) {
+            for key in self.holders.claims_in(&pool) {
+                self.check_holders(&key, policy);
             }
         }
     }
@@ -396,12 +398,6 @@ fn held(seen: Option<&SeenClaim>, plan: Option<&Plan>) -> Vec<Holding> {
     held
 }
 
-/// The devices that a claim is seen to have for itself.
-fn exclusive(seen: Option<&SeenClaim>) -> Vec<DeviceId> {
-    let holdings = seen.map(SeenClaim::holdings).unwrap_or_default();
-    holdings.iter().filter(|holding| holding.kind == HoldingKind::Exclusive).map(|h| h.device.clone()).collect()
-}
-
 /// The claims that a pod uses and that have names.
 fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
     let named = pod.claims.iter().filter_map(|claim| claim.name.clone());
@@ -409,4 +405,12 @@ fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
 }
 
 #[cfg(test)]
+mod expected_tests;
+#[cfg(test)]
+mod holders_tests;
+#[cfg(test)]
+mod quota_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wide_tests;

@@ -1,14 +1,16 @@
 //! What a pod needs of devices before it can be placed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::ClaimKeeper;
 use crate::claims::{Ask, Claim, ClaimKey, Count, NodeSelector};
+use crate::cluster::Usage;
 use crate::engine::policy::ClaimPolicy;
 use crate::model::node::Node;
 use crate::model::pod::{Pod, PodClaim, Stage};
+use crate::model::quota::{Amounts, Item};
 
 /// What a pod needs of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +26,8 @@ pub struct Needs {
     pub joins_nodes: bool,
     /// How many devices of classes that are ours to allocate it asks for in all, with those that it has.
     pub devices: i64,
+    /// What a pod like it will need that is yet to be made, if there may be one.
+    pub another: Option<Arc<Needs>>,
 }
 
 /// A claim that has no devices yet.
@@ -33,6 +37,10 @@ pub struct OpenClaim {
     pub claim: Arc<Claim>,
     /// It is ours to allocate; else kube-scheduler does, and we only see to it that it can.
     pub is_ours: bool,
+    /// What the pod calls it.
+    pub alias: Box<str>,
+    /// It is yet to be made, with its pod: nobody has it under the name that it has here.
+    pub is_expected: bool,
 }
 
 /// Why it cannot be said yet what a pod needs.
@@ -79,6 +87,17 @@ impl Needs {
             && self.open.iter().zip(&other.open).all(|(a, b)| asks(a) == asks(b))
     }
 
+    /// The same of claims that are yet to be made, under names that no others have.
+    #[must_use]
+    pub fn numbered(&self, number: usize) -> Self {
+        let mut numbered = self.clone();
+        for open in numbered.open.iter_mut().filter(|open| open.is_expected) {
+            let claim = Arc::make_mut(&mut open.claim);
+            claim.key.name = format!("{}:{number}", open.alias).into();
+        }
+        numbered
+    }
+
     /// Of claims that several use, each is left with the first.
     pub fn share<'n>(all: impl IntoIterator<Item = &'n mut Arc<Needs>>) {
         let mut all: Vec<&mut Arc<Needs>> = all.into_iter().filter(|needs| !needs.open.is_empty()).collect();
@@ -100,6 +119,16 @@ impl Needs {
         }
     }
 
+    fn count(&mut self, claim: &Claim, policy: &ClaimPolicy) {
+        self.devices = self.devices.saturating_add(policy.devices(claim));
+        self.joins_nodes |= asks_for_channel(claim);
+    }
+
+    /// All claims without devices that the pod uses, whoever has them among the open ones.
+    pub fn keys(&self) -> BTreeSet<&ClaimKey> {
+        self.open.iter().map(|open| &open.claim.key).chain(&self.shared).collect()
+    }
+
     /// The claims without devices.
     pub fn claims(&self) -> Vec<Claim> {
         self.open.iter().map(|open| (*open.claim).clone()).collect()
@@ -118,6 +147,9 @@ impl Needs {
 /// The class of what joins nodes: the channels of NVIDIA's ComputeDomains. Whoever asks for one asks for no GPU by that.
 const CHANNELS: &str = "compute-domain-default-channel.nvidia.com";
 
+/// The class of MIG slices of NVIDIA's driver: what is asked for by it counts as slices, and all else as GPUs.
+const SLICES: &str = "mig.nvidia.com";
+
 fn asks_for_channel(claim: &Claim) -> bool {
     claim.requests.iter().any(|request| request.asks().any(|ask| &*ask.class == CHANNELS))
 }
@@ -128,20 +160,47 @@ impl ClaimPolicy {
         claim.requests.iter().any(|request| request.asks().any(|ask| self.classes.contains(&*ask.class)))
     }
 
+    /// What of a quota a claim takes: devices of classes that are ours.
+    pub(crate) fn amounts(&self, claim: &Claim) -> Amounts {
+        let asks = claim.requests.iter().filter_map(|request| request.asks().next());
+        asks.fold(Amounts::default(), |sum, ask| {
+            let item = if &*ask.class == SLICES { Item::MigSlices } else { Item::Gpus };
+            sum.plus(&Amounts::whole(item, self.count(ask)))
+        })
+    }
+
     /// How many devices of classes that are ours a claim asks for; of alternatives the first counts.
     fn devices(&self, claim: &Claim) -> i64 {
         let first = claim.requests.iter().filter_map(|request| request.asks().next());
-        let is_gpu = |ask: &&Ask| self.classes.contains(&*ask.class) && !ask.admin_access && &*ask.class != CHANNELS;
-        let ours = first.filter(is_gpu);
-        let count = |count| match count {
+        first.map(|ask| self.count(ask)).fold(0, i64::saturating_add)
+    }
+
+    fn count(&self, ask: &Ask) -> i64 {
+        let is_gpu = self.classes.contains(&*ask.class) && !ask.admin_access && &*ask.class != CHANNELS;
+        match ask.count {
+            _ if !is_gpu => 0,
             Count::Exactly(count) => i64::try_from(count).unwrap_or(i64::MAX),
             Count::All => 1,
-        };
-        ours.map(|ask| count(ask.count)).fold(0, i64::saturating_add)
+        }
     }
 }
 
 impl ClaimKeeper {
+    /// Has a claim devices, or is it being given some?
+    pub fn has_devices(&self, key: &ClaimKey) -> bool {
+        self.plans.contains_key(key) || self.claims.get(key).is_some_and(|seen| seen.allocation.is_some())
+    }
+
+    /// What the claims of each namespace have. Those that kube-scheduler has made for pods are left out: what these pods ask for
+    /// counts already.
+    pub fn usage(&self, policy: &ClaimPolicy) -> Usage {
+        let mut usage = Usage::default();
+        for (key, seen) in self.claims.iter().filter(|(key, seen)| !seen.serves_extended && self.has_devices(key)) {
+            usage.add(&key.namespace, &policy.amounts(&seen.claim));
+        }
+        usage
+    }
+
     /// What a pod needs of devices. A pod without claims of ours needs nothing of us.
     ///
     /// # Errors
@@ -150,6 +209,9 @@ impl ClaimKeeper {
         let mut needs = Needs::default();
         if !policy.is_on() {
             return Ok(needs);
+        }
+        if pod.membership.as_ref().is_some_and(|membership| membership.staged) {
+            needs.another = Some(Arc::new(self.needs_of_another(pod, policy)));
         }
         let waits = pod.stage == Stage::Pending;
         for claim in &pod.claims {
@@ -164,18 +226,47 @@ impl ClaimKeeper {
         Ok(needs)
     }
 
+    /// What a pod needs that is like this one, but yet to be made: claims of its own like those of this one, and those that
+    /// it will share with it.
+    fn needs_of_another(&self, pod: &Pod, policy: &ClaimPolicy) -> Needs {
+        let mut needs = Needs::default();
+        for claim in &pod.claims {
+            let key = |name: &Box<str>| ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.clone() };
+            let seen = claim.name.as_ref().and_then(|name| self.claims.get(&key(name)));
+            match seen.filter(|seen| claim.from_template && !seen.is_of_group) {
+                Some(seen) => {
+                    needs.count(&seen.claim, policy);
+                    needs.open.push(OpenClaim {
+                        claim: Arc::clone(&seen.claim),
+                        is_ours: policy.is_ours(&seen.claim),
+                        alias: claim.alias.clone(),
+                        is_expected: true,
+                    });
+                }
+                // What cannot be said yet is said when it is there.
+                None => drop(self.read(pod, claim, policy, &mut needs)),
+            }
+        }
+        needs
+    }
+
     fn read(&self, pod: &Pod, claim: &PodClaim, policy: &ClaimPolicy, needs: &mut Needs) -> Result<(), Unready> {
-        let Some(name) = &claim.name else { return Err(Unready::NotMade { alias: claim.alias.clone() }) };
+        let not_made = || Unready::NotMade { alias: claim.alias.clone() };
+        let Some(name) = &claim.name else { return Err(not_made()) };
         let key = ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.clone() };
-        let Some(seen) = self.claims.get(&key) else { return Err(Unready::NotSeen(key)) };
-        needs.devices = needs.devices.saturating_add(policy.devices(&seen.claim));
-        needs.joins_nodes |= asks_for_channel(&seen.claim);
+        let Some(seen) = self.claims.get(&key) else {
+            return Err(if claim.from_template { not_made() } else { Unready::NotSeen(key) });
+        };
+        needs.count(&seen.claim, policy);
         let is_ours = policy.is_ours(&seen.claim);
         match (self.plans.get(&key), &seen.allocation) {
             (Some(plan), _) if plan.is_withdrawn() => return Err(Unready::Returning(key)),
             (None, Some(allocation)) => needs.within.extend(allocation.nodes.clone()),
             _ if seen.leaving => return Err(Unready::Leaving(key)),
-            _ => needs.open.push(OpenClaim { claim: Arc::clone(&seen.claim), is_ours }),
+            _ => {
+                let (claim, alias) = (Arc::clone(&seen.claim), claim.alias.clone());
+                needs.open.push(OpenClaim { claim, is_ours, alias, is_expected: false });
+            }
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! Claims that are being given devices by us, from the plan until the cluster shows it, and back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Needs;
 use super::{ClaimKeeper, ClaimNewsKind};
-use crate::claims::{Allocation, ClaimKey, Holding, NodeSelector, SeenClaim, fingerprint};
+use crate::claims::{Allocation, Claim, ClaimKey, Holding, NodeSelector, SeenClaim, fingerprint};
 use crate::engine::policy::ClaimPolicy;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
@@ -18,6 +19,8 @@ pub(in crate::engine) struct Grant {
     pub uid: Box<str>,
     /// The devices.
     pub allocation: Arc<Allocation>,
+    /// The claim is yet to be made, with its pod, and will be like this one: which the pod will call so.
+    pub expected: Option<(Box<str>, Arc<Claim>)>,
 }
 
 /// A claim that is being given devices, or from which they are being taken back.
@@ -27,8 +30,10 @@ pub(super) struct Plan {
     /// For whom.
     gang: Option<GangKey>,
     pub holdings: Vec<Holding>,
-    /// Where its pod is to go; none where it is only taken back.
+    /// Where its pod is to go, or the first of those that share it; none where it is only taken back.
     node: Option<NodeName>,
+    /// Where its devices can be used; none means everywhere.
+    within: Option<NodeSelector>,
     stage: Stage,
     /// A write is under way.
     in_flight: bool,
@@ -38,6 +43,8 @@ pub(super) struct Plan {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
+    /// Set aside for a claim like this one, which is yet to be made with its pod.
+    SetAside(Arc<Claim>, Arc<Allocation>),
     /// To be written.
     Giving(Arc<Allocation>),
     /// The API server has taken it, as this version of the claim.
@@ -101,7 +108,7 @@ impl Plan {
 
     /// Where the devices are, as long as the API server does not know that they are given.
     pub fn unwritten_on(&self) -> Option<&NodeName> {
-        self.node.as_ref().filter(|_| matches!(self.stage, Stage::Giving(_)))
+        self.node.as_ref().filter(|_| matches!(self.stage, Stage::Giving(_) | Stage::SetAside(..)))
     }
 
     /// For whom it is, if anybody waits for it.
@@ -117,7 +124,7 @@ impl Plan {
                 Some(ClaimOrder::Allocate { claim, uid, allocation: Arc::clone(allocation), node })
             }
             Stage::TakingBack => Some(ClaimOrder::Release { claim, uid, devices: fingerprint(&self.holdings) }),
-            Stage::Given { .. } => None,
+            Stage::SetAside(..) | Stage::Given { .. } => None,
         }
     }
 }
@@ -125,11 +132,41 @@ impl Plan {
 impl ClaimKeeper {
     /// Claims of a gang are to be given these devices. They are held from now on.
     pub fn give(&mut self, gang: &GangKey, node: &NodeName, grants: impl IntoIterator<Item = Grant>) {
-        for Grant { key, uid, allocation } in grants {
+        for Grant { key, uid, allocation, expected } in grants {
             let holdings = allocation.holdings().collect();
-            let stage = Stage::Giving(allocation);
+            let within = allocation.nodes.clone().map(|term| NodeSelector::new(vec![term]));
+            let stage = match expected {
+                Some((_, claim)) => Stage::SetAside(claim, allocation),
+                None => Stage::Giving(allocation),
+            };
             let (gang, node) = (Some(gang.clone()), Some(node.clone()));
-            self.set_plan(&key, Some(Plan { uid, gang, holdings, node, stage, in_flight: false, tried_ms: None }));
+            let plan = Plan { uid, gang, holdings, node, within, stage, in_flight: false, tried_ms: None };
+            self.set_plan(&key, Some(plan));
+        }
+    }
+
+    /// Is what was set aside under this key for a claim like that one?
+    pub fn is_set_aside_for(&self, key: &ClaimKey, claim: &Claim) -> bool {
+        let asks = |claim: &Claim| (claim.requests.clone(), claim.constraints.clone(), claim.configs.clone());
+        let stage = self.plans.get(key).map(|plan| &plan.stage);
+        matches!(stage, Some(Stage::SetAside(expected, _)) if asks(expected) == asks(claim))
+    }
+
+    /// A claim that was expected is there: it is given what was set aside for it.
+    pub fn hand_over(&mut self, key: &ClaimKey, claim: &Claim) {
+        let Some(Plan { stage: Stage::SetAside(_, allocation), .. }) = self.plans.get(key) else { return };
+        let (uid, stage) = (claim.uid.clone(), Stage::Giving(Arc::clone(allocation)));
+        let Some(plan) = self.plans.get(key).cloned() else { return };
+        self.set_plan(&claim.key, Some(Plan { uid, stage, ..plan }));
+        self.set_plan(key, None);
+    }
+
+    /// Nobody comes for what was set aside.
+    pub fn free<'k>(&mut self, keys: impl IntoIterator<Item = &'k ClaimKey>) {
+        for key in keys {
+            if self.plans.get(key).is_some_and(|plan| matches!(plan.stage, Stage::SetAside(..))) {
+                self.set_plan(key, None);
+            }
         }
     }
 
@@ -152,17 +189,16 @@ impl ClaimKeeper {
     pub fn needs_beside(&self, needs: &Needs) -> Needs {
         let mut beside = needs.clone();
         beside.open.retain(|open| !self.plans.contains_key(&open.claim.key));
-        let planned = needs.open.iter().filter_map(|open| self.plans.get(&open.claim.key));
-        beside
-            .within
-            .extend(planned.filter_map(|plan| plan.node.as_ref()).map(|node| NodeSelector::of_node(node.as_str())));
+        beside.shared.retain(|key| !self.plans.contains_key(key));
+        let planned = needs.keys().into_iter().filter_map(|key| self.plans.get(key));
+        beside.within.extend(planned.filter_map(|plan| plan.within.clone()));
         beside
     }
 
     /// Of these claims those that are being given devices.
     pub fn planned<'n>(&self, needs: impl IntoIterator<Item = &'n Needs>) -> Vec<ClaimKey> {
-        let claims = needs.into_iter().flat_map(|needs| &needs.open).map(|open| &open.claim.key);
-        claims.filter(|key| self.plans.contains_key(*key)).cloned().collect()
+        let claims: BTreeSet<&ClaimKey> = needs.into_iter().flat_map(Needs::keys).collect();
+        claims.into_iter().filter(|key| self.plans.contains_key(*key)).cloned().collect()
     }
 
     /// The pods of these claims are on their nodes: what was given stays.
@@ -199,6 +235,7 @@ impl ClaimKeeper {
 
     /// What is to be written now.
     pub fn orders(&mut self, policy: &ClaimPolicy, now_ms: u64) -> Vec<ClaimOrder> {
+        self.check_pools(policy);
         self.release_unused(policy, now_ms);
         let is_due =
             |plan: &Plan| !plan.in_flight && plan.tried_ms.is_none_or(|tried| now_ms >= tried + policy.write_again_ms);
@@ -241,7 +278,7 @@ impl ClaimKeeper {
                 self.tell(key, ClaimNewsKind::Released, "its devices were taken back: its pod did not start".into());
             }
             (Stage::TakingBack, ClaimOutcome::Refused { .. } | ClaimOutcome::Reserved) => self.set_plan(key, None),
-            (Stage::Giving(_) | Stage::Given { .. }, _) => {}
+            (Stage::SetAside(..) | Stage::Giving(_) | Stage::Given { .. }, _) => {}
         }
     }
 
@@ -305,7 +342,8 @@ impl ClaimKeeper {
         let Some(seen) = self.claims.get(key).filter(|_| !self.plans.contains_key(key)) else { return };
         let (uid, holdings) = (seen.claim.uid.clone(), seen.holdings().to_vec());
         let stage = Stage::TakingBack;
-        let plan = Plan { uid, gang: None, holdings, node: None, stage, in_flight: false, tried_ms: None };
+        let (gang, node, within) = (None, None, None);
+        let plan = Plan { uid, gang, holdings, node, within, stage, in_flight: false, tried_ms: None };
         self.set_plan(key, Some(plan));
     }
 }

@@ -5,23 +5,23 @@ use std::sync::Arc;
 
 use super::*;
 use crate::claims::testing::{ask, class, device, request, slice};
-use crate::claims::{Allocation, Claim, NodeSelector, SeenAllocation, fingerprint};
+use crate::claims::{Allocation, Claim, DeviceId, HoldingKind, NodeSelector, SeenAllocation, fingerprint};
 use crate::engine::{Arrival, Change, ClaimPolicy, Engine, Offered, Order, Policy};
 use crate::model::gang::Terms;
 use crate::model::pod::{PodClaim, Stage};
 use crate::testing::{self, PodBuilder, node};
 
 /// An engine whose nodes have so many devices each, a cluster that shows what is written, and a clock.
-struct World {
-    engine: Engine,
-    now_ms: u64,
+pub(super) struct World {
+    pub engine: Engine,
+    pub now_ms: u64,
     version: u64,
     pods: BTreeMap<String, Pod>,
     claims: BTreeMap<String, SeenClaim>,
 }
 
 impl World {
-    fn new(nodes: &[(&str, usize)]) -> Self {
+    pub fn new(nodes: &[(&str, usize)]) -> Self {
         let classes = BTreeSet::from(["any".to_owned()]);
         let policy = Policy { claims: ClaimPolicy { classes, ..ClaimPolicy::default() }, ..Policy::default() };
         let mut world = Self {
@@ -32,31 +32,34 @@ impl World {
             claims: BTreeMap::new(),
         };
         world.apply(Change::ClassApplied(Box::new(class("any", None))));
-        for (name, devices) in nodes {
-            world.apply(Change::NodeApplied(Box::new(node(name).build())));
-            let devices = (0..*devices).map(|at| device(&format!("gpu-{at}"))).collect();
-            world.apply(Change::SliceApplied(Arc::new(slice(name, devices))));
-        }
+        nodes.iter().for_each(|(name, devices)| world.add(name, *devices));
         world
     }
 
-    fn apply(&mut self, change: Change) {
+    /// One more node, with so many devices.
+    pub fn add(&mut self, name: &str, devices: usize) {
+        self.apply(Change::NodeApplied(Box::new(node(name).build())));
+        let devices = (0..devices).map(|at| device(&format!("gpu-{at}"))).collect();
+        self.apply(Change::SliceApplied(Arc::new(slice(name, devices))));
+    }
+
+    pub fn apply(&mut self, change: Change) {
         self.engine.apply(change, self.now_ms);
         self.engine.keep_gangs(self.now_ms);
     }
 
-    fn wait(&mut self, ms: u64) {
+    pub fn wait(&mut self, ms: u64) {
         self.now_ms += ms;
         self.engine.keep_gangs(self.now_ms);
     }
 
-    fn set(&mut self, pod: Pod) {
+    pub fn set(&mut self, pod: Pod) {
         self.pods.insert(pod.key.name.clone(), pod.clone());
         self.apply(Change::PodApplied(Box::new(pod)));
     }
 
     /// Shows a claim as a new version.
-    fn show(&mut self, name: &str, change: impl FnOnce(&mut SeenClaim)) {
+    pub fn show(&mut self, name: &str, change: impl FnOnce(&mut SeenClaim)) {
         self.version += 1;
         let seen = self.claims.get_mut(name).expect("a claim of this name");
         change(seen);
@@ -65,8 +68,14 @@ impl World {
         self.apply(Change::ClaimApplied(Box::new(seen)));
     }
 
+    /// A claim for so many devices of which an expression is true.
+    pub fn claim_like(&mut self, name: &str, expression: &str, devices: u64) {
+        let ask = ask("any", devices).selected(expression);
+        self.show_new(crate::claims::testing::claim(name, vec![request("r", ask)]));
+    }
+
     /// A claim for so many devices.
-    fn claim(&mut self, name: &str, devices: u64) {
+    pub fn claim(&mut self, name: &str, devices: u64) {
         let claim = crate::claims::testing::claim(name, vec![request("r", ask("any", devices))]);
         self.show_new(claim);
     }
@@ -80,13 +89,14 @@ impl World {
             is_reserved: false,
             leaving: false,
             serves_extended: false,
+            is_of_group: false,
         };
         self.claims.insert(name.clone(), seen);
         self.show(&name, |_| {});
     }
 
     /// A claim that was given these devices, by us or by another.
-    fn give(&mut self, name: &str, node: &str, devices: &[&str], is_ours: bool) {
+    pub fn give(&mut self, name: &str, node: &str, devices: &[&str], is_ours: bool) {
         let pool = PoolId { driver: "d".into(), name: node.into() };
         let holding = |name: &&str| Holding {
             device: DeviceId { pool: pool.clone(), name: (*name).into() },
@@ -97,7 +107,7 @@ impl World {
         self.show(name, |seen| seen.allocation = Some(SeenAllocation { holdings, nodes, is_ours }));
     }
 
-    fn plan(&mut self) -> usize {
+    pub fn plan(&mut self) -> usize {
         let mut count = 0;
         while let Some(task) = self.engine.next_plan(self.now_ms) {
             self.engine.adopt(task.solve(), self.now_ms);
@@ -112,7 +122,7 @@ impl World {
     }
 
     /// The orders about claims.
-    fn claim_orders(&mut self) -> Vec<ClaimOrder> {
+    pub fn claim_orders(&mut self) -> Vec<ClaimOrder> {
         let of_claim = |order| match order {
             Order::Claim(order) => Some(order),
             _ => None,
@@ -121,7 +131,7 @@ impl World {
     }
 
     /// Who is pointed to which node.
-    fn steered(&mut self) -> Vec<(String, String)> {
+    pub fn steered(&mut self) -> Vec<(String, String)> {
         let steered = |order| match order {
             Order::Steer { pod, promise, .. } => Some((pod.key.name.clone(), promise.node.to_string())),
             _ => None,
@@ -146,22 +156,22 @@ impl World {
     }
 
     /// Carries out an order, and shows what came of it.
-    fn carry_out(&mut self, order: &ClaimOrder) {
+    pub fn carry_out(&mut self, order: &ClaimOrder) {
         self.accept(order);
         match order {
-            ClaimOrder::Allocate { claim, allocation, node, .. } => self.show_given(&claim.name, allocation, node),
+            ClaimOrder::Allocate { claim, allocation, .. } => self.show_given(&claim.name, allocation),
             ClaimOrder::Release { claim, .. } => self.show(&claim.name, |seen| seen.allocation = None),
         }
     }
 
-    fn show_given(&mut self, claim: &str, allocation: &Allocation, node: &NodeName) {
-        let nodes = Some(NodeSelector::of_node(node.as_str()));
+    fn show_given(&mut self, claim: &str, allocation: &Allocation) {
+        let nodes = allocation.nodes.clone().map(|term| NodeSelector::new(vec![term]));
         let holdings = allocation.holdings().collect();
         self.show(claim, |seen| seen.allocation = Some(SeenAllocation { holdings, nodes, is_ours: true }));
     }
 
     /// Where filter lets a pod go, or what it says.
-    fn filter(&mut self, name: &str) -> Result<Vec<String>, String> {
+    pub fn filter(&mut self, name: &str) -> Result<Vec<String>, String> {
         let snapshot = self.engine.snapshot();
         let pod = snapshot.as_planned(self.pods[name].clone());
         if let Some(why) = snapshot.unsettled(&pod) {
@@ -180,7 +190,7 @@ impl World {
     }
 
     /// A pod that may be bound is, and its claims are reserved for it.
-    fn bind(&mut self, name: &str, node: &str) {
+    pub fn bind(&mut self, name: &str, node: &str) {
         let snapshot = self.engine.snapshot();
         let pod = snapshot.as_planned(self.pods[name].clone());
         let node = NodeName::from(node);
@@ -193,26 +203,26 @@ impl World {
         self.set(Pod { stage: Stage::Bound(node), ..self.pods[name].clone() });
     }
 
-    fn news(&mut self) -> Vec<(ClaimNewsKind, String)> {
+    pub fn news(&mut self) -> Vec<(ClaimNewsKind, String)> {
         self.engine.take_claim_news().into_iter().map(|news| (news.kind, news.claim.name.to_string())).collect()
     }
 }
 
-fn pod(name: &str, claims: &[&str]) -> Pod {
+pub(super) fn pod(name: &str, claims: &[&str]) -> Pod {
     using(testing::pod(name), claims)
 }
 
 fn using(pod: PodBuilder, claims: &[&str]) -> Pod {
-    let claim = |name: &&str| PodClaim { alias: (*name).into(), name: Some((*name).into()) };
+    let claim = |name: &&str| PodClaim { alias: (*name).into(), name: Some((*name).into()), from_template: false };
     Pod { claims: claims.iter().map(claim).collect(), ..pod.build() }
 }
 
-fn member(name: &str, gang: &str, index: u32, size: u32, claims: &[&str]) -> Pod {
+pub(super) fn member(name: &str, gang: &str, index: u32, size: u32, claims: &[&str]) -> Pod {
     let terms = Terms { min_member: Some(size), ..Terms::default() };
     using(testing::pod(name).member_of(gang, "", index, terms), claims)
 }
 
-fn devices_of(order: &ClaimOrder) -> Vec<String> {
+pub(super) fn devices_of(order: &ClaimOrder) -> Vec<String> {
     let ClaimOrder::Allocate { allocation, .. } = order else { panic!("no allocation: {order:?}") };
     allocation.devices.iter().map(|device| format!("{}/{}", device.device.pool.name, device.device.name)).collect()
 }
@@ -234,8 +244,8 @@ fn a_pod_waits_for_its_devices_and_then_goes_where_they_are() {
     world.accept(&orders[0]);
     assert_eq!(world.filter("p"), Ok(vec!["b".into()]), "what the API server took counts before it is shown");
     assert_eq!(world.steered(), [("p".into(), "b".into())]);
-    let ClaimOrder::Allocate { allocation, node, .. } = &orders[0] else { panic!() };
-    world.show_given("c", allocation, node);
+    let ClaimOrder::Allocate { allocation, .. } = &orders[0] else { panic!() };
+    world.show_given("c", allocation);
     world.bind("p", "b");
     world.wait(1_000_000);
     assert_eq!(world.claim_orders(), [], "what is in use is not taken back");
@@ -350,30 +360,6 @@ fn who_takes_over_lets_the_pods_of_the_last_leader_come() {
     assert_eq!(world.claim_orders(), [], "it may have been given a moment ago");
     world.wait(unused_ms);
     assert!(matches!(world.claim_orders()[..], [ClaimOrder::Release { .. }]));
-}
-
-#[test]
-fn a_device_given_twice_is_told_and_ours_gives_way_unless_it_has_started() {
-    let mut world = World::new(&[("a", 4)]);
-    for name in ["ours", "theirs"] {
-        world.claim(name, 1);
-    }
-    world.give("ours", "a", &["gpu-0"], true);
-    world.give("theirs", "a", &["gpu-0"], false);
-    let told = world.news();
-    assert_eq!(told, [(ClaimNewsKind::GivenTwice, "ours".into()), (ClaimNewsKind::GivenTwice, "theirs".into())]);
-    world.show("theirs", |seen| seen.is_reserved = true);
-    assert_eq!(world.news(), [], "once");
-    assert_eq!(world.engine.devices_given_twice(), 1);
-    let orders = world.claim_orders();
-    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "ours"), "{orders:?}");
-    world.carry_out(&orders[0]);
-    assert_eq!(world.engine.devices_given_twice(), 0);
-    world.give("ours", "a", &["gpu-1"], true);
-    world.show("ours", |seen| seen.is_reserved = true);
-    world.claim("late", 1);
-    world.give("late", "a", &["gpu-1"], false);
-    assert_eq!(world.claim_orders(), [], "who has started keeps it");
 }
 
 #[test]
@@ -546,8 +532,8 @@ fn what_another_leader_gives_and_takes_is_left_to_it() {
     world.wait(1_000_000);
     assert_eq!(world.plan(), 0);
     assert_eq!(world.claim_orders(), [], "nothing is taken back either");
-    let ClaimOrder::Allocate { allocation, node, .. } = &orders[0] else { panic!() };
-    world.show_given("c", allocation, node);
+    let ClaimOrder::Allocate { allocation, .. } = &orders[0] else { panic!() };
+    world.show_given("c", allocation);
     world.engine.lead(2);
     world.wait(0);
     world.plan();

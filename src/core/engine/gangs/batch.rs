@@ -34,6 +34,9 @@ pub(super) struct Place {
     pub steered: u32,
     /// The scheduler may have refused it.
     pub suspicion: Option<Suspicion>,
+    /// Devices that are kept for the claims of a member that is yet to be made: under which key, by what its pod will call
+    /// the claim.
+    pub set_aside: BTreeMap<Box<str>, ClaimKey>,
     /// What the pod's condition said when it was first steered: what is said later is about the place.
     pub message_before: Option<Arc<str>>,
 }
@@ -76,6 +79,8 @@ impl Suspicion {
 pub(super) struct Batch {
     /// Names the plan on the pods.
     pub id: Arc<str>,
+    /// When the places were found, in the engine's milliseconds.
+    pub made_ms: u64,
     /// When places of members that exist are given up, in the engine's milliseconds.
     pub until_ms: u64,
     /// When places of members that do not exist yet are given up.
@@ -115,6 +120,11 @@ impl Batch {
     /// All claims that must have devices before anybody of it is pointed anywhere.
     pub fn awaited_claims(&self) -> impl Iterator<Item = &ClaimKey> + Clone {
         self.claims.iter().chain(&self.shared_claims)
+    }
+
+    /// Under which keys devices are kept for members that are yet to be made.
+    pub fn set_aside(&self) -> impl Iterator<Item = &ClaimKey> {
+        self.places.values().flat_map(|place| place.set_aside.values())
     }
 
     /// Are all members that exist at bind?

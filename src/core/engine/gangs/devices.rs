@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use super::formation::Question;
 use super::preemption::Way;
+use super::roster::Roster;
 use super::task::PlanTask;
-use crate::claims::{Fit, Holding};
+use super::wide;
+use crate::claims::{Holding, Room};
 use crate::engine::claims::{Desk, Grant, Needs, OpenClaim, Refused};
 use crate::model::node::NodeName;
 use crate::model::pod::Demand;
@@ -23,7 +25,8 @@ const MAX_ATTEMPTS: usize = 16;
 impl Needs {
     /// What is told of a pod with these needs that gets no devices.
     pub(super) fn lacking(&self, refused: &Refused) -> No {
-        let claim = refused.claim.and_then(|at| self.open.get(at)).map(|open| open.claim.key.to_string());
+        let claim = refused.claim.and_then(|at| self.open.get(at)).filter(|open| !open.is_expected);
+        let claim = claim.map(|open| open.claim.key.to_string());
         No::NoDevices { claim, wish: refused.wish.clone() }
     }
 }
@@ -82,12 +85,27 @@ struct Counted {
 ///
 /// # Errors
 /// Why there are none. Where devices are short for several kinds of members together, that is not proven.
-pub(super) fn plan(task: &PlanTask, desk: &mut Desk) -> Result<Way, No> {
+pub(super) fn plan(task: &mut PlanTask, desk: &mut Desk) -> Result<Way, No> {
+    let mut taken = vec![];
+    let wide = wide::give(task, desk, &mut taken);
+    let way = plan_beside(task, &wide.roster, desk);
+    desk.give_back(taken);
+    let mut way = way?;
+    for (seat, grant) in wide.grants {
+        if let Some(at) = task.question.seats.iter().position(|other| *other == seat) {
+            way.grants[at].push(grant);
+        }
+    }
+    Ok(way)
+}
+
+/// The same, where claims that can be used on several nodes have their devices.
+fn plan_beside(task: &PlanTask, roster: &Roster, desk: &mut Desk) -> Result<Way, No> {
     let mut counted = count(task, desk)?;
     for _ in 0..MAX_ATTEMPTS {
         let nodes = task.plan(&counted.ranks, &counted.devices)?;
         let mut taken = vec![];
-        let chosen = choose(task, desk, &nodes, &mut taken);
+        let chosen = choose(task, roster, desk, &nodes, &mut taken);
         desk.give_back(taken);
         match chosen {
             Ok(grants) => return Ok(Way { nodes, yielders: vec![], grants }),
@@ -144,35 +162,38 @@ fn count_block(
 ) -> Result<Vec<u32>, No> {
     let claims = needs.claims();
     let mut counts = vec![0; ranks.len()];
-    let mut fits: Vec<(usize, Fit)> = vec![];
-    let mut refusals: BTreeMap<Refused, usize> = BTreeMap::new();
-    for (slot, state) in task.snapshot.slots().iter().enumerate() {
-        let (Some(state), Some(_)) = (state, &ranks[slot]) else { continue };
-        match desk.room(state.name().as_str(), &claims, joining) {
-            Ok((count, fit)) => {
-                counts[slot] = count;
-                fits.push((slot, fit));
+    let mut rooms: Vec<(usize, Arc<Room>)> = vec![];
+    let mut refusals: BTreeMap<Arc<Refused>, usize> = BTreeMap::new();
+    let slots = task.snapshot.slots().iter().enumerate();
+    let open = slots.filter_map(|(slot, state)| Some((slot, state.as_ref().filter(|_| ranks[slot].is_some())?)));
+    let open: Vec<(usize, &str)> = open.map(|(slot, state)| (slot, state.name().as_str())).collect();
+    let answers = desk.rooms(open.iter().map(|(_, node)| *node), &claims, joining);
+    for ((slot, _), answer) in open.iter().zip(answers) {
+        match answer {
+            Ok(room) => {
+                counts[*slot] = room.pods.min(joining);
+                rooms.push((*slot, room));
             }
             Err(why) => {
                 *refusals.entry(why).or_default() += 1;
-                ranks[slot] = None;
+                ranks[*slot] = None;
             }
         }
     }
-    if let (true, Some((why, _))) = (fits.is_empty(), refusals.into_iter().max_by_key(|(_, nodes)| *nodes)) {
+    if let (true, Some((why, _))) = (rooms.is_empty(), refusals.into_iter().max_by_key(|(_, nodes)| *nodes)) {
         return Err(needs.lacking(&why));
     }
-    rank_by_devices(ranks, &fits);
+    rank_by_devices(ranks, &rooms);
     Ok(counts)
 }
 
 /// What the devices cost stands where the cost of a node stands otherwise.
-fn rank_by_devices(ranks: &mut [Option<Rank>], fits: &[(usize, Fit)]) {
-    let mut order: Vec<_> = fits.iter().map(|(_, fit)| fit.rank()).collect();
+fn rank_by_devices(ranks: &mut [Option<Rank>], rooms: &[(usize, Arc<Room>)]) {
+    let mut order: Vec<_> = rooms.iter().map(|(_, room)| room.rank()).collect();
     order.sort_unstable();
     order.dedup();
-    for (slot, fit) in fits {
-        let nth = order.binary_search(&fit.rank()).unwrap_or_default();
+    for (slot, room) in rooms {
+        let nth = order.binary_search(&room.rank()).unwrap_or_default();
         if let Some(rank) = &mut ranks[*slot] {
             rank.cost = i32::try_from(nth).unwrap_or(i32::MAX);
         }
@@ -189,6 +210,7 @@ struct Short {
 /// Devices for each member on its node. What is taken on the way is to be given back.
 fn choose(
     task: &PlanTask,
+    roster: &Roster,
     desk: &mut Desk,
     nodes: &[NodeName],
     taken: &mut Vec<Holding>,
@@ -197,7 +219,7 @@ fn choose(
     let mut grants = vec![];
     let seats = task.question.seats.iter().zip(task.blocks_of_seats());
     for ((seat, block), node) in seats.zip(nodes) {
-        let needs = &task.roster.seats[*seat].needs;
+        let needs = &roster.seats[*seat].needs;
         if needs.open.is_empty() {
             grants.push(vec![]);
             continue;
@@ -213,6 +235,7 @@ fn choose(
             key: open.claim.key.clone(),
             uid: open.claim.uid.clone(),
             allocation: Arc::new(allocation),
+            expected: open.is_expected.then(|| (open.alias.clone(), Arc::clone(&open.claim))),
         });
         grants.push(grant.collect());
     }

@@ -21,7 +21,9 @@ impl GangKeeper {
         }
         let mut claims = std::mem::take(&mut self.claims);
         claims.stand_by();
-        *self = Self { stands_by: true, claims, epoch: self.epoch, version: self.version + 1, ..Self::default() };
+        let protection = std::mem::take(&mut self.protection);
+        let (epoch, version) = (self.epoch, self.version + 1);
+        *self = Self { stands_by: true, claims, protection, epoch, version, ..Self::default() };
         self.pass_over(cluster);
     }
 

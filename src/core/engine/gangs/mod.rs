@@ -11,24 +11,30 @@ mod board;
 mod devices;
 mod formation;
 mod leadership;
+mod newcomers;
 mod news;
 mod planning;
 mod preemption;
+mod protection;
+mod quotas;
 mod regrouping;
 mod report;
 mod roster;
 mod second_look;
+mod shortfall;
 mod starvation;
 mod steering;
 mod task;
 mod view;
+mod wait;
+mod wide;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cluster::{Cluster, Holding, Standing};
-use crate::engine::Policy;
 use crate::engine::claims::ClaimKeeper;
+use crate::engine::{Policy, Profile};
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
@@ -40,15 +46,19 @@ pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
 use devices::Dearth;
 pub use news::{News, NewsKind};
+use protection::Protection;
 use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
 use roster::{Roster, Seat, Shortage};
 use second_look::SecondLook;
+use shortfall::Scarcity;
+pub use shortfall::{Lack, MissingNodes, NodeRequest, Shortfall};
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
 pub use view::{GangStage, GangView, MemberView};
+pub use wait::GangWait;
 
 /// All gangs whose members do not start each for itself.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +85,8 @@ pub(super) struct GangKeeper {
     news: Vec<News>,
     /// Of gangs that have lost all members.
     farewells: Vec<Report>,
+    /// Which nodes are kept from being removed.
+    pub protection: Protection,
 }
 
 /// What is kept of a gang.
@@ -83,6 +95,8 @@ struct Kept {
     /// The object that describes it, and its first member, for those who are told of it.
     group: Option<Arc<Group>>,
     member: Option<Arc<Pod>>,
+    /// What its places are chosen for: the profile of that member.
+    profile: Arc<Profile>,
     roster: Result<Roster, Shortage>,
     batches: Vec<Batch>,
     /// Why it cannot be placed, and the generation for which that is so.
@@ -115,6 +129,8 @@ struct Kept {
     corrected: BTreeMap<PodUid, Arc<str>>,
     /// What its object shows.
     reported: Reported,
+    /// What it is short of.
+    scarcity: Scarcity,
 }
 
 /// How long a text stays at least, in milliseconds: one that changes wakes the pods that show it.
@@ -149,12 +165,20 @@ impl GangKeeper {
         for kept in self.kept.values_mut() {
             kept.forget_refusals(now_ms);
         }
-        self.end_reserves(&policy.gangs, now_ms);
+        self.end_reserves(now_ms);
         self.regroup(cluster, &policy.gangs, now_ms);
+        self.settle_shortfalls(policy, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
         for key in in_time.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.let_time_pass(&key, cluster, policy, now_ms);
         }
+    }
+
+    /// The policy has changed: what was found out by the last one does not hold any more, and no event tells those who wait.
+    pub fn look_again(&mut self, cluster: &mut Cluster) {
+        self.kept.values_mut().for_each(|kept| kept.no = None);
+        cluster.change_all_gangs();
+        self.freed_places = true;
     }
 
     /// Writes down of which nodes devices are just being given to claims.
@@ -214,6 +238,9 @@ impl GangKeeper {
             cluster.gangs().get(key).and_then(|gang| cluster.gangs().descriptions(key, gang).into_iter().next());
         kept.member =
             cluster.gangs().get(key).and_then(|gang| gang.members.values().min_by_key(|pod| &pod.key).cloned());
+        if let Some(member) = &kept.member {
+            kept.profile = Arc::clone(policy.placement.profiles.of(member));
+        }
         let is_same = match (&kept.roster, &roster) {
             (Ok(before), Ok(now)) => before.is_same(now),
             (Err(before), Err(now)) => before == now,
@@ -277,36 +304,6 @@ impl GangKeeper {
         }
     }
 
-    /// Members that have just been made take the places that were kept for them, and have as long to come to bind as others.
-    fn admit_newcomers(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
-        let Ok(roster) = &kept.roster else { return };
-        let newcomers = roster.seats.iter().filter(|seat| seat.node.is_none() && !kept.has_place(seat));
-        let mut taken: BTreeSet<PodUid> = BTreeSet::new();
-        let mut admitted: Vec<(usize, PodUid, Arc<Pod>)> = vec![];
-        for (seat, pod) in newcomers.filter_map(|seat| Some((seat, seat.pod.as_ref()?))) {
-            let vacancies = kept.batches.iter().enumerate();
-            let found = { vacancies }.find_map(|(at, batch)| Some((at, batch.place_for(seat, &taken)?)));
-            if let Some((at, phantom)) = found {
-                taken.insert(phantom.clone());
-                admitted.push((at, phantom, Arc::clone(pod)));
-            }
-        }
-        for (at, phantom, pod) in admitted {
-            let batch = &mut kept.batches[at];
-            let Some(place) = batch.places.remove(&phantom) else { continue };
-            cluster.release(&phantom);
-            let fits = cluster.node(place.node.as_str()).map(|state| placement::check(&pod.demand, state));
-            if fits.is_some_and(|fits| fits.is_ok()) {
-                cluster.hold(&pod.uid, Holding::of(&pod, &place.node), Standing::Planned);
-                self.gang_of.insert(pod.uid.clone(), key.clone());
-                batch.until_ms = batch.until_ms.max(now_ms + policy.gangs.bind_window_ms);
-                let (uid, message_before) = (pod.uid.clone(), pod.steering.unscheduled.clone());
-                batch.places.insert(uid, Place { pod: Some(pod), message_before, ..place });
-            }
-        }
-    }
-
     /// Takes back what is overdue, or does not fit any more.
     fn let_time_pass(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
@@ -346,8 +343,10 @@ impl GangKeeper {
         }
         self.freed_places |= !given_up.is_empty();
         for uid in &given_up {
-            let was_phantom = kept.batches.iter_mut().filter_map(|b| b.places.remove(uid)).any(|p| p.pod.is_none());
-            kept.without_phantoms |= was_phantom;
+            for place in kept.batches.iter_mut().filter_map(|batch| batch.places.remove(uid)) {
+                kept.without_phantoms |= place.pod.is_none();
+                self.claims.free(place.set_aside.values());
+            }
             self.gang_of.remove(uid);
             release_if_planned(cluster, uid);
         }
@@ -419,6 +418,7 @@ impl GangKeeper {
             release_if_planned(cluster, uid);
         }
         self.claims.withdraw(&batch.claims);
+        self.claims.free(batch.set_aside());
         self.freed_places = true;
         self.version += 1;
     }
@@ -426,7 +426,8 @@ impl GangKeeper {
     /// Writes down what the members are told.
     fn post(&mut self, key: &GangKey, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
-        let (label, mut text): (_, Arc<str>) = kept.why_held(&self.claims);
+        let wait = kept.wait(&self.claims);
+        let (label, mut text) = (wait.verdict(), wait.text());
         if let (Ok(_), None, Some((told, _))) = (&kept.roster, &kept.no, &kept.told) {
             // It is being looked at again: what it was told last holds until that comes to another end.
             text = Arc::clone(told);
@@ -501,6 +502,7 @@ impl Kept {
         Self {
             group: None,
             member: None,
+            profile: Arc::default(),
             roster,
             batches: vec![],
             no: None,
@@ -518,6 +520,7 @@ impl Kept {
             regrouping: Regrouping::default(),
             corrected: BTreeMap::new(),
             reported: Reported::default(),
+            scarcity: Scarcity::default(),
         }
     }
 
@@ -562,24 +565,6 @@ impl Kept {
         let expected = roster.seats.iter().filter(|seat| seat.pod.is_none()).count();
         let unplaced = |seat: &Seat| seat.pod.is_some() && seat.node.is_none() && !self.has_place(seat);
         roster.seats.iter().any(unplaced) || (!self.without_phantoms && expected > phantoms)
-    }
-
-    /// Why members without a place are held.
-    fn why_held(&self, claims: &ClaimKeeper) -> (&'static str, Arc<str>) {
-        if self.batches.iter().any(|batch| batch.clearing.is_some()) {
-            return ("gang_clearing", "pods of lower priority are making way for it".into());
-        }
-        if self.batches.iter().any(|batch| !claims.are_given(batch.awaited_claims())) {
-            return ("claims_pending", "its devices are being allocated".into());
-        }
-        if self.regrouping.is_going_on() {
-            return ("gang_regrouping", "its running members are being evicted, it starts anew as a whole".into());
-        }
-        match (&self.roster, &self.no) {
-            (Err(shortage), _) => ("gang_incomplete", shortage.to_string().into()),
-            (Ok(_), Some((no, _))) => ("gang_waits", no.to_string().into()),
-            (Ok(_), None) => ("gang_waits", "places for its members are being looked for".into()),
-        }
     }
 }
 

@@ -39,6 +39,10 @@ pub enum NewsKind {
     Regrouping,
     /// Members that were expected have not come.
     TimedOut,
+    /// There are too few nodes for it, and its members are shown to the autoscaler.
+    ShortOfNodes,
+    /// It cannot be placed, and no autoscaler sees why.
+    NotAutoscalable,
 }
 
 /// News that are kept until somebody asks for them.

@@ -8,6 +8,7 @@ use super::devices::{Dearth, MAX_DEARTHS};
 use super::formation::{self, Refusals};
 use super::preemption::{self, Held, Way, Yielder, Yielders};
 use super::roster::{Roster, Seat};
+use super::shortfall::Lack;
 use super::task::{PlanTask, Solved};
 use super::{GangKeeper, Kept, NewsKind, without_numbers};
 use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
@@ -22,13 +23,16 @@ use crate::placement::gang::No;
 impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
     pub fn next(&mut self, cluster: &Cluster, policy: &Policy, now_ms: u64) -> Option<GangKey> {
-        for kept in self.kept.values_mut() {
-            kept.confirm_no(cluster, self.claims.freed());
+        let over_quota: BTreeSet<GangKey> = self.still_over_quota(cluster, policy);
+        for (key, kept) in &mut self.kept {
+            match &mut kept.no {
+                Some((No::OverQuota(_), generation)) if over_quota.contains(key) => *generation = cluster.generation(),
+                Some((No::OverQuota(_), _)) => kept.no = None,
+                _ => kept.confirm_no(cluster, self.claims.freed()),
+            }
         }
-        let is_due = |key: &GangKey, kept: &Kept| {
-            kept.is_due(cluster.freed(), &self.claims, now_ms) || self.is_starving(key, &policy.gangs, now_ms)
-        };
-        let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
+        let is_due = |kept: &Kept| kept.is_due(cluster.freed(), &self.claims, now_ms) || kept.is_starving(now_ms);
+        let due = self.kept.iter().filter(|(_, kept)| is_due(kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
             let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
             (!kept.has_started(), std::cmp::Reverse(priority), created_s, (*key).clone())
@@ -46,33 +50,39 @@ impl GangKeeper {
         now_ms: u64,
     ) -> Option<PlanTask> {
         let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
-        if let Some(no) = self.too_many_expected(key, &roster, policy) {
+        let limit = self.too_many_expected(key, &roster, policy);
+        if let Some(no) = limit.or_else(|| self.over_quota(key, &roster, cluster, policy)) {
             self.note_no(key, no, snapshot.generation(), self.claims.freed());
+            self.note_lack(key, None, now_ms);
             self.post(key, now_ms);
             return None;
         }
         let yielders = self.yielders(&roster, key, cluster, policy);
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let below = roster.priority.saturating_add(1);
-        let drainable = self
-            .is_starving(key, &policy.gangs, now_ms)
-            .then(|| preemption::evictable(cluster, policy, below, is_together));
+        let is_starving = self.kept.get(key)?.is_starving(now_ms);
+        let drainable = is_starving.then(|| preemption::evictable(cluster, policy, below, is_together));
         let kept = self.kept.get_mut(key)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let freed = (cluster.freed(), self.claims.freed());
-        match formation::question(&roster, &kept.refusals(), fabric_of) {
+        let refusals = kept.refusals();
+        match formation::question(&roster, &refusals, fabric_of) {
             Ok(question) => {
                 let avoid = kept.avoid.keys().cloned().collect();
                 if let Some(no) = self.dearths.iter().find_map(|dearth| dearth.answer(&question, &avoid, freed)) {
                     self.note_no(key, no, snapshot.generation(), freed.1);
+                    // Nodes were found for it then, but no devices.
+                    self.note_lack(key, policy.autoscaling.as_ref().map(|_| Lack::Unseen), now_ms);
                     self.post(key, now_ms);
                     return None;
                 }
                 let desk = question.asks_for_devices().then(|| self.claims.take_desk(cluster));
                 Some(PlanTask {
                     gang: key.clone(),
+                    profile: Arc::clone(&kept.profile),
                     roster,
                     question,
+                    refusals,
                     avoid,
                     yielders,
                     drainable,
@@ -97,19 +107,35 @@ impl GangKeeper {
         cluster: &Cluster,
         policy: &Policy,
     ) -> Option<PlanTask> {
+        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
+        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
+        Some(PlanTask { yielders, ..self.trial(key, snapshot)? })
+    }
+
+    /// The task of finding out whether a gang would fit into a state that may only be thought of. Not for one whose claims are
+    /// to be allocated: which devices there would be is not known.
+    pub fn trial(&self, key: &GangKey, snapshot: Snapshot) -> Option<PlanTask> {
         let kept = self.kept.get(key)?;
         let roster = kept.roster_to_plan(&self.claims)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
-        let question = formation::question(&roster, &kept.refusals(), fabric_of).ok()?;
-        // Which devices would become free is not known.
+        let refusals = kept.refusals();
+        let question = formation::question(&roster, &refusals, fabric_of).ok()?;
         if question.asks_for_devices() {
             return None;
         }
-        let is_together = |gang: &GangKey| self.kept.contains_key(gang);
-        let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
-        let avoid = kept.avoid.keys().cloned().collect();
-        let (gang, snapshot) = (key.clone(), Arc::new(snapshot));
-        Some(PlanTask { gang, roster, question, avoid, yielders, drainable: None, desk: None, freed: (0, 0), snapshot })
+        Some(PlanTask {
+            gang: key.clone(),
+            profile: Arc::clone(&kept.profile),
+            roster,
+            question,
+            refusals,
+            avoid: kept.avoid.keys().cloned().collect(),
+            yielders: Yielders::new(),
+            drainable: None,
+            desk: None,
+            freed: (0, 0),
+            snapshot: Arc::new(snapshot),
+        })
     }
 
     /// Members that do not exist yet hold places that no quota counts. So there is a limit to them in each namespace: nobody
@@ -147,7 +173,7 @@ impl GangKeeper {
     /// Takes in what came of a task. Places are held if all of them still fit; if the gang or a node has changed meanwhile,
     /// nothing is done, and the gang is due again.
     pub fn adopt(&mut self, solved: Solved, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        let Solved { mut task, outcome, keep_free } = solved;
+        let Solved { mut task, outcome, keep_free, lack } = solved;
         if let Some(desk) = task.desk.take() {
             self.claims.return_desk(desk);
         }
@@ -166,13 +192,19 @@ impl GangKeeper {
                     self.dearths.truncate(MAX_DEARTHS);
                 }
                 self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
+                self.note_lack(&key, lack, now_ms);
                 if let Some(nodes) = keep_free {
-                    self.reserve(&key, nodes, &policy.gangs, now_ms);
+                    self.reserve(&key, nodes, now_ms);
                 }
             }
             Ok(Way { nodes, yielders, grants }) => {
                 if !self.claims.still_hold(grants.iter().flatten()) {
                     return;
+                }
+                // Others of the namespace may have started meanwhile.
+                if let Some(no) = self.over_quota(&key, &task.roster, cluster, policy) {
+                    self.note_no(&key, no, cluster.generation(), task.freed.1);
+                    return self.post(&key, now_ms);
                 }
                 let victims = self.victims(&task.yielders, &yielders);
                 for plan in yielders.iter().filter_map(Yielder::plan) {
@@ -186,7 +218,7 @@ impl GangKeeper {
                 if !self.hold(&key, id, seats.zip(nodes.iter().cloned()), clearing, cluster, policy, now_ms) {
                     return;
                 }
-                self.give(&key, nodes, grants);
+                self.give(&key, &task.question.seats, &nodes, grants);
                 self.post_contested();
                 let members = task.question.seats.len();
                 match yielders.iter().filter(|yielder| yielder.plan().is_none()).count() {
@@ -224,10 +256,19 @@ impl GangKeeper {
     }
 
     /// The claims of the batch that was just held are to be given devices.
-    fn give(&mut self, key: &GangKey, nodes: Vec<NodeName>, grants: Vec<Vec<Grant>>) {
+    fn give(&mut self, key: &GangKey, seats: &[usize], nodes: &[NodeName], grants: Vec<Vec<Grant>>) {
         let Some(batch) = self.kept.get_mut(key).and_then(|kept| kept.batches.last_mut()) else { return };
-        for (node, grants) in nodes.iter().zip(grants) {
-            batch.claims.extend(grants.iter().map(|grant| grant.key.clone()));
+        for ((seat, node), mut grants) in seats.iter().zip(nodes).zip(grants) {
+            let phantom = phantom_uid(&batch.id, *seat);
+            for grant in &mut grants {
+                match (&grant.expected, batch.places.get_mut(&phantom)) {
+                    (Some((alias, _)), Some(place)) => {
+                        grant.key.name = format!("{phantom}:{alias}").into();
+                        place.set_aside.insert(alias.clone(), grant.key.clone());
+                    }
+                    _ => batch.claims.push(grant.key.clone()),
+                }
+            }
             self.claims.give(key, node, grants);
         }
     }
@@ -248,10 +289,14 @@ impl GangKeeper {
         let timeout = kept.roster.as_ref().ok().and_then(|roster| roster.terms.hold_timeout_ms);
         let timeout = timeout.unwrap_or(policy.gangs.hold_timeout_ms).min(policy.gangs.max_hold_timeout_ms);
         let seats: Vec<((usize, &Seat), NodeName)> = places.collect();
-        let shared_claims = self.claims.planned(seats.iter().map(|((_, seat), _)| &*seat.needs));
+        let placed: BTreeSet<&PodUid> = seats.iter().filter_map(|((_, seat), _)| seat.uid()).collect();
+        let known = kept.roster.iter().flat_map(|roster| roster.seats.iter().chain(&roster.extras));
+        let joining = known.filter(|seat| seat.uid().is_some_and(|uid| placed.contains(uid)));
+        let shared_claims = self.claims.planned(joining.map(|seat| &*seat.needs));
         let mut batch = Batch {
             claims: vec![],
             shared_claims,
+            made_ms: now_ms,
             until_ms: now_ms + policy.gangs.bind_window_ms,
             phantoms_until_ms: now_ms + timeout,
             places: BTreeMap::new(),
@@ -273,6 +318,7 @@ impl GangKeeper {
             batch.places.insert(uid, Place::new(seat, node));
         }
         (kept.no, kept.waits_for) = (None, None);
+        kept.scarcity.end();
         self.gang_of.extend(batch.places.keys().map(|uid| (uid.clone(), key.clone())));
         kept.batches.push(batch);
         true
@@ -328,10 +374,8 @@ fn holding(key: &GangKey, seat: &Seat, node: &NodeName) -> Holding {
 }
 
 /// The NVLink domain of a node.
-fn fabric_of(domains: &Domains, node: &NodeName) -> String {
-    use crate::cluster::Level;
-    let clique = domains.closest(node, Level::Clique).filter(|id| domains[*id].level() == Level::Clique);
-    clique.map_or_else(|| node.as_str().to_owned(), |id| domains.full_name(id))
+pub(super) fn fabric_of(domains: &Domains, node: &NodeName) -> String {
+    domains.clique(node).map_or_else(|| node.as_str().to_owned(), |id| domains.full_name(id))
 }
 
 impl Place {
@@ -345,6 +389,7 @@ impl Place {
             pod: seat.pod.clone(),
             checked: None,
             suspicion: None,
+            set_aside: BTreeMap::new(),
             has_arrived: false,
             steered_ms: None,
             steered: 0,
@@ -385,7 +430,7 @@ impl Kept {
 
     /// The roster with the places that there are, and somebody in it who has none: all that must start at once, or, once
     /// they have places, the next of the others.
-    fn roster_to_plan(&self, claims: &ClaimKeeper) -> Option<Roster> {
+    pub(super) fn roster_to_plan(&self, claims: &ClaimKeeper) -> Option<Roster> {
         let roster = self.with_places(self.roster.as_ref().ok()?);
         let mut roster = match self.lacks_places() {
             true => roster,
@@ -395,7 +440,9 @@ impl Kept {
                 next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
             }
         };
-        let needy = roster.seats.iter_mut().filter(|seat| seat.node.is_none() && !seat.needs.open.is_empty());
+        let is_needy =
+            |seat: &&mut Seat| seat.node.is_none() && !(seat.needs.open.is_empty() && seat.needs.shared.is_empty());
+        let needy = roster.seats.iter_mut().filter(is_needy);
         needy.for_each(|seat| seat.needs = Arc::new(claims.needs_beside(&seat.needs)));
         Some(roster)
     }

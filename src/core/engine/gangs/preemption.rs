@@ -192,7 +192,7 @@ pub(super) fn places(task: &PlanTask, all: &Yielders, gone: &BTreeSet<&Yielder>)
 /// How good a node is for whose sake so many have to go: the fewer the better, before all else that can be weighed.
 fn rank(snapshot: &Snapshot, task: &PlanTask, demand: &Demand, state: &NodeState, burden: usize) -> Option<Rank> {
     let Verdict::Fits(rank) = snapshot.verdict(demand, state) else { return None };
-    let misfit = state.node().map_or(0, |node| snapshot.misfit(task.roster.priority, &node.place));
+    let rank = snapshot.suited(rank, &task.profile, task.roster.priority, state.node()?);
     let burden = u16::try_from(burden.saturating_mul(10)).unwrap_or(1000);
-    Some(Rank { misfit, unmet_preference: rank.unmet_preference.saturating_add(burden).min(1000), ..rank })
+    Some(Rank { unmet_preference: rank.unmet_preference.saturating_add(burden).min(1000), ..rank })
 }

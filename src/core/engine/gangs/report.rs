@@ -97,7 +97,7 @@ impl Kept {
         let text = match stage {
             GangStage::Planned => format!("{members} members have a place, {bound} of them are bound").into(),
             GangStage::Running => format!("{bound} members have their nodes").into(),
-            GangStage::Gathering | GangStage::Waiting | GangStage::Clearing => self.why_held(claims).1,
+            GangStage::Gathering | GangStage::Waiting | GangStage::Clearing => self.wait(claims).text(),
         };
         let is_invalid = self.roster.as_ref().is_err_and(|shortage| shortage.is_invalid());
         self.reported.set(Report { gang: key.clone(), group, stage, is_invalid, bound, text });

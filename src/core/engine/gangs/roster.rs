@@ -128,6 +128,18 @@ pub enum Shortage {
 }
 
 impl Shortage {
+    /// A short, constant name of the reason, for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Fault(_) => "fault",
+            Self::UnknownSize => "unknown_size",
+            Self::Members { .. } => "members_missing",
+            Self::TooManyExpected { .. } => "too_many_expected",
+            Self::Claims { .. } => "claims_unknown",
+            Self::UnevenSet { .. } => "uneven_set",
+        }
+    }
+
     /// Is something to be mended, instead of waited for?
     pub fn is_invalid(&self) -> bool {
         !matches!(self, Self::Members { .. } | Self::Claims { .. } | Self::UnevenSet { has_run: true, .. })
@@ -186,20 +198,27 @@ pub fn roster(
         return Err(Shortage::Fault(fault));
     }
     let ready: Vec<&&Arc<Pod>> = alive.iter().filter(|pod| pod.steering.gate != Gate::Foreign).collect();
+    let gated = alive.len() - ready.len();
+    let staged = alive.iter().any(|pod| pod.membership.as_ref().is_some_and(|membership| membership.staged));
     let mut candidates: Vec<Seat> = vec![];
+    let mut unmade: Option<Shortage> = None;
     for pod in ready {
-        let needs = needs(pod).map_err(|what| Shortage::Claims { pod: pod.key.clone(), what })?;
-        candidates.extend(Seat::of(pod, Arc::new(needs)));
+        match needs(pod).map_err(|what| (matches!(what, Unready::NotMade { .. }), what)) {
+            Ok(needs) => candidates.extend(Seat::of(pod, Arc::new(needs))),
+            // A claim is made a moment after its pod. Until then the pod is as good as one that is yet to be made.
+            Err((true, what)) if staged => unmade = unmade.or(Some(Shortage::Claims { pod: pod.key.clone(), what })),
+            Err((_, what)) => return Err(Shortage::Claims { pod: pod.key.clone(), what }),
+        }
     }
-    Needs::share(candidates.iter_mut().map(|seat| &mut seat.needs));
+    if let (true, Some(unmade)) = (candidates.is_empty(), unmade) {
+        return Err(unmade);
+    }
     let required = terms.required().or_else(|| by_parallelism(&terms, &candidates)).ok_or(Shortage::UnknownSize)?;
     let waits_for_devices = |seat: &Seat| seat.needs.is_ours_to_fill();
     if required <= 1 && !has_several_roles(&terms) && !candidates.iter().any(waits_for_devices) {
         return Ok(None);
     }
-    let gated = alive.len() - candidates.len();
     arrange(&mut candidates);
-    let staged = alive.iter().any(|pod| pod.membership.as_ref().is_some_and(|membership| membership.staged));
     let priority = groups.iter().find_map(|group| group.priority);
     let created = gang.group.as_ref().map(|group| group.created_s);
     let mut roster = Roster {
@@ -236,6 +255,8 @@ pub fn roster(
         roster.add_phantoms(&shortages);
     }
     arrange(&mut roster.seats);
+    let all = roster.seats.iter_mut().chain(&mut roster.extras).chain(&mut roster.free);
+    Needs::share(all.map(|seat| &mut seat.needs));
     Ok(Some(roster))
 }
 
@@ -388,13 +409,15 @@ impl Roster {
             let role = role.clone().unwrap_or_else(|| self.missing_role());
             let said = self.terms.roles.get(&role).cloned().unwrap_or_default();
             // A pod has what admission adds to a template, tolerations for instance.
-            let like = self.seats.iter().rev().find(|seat| seat.role == role).map(|seat| Arc::clone(&seat.demand));
-            let last = || self.seats.last().map(|seat| Arc::clone(&seat.demand));
-            let Some(demand) = like.or_else(|| said.template.clone()).or_else(last) else { continue };
+            let of_role = self.seats.iter().rev().find(|seat| seat.role == role);
+            let like = of_role.or_else(|| self.seats.last().filter(|_| said.template.is_none()));
+            let demand = |seat: &Seat| Arc::clone(&seat.demand);
+            let Some(demand) = like.map(demand).or_else(|| said.template.clone()) else { continue };
+            let needs = like.and_then(|seat| seat.needs.another.clone()).unwrap_or_default();
             for _ in *exist..*required {
                 let (part, index) = if is_numbered { self.first_vacant(&role, &said) } else { (None, None) };
                 let (role, demand) = (Arc::clone(&role), Arc::clone(&demand));
-                let needs = Arc::default();
+                let needs = Arc::new(needs.numbered(self.seats.len()));
                 self.seats.push(Seat { role, part, index, demand, pod: None, node: None, needs });
             }
         }

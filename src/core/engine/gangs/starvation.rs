@@ -1,7 +1,7 @@
 //! Keeping nodes free for a gang that has waited too long.
 //!
-//! Smaller work may pass a gang that does not fit, and where there is always some it would pass for ever. A policy can end
-//! that, by namespace: nodes on which the gang would fit once what runs there has ended take no more pods of lower
+//! Smaller work may pass a gang that does not fit, and where there is always some it would pass for ever. A gang's profile can
+//! end that: nodes on which the gang would fit once what runs there has ended take no more pods of lower
 //! priority, or of the same and younger. Nobody is evicted. It lasts for a limited time, and then not again for a while, so
 //! that a gang for which nothing ends does not keep nodes idle for ever. A node is kept for one gang at a time.
 
@@ -12,7 +12,7 @@ use super::board::KeptFree;
 use super::preemption::{self, Yielder};
 use super::task::PlanTask;
 use super::{GangKeeper, Kept, NewsKind};
-use crate::engine::GangPolicy;
+use crate::engine::Starvation;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 
@@ -42,24 +42,17 @@ impl PlanTask {
 }
 
 impl GangKeeper {
-    /// Is it time to keep nodes free for a gang?
-    pub(super) fn is_starving(&self, key: &GangKey, policy: &GangPolicy, now_ms: u64) -> bool {
-        let Some(kept) = self.kept.get(key).filter(|_| policy.reserving.contains(&key.namespace)) else { return false };
-        let patience = &kept.patience;
-        let has_waited = patience.waiting_since_ms.is_some_and(|since| now_ms >= since + policy.starving_after_ms);
-        has_waited && patience.reserve.is_none() && now_ms >= patience.not_before_ms && kept.lacks_places()
-    }
-
     /// Nodes are kept free for a gang from now on, save those that are for another.
-    pub(super) fn reserve(&mut self, key: &GangKey, nodes: BTreeSet<NodeName>, policy: &GangPolicy, now_ms: u64) {
+    pub(super) fn reserve(&mut self, key: &GangKey, nodes: BTreeSet<NodeName>, now_ms: u64) {
         let taken = self
             .kept
             .values()
             .filter_map(|kept| kept.patience.reserve.as_ref())
             .any(|(others, _)| !others.is_disjoint(&nodes));
         let Some(kept) = self.kept.get_mut(key).filter(|_| !taken) else { return };
+        let Some(Starvation { keep_free_ms, .. }) = kept.profile.starvation else { return };
         let count = nodes.len();
-        kept.patience.reserve = Some((nodes, now_ms + policy.reserve_ms));
+        kept.patience.reserve = Some((nodes, now_ms + keep_free_ms));
         self.tell(
             key,
             NewsKind::Waiting,
@@ -69,14 +62,12 @@ impl GangKeeper {
     }
 
     /// Reserves end in time, or when their gang has places.
-    pub(super) fn end_reserves(&mut self, policy: &GangPolicy, now_ms: u64) {
+    pub(super) fn end_reserves(&mut self, now_ms: u64) {
         let mut ended = false;
-        let is_concerned = |(key, kept): &(&GangKey, &mut Kept)| {
-            kept.patience.reserve.is_some() || policy.reserving.contains(&key.namespace)
-        };
-        for (_, kept) in self.kept.iter_mut().filter(is_concerned) {
+        let is_concerned = |kept: &&mut Kept| kept.patience.reserve.is_some() || kept.profile.starvation.is_some();
+        for kept in self.kept.values_mut().filter(is_concerned) {
             let still_waits = kept.lacks_places();
-            ended |= kept.patience.pass(still_waits, policy, now_ms);
+            ended |= kept.patience.pass(still_waits, kept.profile.starvation, now_ms);
         }
         if ended {
             self.post_reserves();
@@ -105,22 +96,36 @@ impl Patience {
         self.not_before_ms = now_ms + TRY_AGAIN_MS;
     }
 
-    /// Lets time pass; says whether a reserve has ended.
-    fn pass(&mut self, still_waits: bool, policy: &GangPolicy, now_ms: u64) -> bool {
+    /// The nodes that are kept free.
+    pub fn nodes_kept_free(&self) -> impl Iterator<Item = &NodeName> {
+        self.reserve.iter().flat_map(|(nodes, _)| nodes)
+    }
+
+    /// Lets time pass; says whether a reserve has ended, which it also does when the profile allows none any more.
+    fn pass(&mut self, still_waits: bool, allowed: Option<Starvation>, now_ms: u64) -> bool {
         match still_waits {
             true => drop(self.waiting_since_ms.get_or_insert(now_ms)),
             false => self.waiting_since_ms = None,
         }
-        let is_over = self.reserve.as_ref().is_some_and(|(_, until_ms)| !still_waits || now_ms >= *until_ms);
+        let is_due = |until_ms| !still_waits || now_ms >= until_ms || allowed.is_none();
+        let is_over = self.reserve.as_ref().is_some_and(|(_, until_ms)| is_due(*until_ms));
         if is_over {
             self.reserve = None;
-            self.not_before_ms = now_ms + policy.cool_down_ms;
+            self.not_before_ms = now_ms + allowed.map_or(0, |starvation| starvation.pause_ms);
         }
         is_over
     }
 }
 
 impl Kept {
+    /// Is it time to keep nodes free for it?
+    pub(super) fn is_starving(&self, now_ms: u64) -> bool {
+        let Some(Starvation { after_ms, .. }) = self.profile.starvation else { return false };
+        let patience = &self.patience;
+        let has_waited = patience.waiting_since_ms.is_some_and(|since| now_ms >= since + after_ms);
+        has_waited && patience.reserve.is_none() && now_ms >= patience.not_before_ms && self.lacks_places()
+    }
+
     /// Priority and age: who comes before whom.
     fn order(&self) -> (i32, i64) {
         self.roster.as_ref().map_or((i32::MIN, i64::MAX), |roster| (roster.priority, roster.created_s))

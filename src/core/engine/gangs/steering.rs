@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{Batch, Clearing, Place};
-use super::{GangKeeper, Kept, without_numbers};
+use super::shortfall::NodeRequest;
+use super::{ELSEWHERE, GangKeeper, Kept, same_words, without_numbers};
 use crate::cluster::Cluster;
 use crate::engine::claims::ClaimOrder;
 use crate::engine::{GangPolicy, Policy};
@@ -43,6 +44,25 @@ pub enum Order {
     Wake {
         /// The pod.
         pod: Arc<Pod>,
+    },
+    /// Take our gate away though the pod has no place, so that an autoscaler sees it.
+    Show {
+        /// The pod.
+        pod: Arc<Pod>,
+    },
+    /// Ask an autoscaler for nodes.
+    Request(NodeRequest),
+    /// Keep autoscalers from removing a node.
+    Protect {
+        /// The node.
+        node: NodeName,
+        /// For which gang.
+        gang: GangKey,
+    },
+    /// Nobody needs a node any more that autoscalers were kept from.
+    Unprotect {
+        /// The node.
+        node: NodeName,
     },
     /// Give a claim its devices, or take them back.
     Claim(ClaimOrder),
@@ -95,12 +115,14 @@ impl GangKeeper {
             if let Some(gang) = cluster.gangs().get(key) {
                 orders.extend(kept.corrections(&gang.members, now_ms));
             }
+            orders.extend(kept.showings(key, policy, now_ms));
         }
         let claim_orders = self.claims.orders(&policy.claims, now_ms);
         let begun: BTreeSet<GangKey> = claim_orders.iter().filter_map(|order| self.claims.gang_of(order)).collect();
         // From now on the cluster may show devices of a part of them.
         begun.iter().for_each(|gang| self.post(gang, now_ms));
         orders.extend(claim_orders.into_iter().map(Order::Claim));
+        orders.extend(self.protections(policy, now_ms));
         for (key, refusals) in refused {
             self.refuse(&key, &refusals, cluster, policy, now_ms);
         }
@@ -152,6 +174,20 @@ impl Clearing {
 }
 
 impl Place {
+    /// What the scheduler says against the place, once it has said something since it was pointed there.
+    pub(super) fn objection(&self, pod: &Pod) -> Option<Arc<str>> {
+        self.steered_ms?;
+        let message = pod.steering.unscheduled.as_ref()?;
+        if self.message_before.as_ref().is_some_and(|before| same_words(before, message)) {
+            return None;
+        }
+        // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
+        // we did not answer.
+        let is_ours = names_a_gang(message) && !message.contains(ELSEWHERE);
+        let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
+        (!is_ours && !is_outage).then(|| Arc::clone(message))
+    }
+
     /// Why the place counts as refused by now, if it does.
     fn refusal(&self, now_ms: u64, policy: &GangPolicy) -> Option<String> {
         let steered_ms = self.steered_ms?;

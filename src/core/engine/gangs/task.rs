@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::devices;
-use super::formation::Question;
+use super::formation::{Question, Refusals};
 use super::preemption::{self, Way, Yielders};
 use super::roster::Roster;
+use super::shortfall::Lack;
+use crate::engine::Profile;
 use crate::engine::claims::Desk;
 use crate::engine::snapshot::Snapshot;
 use crate::model::gang::GangKey;
@@ -19,8 +21,12 @@ use crate::placement::gang::{self, Block, Budget, Field, No};
 #[derive(Debug)]
 pub struct PlanTask {
     pub(super) gang: GangKey,
+    /// What its places are chosen for.
+    pub(super) profile: Arc<Profile>,
     pub(super) roster: Roster,
     pub(super) question: Question,
+    /// The nodes that refused members.
+    pub(super) refusals: Refusals,
     pub(super) avoid: BTreeSet<NodeName>,
     /// Who may have to make way.
     pub(super) yielders: Yielders,
@@ -41,12 +47,31 @@ pub struct Solved {
     pub(super) outcome: Result<Way, No>,
     /// Nodes to keep free for it, if it cannot go anywhere and has waited too long.
     pub(super) keep_free: Option<BTreeSet<NodeName>>,
+    /// What is lacking where it cannot go anywhere, as an autoscaler sees it.
+    pub(super) lack: Option<Lack>,
+}
+
+impl Solved {
+    /// A short, constant name of what came of it, for metrics.
+    pub fn label(&self) -> &'static str {
+        match &self.outcome {
+            Ok(way) if way.yielders.is_empty() => "places",
+            Ok(_) => "places_if_others_yield",
+            Err(no) if no.is_proven() => "no_places",
+            Err(_) => "gave_up",
+        }
+    }
 }
 
 impl PlanTask {
     /// The gang.
     pub fn gang(&self) -> &GangKey {
         &self.gang
+    }
+
+    /// How many members are to get places.
+    pub fn members(&self) -> usize {
+        self.question.seats.len()
     }
 
     /// Are expressions evaluated on the way? That needs a large stack.
@@ -58,7 +83,7 @@ impl PlanTask {
     pub fn solve(mut self) -> Solved {
         let outcome = match self.desk.take() {
             Some(mut desk) => {
-                let outcome = devices::plan(&self, &mut desk);
+                let outcome = devices::plan(&mut self, &mut desk);
                 self.desk = Some(desk);
                 outcome
             }
@@ -66,7 +91,8 @@ impl PlanTask {
         };
         let outcome = outcome.or_else(|no| preemption::make_way(&self).ok_or(no));
         let keep_free = outcome.is_err().then(|| self.nodes_to_keep_free()).flatten();
-        Solved { task: self, outcome, keep_free }
+        let lack = self.lack(&outcome);
+        Solved { task: self, outcome, keep_free, lack }
     }
 
     /// Places for all members on what is free now, in the order of the question's seats.
@@ -106,7 +132,7 @@ impl PlanTask {
         let blocks = self.question.formation.blocks.iter().zip(&self.question.refused);
         let without = |refused: &BTreeSet<NodeName>| self.avoid.union(refused).cloned().collect();
         let ranks = |(block, refused): (&Block, _)| {
-            self.snapshot.ranks(&block.demand, self.order(), &self.gang, &without(refused))
+            self.snapshot.ranks(&block.demand, &self.profile, self.order(), &self.gang, &without(refused))
         };
         blocks.map(ranks).collect()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::roster::Seat;
-use super::{GangKeeper, Kept};
+use super::{GangKeeper, Kept, Shortfall};
 use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::{GangKey, Role};
 use crate::model::node::NodeName;
@@ -28,6 +28,8 @@ pub struct GangView {
     pub avoided: Vec<NodeName>,
     /// How many plans have failed in a row.
     pub failures: u32,
+    /// What it is short of, where an autoscaler is about and that has lasted.
+    pub shortfall: Option<Shortfall>,
 }
 
 /// How far a gang has come.
@@ -84,17 +86,17 @@ impl GangKeeper {
 impl Kept {
     fn view(&self, key: &GangKey, claims: &ClaimKeeper) -> GangView {
         let stage = self.stage();
-        let why = (stage < GangStage::Planned).then(|| self.why_held(claims).1);
+        let why = (stage < GangStage::Planned).then(|| self.wait(claims).text());
         let mut members = vec![];
-        let (mut priority, mut created_s) = self.member.as_ref().map_or((0, 0), |pod| (pod.priority, pod.created_s));
         if let Ok(roster) = &self.roster {
             let roster = self.with_places(roster);
-            (priority, created_s) = (roster.priority, roster.created_s);
             members.extend(roster.seats.iter().map(|seat| self.member(seat, false)));
             members.extend(roster.extras.iter().map(|seat| self.member(seat, true)));
         }
+        let (priority, created_s) = self.priority_and_age();
         let avoided = self.avoid.keys().cloned().collect();
-        GangView { key: key.clone(), stage, why, priority, created_s, members, avoided, failures: self.failures }
+        let (failures, shortfall) = (self.failures, self.scarcity.shortfall());
+        GangView { key: key.clone(), stage, why, priority, created_s, members, avoided, failures, shortfall }
     }
 
     pub(super) fn stage(&self) -> GangStage {

@@ -52,13 +52,21 @@ pub struct Mix {
 #[derive(Debug, Clone, Default)]
 pub struct Prior(Vec<(Arc<Shape>, u64)>);
 
+/// What an operator expects, by resource: how many units pods ask for, and how many such pods. Of a resource that is not in here
+/// the built-in figures hold.
+pub type Expected = BTreeMap<ResourceName, Vec<(i64, u32)>>;
+
 impl Prior {
     /// What to expect of a fleet.
-    pub fn of(fleet: &Fleet) -> Self {
+    pub fn of(fleet: &Fleet, expected: &Expected) -> Self {
         let of_resource = |(resource, unit): (&ResourceName, &AcceleratorUnit)| {
+            let halves: Vec<(i64, u64)> = match expected.get(resource) {
+                Some(said) => said.iter().map(|(units, pods)| (*units, 2 * u64::from(*pods))).collect(),
+                None => prior(&unit.unit).to_vec(),
+            };
             let weighted =
-                |(units, weight): &(i64, u64)| (Arc::new(prior_shape(resource, unit, *units)), *weight * PARTS / 2);
-            prior(&unit.unit).iter().map(weighted).collect::<Vec<_>>()
+                |(units, halves): (i64, u64)| (Arc::new(prior_shape(resource, unit, units)), halves * PARTS / 2);
+            halves.into_iter().map(weighted).collect::<Vec<_>>()
         };
         Self(fleet.units.iter().flat_map(of_resource).collect())
     }

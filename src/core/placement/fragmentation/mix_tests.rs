@@ -11,7 +11,7 @@ fn fleet() -> Cluster {
 
 fn mix_of(cluster: &Cluster) -> Mix {
     let fleet = Fleet::of(cluster.slots());
-    Mix::of(cluster.tally(), &fleet, &Prior::of(&fleet))
+    Mix::of(cluster.tally(), &fleet, &Prior::of(&fleet, &Expected::new()))
 }
 
 /// The mix of pods on a fleet of GPUs.

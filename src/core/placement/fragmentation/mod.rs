@@ -14,7 +14,7 @@ mod room;
 mod streams;
 
 pub use fleet::Fleet;
-pub use mix::{MAX_SHAPES, Mix, MixEntry, Prior};
+pub use mix::{Expected, MAX_SHAPES, Mix, MixEntry, Prior};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -63,9 +63,18 @@ pub struct Scorer {
 /// What rooms are worth, as far as it has been asked.
 #[derive(Debug, Default)]
 struct Values {
-    of_room: IndexMap<(u16, FlatRoom), i64, FxBuildHasher>,
+    of_room: IndexMap<(u16, FlatRoom), Worth, FxBuildHasher>,
     /// What is free in each slot, and its worth, with the stamp of the state that it is of.
     of_slot: Vec<Option<(u64, FlatRoom, i64)>>,
+}
+
+/// What a room is worth to the pods to come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Worth {
+    /// The thousandths of devices that the streams fill, all streams together.
+    filled: i64,
+    /// That and what large pods it can still take, by the price of its class.
+    value: i64,
 }
 
 /// What the worth of rooms of one class is computed from.
@@ -93,11 +102,10 @@ impl Scorer {
 
     /// How much of what is free on a node typical pods would still fill; nothing for nodes without accelerators.
     pub fn usable(&self, slot: Slot, state: &NodeState) -> Option<Usable> {
-        let class = usize::from((*self.classes.of_slot.get(slot.index())?)?);
+        let class = (*self.classes.of_slot.get(slot.index())?)?;
         let room = FlatRoom::of(state);
-        let free_milli = room.free_milli(&self.classes.classes[class].pools);
-        let table = &self.tables[class];
-        let filled: i64 = table.streams.iter().map(|stream| table.fill(room, stream)).sum();
+        let free_milli = room.free_milli(&self.classes.classes[usize::from(class)].pools);
+        let Worth { filled, .. } = self.costs().worth(class, room);
         let usable_milli = (filled / streams::STREAMS as i64).min(free_milli);
         Some(Usable { free_milli, usable_milli })
     }
@@ -134,7 +142,7 @@ impl Costs<'_> {
         }
         let mut after = before;
         after.take(&bite);
-        let lost = worth - self.value(class, after);
+        let lost = worth - self.worth(class, after).value;
         let cost = lost * COST_PARTS / (PRICE * streams::STREAMS as i64);
         Some(cost.clamp(i32::MIN.into(), i32::MAX.into()) as i32)
     }
@@ -147,24 +155,24 @@ impl Costs<'_> {
             return (room, value);
         }
         let room = FlatRoom::of(state);
-        let value = self.value(class, room);
+        let Worth { value, .. } = self.worth(class, room);
         if let Some(stamp) = state.stamp() {
             self.values.of_slot[slot.index()] = Some((stamp, room, value));
         }
         (room, value)
     }
 
-    fn value(&mut self, class: u16, room: FlatRoom) -> i64 {
+    fn worth(&mut self, class: u16, room: FlatRoom) -> Worth {
         let values = &mut self.values.of_room;
-        if let Some(value) = values.get(&(class, room)) {
-            return *value;
+        if let Some(worth) = values.get(&(class, room)) {
+            return *worth;
         }
         if values.len() >= MAX_REMEMBERED {
             values.clear();
         }
-        let value = self.scorer.tables[usize::from(class)].value(room);
-        values.insert((class, room), value);
-        value
+        let worth = self.scorer.tables[usize::from(class)].worth(room);
+        values.insert((class, room), worth);
+        worth
     }
 }
 
@@ -192,13 +200,13 @@ impl Table {
     }
 
     /// What is free is worth: what the streams fill of it, and what large pods it can still take.
-    fn value(&self, room: FlatRoom) -> i64 {
+    fn worth(&self, room: FlatRoom) -> Worth {
         if !room.has_accelerators() || room.cpu < self.least_cpu || room.memory < self.least_memory {
-            return 0;
+            return Worth::default();
         }
         let filled: i64 = self.streams.iter().map(|stream| self.fill(room, stream)).sum();
         let premium: i64 = self.premiums.iter().filter(|(bite, _)| room.fits(bite)).map(|(_, milli)| milli).sum();
-        self.price * (filled + premium)
+        Worth { filled, value: self.price * (filled + premium) }
     }
 
     /// The thousandths of devices that a stream fills. What does not fit passes by.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::gang::{Role, TopologyLevel};
+use crate::model::quota::OverQuota;
 use crate::placement::Reason;
 
 /// Why a gang cannot be placed, with what proves it. Its text goes into conditions: it names numbers of the gang and of the
@@ -69,6 +70,8 @@ pub enum No {
         /// How many it may have.
         limit: u32,
     },
+    /// Its namespace would have more than it may.
+    OverQuota(OverQuota),
     /// All combinations were tried.
     NoCombination,
     /// The budget was spent before one was found.
@@ -96,7 +99,7 @@ impl Obstacle {
             Self::Misfit(Reason::Cordoned | Reason::Taint(_)) => 2,
             Self::Misfit(Reason::TooLarge { .. } | Reason::NotASet { .. } | Reason::UnevenShare { .. }) => 3,
             Self::Misfit(Reason::Affinity) => 4,
-            Self::Misfit(Reason::Absent { .. } | Reason::UnknownNode) => 5,
+            Self::Misfit(Reason::Absent { .. } | Reason::UnknownNode | Reason::OverQuota(_)) => 5,
         }
     }
 }
@@ -129,6 +132,22 @@ pub struct SetName {
 }
 
 impl No {
+    /// A short, constant name of the reason, for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NoNode { .. } => "no_node",
+            Self::NoDevices { .. } => "no_devices",
+            Self::TooFewPlaces { .. } => "too_few_places",
+            Self::TooSmall { .. } => "domain_too_small",
+            Self::TooFewSets { .. } => "too_few_sets",
+            Self::Split { .. } => "split",
+            Self::Relations { .. } => "relations",
+            Self::TooManyExpected { .. } => "too_many_expected",
+            Self::NoCombination => "no_combination",
+            Self::GaveUp { .. } => "gave_up",
+        }
+    }
+
     /// Is it certain that the gang cannot be placed as things are?
     pub fn is_proven(&self) -> bool {
         !matches!(self, Self::GaveUp { .. })
@@ -193,6 +212,7 @@ impl fmt::Display for No {
                 f,
                 "places are kept for {limit} members at most that do not exist yet, and others of the namespace have them"
             ),
+            Self::OverQuota(over) => over.fmt(f),
             Self::NoCombination => f.write_str("no combination of places exists"),
             Self::GaveUp { steps } => write!(f, "gave up after {steps} steps"),
         }

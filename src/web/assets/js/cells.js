@@ -59,29 +59,56 @@ export function fillings(pool, face) {
   return cells;
 }
 
+/** Everything that is held on a node, in the order of its pools: who holds it, and how many thousandths of devices that is. */
+export function* held(cells, kind) {
+  for (const [at, face] of kind.pools.entries()) {
+    for (const run of cells.pools[at]?.runs ?? []) yield { run, milli: (run.parts * face.milli) / face.parts };
+  }
+  for (const part of cells.parts) {
+    if (part.workload >= 0) yield { run: part, milli: (part.size * 1000) / kind.gpus[part.gpu].width };
+  }
+}
+
+/** How many thousandths of devices a node has. */
+export const capacity = (kind) =>
+  kind.pools.reduce((sum, face) => sum + face.cells * face.milli, 0) + (kind.gpus?.length ?? 0) * 1000;
+
+/**
+ * The GPUs of a node as claims have them, each as pieces from its first memory slice to its last: `{start, size, part}`,
+ * where a piece without a part is free and not cut.
+ */
+export function pieces(kind, cells) {
+  return kind.gpus.map(({ width }, at) => {
+    const own = cells.parts.filter((part) => part.gpu === at).sort((a, b) => a.start - b.start);
+    const all = [];
+    let from = 0;
+    for (const part of own) {
+      if (part.start > from) all.push({ start: from, size: part.start - from });
+      all.push({ start: part.start, size: part.size, part });
+      from = Math.max(from, part.start + part.size);
+    }
+    if (from < width) all.push({ start: from, size: width - from });
+    return all;
+  });
+}
+
+/** A piece as a cell with its fillings. */
+export const pieceCell = ({ part }) => ({ failed: false, fills: part && part.workload >= 0 ? [{ run: part, share: 1 }] : [] });
+
 /** Devices in use, planned and in all, of one node, in thousandths. */
 export function sums(cells, kind) {
-  let [used, total, failed, planned] = [0, 0, 0, 0];
-  kind.pools.forEach((face, at) => {
-    const pool = cells.pools[at];
-    total += face.cells * face.milli;
-    failed += (pool?.failed ?? 0) * face.milli;
-    for (const run of pool?.runs ?? []) {
-      const milli = (run.parts * face.milli) / face.parts;
-      used += milli;
-      if (run.planned) planned += milli;
-    }
-  });
-  return { used, total, failed, planned };
+  let [used, planned] = [0, 0];
+  for (const { run, milli } of held(cells, kind)) {
+    used += milli;
+    if (run.planned) planned += milli;
+  }
+  const failed = kind.pools.reduce((sum, face, at) => sum + (cells.pools[at]?.failed ?? 0) * face.milli, 0);
+  return { used, total: capacity(kind), failed, planned };
 }
 
 /** The workloads of a node with what they hold, the largest first. */
 export function holders(cells, kind) {
   const sum = new Map();
-  kind.pools.forEach((face, at) => {
-    for (const run of cells.pools[at]?.runs ?? []) {
-      sum.set(run.workload, (sum.get(run.workload) ?? 0) + (run.parts * face.milli) / face.parts);
-    }
-  });
+  for (const { run, milli } of held(cells, kind)) sum.set(run.workload, (sum.get(run.workload) ?? 0) + milli);
   return [...sum].sort((a, b) => b[1] - a[1]).map(([workload, milli]) => ({ workload: state.workloads[workload], milli }));
 }

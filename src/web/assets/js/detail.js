@@ -4,8 +4,8 @@ import { h, say } from "./dom.js";
 import { ask, state } from "./store.js";
 import { decision } from "./side.js";
 import { picture } from "./picture.js";
-import { fullName, sums } from "./cells.js";
-import { asks, count, devices, many, path, percent, short, since } from "./format.js";
+import { fullName, held, sums } from "./cells.js";
+import { asks, count, devices, many, path, percent, short, since, timeOfDay } from "./format.js";
 import { colourOf } from "./palette.js";
 import { showNode } from "./map.js";
 
@@ -80,7 +80,11 @@ export function node(container, name, focus) {
           ["Taints", detail.taints.length > 0 && h("ul", {}, detail.taints.map((taint) => h("li", { class: "mono" }, taint)))],
           ["Not understood", detail.notUnderstood.length > 0 && h("ul", {}, detail.notUnderstood.map((text) => h("li", {}, text)))]),
         face && h("div", { class: "actions" }, h("button", { class: "button", type: "button", onclick: () => showNode(name) }, "Show on the map"))),
-      part("", h("table", {},
+      detail.devices.length > 0 && part("Devices that claims have", h("table", {},
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Device"), h("th", { scope: "col" }, "Claim"))),
+        h("tbody", {}, detail.devices.map((given) => h("tr", {}, h("td", { class: "mono" }, given.device),
+          h("td", {}, h("ul", {}, given.claims.map(([namespace, name]) => h("li", {}, link(name, "claim", namespace, name)))))))))),
+      detail.pools.length > 0 && part("", h("table", {},
         h("thead", {}, h("tr", {}, ["Resource", "Capacity", "Works", "Free"].map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, detail.pools.map((pool) => h("tr", {},
           h("td", {}, h("span", { class: "mono" }, pool.resource), h("span", { class: "sub" }, pool.unit)),
@@ -107,6 +111,7 @@ export function pod(container, namespace, name, focus) {
         ["Asks for", asks(wanted) || "no accelerators"],
         ["Is on", detail.boundTo && link(detail.boundTo, "node", detail.boundTo)],
         ["Gang", detail.gang && link(detail.gang, "gang", namespace, detail.gang)],
+        ["Claims", detail.claims.length > 0 && h("ul", {}, detail.claims.map((claim) => h("li", {}, claim.name ? link(claim.name, "claim", namespace, claim.name) : `${claim.alias}, yet to be made`)))],
         ["Treated as", detail.treatedAs],
         ["Priority", String(detail.priority)],
         ["Age", since(detail.createdS)]),
@@ -131,8 +136,6 @@ export function pod(container, namespace, name, focus) {
 
 export function gang(container, namespace, name, focus) {
   return open(container, "Gang", name, `/gangs/${segment(namespace)}/${segment(name)}`, (gangs) => gangs.map((gang) => {
-    const waits = gang.waitsForPlaces;
-    const room = h("div", { id: "room" });
     const line = state.gangs.underway.find((line) => line.namespace === namespace && line.name === name);
     return [
       part("", facts(
@@ -148,8 +151,8 @@ export function gang(container, namespace, name, focus) {
       gang.domains.length > 0 && part("Where it comes nearest", h("table", {},
         h("thead", {}, h("tr", {}, [gang.domains[0].level, "Nodes", "Places"].map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, gang.domains.map((domain) => h("tr", {},
-          h("td", {}, domain.name), h("td", {}, count(domain.nodes)), h("td", {}, `${count(domain.places)} of ${count(domain.needed)}`)))))),
-      waits && part("What would make room", room, roomButton(room, namespace, name)),
+          h("td", {}, domain.domain), h("td", {}, count(domain.nodes)), h("td", {}, `${count(domain.places)} of ${count(domain.needed)}`)))))),
+      gang.waitsForPlaces && answered("What would make room", `/room/${segment(namespace)}/${segment(name)}`, room),
       part(many(gang.members.length, "member"), h("table", {},
         h("thead", {}, h("tr", {}, ["Member", "State", "Node"].map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, gang.members.map((member) => h("tr", {},
@@ -160,49 +163,92 @@ export function gang(container, namespace, name, focus) {
   }), focus);
 }
 
-// The question takes a while at the server: it is asked when somebody wants to know.
-function roomButton(room, namespace, name) {
-  const button = h("button", { class: "button", type: "button", onclick: async () => {
-    button.disabled = true;
-    button.textContent = "Looking…";
-    try {
-      const { pods } = await ask(`/room/${segment(namespace)}/${segment(name)}`);
-      room.replaceChildren(pods === null
-        ? h("p", {}, "Nothing that runs is in its way: it would not fit though all ended.")
-        : h("div", {}, h("p", {}, `It would fit if ${pods.length === 1 ? "this pod" : `these ${pods.length} pods`} ended. Nothing is done about it.`),
-          h("ul", { class: "ties" }, pods.slice(0, 24).map((pod) => h("li", {}, link(pod.name, "pod", pod.namespace, pod.name), h("span", { class: "note" }, ` on ${pod.node}`)))),
-          pods.length > 24 && h("p", { class: "more" }, `and ${count(pods.length - 24)} more`)));
-      say("Found what would make room");
-      button.remove();
-    } catch (error) {
-      room.replaceChildren(h("p", { class: "why calm" }, error.message));
-      button.disabled = false;
-      button.textContent = "Look again";
-    }
-  } }, "Find the pods in its way");
-  return h("div", { class: "actions" }, button);
+function room({ pods }) {
+  if (pods === null) return h("p", {}, "Nothing that runs is in its way: it would not fit though all ended.");
+  return h("div", {},
+    h("p", {}, `It would fit if ${pods.length === 1 ? "this pod" : `these ${pods.length} pods`} ended. Nothing is done about it.`),
+    h("ul", { class: "ties" }, pods.slice(0, 24).map((pod) => h("li", {}, link(pod.name, "pod", pod.namespace, pod.name), h("span", { class: "note" }, ` on ${pod.node}`)))),
+    pods.length > 24 && h("p", { class: "more" }, `and ${count(pods.length - 24)} more`));
+}
+
+// --- claim
+
+export function claim(container, namespace, name, focus) {
+  return open(container, "ResourceClaim", name, `/claims/${segment(namespace)}/${segment(name)}`, (detail) => [
+    part("", facts(
+      ["Stage", detail.stage],
+      ["Namespace", link(namespace, "namespace", namespace)],
+      ["Asks for", detail.asks],
+      ["Allocated by", detail.isOurs ? "testudo" : "kube-scheduler"],
+      ["Node", detail.node && link(detail.node, "node", detail.node)],
+      ["Gang", detail.gang && link(detail.gang, "gang", namespace, detail.gang)],
+      ["Pods", detail.pods.length > 0 && h("ul", {}, detail.pods.map((pod) => h("li", {}, link(pod, "pod", namespace, pod))))]),
+      detail.why && h("p", { class: "why ties", id: "claim-why" }, detail.why)),
+    detail.devices.length > 0 && part(many(detail.devices.length, "device"), h("table", {},
+      h("thead", {}, h("tr", {}, ["Device", "Pool", "Driver"].map((text) => h("th", { scope: "col" }, text)))),
+      h("tbody", {}, detail.devices.map(([driver, pool, device]) => h("tr", {}, h("td", { class: "mono" }, device), h("td", {}, pool), h("td", {}, driver)))))),
+    detail.isOpen && answered("Where it could get devices", `/claims/${segment(namespace)}/${segment(name)}/places`, places),
+  ], focus);
+}
+
+function places({ node, devices, refusals, whatToDo }) {
+  if (node) return h("p", {}, `On ${node}: ${devices.join(", ")}.`);
+  return h("div", {},
+    h("table", {},
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "What stands against it"), h("th", { scope: "col" }, "Nodes"))),
+      h("tbody", {}, refusals.map(({ text, nodes, examples }) => h("tr", {}, h("td", {}, text, h("span", { class: "sub" }, examples.join(", "))), h("td", {}, count(nodes)))))),
+    h("p", { class: "note ties" }, `To do: ${whatToDo.join("; or ")}.`));
+}
+
+// --- questions that take a while at the server: asked when a page is opened, once a minute, and when somebody says so
+
+const FRESH_MS = 60_000;
+const answers = new Map();
+
+function answered(title, question, show) {
+  const box = h("div", { class: "answer", "data-question": question });
+  const known = answers.get(question);
+  if (known) box.replaceChildren(show(known.answer), again(title, question, show, known.atMs));
+  else box.replaceChildren(h("p", { class: "empty" }, "Looking…"));
+  if (!known || Date.now() - known.atMs > FRESH_MS) askFor(title, question, show);
+  return part(title, box);
+}
+
+const again = (title, question, show, atMs) => h("p", { class: "more" }, `As of ${timeOfDay(atMs)}. `,
+  h("button", { class: "link plain", type: "button", "data-key": `again ${question}`, onclick: () => askFor(title, question, show) }, "Look again"));
+
+async function askFor(title, question, show) {
+  let content;
+  try {
+    const known = { answer: await ask(question), atMs: Date.now() };
+    if (answers.size > 50) answers.clear();
+    answers.set(question, known);
+    content = [show(known.answer), again(title, question, show, known.atMs)];
+    say(`${title}: found`);
+  } catch (error) {
+    content = [h("p", { class: "why calm" }, error.message), again(title, question, show, Date.now())];
+  }
+  // The page may have been drawn anew meanwhile.
+  document.querySelector(`[data-question="${CSS.escape(question)}"]`)?.replaceChildren(...content);
 }
 
 // --- namespace
 
 export function namespace(container, name, focus) {
   leave();
-  const held = new Map();
+  const sumOf = new Map();
   let sum = 0;
   for (const [slot, cells] of state.bySlot) {
     const kind = state.kinds[state.faces.get(slot)?.kind];
-    kind?.pools.forEach((face, at) => {
-      for (const run of cells.pools[at]?.runs ?? []) {
-        const workload = state.workloads[run.workload];
-        if (workload?.namespace !== name) continue;
-        const milli = (run.parts * face.milli) / face.parts;
-        const known = held.get(workload) ?? { milli: 0, pods: 0 };
-        held.set(workload, { milli: known.milli + milli, pods: known.pods + 1 });
-        sum += milli;
-      }
-    });
+    for (const { run, milli } of kind ? held(cells, kind) : []) {
+      const workload = state.workloads[run.workload];
+      if (workload?.namespace !== name) continue;
+      const known = sumOf.get(workload) ?? { milli: 0, pods: 0 };
+      sumOf.set(workload, { milli: known.milli + milli, pods: known.pods + 1 });
+      sum += milli;
+    }
   }
-  const rows = [...held].sort(([, a], [, b]) => b.milli - a.milli);
+  const rows = [...sumOf].sort(([, a], [, b]) => b.milli - a.milli);
   put(container, frame("Namespace", name,
     part("", facts(["Holds", `${devices(sum)} devices, ${percent(sum, state.totals.totalMilli)} of the fleet`], ["On the map", "all others are dimmed"])),
     part(many(rows.length, "workload"), rows.length === 0 ? h("p", { class: "empty" }, "It holds no devices.") : h("table", {},

@@ -12,8 +12,18 @@ function meter(...parts) {
     parts.map(([kind, share]) => h("span", { class: kind, style: { width: `${Math.max(0, share) * 100}%` } })));
 }
 
+const costs = ({ idle, stranded, held, closed }) => idle + stranded + held + closed;
+
+// What costs without working, the dearest first.
+function costNote(cost) {
+  const parts = ["idle", "stranded", "held", "closed"].map((name) => [name, Math.round(cost[name])]).filter(([, amount]) => amount > 0);
+  const words = parts.sort(([, a], [, b]) => b - a).slice(0, 2).map(([name, amount]) => `${count(amount)} ${name}`);
+  if (cost.unpriced) words.push(`no price for ${many(cost.unpriced.length, "pool")}`);
+  return words.join(", ") || "all that is paid for works";
+}
+
 function show() {
-  const { nodes, totalMilli: total, usedMilli: used, failedMilli: failed, freeMilli: free, usableMilli: usable } = state.totals;
+  const { nodes, totalMilli: total, usedMilli: used, failedMilli: failed, freeMilli: free, usableMilli: usable, cost } = state.totals;
   const wasted = free - usable;
   const racks = new Set([...state.faces.values()].map((face) => `${face.zone}\n${face.rack}`)).size;
   const zones = new Set([...state.faces.values()].map((face) => face.zone)).size;
@@ -23,6 +33,7 @@ function show() {
       meter(["used", used / total], ["bad", failed / total])),
     figure("Free devices", devices(free), "on nodes that take pods"),
     figure("Fragmentation", percent(wasted, free), "of what is free is of no use"),
+    figure(`${cost.unit} an hour`, count(Math.round(costs(cost))), costNote(cost)),
     figure("Gangs waiting", count(waiting), `${count(running)} run${underway.length > waiting ? `, ${count(underway.length - waiting)} on the way` : ""}`),
     figure("Nodes with devices", count(nodes), `${many(racks, "rack")}, ${many(zones, "zone")}`)));
 }

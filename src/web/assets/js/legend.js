@@ -2,7 +2,7 @@
 
 import { at, h, segments, svg } from "./dom.js";
 import { on, state } from "./store.js";
-import { MODES, fullName } from "./cells.js";
+import { MODES, fullName, held } from "./cells.js";
 import { ageColour, colourOf, token, wasteColour } from "./palette.js";
 import { devices, path } from "./format.js";
 import { options, repaint } from "./map.js";
@@ -23,12 +23,10 @@ function largest(keyOf) {
   const sum = new Map();
   for (const [slot, cells] of state.bySlot) {
     const kind = state.kinds[state.faces.get(slot)?.kind];
-    kind?.pools.forEach((face, at) => {
-      for (const run of cells.pools[at]?.runs ?? []) {
-        const key = state.workloads[run.workload] && keyOf(state.workloads[run.workload]);
-        sum.set(key, (sum.get(key) ?? 0) + (run.parts * face.milli) / face.parts);
-      }
-    });
+    for (const { run, milli } of kind ? held(cells, kind) : []) {
+      const key = state.workloads[run.workload] && keyOf(state.workloads[run.workload]);
+      sum.set(key, (sum.get(key) ?? 0) + milli);
+    }
   }
   return [...sum].sort((a, b) => b[1] - a[1]);
 }

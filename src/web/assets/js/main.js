@@ -27,6 +27,7 @@ function follow(focus) {
   if (kind === "node" && names.length === 1) detail.node(container, names[0], focus);
   else if (kind === "pod" && names.length === 2) detail.pod(container, names[0], names[1], focus);
   else if (kind === "gang" && names.length >= 2) detail.gang(container, names[0], names.slice(1).join("/"), focus);
+  else if (kind === "claim" && names.length === 2) detail.claim(container, names[0], names[1], focus);
   else if (kind === "namespace" && names.length === 1) detail.namespace(container, names[0], focus);
   else if (kind === "what-if") {
     detail.leave();
@@ -114,13 +115,12 @@ on("layout", () => {
 });
 // What is on show is asked for again when it may have changed, though not all the time.
 let stale = 0;
-on("nodes gangs layout", () => {
+on("nodes gangs claims layout", () => {
   const [kind] = route();
-  if (!["node", "pod", "gang", "namespace"].includes(kind) || stale) return;
+  if (!["node", "pod", "gang", "claim", "namespace"].includes(kind) || stale) return;
   stale = setTimeout(() => {
     stale = 0;
-    const busy = container.querySelector("#room")?.hasChildNodes() || container.querySelector("button:disabled");
-    if (!busy && !container.matches(":has(:focus-visible)")) follow(false);
+    if (!container.matches(":has(:focus-visible)")) follow(false);
   }, 2000);
 });
 addEventListener("hashchange", () => follow(true));

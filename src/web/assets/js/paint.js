@@ -1,10 +1,10 @@
 // Paints the map: what there is room for. Small tiles are a fill level, larger ones have cells, still larger ones names.
 
-import { fillings, freeColour, runColour } from "./cells.js";
+import { capacity, fillings, freeColour, held, pieceCell, pieces, runColour } from "./cells.js";
 import { grid } from "./shape.js";
 import { state } from "./store.js";
 import { devices, many } from "./format.js";
-import { token } from "./palette.js";
+import { font, token } from "./palette.js";
 
 /** Widths of a tile on the screen, in pixels, from which it shows more. */
 const CELLS = 7;
@@ -18,7 +18,7 @@ export function paint(context, map, view, options) {
   context.fillStyle = token("map-bg");
   context.fillRect(0, 0, width, height);
   const now = Date.now() / 1000;
-  const brush = { context, options, now, font: token("font") };
+  const brush = { context, options, now, font: font() };
   const visible = (box) => {
     const x = box.x * view.zoom + view.x;
     const y = box.y * view.zoom + view.y;
@@ -97,16 +97,14 @@ function paintLevel({ context, options, now }, node, view) {
   const [width, height] = [node.width * view.zoom, node.height * view.zoom];
   context.fillStyle = freeColour(cells, options.mode);
   context.fillRect(x, y, width, height);
-  const total = kind.pools.reduce((sum, face) => sum + face.cells * face.milli, 0) || 1;
+  const total = capacity(kind) || 1;
   let from = x;
-  kind.pools.forEach((face, at) => {
-    for (const run of cells.pools[at]?.runs ?? []) {
-      const wide = (width * run.parts * face.milli) / face.parts / total;
-      context.fillStyle = runColour(run, options.mode, options.only, now);
-      context.fillRect(from, y, wide, height);
-      from += wide;
-    }
-  });
+  for (const { run, milli } of held(cells, kind)) {
+    const wide = (width * milli) / total;
+    context.fillStyle = runColour(run, options.mode, options.only, now);
+    context.fillRect(from, y, wide, height);
+    from += wide;
+  }
 }
 
 function paintTile(brush, node, view, tile) {
@@ -142,7 +140,8 @@ function paintTile(brush, node, view, tile) {
     [y, height] = [y + line + 1, height - line - 1];
   }
   if (closed) context.globalAlpha = 0.5;
-  if (kind.cut) paintCut(brush, kind, cells, { x, y, width, height, tile });
+  if (kind.gpus) paintGpus(brush, kind, cells, { x, y, width, height, tile });
+  else if (kind.cut) paintCut(brush, kind, cells, { x, y, width, height, tile });
   else paintPools(brush, kind, cells, { x, y, width, height, tile });
   context.globalAlpha = 1;
   if (closed && tile < NAMES && tile >= 14) {
@@ -176,25 +175,38 @@ function paintCells(brush, filled, cells, area, isDevice) {
   });
 }
 
-// Each GPU as a row of memory slices, the slices where they are.
+// Each GPU as a row of memory slices, as far as counts tell.
 function paintCut(brush, kind, cells, area) {
-  const { cut, devices: gpus } = kind;
+  const { cut, devices } = kind;
   const next = kind.pools.map((face, at) => fillings(cells.pools[at] ?? { failed: 0, runs: [] }, face)[Symbol.iterator]());
-  const { columns, rows } = grid(gpus, area.width / 2.2, area.height);
-  const gap = area.tile >= GAPS ? Math.min(5, Math.max(1, area.tile * 0.02)) : 0.5;
+  const gpus = Array.from({ length: devices }, () => cut.slices.map(({ pool, start, size }) => ({ start, size, cell: next[pool].next().value })));
+  paintSliced(brush, gpus.map((slices) => ({ width: cut.width, slices })), cells, area);
+}
+
+// Each GPU with what claims have of it, where it lies.
+function paintGpus(brush, kind, cells, area) {
+  const gpus = pieces(kind, cells).map((slices, at) => ({
+    width: kind.gpus[at].width, slices: slices.map((piece) => ({ ...piece, cell: pieceCell(piece) })),
+  }));
+  paintSliced(brush, gpus, cells, area);
+}
+
+function paintSliced(brush, gpus, cells, area) {
+  const isCut = gpus.some(({ width }) => width > 1);
+  const { columns, rows } = grid(gpus.length, isCut ? area.width / 2.2 : area.width, area.height);
+  const gap = area.tile >= GAPS ? Math.min(isCut ? 5 : 3, Math.max(1, area.tile * 0.02)) : 0.5;
   const width = (area.width + gap) / columns - gap;
   const height = (area.height + gap) / rows - gap;
-  for (let gpu = 0; gpu < gpus; gpu++) {
-    const x = area.x + (gpu % columns) * (width + gap);
-    const y = area.y + Math.floor(gpu / columns) * (height + gap);
-    const slice = width / cut.width;
-    const inner = area.tile >= GAPS ? Math.min(1.5, slice * 0.16) : area.tile >= 20 ? 0.3 : 0;
-    for (const { pool, start, size } of cut.slices) {
-      const { value: cell } = next[pool].next();
-      if (!cell) continue;
-      paintCell(brush, cell, cells, { x: x + start * slice, y, width: size * slice - inner, height, tile: area.tile });
+  gpus.forEach((gpu, at) => {
+    const x = area.x + (at % columns) * (width + gap);
+    const y = area.y + Math.floor(at / columns) * (height + gap);
+    const slice = width / gpu.width;
+    const inner = area.tile < GAPS ? (area.tile >= 20 ? 0.3 : 0) : Math.min(1.5, slice * 0.16);
+    for (const { start, size, cell } of gpu.slices) {
+      const between = start + size < gpu.width ? inner : 0;
+      if (cell) paintCell(brush, cell, cells, { x: x + start * slice, y, width: size * slice - between, height, tile: area.tile }, size === gpu.width ? at : undefined);
     }
-  }
+  });
 }
 
 function paintCell({ context, options, now, font }, cell, cells, box, device) {

@@ -1,12 +1,23 @@
 // Colours: the theme's own, and one for everything that has a name.
 
 const root = document.documentElement;
+const probe = document.createElement("i");
+probe.hidden = true;
+root.append(probe);
 let known = {};
 
-/** A colour of the theme by the name of its variable. */
+/** A colour of the theme by the name of its variable, as canvases take it. */
 export function token(name) {
-  return (known[name] ??= getComputedStyle(root).getPropertyValue(`--${name}`).trim());
+  if (!known[name]) {
+    // The variable itself says both of its colours; what has it as its colour says which one it is.
+    probe.style.setProperty("color", `var(--${name})`);
+    known[name] = getComputedStyle(probe).color;
+  }
+  return known[name];
 }
+
+/** The typeface. */
+export const font = () => (known.font ??= getComputedStyle(root).getPropertyValue("--font").trim());
 
 /** The theme has changed: everything is looked up again. */
 export function forget() {
@@ -34,8 +45,9 @@ export function colourOf(name) {
   if (!colour) {
     const number = hash(name);
     const [hue, lighter] = HUES[number % HUES.length];
+    const [light, chroma] = isDark() ? [0.74, 0.115] : [0.7, 0.125];
     const [shade, pale] = [[0, 1], [-0.08, 1.05], [0.07, 0.7]][Math.floor(number / HUES.length) % 3];
-    colour = `oklch(${Number(token("cell-light")) + lighter + shade} ${Number(token("cell-chroma")) * pale} ${hue})`;
+    colour = `oklch(${light + lighter + shade} ${chroma * pale} ${hue})`;
     named.set(name, colour);
   }
   return colour;

@@ -1,7 +1,7 @@
 // A node as a picture: its devices, how they are linked, its slices where they are, and who has what.
 
 import { svg } from "./dom.js";
-import { fillings, fullName, runColour } from "./cells.js";
+import { fillings, fullName, pieceCell, pieces, runColour } from "./cells.js";
 import { state } from "./store.js";
 import { token } from "./palette.js";
 
@@ -10,11 +10,27 @@ const GAP = 10;
 
 /** The picture of a node, with a sentence on what is known of positions. */
 export function picture(kind, cells) {
+  if (kind.gpus) return gpusPicture(kind, cells);
   if (kind.cut) return { picture: cutPicture(kind, cells), note: cutNote(kind) };
   const device = kind.pools.find((face) => face.parts > 1);
   return device && kind.pools.length === 1
-    ? { picture: devicePicture(kind, cells), note: deviceNote(kind, cells) }
+    ? { picture: devicePicture(kind, fillings(cells.pools[0] ?? { failed: 0, runs: [] }, device)), note: deviceNote(kind, cells) }
     : { picture: poolPicture(kind, cells), note: "By counts: which device a pod got, the device plugin does not tell." };
+}
+
+// GPUs that claims have: whole ones with their links, cut ones with every partition where it lies.
+function gpusPicture(kind, cells) {
+  const gpus = pieces(kind, cells);
+  const isCut = gpus.some((own) => own.length > 1 || own.some((piece) => piece.size < kind.gpus[0].width));
+  if (!isCut) {
+    const filled = gpus.map(([piece]) => pieceCell(piece));
+    return { picture: devicePicture(kind, filled), note: `${linksNote(kind)} Which claim has which GPU is what the claims say.` };
+  }
+  const rows = gpus.map((own, at) => ({
+    name: kind.gpus[at].name, width: kind.gpus[at].width,
+    slices: own.map((piece) => ({ ...piece, cell: pieceCell(piece), label: piece.part ? `${piece.size} of ${kind.gpus[at].width}` : "" })),
+  }));
+  return { picture: slicedPicture(rows), note: "Partitions lie where their claims say. What is not cut is empty." };
 }
 
 function cutNote(kind) {
@@ -29,10 +45,14 @@ function deviceNote(kind, cells) {
   const known = runs.length > 0 && runs.every((run) => run.devices);
   const whole = runs.length === 1 && runs[0].parts === kind.pools[0].cells * kind.pools[0].parts;
   const where = known || whole || runs.length === 0 ? "" : " Which GPU a pod got is by counts: the device plugin does not tell.";
+  return linksNote(kind) + where;
+}
+
+function linksNote(kind) {
   const links = {
     switch: "NVLink connects each with each.", pcie: "Connected by PCIe only.", unknown: "How they are connected is not known.",
   }[kind.links.type] ?? "Lines are direct links; doubled links are thicker.";
-  return links + (kind.reachesOut ? " It reaches the other nodes of the NVLink domain." : "") + where;
+  return links + (kind.reachesOut ? " It reaches the other nodes of the NVLink domain." : "");
 }
 
 const root = (height, ...content) => svg("svg", {
@@ -58,9 +78,7 @@ function cell(filled, x, y, width, height, label) {
   return parts;
 }
 
-function devicePicture(kind, cells) {
-  const face = kind.pools[0];
-  const filled = fillings(cells.pools[0] ?? { failed: 0, runs: [] }, face);
+function devicePicture(kind, filled) {
   const columns = filled.length <= 4 ? filled.length : filled.length === 16 ? 4 : Math.ceil(filled.length / 2);
   const rows = Math.ceil(filled.length / columns);
   const width = Math.min(84, (WIDTH - (columns + 1) * GAP) / columns);
@@ -101,22 +119,29 @@ function devicePicture(kind, cells) {
 function cutPicture(kind, cells) {
   const { cut, devices } = kind;
   const next = kind.pools.map((face, at) => fillings(cells.pools[at] ?? { failed: 0, runs: [] }, face)[Symbol.iterator]());
-  const [left, height, step] = [34, 20, 27];
-  const slice = (WIDTH - left) / cut.width;
-  const rows = Array.from({ length: devices }, (_, gpu) => {
-    const y = 6 + gpu * step;
+  const nameOf = (pool) => (/(\d+g(?:\.\d+gb)?\S*)/.exec(kind.pools[pool].unit) ?? [])[1] ?? "";
+  return slicedPicture(Array.from({ length: devices }, (_, gpu) => ({
+    name: `GPU ${gpu}`, width: cut.width,
+    slices: cut.slices.map(({ pool, start, size }) => ({ start, size, cell: next[pool].next().value, label: nameOf(pool) })),
+  })));
+}
+
+// A row for each GPU, as wide as its memory.
+function slicedPicture(gpus) {
+  const [left, height, step] = [40, 20, 27];
+  const rows = gpus.map(({ name, width: slices, slices: own }, at) => {
+    const y = 6 + at * step;
+    const slice = (WIDTH - left) / slices;
     const outline = svg("rect", { x: left, y, width: WIDTH - left - 1, height, rx: 3, fill: "none", stroke: token("line-strong"), "stroke-dasharray": "2 3" });
-    const slices = cut.slices.map(({ pool, start, size }) => {
-      const { value: one } = next[pool].next();
+    const marks = own.filter(({ cell: one, label }) => one && (label || one.fills.length)).map(({ start, size, cell: one, label }) => {
       const [x, width] = [left + start * slice + 1, size * slice - 3];
-      const name = (/(\d+g(?:\.\d+gb)?\S*)/.exec(kind.pools[pool].unit) ?? [])[1] ?? "";
-      const label = width > 34 && svg("text", { x: x + 5, y: y + 13.5, class: "on-slice" }, width > 60 ? name : name.split(".")[0]);
-      if (label && one?.fills.length) label.style.setProperty("fill", token("ink-on-cell"));
-      return [one ? cell(one, x, y, width, height) : [], label];
+      const text = label && width > 34 && svg("text", { x: x + 5, y: y + 13.5, class: "on-slice" }, width > 60 ? label : label.split(/[. ]/)[0]);
+      if (text && one.fills.length) text.style.setProperty("fill", token("ink-on-cell"));
+      return [cell(one, x, y, width, height), text];
     });
-    return [svg("text", { x: 0, y: y + 14 }, `GPU ${gpu}`), outline, slices];
+    return [svg("text", { x: 0, y: y + 14 }, name.replace(/^gpu-/, "GPU ")), outline, marks];
   });
-  return root(6 + devices * step, rows);
+  return root(6 + gpus.length * step, rows);
 }
 
 function poolPicture(kind, cells) {

@@ -54,6 +54,26 @@ function gangs() {
     underway.length + notShown > SHOWN && h("p", { class: "more" }, `and ${count(underway.length + notShown - SHOWN)} more`));
 }
 
+const CLAIM_STAGES = { waiting: ["wait", "waits"], promised: ["good", "being given"], leaving: ["", "being deleted"] };
+
+function claim(line) {
+  const [tone, word] = CLAIM_STAGES[line.stage] ?? ["", line.stage];
+  return h("li", {}, h("a", { class: "row", href: path("claim", line.namespace, line.name), "data-key": `claim ${line.namespace}/${line.name}` },
+    h("div", { class: "line" }, h("span", { class: "name" }, line.name), h("span", { class: `chip ${tone}` }, word),
+      h("span", { class: "when", title: "since its pods were made" }, since(line.createdS))),
+    line.why && h("p", {}, line.why),
+    h("p", { class: "note" }, `${line.namespace} · ${line.asks}`)));
+}
+
+// Nothing is said of claims where there are none, or testudo does not look at them.
+function claims() {
+  const { allocated, open, notShown } = state.claims;
+  if (allocated + open.length === 0) return "";
+  return part("Claims without devices", `${count(allocated)} have theirs`,
+    open.length === 0 ? h("p", { class: "empty" }, "None waits.") : h("ul", {}, open.slice(0, SHOWN).map(claim)),
+    open.length + notShown > SHOWN && h("p", { class: "more" }, `and ${count(open.length + notShown - SHOWN)} more`));
+}
+
 /** A decision as a line. */
 export function decision(line, seen) {
   const [tone, word] = VERDICTS[line.verdict] ?? ["", line.verdict];
@@ -80,7 +100,7 @@ function decisions() {
     newest.length === 0 ? h("p", { class: "empty" }, "None since testudo started.") : h("ul", {}, newest.map((line) => decision(line, before))));
 }
 
-const makers = { gangs, sets, decisions, slices };
+const makers = { gangs, claims, sets, decisions, slices };
 const sections = new Map();
 
 /** Shows the overview in a container, and keeps it up. */
@@ -98,7 +118,8 @@ function renew(name) {
 export function start() {
   on("room", () => ["sets", "slices"].forEach(renew));
   on("gangs", () => renew("gangs"));
+  on("claims", () => renew("claims"));
   on("decisions", () => renew("decisions"));
   // Ages grow though nothing happens.
-  setInterval(() => { if (!document.hidden) ["gangs", "decisions"].forEach(renew); }, 10_000);
+  setInterval(() => { if (!document.hidden) ["gangs", "claims", "decisions"].forEach(renew); }, 10_000);
 }

@@ -16,6 +16,7 @@ export const state = {
   totals: {},
   room: { sizes: [], sets: [], parts: [] },
   gangs: { running: 0, waiting: 0, underway: [], notShown: 0 },
+  claims: { allocated: 0, open: [], notShown: 0 },
   decisions: [],
   history: [],
 };
@@ -25,7 +26,7 @@ const MAX_SAMPLES = 2400;
 
 const listeners = new Map();
 
-/** Calls back when a part has changed: layout, nodes, totals, room, gangs, decisions, history, connection. */
+/** Calls back when a part has changed: layout, nodes, totals, room, gangs, claims, decisions, history, connection. */
 export function on(parts, listener) {
   for (const part of parts.split(" ")) {
     if (!listeners.has(part)) listeners.set(part, new Set());
@@ -40,7 +41,7 @@ function tell(parts) {
 }
 
 // One node's cells, as the wire has them.
-const cellsOf = ([slot, flags, free, usable, pools]) => ({
+const cellsOf = ([slot, flags, free, usable, pools, parts = []]) => ({
   slot,
   cordoned: (flags & 1) !== 0,
   leaving: (flags & 2) !== 0,
@@ -50,18 +51,20 @@ const cellsOf = ([slot, flags, free, usable, pools]) => ({
     failed,
     runs: runs.map(([workload, parts, created, planned = 0, devices = 0]) => ({ workload, parts, created, planned, devices })),
   })),
+  // Of devices that claims have it is known where they lie. A workload below 0 is nobody.
+  parts: parts.map(([gpu, start, size, workload, created, planned]) => ({ gpu, start, size, workload, created, planned })),
 });
 
 function takeEverything(whole) {
   Object.assign(state, {
     id: whole.id, title: whole.title, version: whole.version, layout: whole.layout, kinds: whole.kinds,
-    workloads: whole.workloads, totals: whole.totals, room: whole.room, gangs: whole.gangs,
+    workloads: whole.workloads, totals: whole.totals, room: whole.room, gangs: whole.gangs, claims: whole.claims,
     decisions: whole.decisions, history: whole.history,
   });
   state.faces = new Map(whole.faces.map((face) => [face.slot, face]));
   state.byName = new Map(whole.faces.map((face) => [face.name, face.slot]));
   state.bySlot = new Map(whole.nodes.map((node) => [node[0], cellsOf(node)]));
-  tell(["layout", "nodes", "totals", "room", "gangs", "decisions", "history"]);
+  tell(["layout", "nodes", "totals", "room", "gangs", "claims", "decisions", "history"]);
 }
 
 function takeChange(change, id) {
@@ -72,7 +75,7 @@ function takeChange(change, id) {
     for (const node of change.nodes) state.bySlot.set(node[0], cellsOf(node));
     parts.push("nodes");
   }
-  for (const part of ["totals", "room", "gangs"]) {
+  for (const part of ["totals", "room", "gangs", "claims"]) {
     if (change[part]) {
       state[part] = change[part];
       parts.push(part);

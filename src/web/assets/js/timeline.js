@@ -3,7 +3,7 @@
 import uPlot from "../vendor/uplot.js";
 import { at, h, segments, svg } from "./dom.js";
 import { on, state } from "./store.js";
-import { token } from "./palette.js";
+import { font, token } from "./palette.js";
 
 const box = at("plot");
 let plot = null;
@@ -25,7 +25,7 @@ function data() {
 }
 
 function options() {
-  const axis = { stroke: token("faint"), font: `11px ${token("font")}`, grid: { stroke: token("line"), width: 1 }, ticks: { show: false } };
+  const axis = { stroke: token("faint"), font: `11px ${font()}`, grid: { stroke: token("line"), width: 1 }, ticks: { show: false } };
   const line = (series) => ({
     label: series.label,
     scale: series.scale,

@@ -1,8 +1,10 @@
 //! Gangs through the engine, step by step.
 
+mod autoscaling;
 mod leadership;
 mod planning;
 mod preemption;
+mod quotas;
 mod regrouping;
 mod report;
 mod starvation;

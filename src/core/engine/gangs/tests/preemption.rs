@@ -14,7 +14,7 @@ fn evicted(world: &mut World) -> Vec<String> {
     let orders = world.engine.orders(world.now_ms);
     let evicted = orders.into_iter().filter_map(|order| match order {
         Order::Evict { pod, .. } => Some(pod.key.name.clone()),
-        Order::Steer { .. } | Order::Withdraw { .. } | Order::Wake { .. } | Order::Claim(_) => None,
+        _ => None,
     });
     let mut names: Vec<String> = evicted.collect();
     names.sort();

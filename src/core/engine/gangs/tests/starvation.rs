@@ -1,13 +1,19 @@
 //! Nodes that are kept free for a gang that has waited long.
 
 use super::*;
+use crate::engine::Starvation;
+
+/// A policy in which nodes are kept free for every gang that has waited long.
+fn impatient() -> Policy {
+    let profile = Profile { starvation: Some(Starvation::default()), ..Profile::default() };
+    Policy { placement: profile.into(), ..Policy::default() }
+}
 
 #[test]
 fn for_a_gang_that_has_waited_long_nodes_are_kept_free() {
     let mut world = World::new(3);
-    let gangs = GangPolicy { reserving: BTreeSet::from(["default".into()]), ..GangPolicy::default() };
-    let (after, reserve_ms) = (gangs.starving_after_ms, gangs.reserve_ms);
-    world.engine.policy = Arc::new(Policy { gangs, ..Policy::default() });
+    let Starvation { after_ms: after, keep_free_ms, .. } = Starvation::default();
+    world.engine.policy = Arc::new(impatient());
     let made = |name: &str, at: i64| Pod { created_s: at, ..pod(name).gpus(4).build() };
     for (name, node) in [("a", "n0"), ("b", "n1"), ("c", "n2")] {
         world.set(Pod { stage: Stage::Bound(node.into()), ..made(name, 1) });
@@ -37,8 +43,7 @@ fn for_a_gang_that_has_waited_long_nodes_are_kept_free() {
 
     // One for which nothing ends gets its nodes kept free for a limited time.
     let mut world = World::new(1);
-    let gangs = GangPolicy { reserving: BTreeSet::from(["default".into()]), ..GangPolicy::default() };
-    world.engine.policy = Arc::new(Policy { gangs, ..Policy::default() });
+    world.engine.policy = Arc::new(impatient());
     world.set(Pod { stage: Stage::Bound("n0".into()), ..made("a", 1) });
     for index in 0..2 {
         let half = pod(&format!("g-{index}")).gpus(4).member_of("g", "", index, of(2));
@@ -49,7 +54,7 @@ fn for_a_gang_that_has_waited_long_nodes_are_kept_free() {
     world.plan();
     world.set(made("later", 3));
     assert_eq!(world.filter("later"), Err(kept.into()));
-    world.wait(reserve_ms);
+    world.wait(keep_free_ms);
     assert!(world.filter("later").is_ok());
     world.wait(after);
     world.plan();
@@ -59,9 +64,8 @@ fn for_a_gang_that_has_waited_long_nodes_are_kept_free() {
 #[test]
 fn no_node_is_kept_free_for_a_gang_that_would_never_fit() {
     let mut world = World::new(1);
-    let gangs = GangPolicy { reserving: BTreeSet::from(["default".into()]), ..GangPolicy::default() };
-    let after = gangs.starving_after_ms;
-    world.engine.policy = Arc::new(Policy { gangs, ..Policy::default() });
+    let after = Starvation::default().after_ms;
+    world.engine.policy = Arc::new(impatient());
     gang(&mut world, "g", 2);
     world.plan();
     world.wait(after);

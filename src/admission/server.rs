@@ -1,0 +1,157 @@
+//! HTTP around [`review`](super::review): a listener of its own, since the API server has no certificate that the extender asks
+//! of its clients.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::web::{Bytes, Data, PayloadConfig};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use tokio::task::JoinHandle;
+
+use super::review::{self, ReviewError};
+use crate::extender::metrics::Metrics;
+use crate::extender::tls::{self, TlsError, TlsOptions};
+
+/// etcd takes no object larger than 1.5 MiB; a review has one, and something around it.
+const MAX_BODY_BYTES: usize = 3 << 20;
+
+/// Within this the head of a request must have arrived. The API server waits for 5 s in all.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How the webhook is served.
+#[derive(Debug, Clone)]
+pub struct WebhookOptions {
+    /// Where it listens.
+    pub bind_address: SocketAddr,
+    /// The API server speaks TLS only.
+    pub tls: TlsOptions,
+    /// The schedulers that call us.
+    pub schedulers: BTreeSet<String>,
+}
+
+/// Why the webhook is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} for the admission webhook: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A webhook that is served.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    handle: ServerHandle,
+    reloader: JoinHandle<()>,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers who is there, and ends.
+    pub async fn stop(self) {
+        self.handle.stop(true).await;
+        self.reloader.abort();
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+struct Shared {
+    schedulers: BTreeSet<String>,
+    reviews: Family<OutcomeLabels, Counter>,
+}
+
+impl Shared {
+    fn count(&self, outcome: &'static str) {
+        self.reviews.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+}
+
+/// Registers what is counted.
+pub fn register(registry: &mut Registry) -> Reviews {
+    let reviews = Reviews::default();
+    registry.register(
+        "testudo_admission_reviews",
+        "Pods that the admission webhook was asked about, by what became of them",
+        reviews.0.clone(),
+    );
+    for outcome in ["changed", "untouched", "bad_request"] {
+        drop(reviews.0.get_or_create(&OutcomeLabels { outcome }));
+    }
+    reviews
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Default)]
+pub struct Reviews(Family<OutcomeLabels, Counter>);
+
+/// Starts to serve. Changes of the certificate are counted with those of the extender's.
+///
+/// # Errors
+/// When the address or the TLS files cannot be used.
+pub fn start(options: WebhookOptions, reviews: Reviews, of_extender: Metrics) -> Result<Running, WebhookError> {
+    let (config, reloader) = tls::load(options.tls, of_extender)?;
+    let address = options.bind_address;
+    let failed = |source| WebhookError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let shared = Data::from(Arc::new(Shared { schedulers: options.schedulers, reviews: reviews.0 }));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(shared.clone())
+            .app_data(PayloadConfig::new(MAX_BODY_BYTES))
+            .route("/mutate", web::post().to(mutate))
+    })
+    .workers(1)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .shutdown_timeout(5)
+    .disable_signals()
+    .listen_rustls_0_23(listener, config)
+    .map_err(failed)?
+    .run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    tracing::info!(%address, "serving the admission webhook");
+    Ok(Running { address, handle, reloader: tokio::spawn(reloader.run()) })
+}
+
+async fn mutate(body: Bytes, shared: Data<Shared>) -> HttpResponse {
+    match review::answer(&body, &shared.schedulers) {
+        Ok((answer, is_changed)) => {
+            shared.count(if is_changed { "changed" } else { "untouched" });
+            HttpResponse::Ok().json(answer)
+        }
+        Err(error) => {
+            shared.count("bad_request");
+            refused(&error)
+        }
+    }
+}
+
+fn refused(error: &ReviewError) -> HttpResponse {
+    tracing::warn!(%error, "an admission review could not be answered");
+    HttpResponse::BadRequest().body(format!("testudo: {error}"))
+}

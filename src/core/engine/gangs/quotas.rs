@@ -1,0 +1,61 @@
+//! Quotas of gangs: one that would pass a limit waits as a whole, and what claims and gangs have counts.
+
+use std::collections::BTreeSet;
+
+use super::roster::{Roster, Seat};
+use super::{GangKeeper, Kept};
+use crate::cluster::{Cluster, Usage};
+use crate::engine::Policy;
+use crate::engine::quotas::Used;
+use crate::model::gang::{Dialect, GangKey};
+use crate::model::quota::{Amounts, Item};
+use crate::placement::gang::No;
+
+impl GangKeeper {
+    /// What namespaces have beside what their pods hold; nothing where there are no quotas.
+    pub fn usage(&self, policy: &Policy) -> Usage {
+        if policy.placement.quotas.is_empty() {
+            return Usage::default();
+        }
+        let mut usage = self.claims.usage(&policy.claims);
+        for (key, _) in self.kept.iter().filter(|(key, kept)| counts(key, kept)) {
+            usage.add(&key.namespace, &Amounts::whole(Item::Gangs, 1));
+        }
+        usage
+    }
+
+    /// What of its namespace's quota stands against the members of a gang that have no place.
+    pub(super) fn over_quota(&self, key: &GangKey, roster: &Roster, cluster: &Cluster, policy: &Policy) -> Option<No> {
+        let quotas = &policy.placement.quotas;
+        quotas.of(&key.namespace)?;
+        let beside = self.usage(policy);
+        let used = Used { by_pods: cluster.usage(), beside: &beside };
+        let is_new = self.kept.get(key).is_some_and(|kept| !counts(key, kept)) && key.dialect != Dialect::Claims;
+        let gang = Amounts::whole(Item::Gangs, i64::from(is_new));
+        let seats = roster.seats.iter().filter(|seat| seat.node.is_none());
+        let more = || seats.fold(gang, |sum, seat| sum.plus(&self.amounts(seat, policy)));
+        let over = quotas.check_amounts(&key.namespace, &used, more).err()?;
+        Some(No::OverQuota(*over))
+    }
+
+    /// The gangs that were over quota and are so still: what ends that need not make a place free where a member would fit.
+    pub(super) fn still_over_quota(&self, cluster: &Cluster, policy: &Policy) -> BTreeSet<GangKey> {
+        let were_so = self.kept.iter().filter(|(_, kept)| matches!(kept.no, Some((No::OverQuota(_), _))));
+        let is_so = |(key, kept): &(&GangKey, &Kept)| {
+            let roster = kept.roster_to_plan(&self.claims);
+            roster.is_some_and(|roster| self.over_quota(key, &roster, cluster, policy).is_some())
+        };
+        were_so.filter(is_so).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// What a member asks for that it does not have yet.
+    fn amounts(&self, seat: &Seat, policy: &Policy) -> Amounts {
+        let open = seat.needs.open.iter().filter(|open| open.is_ours && !self.claims.has_devices(&open.claim.key));
+        open.fold(Amounts::of(&seat.demand), |sum, open| sum.plus(&policy.claims.amounts(&open.claim)))
+    }
+}
+
+/// Does it count as one of the gangs of its namespace? A pod alone with its claims is none.
+fn counts(key: &GangKey, kept: &Kept) -> bool {
+    key.dialect != Dialect::Claims && (kept.has_started() || !kept.batches.is_empty())
+}
