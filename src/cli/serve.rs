@@ -295,6 +295,8 @@ fn tls_options(section: &TlsSection) -> TlsOptions {
         client_ca_file: section.client_ca_file.clone(),
         ..TlsOptions::new(&section.cert_file, &section.key_file)
     }
+}
+
 /// What places are chosen for, as the policy file says, and the file to look at again.
 fn placement(configuration: &Configuration) -> anyhow::Result<Option<(Watched, PlacementPolicy)>> {
     let Some(path) = &configuration.policy_file else { return Ok(None) };
@@ -312,8 +314,6 @@ fn webhook_options(configuration: &Configuration) -> Option<WebhookOptions> {
     let tls = TlsOptions { client_ca_file: None, ..tls_options(configuration.extender.tls.as_ref()?) };
     let schedulers = configuration.gangs.scheduler_names.clone();
     Some(WebhookOptions { bind_address, tls, schedulers })
-}
-
 }
 
 fn server_options(configuration: &Configuration) -> ServerOptions {

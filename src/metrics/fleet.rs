@@ -73,7 +73,11 @@ impl Collector for FleetMetrics {
         let quotas = snapshot.quotas();
         let quotas = quotas.iter().flat_map(|(namespace, item, used, limit)| {
             [("used", used), ("limit", limit)].map(|(state, milli)| {
-                let labels = [("namespace", namespace.to_string()), ("item", item.label().to_owned()), ("state", state.to_owned())];
+                let labels = [
+                    ("namespace", namespace.to_string()),
+                    ("item", item.label().to_owned()),
+                    ("state", state.to_owned()),
+                ];
                 (labels, *milli as f64 / 1000.0)
             })
         });

@@ -49,7 +49,8 @@ impl Collector for PoolMetrics {
                     that are not bound yet, idle, stranded (free, but of no use to pods like those that come), closed (on nodes that \
                     take no pods), failed";
         gauges(&mut encoder, "testudo_pool_devices", help, devices.iter().flat_map(|(pool, of)| states(pool, of)))?;
-        let fragmentation = devices.iter().map(|(pool, of)| (labels(pool), of.fragmentation_permille() as f64 / 1000.0));
+        let fragmentation =
+            devices.iter().map(|(pool, of)| (labels(pool), of.fragmentation_permille() as f64 / 1000.0));
         let help = "Share of what is free in a node pool that is of no use to pods like those that come";
         gauges(&mut encoder, "testudo_pool_fragmentation_ratio", help, fragmentation)?;
 

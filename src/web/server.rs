@@ -137,7 +137,10 @@ pub fn start(host: Arc<Host>, options: PageOptions, metrics: &Metrics) -> Result
     .shutdown_timeout(1)
     .disable_signals();
     let (server, reloader) = match tls {
-        Some((config, reloader)) => (server.listen_rustls_0_23(listener, config).map_err(|source| ListenError { address, source })?, Some(reloader)),
+        Some((config, reloader)) => (
+            server.listen_rustls_0_23(listener, config).map_err(|source| ListenError { address, source })?,
+            Some(reloader),
+        ),
         None => (server.listen(listener).map_err(|source| ListenError { address, source })?, None),
     };
     let server = server.run();
