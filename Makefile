@@ -7,6 +7,10 @@ SHELL := /bin/bash
 K8S ?= 1.36
 export K8S
 
+# A part of the model checker names a toolchain in its package. Where cargo is not called through rustup, rustc would be
+# looked for there.
+export RUSTUP_TOOLCHAIN ?= $(shell rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
+
 # From which state of the repository an upgrade is tried: a commit; by default the last tag, or the last state.
 FORMER ?=
 
@@ -29,6 +33,8 @@ tools: ## Check that Rust and Go are there
 	    "(https://go.dev/dl), it builds the control plane of the end-to-end tests, helm and kubeconform"; exit 1; }
 	@[ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome chrome >/dev/null || { echo "chromium is missing:" \
 	    "install it (Debian: apt-get install chromium), it shows the page in its tests; or name another in CHROMIUM"; exit 1; }
+	@command -v valgrind >/dev/null || { echo "valgrind is missing: install it (Debian: apt-get install valgrind)," \
+	    "it counts what decisions cost"; exit 1; }
 	@command -v promtool >/dev/null || { echo "prometheus is missing: install it (Debian: apt-get install prometheus)," \
 	    "it scrapes testudo in a test, and promtool, which comes with it, tests the alerts"; exit 1; }
 	@python3 -m pip --version >/dev/null 2>&1 || { echo "pip is missing: install Python 3 with pip (Debian: python3-pip)," \
@@ -67,7 +73,8 @@ test-all: test ## The same, bugs on purpose, the long simulations, and the end-t
 	$(call stage,every bug on purpose is found,cargo test --locked -p testudo-faults --test mutations -- --ignored --nocapture)
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
-	$(call stage,killed while it binds gangs,TESTUDO_E2E_CRASHES=20 cargo test --locked -p testudo-e2e --test e2e -- gangs::killed)
+	$(call stage,killed while it binds gangs and allocates claims,TESTUDO_E2E_CRASHES=20 cargo test --locked -p testudo-e2e --test e2e -- killed_while)
+	$(call stage,two schedulers and 1000 claims,TESTUDO_E2E_CLAIMS=1000 cargo test --locked -p testudo-e2e --test e2e -- claims::two_schedulers --test-threads=1)
 	$(call stage,an upgrade from the last state,former=$$(e2e/tools/former.sh $(FORMER)) && TESTUDO_FORMER=$$former cargo test --locked -p testudo-e2e --test e2e -- failover::a_former_version)
 	$(call stage,the leader changes under 500 pods,TESTUDO_E2E_PODS=500 cargo test --locked -p testudo-e2e --test e2e -- failover::)
 	$(call stage,DRA differential at length,CLAIMS_SEED=1000000 CLAIMS_CASES=200000 cargo test --locked -p testudo-e2e --test claims agree)
@@ -86,10 +93,30 @@ e2e: tools ## End-to-end tests on a real control plane: make e2e K8S=1.34
 	cargo build --locked
 	cargo test --locked -p testudo-e2e --test e2e
 
+.PHONY: chaos
+chaos: tools ## Kill everything at random under load, for CHAOS_MINUTES (30) by CHAOS_SEED (1), then audit
+	e2e/tools/build.sh
+	cargo build --locked
+	cargo test --locked -p testudo-e2e --test e2e -- --ignored --nocapture chaos::
+
+.PHONY: load
+load: ## 10,000 nodes and 80,000 pods, 500 requests/s for LOAD_SECONDS (600), slow clients, overload
+	cargo build --locked --profile bench -p testudo
+	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo bench --locked -p testudo-e2e --bench load
+
+.PHONY: fuzz
+fuzz: ## Fuzz everything that reads input, for FUZZ_SECONDS (300) each (cargo-fuzz, nightly)
+	for target in $$(cd fuzz/fuzz_targets && ls | sed 's/\.rs$$//'); do \
+	    cargo +nightly fuzz run $$target -- -max_total_time=$${FUZZ_SECONDS:-300} -rss_limit_mb=4096 || exit 1; done
+
 .PHONY: bench
 bench: ## Benchmarks, each beside its reference
 	e2e/tools/build.sh
+	@printf 'machine: %s, %s cores, %s of memory, Linux %s, %s\n' "$$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" \
+	    "$$(nproc)" "$$(free -h | awk '/^Mem:/ {print $$2}')" "$$(uname -r)" "$$(rustc --version)"
 	cargo bench --locked
-	cargo bench --locked -p testudo-e2e
+	cargo bench --locked -p testudo-e2e --bench claims
 	cargo build --locked --profile bench -p testudo
-	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e --test e2e -- --ignored gangs::figure
+	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e --test e2e -- --ignored --nocapture gangs::figure
+	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e --test e2e -- --ignored --nocapture throughput::
+	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e --test e2e -- --ignored --nocapture claims::churn_figure

@@ -1,11 +1,20 @@
-//! What allocating claims costs: a fleet of 500 nodes with 8 GPUs each that are cut on demand, and one pod's claims.
+//! What allocating claims costs: a fleet of 500 nodes with 8 GPUs each that are cut on demand, and one pod's claims; and what
+//! planning a pod with a claim costs in a cluster of 5,000 such nodes.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use testudo::claims;
+use testudo_core::claims::{Claim, SeenClaim, Slice};
+use testudo_core::engine::{Change, ClaimOrder, ClaimOutcome, ClaimPolicy, Engine, Order, Policy};
+use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::node::{Node, NodeParts};
+use testudo_core::model::pod::{Demand, Pod, PodClaim, PodKey};
+use testudo_core::model::resources::Resources;
 
 const API: &str = "resource.k8s.io/v1";
 const PROFILES: &[(&str, u8, u8, &[u8])] = &[
@@ -109,5 +118,108 @@ fn allocation(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, allocation);
+/// An engine over nodes with 8 H100 each, to which pods with one claim come.
+struct Planned {
+    engine: Engine,
+    pods: usize,
+}
+
+const NOW_MS: u64 = 1_000_000;
+
+impl Planned {
+    fn new(nodes: usize) -> Planned {
+        let classes = BTreeSet::from(["gpu.nvidia.com".to_owned(), "mig.nvidia.com".to_owned()]);
+        let policy = Policy { claims: ClaimPolicy { classes, ..ClaimPolicy::default() }, ..Policy::default() };
+        let mut engine = Engine::new(policy);
+        let objects = fleet(1);
+        let of_kind = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
+        for class in of_kind("DeviceClass") {
+            engine.apply(Change::ClassApplied(Box::new(claims::class(class).expect("a class"))), NOW_MS);
+        }
+        let slices: Vec<Slice> = of_kind("ResourceSlice").map(|slice| claims::slice(slice).expect("a slice")).collect();
+        for name in (0..nodes).map(|node| format!("node-{node:04}")) {
+            engine.apply(Change::NodeApplied(Box::new(node(&name))), NOW_MS);
+            for (part, slice) in slices.iter().enumerate() {
+                let mut slice = slice.clone();
+                slice.name = format!("{name}-{part}").into();
+                (slice.pool.name, slice.nodes.name) = (name.as_str().into(), Some(name.as_str().into()));
+                engine.apply(Change::SliceApplied(Arc::new(slice)), NOW_MS);
+            }
+        }
+        engine.keep_gangs(NOW_MS);
+        Planned { engine, pods: 0 }
+    }
+
+    /// Plans one more pod; how long that took. What the claim asks for is asked for by the first time if `is_new`.
+    fn plan(&mut self, mut claim: Claim, is_new: bool) -> Duration {
+        self.pods += 1;
+        let name = format!("pod-{}", self.pods);
+        (claim.key.name, claim.uid) = (name.as_str().into(), name.as_str().into());
+        if is_new {
+            claim.requests[0].name = name.as_str().into();
+        }
+        let seen = SeenClaim {
+            claim: Arc::new(claim),
+            version: 1,
+            allocation: None,
+            is_reserved: false,
+            leaving: false,
+            serves_extended: false,
+            is_of_group: false,
+        };
+        self.engine.apply(Change::ClaimApplied(Box::new(seen)), NOW_MS);
+        let key = PodKey { namespace: "default".into(), name: name.clone() };
+        let demand = Demand { requests: Resources::from([("cpu", 1_000), ("pods", 1)]), ..Demand::default() };
+        let uses = PodClaim { alias: "gpu".into(), name: Some(name.as_str().into()), from_template: false };
+        let pod = Pod { claims: vec![uses], ..Pod::new(key, name.as_str().into(), demand) };
+        self.engine.apply(Change::PodApplied(Box::new(pod)), NOW_MS);
+        self.engine.keep_gangs(NOW_MS);
+        let start = Instant::now();
+        let task = self.engine.next_plan(NOW_MS).expect("the pod is to be planned");
+        self.engine.adopt(task.solve(), NOW_MS);
+        let took = start.elapsed();
+        let orders = self.engine.orders(NOW_MS);
+        let allocated = orders.iter().filter_map(|order| match order {
+            Order::Claim(ClaimOrder::Allocate { claim, uid, .. }) => Some((claim, uid)),
+            _ => None,
+        });
+        let allocated: Vec<_> = allocated.collect();
+        assert_eq!(allocated.len(), 1, "the claim has its devices");
+        for (claim, uid) in allocated {
+            self.engine.conclude(claim, uid, ClaimOutcome::Allocated { version: 2 });
+        }
+        took
+    }
+}
+
+fn node(name: &str) -> Node {
+    let resources = Resources::from([("cpu", 192_000), ("memory", 2 << 40), ("pods", 250)]);
+    let parts = NodeParts {
+        name: name.into(),
+        labels: [("kubernetes.io/hostname", name)].into_iter().collect(),
+        taints: vec![],
+        cordoned: false,
+        capacity: resources.clone(),
+        allocatable: resources,
+    };
+    Node::new(parts, &Catalogue::builtin()).0
+}
+
+fn planning(c: &mut Criterion) {
+    let mut group = c.benchmark_group("claims of a pod, 5,000 nodes");
+    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    let [pair, slice] = claims().map(|claim| (*claims::seen_claim(&claim).expect("a claim").claim).clone());
+    let mut planned = Planned::new(5_000);
+    for (name, claim) in [("2 GPUs of one PCIe root", pair), ("a MIG instance", slice)] {
+        for (whose, is_new) in [("the first of its kind", true), ("the next of its kind", false)] {
+            planned.plan(claim.clone(), is_new);
+            group.bench_function(format!("{name}, {whose}"), |b| {
+                b.iter_custom(|count| (0..count).map(|_| planned.plan(claim.clone(), is_new)).sum());
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, allocation, planning);
 criterion_main!(benches);

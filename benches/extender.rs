@@ -3,6 +3,9 @@
 //! Both are behind the same server and parser; what testudo takes longer is what its decision costs. After criterion's
 //! figures a table shows the medians of calls made in turn, and their ratio. Absolute times mean little: the ratio counts.
 
+#[path = "common/fleet.rs"]
+mod fleet;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -10,76 +13,13 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group};
 use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
-use testudo::config::Mode;
 use testudo::extender::metrics::Metrics;
 use testudo::extender::{self, Extender, Null, ServerOptions};
-use testudo::host::{Bindings, Host};
-use testudo::k8s::manifests::Manifests;
-use testudo::k8s::object;
-use testudo_core::engine::Policy;
-use testudo_core::model::catalogue::Catalogue;
+use testudo::host::Host;
+use testudo::k8s::watch::ClusterEvent;
 use tokio::runtime::Runtime;
 
 const SIZES: [usize; 3] = [100, 1_000, 5_000];
-
-/// A node of a mixed fleet: NVSwitch, PCIe, time-sliced and MIG nodes in turn.
-fn node(at: usize) -> Value {
-    let (instance_type, product, extended) = match at % 4 {
-        0 => ("p5.48xlarge", "NVIDIA-H100-80GB-HBM3", json!({"nvidia.com/gpu": "8"})),
-        1 => ("g6e.48xlarge", "NVIDIA-L40S", json!({"nvidia.com/gpu": "8"})),
-        2 => ("g5.48xlarge", "NVIDIA-A10G-SHARED", json!({"nvidia.com/gpu": "32"})),
-        _ => ("p4d.24xlarge", "NVIDIA-A100-SXM4-40GB", json!({"nvidia.com/mig-3g.20gb": "8", "nvidia.com/gpu": "4"})),
-    };
-    let mut resources = json!({"cpu": "192", "memory": "2Ti", "pods": "110", "ephemeral-storage": "1Ti"});
-    resources.as_object_mut().expect("an object").extend(extended.as_object().expect("an object").clone());
-    json!({
-        "metadata": {"name": name(at), "labels": {
-            "nvidia.com/gpu.product": product,
-            "node.kubernetes.io/instance-type": instance_type,
-            "topology.kubernetes.io/zone": format!("zone-{}", at % 3),
-        }},
-        "spec": {"taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]},
-        "status": {"capacity": resources, "allocatable": resources},
-    })
-}
-
-fn name(at: usize) -> String {
-    format!("ip-10-0-{}-{}.ec2.internal", at / 256, at % 256)
-}
-
-/// A pod that wants some GPUs; every other node has one of its own already.
-fn pod(name: &str, gpus: usize, on: Option<usize>) -> Value {
-    json!({
-        "metadata": {"name": name, "namespace": "default", "uid": format!("uid-{name}"), "labels": {"app": "vllm"}},
-        "spec": {
-            "nodeName": on.map(self::name),
-            "schedulerName": "testudo-scheduler",
-            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-            "containers": [{"name": "main", "image": "vllm", "resources": {
-                "requests": {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": gpus.to_string()},
-                "limits": {"nvidia.com/gpu": gpus.to_string()},
-            }}],
-        },
-        "status": {"phase": if on.is_some() { "Running" } else { "Pending" }},
-    })
-}
-
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).expect("an object of the fleet")
-}
-
-fn testudo(nodes: usize) -> Host {
-    let mut registry = Registry::default();
-    let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry);
-    let running = (0..nodes).step_by(2).map(|at| read(pod(&format!("running-{at}"), 1 + at % 7, Some(at))));
-    host.take_manifests(Manifests {
-        nodes: (0..nodes).map(|at| read(node(at))).collect(),
-        pods: running.collect::<Vec<object::Pod>>(),
-        ..Manifests::default()
-    });
-    host
-}
 
 /// A client that speaks to one server over one connection, as kube-scheduler does.
 struct Client {
@@ -91,8 +31,7 @@ struct Client {
 
 impl Client {
     fn new(server: SocketAddr, nodes: usize) -> Self {
-        let names: Vec<String> = (0..nodes).map(name).collect();
-        let body = json!({"Pod": pod("asked", 4, None), "Nodes": null, "NodeNames": names}).to_string();
+        let body = fleet::question(nodes);
         let request = |verb: &str| {
             let length = body.len();
             format!("POST /v1/{verb} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
@@ -137,7 +76,7 @@ impl Client {
     }
 }
 
-fn serve<E: Extender>(runtime: &Runtime, extender: E) -> SocketAddr {
+fn serve<E: Extender>(runtime: &Runtime, extender: Arc<E>) -> SocketAddr {
     let _inside = runtime.enter();
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
@@ -147,12 +86,14 @@ fn serve<E: Extender>(runtime: &Runtime, extender: E) -> SocketAddr {
         request_timeout: Duration::from_secs(5),
         ..ServerOptions::default()
     };
-    extender::start(Arc::new(extender), options, metrics, Arc::new(registry)).expect("a free port").address()
+    extender::start(extender, options, metrics, Arc::new(registry)).expect("a free port").address()
 }
 
-fn clients(runtime: &Runtime, nodes: usize) -> (Client, Client) {
-    let null = Client::new(serve(runtime, Null), nodes);
-    (null, Client::new(serve(runtime, testudo(nodes)), nodes))
+/// Both servers, and the host behind the second.
+fn clients(runtime: &Runtime, nodes: usize) -> (Client, Client, Arc<Host>) {
+    let null = Client::new(serve(runtime, Arc::new(Null)), nodes);
+    let host = Arc::new(fleet::testudo(nodes));
+    (null, Client::new(serve(runtime, Arc::clone(&host)), nodes), host)
 }
 
 fn filter_and_prioritize(criterion: &mut Criterion) {
@@ -160,31 +101,41 @@ fn filter_and_prioritize(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("filter+prioritize over HTTP");
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4)).sample_size(30);
     for nodes in SIZES {
-        let (mut null, mut testudo) = clients(&runtime, nodes);
+        let (mut null, mut testudo, _) = clients(&runtime, nodes);
         group.bench_function(BenchmarkId::new("null extender", nodes), |b| b.iter(|| null.decide()));
         group.bench_function(BenchmarkId::new("testudo", nodes), |b| b.iter(|| testudo.decide()));
     }
     group.finish();
 }
 
-/// Calls both in turn, so that whatever else the machine does falls on both, and prints the medians.
+/// Calls all in turn, so that whatever else the machine does falls on all of them, and prints medians and the slowest
+/// hundredth. Once nothing changes between calls, as when a gang's members are asked for one after the other, and once a
+/// pod has got a node before each, as when pods are placed.
 fn print_ratios() {
     const CALLS: usize = 400;
     let runtime = Runtime::new().expect("a runtime");
-    println!(
-        "\n{:>6}  {:>12}  {:>12}  {:>6}   medians of {CALLS} calls made in turn",
-        "nodes", "null", "testudo", "ratio"
-    );
+    println!("\n{CALLS} calls made in turn; the ratio to the null extender in brackets");
+    println!("{:>6}  {:>9} {:>9}  {:>25}  {:>25}", "nodes", "null p50", "p99", "testudo p50, p99", "after a binding");
     for nodes in SIZES {
-        let (mut null, mut testudo) = clients(&runtime, nodes);
-        let mut times = (vec![], vec![]);
-        for _ in 0..CALLS {
-            times.0.push(timed(&mut null));
-            times.1.push(timed(&mut testudo));
+        let (mut null, mut testudo, host) = clients(&runtime, nodes);
+        let mut times: [Vec<Duration>; 3] = Default::default();
+        for call in 0..CALLS {
+            times[0].push(timed(&mut null));
+            times[1].push(timed(&mut testudo));
+            let bound = fleet::read(fleet::pod(&format!("bound-{call}"), 1, Some(4 * call % nodes)));
+            host.take([ClusterEvent::PodApplied(Box::new(bound))]);
+            times[2].push(timed(&mut testudo));
         }
-        let (null, testudo) = (median(&mut times.0), median(&mut times.1));
-        let ratio = testudo.as_secs_f64() / null.as_secs_f64();
-        println!("{nodes:>6}  {null:>12.1?}  {testudo:>12.1?}  {ratio:>6.2}");
+        let [null, same, changed] = times.map(|mut times| {
+            times.sort_unstable();
+            [times[times.len() / 2], times[times.len() * 99 / 100]]
+        });
+        let beside = |times: [Duration; 2]| {
+            let ratio = |at: usize| times[at].as_secs_f64() / null[at].as_secs_f64();
+            format!("{:.1?} ({:.2}), {:.1?} ({:.2})", times[0], ratio(0), times[1], ratio(1))
+        };
+        let [median, slowest] = null;
+        println!("{nodes:>6}  {median:>9.1?} {slowest:>9.1?}  {:>25}  {:>25}", beside(same), beside(changed));
     }
 }
 
@@ -192,11 +143,6 @@ fn timed(client: &mut Client) -> Duration {
     let start = Instant::now();
     client.decide();
     start.elapsed()
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 criterion_group!(benches, filter_and_prioritize);

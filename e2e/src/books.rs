@@ -10,6 +10,10 @@ use kube::{Api, ResourceExt};
 use crate::control_plane::ControlPlane;
 use crate::namespace::Namespace;
 
+/// Which gang a pod is of, and how many of it must start together, in testudo's own words.
+const GANG: &str = "testudo.dev/pod-group";
+const MIN_MEMBER: &str = "testudo.dev/min-member";
+
 impl ControlPlane {
     /// Fails if the pods of any node ask for more of an extended resource than the node has to give.
     pub async fn check_nothing_is_overcommitted(&self) -> Result<()> {
@@ -36,7 +40,57 @@ impl ControlPlane {
     }
 }
 
+/// What is free, who waits and which gangs run, read from the API's objects alone.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Units of the resource that are free on each node.
+    pub free: BTreeMap<String, i64>,
+    /// What each pod without a node asks for, and of which gang it is, by name.
+    pub pending: BTreeMap<String, (i64, Option<String>)>,
+    /// By gang: members with a node, and how many must start together.
+    pub gangs: BTreeMap<String, (usize, usize)>,
+}
+
+impl Books {
+    /// What is not as it should be, of a cluster in which nothing happens any more: a gang that runs in part, or one pod of
+    /// its own that waits although it would fit.
+    pub fn faults(&self) -> Vec<String> {
+        let half = self.gangs.iter().filter(|(_, (running, size))| *running > 0 && running < size);
+        let half = half.map(|(gang, (running, size))| format!("{running} of {size} members of gang {gang} run"));
+        let most = self.free.values().copied().max().unwrap_or(0);
+        let alone = self.pending.iter().filter(|(_, (asks, gang))| gang.is_none() && *asks <= most);
+        let alone = alone.map(|(pod, (asks, _))| format!("pod {pod} waits for {asks}, and some node has {most} free"));
+        half.chain(alone).collect()
+    }
+}
+
 impl Namespace {
+    /// The books of this scenario, kept in units of one resource. Gangs are those of testudo's own words.
+    pub async fn books(&self, resource: &str) -> Result<Books> {
+        let mut books = Books::default();
+        for node in self.nodes().list(&self.own()).await.context("cannot list nodes")?.items {
+            let has = node.status.as_ref().and_then(|status| status.allocatable.as_ref()?.get(resource));
+            let has = has.map_or(Ok(0), |quantity| quantity.0.parse()).context("not a count of devices")?;
+            books.free.insert(node.name_any(), has);
+        }
+        for pod in self.list().await?.iter().filter(|pod| !has_ended(pod)) {
+            let asks = extended_requests(pod)?.get(resource).copied().unwrap_or(0);
+            let gang = pod.annotations().get(GANG).cloned();
+            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+            if let Some(gang) = &gang {
+                let size = pod.annotations().get(MIN_MEMBER).map_or(Ok(1), |size| size.parse());
+                let entry = books.gangs.entry(gang.clone()).or_default();
+                entry.0 += usize::from(node.is_some());
+                entry.1 = entry.1.max(size.context("not a number of members")?);
+            }
+            match node {
+                Some(node) => *books.free.entry(node.to_owned()).or_default() -= asks,
+                None => drop(books.pending.insert(pod.name_any(), (asks, gang))),
+            }
+        }
+        Ok(books)
+    }
+
     /// Fails unless every pod of this scenario that has a node was bound exactly once, and by `user`; other users must
     /// not even have tried, and no pod that is gone was bound twice.
     pub async fn check_bindings(&self, cp: &ControlPlane, user: &str) -> Result<()> {

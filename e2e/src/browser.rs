@@ -194,6 +194,19 @@ impl Browser {
         Ok(())
     }
 
+    /// What is told to those who do not look: role and name of all that can have the focus, in the order of the page.
+    pub async fn focusable(&self) -> Result<Vec<(String, String)>> {
+        let tree = self.command("Accessibility.getFullAXTree", json!({})).await?;
+        let text = |node: &Value, field: &str| node[field]["value"].as_str().unwrap_or_default().to_owned();
+        let can_focus = |node: &&Value| {
+            let properties = node["properties"].as_array().into_iter().flatten();
+            node["ignored"] != true
+                && properties.into_iter().any(|own| own["name"] == "focusable" && own["value"]["value"] == true)
+        };
+        let nodes = tree["nodes"].as_array().context("no tree")?;
+        Ok(nodes.iter().filter(can_focus).map(|node| (text(node, "role"), text(node, "name"))).collect())
+    }
+
     /// Writes what is to be seen into a PNG file.
     pub async fn screenshot(&self, file: &Path) -> Result<()> {
         let picture = self.command("Page.captureScreenshot", json!({"format": "png"})).await?;

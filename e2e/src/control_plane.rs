@@ -20,6 +20,11 @@ use crate::tools::{Tools, Version};
 use crate::wait::PATIENCE;
 use crate::workdir::Workdir;
 
+/// How the processes are called that [`ControlPlane::crash`] can kill.
+pub const ETCD: &str = "etcd";
+/// See [`ETCD`].
+pub const APISERVER: &str = "kube-apiserver";
+
 /// The label that makes kwok the kubelet of a node: `type=kwok`.
 pub const KWOK_LABEL: (&str, &str) = ("type", "kwok");
 
@@ -45,6 +50,7 @@ pub struct ControlPlane {
     options: Options,
     tools: Tools,
     server: String,
+    etcd: String,
     authority: Authority,
     admin: Kubeconfig,
     client: kube::Client,
@@ -79,11 +85,11 @@ impl ControlPlane {
         let port = free_port()?;
         let server = format!("https://127.0.0.1:{port}");
 
-        let mut etcd = spawn(dir, "etcd", &tools.etcd, components::etcd(dir, &etcd_url)?)?;
+        let mut etcd = spawn(dir, ETCD, &tools.etcd, components::etcd(dir, &etcd_url)?)?;
         Endpoint::new(&etcd_url, None, None)?.until_ok("/health", &mut etcd, PATIENCE).await?;
         let mut apiserver = spawn(
             dir,
-            "kube-apiserver",
+            APISERVER,
             &tools.apiserver,
             components::apiserver(dir, &options, &authority, &etcd_url, port)?,
         )?;
@@ -123,7 +129,8 @@ impl ControlPlane {
             begin.elapsed().as_secs_f64(),
             dir.path().display()
         );
-        Ok(Parts { options, tools, server, authority, admin, client, processes: vec![kwok, manager, apiserver, etcd] })
+        let processes = vec![kwok, manager, apiserver, etcd];
+        Ok(Parts { options, tools, server, etcd: etcd_url, authority, admin, client, processes })
     }
 
     /// Which Kubernetes was asked for.
@@ -207,24 +214,52 @@ impl ControlPlane {
         self.authority.client(&self.dir, user, &[])
     }
 
-    /// Kills kube-apiserver and starts it again on the same port and data: watches break, as in an upgrade.
+    /// Ends kube-apiserver and starts it again on the same port and data: watches break, as in an upgrade.
     pub async fn restart_apiserver(&self) -> Result<()> {
         let begin = self.audit_log_size();
-        let mut apiserver = {
-            let mut processes = self.processes();
-            let at = processes.iter().position(|process| process.name() == "kube-apiserver");
-            processes.remove(at.context("kube-apiserver is not running")?)
-        };
+        let (at, mut apiserver) = self.take(APISERVER)?;
         apiserver.stop(Duration::from_secs(90)).await?;
-        let mut apiserver = apiserver.again()?;
-        let ready = Endpoint::new(&self.server, Some(&self.authority), None)?
-            .until_ok("/readyz", &mut apiserver, PATIENCE)
-            .await;
+        self.start_again(at, apiserver, begin).await
+    }
+
+    /// Kills etcd or kube-apiserver, or both, as `kill -9` does, and starts them again after a while.
+    pub async fn crash(&self, names: &[&str], away: Duration) -> Result<()> {
+        let begin = self.audit_log_size();
+        let mut crashed = Vec::new();
+        for name in names {
+            let (at, mut process) = self.take(name)?;
+            process.kill()?;
+            crashed.push((at, process));
+        }
+        tokio::time::sleep(away).await;
+        // In the order in which they are needed, the last of the list first.
+        for (at, process) in crashed.into_iter().rev() {
+            self.start_again(at, process, begin).await?;
+        }
+        Ok(())
+    }
+
+    /// A process, to be ended, and its place in the list.
+    fn take(&self, name: &str) -> Result<(usize, Process)> {
+        let mut processes = self.processes();
+        let at = processes.iter().position(|process| process.name() == name);
+        let at = at.with_context(|| format!("{name} is not running"))?;
+        Ok((at, processes.remove(at)))
+    }
+
+    async fn start_again(&self, at: usize, process: Process, begin: u64) -> Result<()> {
+        let mut process = process.again()?;
+        let (endpoint, path) = if process.name() == ETCD {
+            (Endpoint::new(&self.etcd, None, None)?, "/health")
+        } else {
+            (Endpoint::new(&self.server, Some(&self.authority), None)?, "/readyz")
+        };
+        let ready = endpoint.until_ok(path, &mut process, PATIENCE).await;
         let upheaval = begin..self.audit_log_size();
         self.upheavals.lock().unwrap_or_else(PoisonError::into_inner).push(upheaval);
         let mut processes = self.processes();
-        let etcd = processes.len().saturating_sub(1);
-        processes.insert(etcd, apiserver);
+        let at = at.min(processes.len());
+        processes.insert(at, process);
         ready
     }
 
@@ -253,6 +288,7 @@ struct Parts {
     options: Options,
     tools: Tools,
     server: String,
+    etcd: String,
     authority: Authority,
     admin: Kubeconfig,
     client: kube::Client,
@@ -261,11 +297,12 @@ struct Parts {
 
 impl Parts {
     fn into_control_plane(self, dir: Workdir) -> ControlPlane {
-        let Self { options, tools, server, authority, admin, client, processes } = self;
+        let Self { options, tools, server, etcd, authority, admin, client, processes } = self;
         ControlPlane {
             options,
             tools,
             server,
+            etcd,
             authority,
             admin,
             client,

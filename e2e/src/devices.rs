@@ -141,6 +141,8 @@ fn gpu(index: usize) -> Value {
             "cudaComputeCapability": {"version": "9.0.0"},
             "driverVersion": {"version": "580.95.5"},
             "cudaDriverVersion": {"version": "13.0.0"},
+            // Fabric Manager can give two GPUs of one partition to one virtual machine: they are linked.
+            "partition2": {"string": format!("{}", index / 2)},
             "resource.kubernetes.io/pcieRoot": {"string": format!("pci0000:{:02}", index / 2)},
             "resource.kubernetes.io/numaNode": {"int": index / 4},
         },

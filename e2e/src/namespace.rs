@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{self as core, Node, PersistentVolumeClaim, Pod, PodCondition, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::resource::v1::ResourceClaim;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ObjectMeta, Request};
 use kube::{Api, Resource, ResourceExt};
@@ -92,9 +93,19 @@ impl Namespace {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
+    /// The ResourceClaims, through the admin client.
+    pub fn device_claims(&self) -> Api<ResourceClaim> {
+        Api::namespaced(self.client.clone(), &self.name)
+    }
+
     /// The nodes, all of them.
     pub fn nodes(&self) -> Api<Node> {
         Api::all(self.client.clone())
+    }
+
+    /// What is of this scenario.
+    pub(crate) fn own(&self) -> ListParams {
+        ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name))
     }
 
     /// Creates a node of this scenario and waits until it is Ready and schedulable for pods that tolerate its taints.
@@ -109,9 +120,8 @@ impl Namespace {
         let nodes = stream::iter(nodes).map(|node| self.create_node_unready(node));
         let created: Vec<Node> = nodes.buffered(AT_A_TIME).try_collect().await?;
         let names: BTreeSet<String> = created.iter().map(ResourceExt::name_any).collect();
-        let own = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name));
         wait::until(&format!("{} nodes to be Ready", names.len()), self.patience, async || {
-            let nodes = self.nodes().list(&own).await.context("cannot list nodes")?.items;
+            let nodes = self.nodes().list(&self.own()).await.context("cannot list nodes")?.items;
             let unready = |node: &Node| names.contains(&node.name_any()).then(|| why_unready(node))?;
             let reasons: Vec<&str> = nodes.iter().filter_map(unready).collect();
             let last = reasons.last().copied().unwrap_or_default();
@@ -371,9 +381,8 @@ impl Namespace {
     /// Removes the scenario's pods and nodes, for scenarios after which others want a smaller cluster.
     pub async fn clear(&self) -> Result<()> {
         let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-        let own = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name));
         self.clear_pods().await?;
-        self.nodes().delete_collection(&now, &own).await.context("cannot delete the nodes")?;
+        self.nodes().delete_collection(&now, &self.own()).await.context("cannot delete the nodes")?;
         Ok(())
     }
 

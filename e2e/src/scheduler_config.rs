@@ -20,12 +20,15 @@ pub struct SchedulerConfig {
     pub extenders: Vec<Extender>,
     /// How long a rejected pod waits at first and at most, in seconds. kube-scheduler's own values are 1 and 10.
     pub backoff_seconds: (u32, u32),
+    /// `percentageOfNodesToScore`; 0 lets kube-scheduler choose by the size of the cluster, as it does where nothing is said.
+    pub percentage_of_nodes: u32,
 }
 
 impl Default for SchedulerConfig {
     /// A plain scheduler, no extender.
     fn default() -> Self {
-        Self { scheduler_name: SCHEDULER_NAME.to_owned(), extenders: Vec::new(), backoff_seconds: (1, 10) }
+        let scheduler_name = SCHEDULER_NAME.to_owned();
+        Self { scheduler_name, extenders: Vec::new(), backoff_seconds: (1, 10), percentage_of_nodes: 100 }
     }
 }
 
@@ -48,7 +51,7 @@ impl SchedulerConfig {
             "kind": "KubeSchedulerConfiguration",
             "clientConnection": { "kubeconfig": kubeconfig, "qps": 1000, "burst": 2000 },
             "leaderElection": { "leaderElect": false },
-            "percentageOfNodesToScore": 100,
+            "percentageOfNodesToScore": self.percentage_of_nodes,
             "podInitialBackoffSeconds": self.backoff_seconds.0,
             "podMaxBackoffSeconds": self.backoff_seconds.1,
             "profiles": [{ "schedulerName": self.scheduler_name }],

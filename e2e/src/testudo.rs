@@ -10,6 +10,7 @@ use crate::components::flags;
 use crate::control_plane::{ControlPlane, spawn_in};
 use crate::endpoint::Endpoint;
 use crate::kubeconfig::Kubeconfig;
+use crate::manifests;
 use crate::pki::Identity;
 use crate::ports::free_port;
 use crate::process::Process;
@@ -158,6 +159,7 @@ impl Testudo {
             ("bind-address", address.clone()),
         ]));
         if let Some(text) = config {
+            let text = text.replace(MOUNTED_POLICY, &shipped_policy(cp, &name)?.display().to_string());
             let file = cp.dir().write(format!("{name}-config.yaml"), text)?;
             args.extend(flags([("config", file.display().to_string())]));
         }
@@ -262,6 +264,17 @@ impl Testudo {
         self.process = Some(ended.again()?);
         self.until_ready().await
     }
+}
+
+/// Where the chart mounts the placement policy.
+const MOUNTED_POLICY: &str = "/etc/testudo/policy/policy.yaml";
+
+/// The placement policy that ships, where this machine has a place for it.
+fn shipped_policy(cp: &ControlPlane, name: &str) -> Result<PathBuf> {
+    let maps = manifests::documents("deploy/manifests/placement-policy.yaml")?;
+    let text = maps.iter().find_map(|map| map["data"]["policy.yaml"].as_str());
+    let text = text.context("deploy/manifests/placement-policy.yaml has no policy.yaml")?;
+    cp.dir().write(format!("{name}-policy.yaml"), text)
 }
 
 /// The binary that is tested: `TESTUDO_BIN`, else the one that cargo has put where it has put this test.

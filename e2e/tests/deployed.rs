@@ -27,8 +27,8 @@ pub struct Deployed {
 
 /// A testudo, and a scheduler that calls it. As shipped, they know each other by mutual TLS.
 pub struct Pair {
-    // Runs as long as this lives; ends before its extender does.
-    _scheduler: Scheduler,
+    // Ends before its extender does.
+    pub scheduler: Scheduler,
     pub testudo: Testudo,
 }
 
@@ -61,7 +61,7 @@ impl Deployed {
             let start = async {
                 let testudo = Testudo::start(&self.cp, self.testudo("testudo")?).await?;
                 let scheduler = self.scheduler(None, &testudo).await?;
-                anyhow::Ok(Pair { _scheduler: scheduler, testudo })
+                anyhow::Ok(Pair { scheduler, testudo })
             };
             start.await.map_err(|error| format!("{error:#}"))
         });
@@ -78,9 +78,14 @@ impl Deployed {
         self.pair_with(name, &[("/gangs/preemptingNamespaces", json!([namespace]))]).await
     }
 
-    /// The same, where claims of these classes are testudo's to allocate, and lose soon what nobody uses.
-    pub async fn allocating_pair(&self, name: &str, classes: &[&str]) -> Result<Pair> {
-        let changes = [("/claims/deviceClasses", json!(classes)), ("/claims/releaseUnusedAfter", json!("3s"))];
+    /// The same, where claims of these classes are testudo's to allocate, if at all of nodes with this taint, and lose soon
+    /// what nobody uses.
+    pub async fn allocating_pair(&self, name: &str, classes: &[&str], fence: Option<&str>) -> Result<Pair> {
+        let changes = [
+            ("/claims/deviceClasses", json!(classes)),
+            ("/claims/releaseUnusedAfter", json!("3s")),
+            ("/claims/fenceTaint", json!(fence.unwrap_or_default())),
+        ];
         self.pair_with(name, &changes).await
     }
 
@@ -89,7 +94,7 @@ impl Deployed {
         let options = self.testudo(&format!("testudo-{name}"))?.config(self.config(name, changes)?);
         let testudo = Testudo::start(&self.cp, options).await?;
         let scheduler = self.scheduler(Some(name), &testudo).await?;
-        Ok(Pair { _scheduler: scheduler, testudo })
+        Ok(Pair { scheduler, testudo })
     }
 
     /// How to start testudo as it is shipped, but as the only replica: its account, its configuration file, mutual TLS.
@@ -105,10 +110,6 @@ impl Deployed {
             "testudo.yaml",
         )?);
         let options = options.variable("POD_NAME", name).variable("POD_NAMESPACE", NAMESPACE);
-        // Where it would be mounted is no place of this machine.
-        let policy = chart::file(&self.shipped, "testudo-policy", "policy.yaml")?;
-        let policy = self.cp.dir().write(format!("{name}-policy.yaml"), policy)?;
-        let options = options.arg(format!("--policy-file={}", policy.display()));
         Ok(options.tls(Tls::Mutual).with_own_metrics_port())
     }
 

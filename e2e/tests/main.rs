@@ -1,6 +1,7 @@
 //! The scenarios, on one control plane that they share. `cargo test -p testudo-e2e -- NAME` runs some of them.
 
 mod autoscaling;
+mod chaos;
 mod claims;
 mod clusters;
 mod control_plane;
@@ -24,6 +25,7 @@ mod race;
 mod rbac;
 mod sharing;
 mod stage;
+mod throughput;
 mod tls;
 mod topology;
 
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
         scenarios.extend(policies::scenarios(stage));
         scenarios.extend(clusters::scenarios(stage));
         scenarios.extend(installed::scenarios(stage));
+        scenarios.extend(chaos::scenarios(stage));
+        scenarios.extend(throughput::scenarios(stage));
         // It looks back on what the others have asked for.
         scenarios.extend(rbac::scenarios(stage));
         scenarios.push(outage::restart(stage));

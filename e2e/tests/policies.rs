@@ -317,9 +317,8 @@ async fn a_changed_placement_policy_is_taken_up(d: Arc<Deployed>) -> Result<()> 
     let policy = |body: &str| format!("apiVersion: policy.testudo.dev/v1alpha1\nkind: PlacementPolicy\n{body}\n");
     let quota = |gpus: u32| policy(&format!("quotas: [{{namespaces: [{name}], gpus: {gpus}}}]"));
     let mut mount = ConfigMount::new(d.cp.dir(), name, "policy.yaml", &quota(2))?;
-    let options = d.testudo("testudo-policy")?.config(d.config(name, &[])?);
-    let options = options.arg(format!("--policy-file={}", mount.file().display()));
-    let testudo = Testudo::start(&d.cp, options).await?;
+    let config = d.config(name, &[("/policyFile", json!(mount.file()))])?;
+    let testudo = Testudo::start(&d.cp, d.testudo("testudo-policy")?.config(config)).await?;
     let _scheduler = d.scheduler(Some(name), &testudo).await?;
     ns.create_node(node("placement-policy-a").product("NVIDIA-L40S", 46068).gpus(8)).await?;
 

@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, RwLock};
 
 use crate::deployed::Deployed;
 
-/// No scenario may take longer; every wait inside has a shorter limit and a better message.
+/// How long a scenario may take; every wait inside has a shorter limit and a better message.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// How many scenarios run at a time unless `--test-threads` says otherwise. More than there are cores: they mostly wait.
@@ -28,6 +28,8 @@ pub struct Stage {
     /// Read by scenarios that bear company, written by those that do not.
     company: Arc<RwLock<()>>,
     times: Times,
+    /// No scenario may take longer.
+    limit: Duration,
 }
 
 /// How long each scenario has taken, without its turn to wait for.
@@ -93,6 +95,15 @@ impl Stage {
         self.scenario_alone(name, async move |_| play(stage.deployment().await?).await)
     }
 
+    /// One that is played only when it is asked for, alone, and may take so much longer than others.
+    pub fn long<F>(&self, name: &str, time: Duration, play: impl FnOnce(Arc<Deployed>) -> F + Send + 'static) -> Trial
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let stage = Self { limit: LIMIT + time, ..self.clone() };
+        stage.deployed_alone(name, play).with_ignored_flag(true)
+    }
+
     async fn play<F>(&self, name: &str, play: impl FnOnce(Arc<ControlPlane>) -> F) -> Result<(), Failed>
     where
         F: Future<Output = Result<()>>,
@@ -100,9 +111,9 @@ impl Stage {
         let outcome = async {
             let control_plane = self.control_plane().await?;
             let _clock = self.clock(name);
-            tokio::time::timeout(LIMIT, play(control_plane))
+            tokio::time::timeout(self.limit, play(control_plane))
                 .await
-                .with_context(|| format!("the scenario took longer than {LIMIT:?}"))?
+                .with_context(|| format!("the scenario took longer than {:?}", self.limit))?
         };
         outcome.await.map_err(|error| Failed::from(tell(&error)))
     }
@@ -160,6 +171,7 @@ pub fn run(scenarios: impl FnOnce(&Stage) -> Vec<Trial>) -> ExitCode {
         control_plane: Arc::default(),
         company: Arc::default(),
         times: Times::default(),
+        limit: LIMIT,
     };
     let conclusion = libtest_mimic::run(&arguments, scenarios(&stage));
     if conclusion.has_failed()

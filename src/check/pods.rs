@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use testudo_core::engine::Stance;
+use testudo_core::engine::{PlacementPolicy, Stance};
 use testudo_core::model::pod::{Pod, Stage};
 
 use super::{Finding, OptedIn, few};
@@ -16,7 +16,7 @@ const ABOUT: &str = "pods";
 pub const OPT_IN: (&str, &str) = ("testudo.dev/scheduling", "required");
 
 pub fn findings(manifests: &Manifests, configuration: &Configuration, opted_in: Option<&OptedIn>) -> Vec<Finding> {
-    let policy = configuration.policy();
+    let policy = configuration.policy(PlacementPolicy::default());
     let (mut ours, mut others): (usize, BTreeMap<(bool, String), BTreeSet<String>>) = (0, BTreeMap::new());
     for pod in manifests.pods.iter().map(|object| pod::decode(object).0) {
         let asks = pod.demand.wants_accelerators() || !pod.claims.is_empty();

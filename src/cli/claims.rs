@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::output::{Output, table};
+use super::progress::while_working;
 use crate::claims::{self, Outcome as Allocation};
 use crate::k8s::manifests::{self, Limits};
 
@@ -40,7 +41,7 @@ enum Action {
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let Action::Allocate { files, node, output } = args.action;
     let objects = manifests::objects(&files, &Limits::default())?;
-    match claims::allocate(&objects, node.as_deref()) {
+    match while_working("looking for devices", || claims::allocate(&objects, node.as_deref())) {
         Allocation::Allocated { node, claims, .. } => {
             let list = json!({ "apiVersion": "v1", "kind": "List", "items": claims });
             output.write(&list, |out| writeln!(out, "Node {node}\n{}", devices(&claims)))?;

@@ -11,13 +11,14 @@ use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use testudo_core::engine::Policy;
 use testudo_core::model::catalogue::Catalogue;
 
 use super::Outcome;
+use super::progress;
 use super::serve::stop_signal;
 use super::telemetry::{self, LogArgs, LogFormat};
 use crate::config::Mode;
@@ -240,9 +241,7 @@ impl Screen {
             Output::Table => ProgressDrawTarget::stderr(),
             Output::Json => ProgressDrawTarget::hidden(),
         };
-        let bar = ProgressBar::with_draw_target(Some(pods as u64), target);
-        let style = ProgressStyle::with_template("{bar:40.green/dim} {pos}/{len} pods  {elapsed}");
-        bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
+        let bar = progress::bar(target, pods as u64, "pods");
         Self {
             bar,
             lines: args.output == Output::Table && !args.quiet,

@@ -6,6 +6,7 @@ mod gang;
 mod mix;
 mod node;
 mod pod;
+mod pod_claims;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use testudo_core::model::pod::Pod;
 
 use super::Outcome;
 use super::output::Output;
+use super::progress::while_working;
 use super::source::Source;
 use crate::host::Host;
 use crate::k8s::manifests::{self, Limits};
@@ -115,7 +117,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             let Some(pod) = host.pod(namespace, name) else {
                 bail!("there is no pod {namespace}/{name} in {}{}", common.source, elsewhere(&host, name));
             };
-            let explanation = PodExplanation::new(&host, &pod);
+            let explanation = while_working("asking all nodes", || PodExplanation::new(&host, &pod));
             common.output.write(&explanation, |out| explanation.table(out, all_nodes))?;
             Ok(if explanation.has_place() { Outcome::Done } else { Outcome::No })
         }
@@ -133,8 +135,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
                     common.source
                 );
             }
-            let explanations: Vec<GangExplanation> =
-                gangs.iter().map(|gang| GangExplanation::new(gang, &host)).collect();
+            let explain = || gangs.iter().map(|gang| GangExplanation::new(gang, &host)).collect();
+            let explanations: Vec<GangExplanation> = while_working("looking for room", explain);
             common.output.write(&explanations, |out| explanations.iter().try_for_each(|gang| gang.table(out)))?;
             Ok(if explanations.iter().all(GangExplanation::has_places) { Outcome::Done } else { Outcome::No })
         }
@@ -142,9 +144,10 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             let (namespace, name) = name.split_once('/').unwrap_or((&namespace, &name));
             let objects = match common.source.files.as_slice() {
                 [] => super::snapshot::take(&common.source)?.into_objects(),
-                files => manifests::objects(files, &Limits::default())?,
+                files => while_working("reading", || manifests::objects(files, &Limits::default()))?,
             };
-            let Some(explanation) = ClaimExplanation::new(&objects, namespace, name)? else {
+            let explain = || ClaimExplanation::new(&objects, namespace, name);
+            let Some(explanation) = while_working("asking all nodes", explain)? else {
                 bail!("there is no ResourceClaim {namespace}/{name} in {}", common.source);
             };
             common.output.write(&explanation, |out| explanation.table(out, all_nodes))?;
@@ -161,7 +164,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             let Some(state) = snapshot.node(&name).filter(|state| state.node().is_some()) else {
                 bail!("there is no node {name} in {}", common.source);
             };
-            let explanation = NodeExplanation::new(state, host.node_problems(&name));
+            let gpus = snapshot.gpus().get(name.as_str()).map(|gpus| gpus.as_slice()).unwrap_or_default();
+            let explanation = NodeExplanation::new(state, gpus, host.node_problems(&name));
             common.output.write(&explanation, |out| explanation.table(out))?;
             Ok(Outcome::Done)
         }

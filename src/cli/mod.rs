@@ -9,6 +9,7 @@ mod generate;
 mod output;
 mod plan;
 mod policy;
+mod progress;
 mod serve;
 mod simulate;
 mod snapshot;

@@ -11,6 +11,7 @@ use testudo_core::model::place::CapacityType;
 
 use super::Outcome;
 use super::output::{Output, table};
+use super::progress::while_working;
 use super::source::Source;
 use crate::k8s::manifests::{self, Limits, Manifests};
 use crate::plan::{self, Fit, Growth, MAX_COPIES, Room, Workload, WorkloadError};
@@ -60,7 +61,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     );
     let Args { kubeconfig, context, .. } = args;
     let cluster = Source { files: cluster_files, kubeconfig, context }.listed_manifests()?;
-    let answer = Answer::new(&cluster, &workloads, args.max);
+    let answer = while_working("trying copies", || Answer::new(&cluster, &workloads, args.max));
     args.output.write(&answer, |out| answer.table(out))?;
     Ok(if answer.workloads.iter().all(WorkloadAnswer::fits) { Outcome::Done } else { Outcome::No })
 }
@@ -99,6 +100,9 @@ struct WorkloadAnswer {
     /// Of one copy.
     pods: usize,
     starts_together: bool,
+    /// Its pods use ResourceClaims, whose devices were not looked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    claims_passed_over: bool,
     asked: usize,
     /// With `--max`, all that fit; else no more than asked for.
     fitting: usize,
@@ -189,6 +193,7 @@ impl WorkloadAnswer {
             workload: workload.name.clone(),
             pods: workload.pods(),
             starts_together: workload.is_gang(),
+            claims_passed_over: workload.uses_claims(),
             asked: workload.copies,
             fitting: fit.placed.len(),
             nodes,
@@ -208,6 +213,12 @@ impl WorkloadAnswer {
             (pods, false) => format!("each {pods} pods"),
         };
         writeln!(out, "{}: {} fit, {} asked for ({copy})", self.workload, self.fitting, self.asked)?;
+        if self.claims_passed_over {
+            writeln!(
+                out,
+                "  without its ResourceClaims: testudo claims allocate says whether there are devices for them"
+            )?;
+        }
         if let Some(reason) = &self.reason {
             writeln!(out, "  not more: {reason}")?;
         }

@@ -8,9 +8,10 @@ mod show;
 mod versus;
 
 use anyhow::{bail, ensure};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use super::Outcome;
+use super::progress;
 use crate::sim::churn::Churn;
 use crate::sim::experiment::{Experiment, Mode};
 use crate::sim::fleet::fleet;
@@ -39,7 +40,7 @@ fn simulate(args: &Args) -> anyhow::Result<Report> {
     if let Some(gpus) = args.gpus {
         let experiment = mig::experiment(args, gpus)?;
         files::ready(args)?;
-        let bar = progress(experiment.runs());
+        let bar = runs_bar(experiment.runs());
         let report = experiment.run(|| bar.inc(1));
         bar.finish_and_clear();
         return Ok(report);
@@ -58,7 +59,7 @@ fn simulate(args: &Args) -> anyhow::Result<Report> {
         );
     }
     files::ready(args)?;
-    let bar = progress(experiment.runs());
+    let bar = runs_bar(experiment.runs());
     let report = experiment.run(&world, || bar.inc(1));
     bar.finish_and_clear();
     Ok(report?)
@@ -107,10 +108,8 @@ fn experiment(args: &Args) -> anyhow::Result<Experiment> {
 }
 
 /// On the standard error, and only where that is a terminal.
-fn progress(runs: usize) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(runs as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:40.green/dim} {pos}/{len} runs  {elapsed}");
-    bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
+fn runs_bar(runs: usize) -> ProgressBar {
+    let bar = progress::bar(ProgressDrawTarget::stderr(), runs as u64, "runs");
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     bar
 }

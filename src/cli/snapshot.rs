@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressDrawTarget;
 use tokio::time::timeout;
 
 use super::Outcome;
+use super::progress::{PATIENCE, bar, while_working};
 use super::source::Source;
 use crate::k8s::manifests::{self, Limits};
 use crate::snapshot::{self, Snapshot};
@@ -32,9 +33,6 @@ pub struct Args {
 /// How long a cluster may take to list everything.
 const LIST_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Who waits no longer than this is shown no progress.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Takes a snapshot.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     if args.fields {
@@ -49,7 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     );
     let mut snapshot = take(&args.source)?;
     if args.anonymise {
-        snapshot = snapshot.anonymised();
+        snapshot = while_working("taking names out", || snapshot.anonymised());
     }
     let taken_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     if to_stdout {
@@ -57,7 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     } else {
         // In one piece, so that what cannot be written leaves no half of a file in place of an older one.
         let mut bytes = vec![];
-        snapshot.write(&mut bytes, &taken_at)?;
+        while_working("packing", || snapshot.write(&mut bytes, &taken_at))?;
         std::fs::write(&args.to, bytes).with_context(|| format!("cannot write {}", args.to.display()))?;
     }
     tell(&args, &snapshot);
@@ -67,13 +65,14 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 /// Takes a snapshot of the files or the cluster.
 pub(super) fn take(source: &Source) -> anyhow::Result<Snapshot> {
     if !source.files.is_empty() {
-        return Ok(Snapshot::of(&manifests::objects(&source.files, &Limits::default())?));
+        let objects = while_working("reading", || manifests::objects(&source.files, &Limits::default()))?;
+        return Ok(Snapshot::of(&objects));
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
     runtime.block_on(async {
         let client = source.connect().await?;
-        let bar = progress();
+        let bar = bar(ProgressDrawTarget::stderr(), 0, "objects");
         let begun = std::time::Instant::now();
         let show = |listed: usize, remaining: usize| {
             if begun.elapsed() > PATIENCE {
@@ -86,14 +85,6 @@ pub(super) fn take(source: &Source) -> anyhow::Result<Snapshot> {
         let snapshot = listing.context("the cluster has not listed its objects in 5 minutes")?;
         snapshot.context("the cluster cannot be listed: may this user list nodes and pods in all namespaces?")
     })
-}
-
-/// On the standard error, and only where that is a terminal.
-fn progress() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:40.green/dim} {pos}/{len} objects  {elapsed}");
-    bar.set_style(style.expect("the template is constant").progress_chars("━╸─"));
-    bar
 }
 
 /// Says on the standard error what was done: the standard output may be the snapshot.

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use testudo_core::engine::{PlacementPolicy, Policy};
 use testudo_core::model::catalogue::Catalogue;
 
+use super::progress::while_working;
 use crate::config::Mode;
 use crate::host::{Bindings, Host};
 use crate::k8s::client::{self, Access};
@@ -45,7 +46,7 @@ impl Source {
         if self.files.is_empty() {
             return Ok(None);
         }
-        Ok(Some(manifests::read(&self.files, &Limits::default())?))
+        Ok(Some(while_working("reading", || manifests::read(&self.files, &Limits::default()))?))
     }
 
     /// Is the real cluster the one that we run in?
@@ -72,7 +73,8 @@ impl Source {
 
     /// The cluster as it is at this moment, in a host that only looks, and places by this policy.
     pub fn look(&self, placement: PlacementPolicy) -> anyhow::Result<Host> {
-        host_of(self.listed_manifests()?, placement)
+        let manifests = self.listed_manifests()?;
+        while_working("taking in the cluster", || host_of(manifests, placement))
     }
 }
 

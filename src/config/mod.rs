@@ -197,6 +197,8 @@ pub struct ClaimsSection {
     /// The DeviceClasses whose claims testudo allocates; none by default. A claim of which any request asks for one of these
     /// is allocated as a whole.
     pub device_classes: BTreeSet<String>,
+    /// The key of a taint: only devices of nodes that have it are given. Empty, the default, for devices of all nodes.
+    pub fence_taint: String,
     /// After what time devices that a claim was given and nobody uses are taken back, `1m` by default.
     #[serde(deserialize_with = "units::duration")]
     pub release_unused_after: Duration,
@@ -204,7 +206,11 @@ pub struct ClaimsSection {
 
 impl Default for ClaimsSection {
     fn default() -> Self {
-        Self { device_classes: BTreeSet::new(), release_unused_after: Duration::from_secs(60) }
+        Self {
+            device_classes: BTreeSet::new(),
+            fence_taint: String::new(),
+            release_unused_after: Duration::from_secs(60),
+        }
     }
 }
 
@@ -320,7 +326,11 @@ impl Configuration {
         Self::parse(&text, path)
     }
 
-    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    /// Reads and checks a text; `path` is how errors call it.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let configuration: Self = yaml::read(text).map_err(|error| {
             let YamlError { line, column, message } = error;
             ConfigError::Form { path: path.to_path_buf(), line, column, message }
@@ -390,6 +400,7 @@ impl Configuration {
             },
             claims: ClaimPolicy {
                 classes: self.claims.device_classes.clone(),
+                fence: Some(&*self.claims.fence_taint).filter(|key| !key.is_empty()).map(Into::into),
                 unused_ms: milliseconds(self.claims.release_unused_after),
                 ..ClaimPolicy::default()
             },

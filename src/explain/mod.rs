@@ -3,11 +3,13 @@
 //! The engine says "no" with the first reason it finds, which is enough to decide. People want to know all that stands against a
 //! node, who would have to go, and what to do: that is worked out here, from the same checks.
 
+mod claim;
 mod gang;
 mod miss;
 mod places;
 mod remedy;
 
+pub use claim::{by_refusal, claim_remedy};
 pub use gang::{DomainMiss, MemberLine, domains, stage, waiting_members};
 pub use miss::{Leaver, Miss, misses};
 pub use places::{PlaceLine, by_verdict, places};

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
@@ -19,9 +20,9 @@ use tracing::Span;
 use super::metrics::{BadRequest, Metrics, Verb};
 use super::wire::{
     ExtenderArgs, ExtenderBindingArgs, ExtenderBindingResult, ExtenderFilterResult, ExtenderPreemptionArgs,
-    ExtenderPreemptionResult, HostPriority, MetaVictims, ReadExtenderArgs, candidates,
+    ExtenderPreemptionResult, MetaVictims, ReadExtenderArgs, candidates,
 };
-use super::{Binding, Extender, MAX_SCORE, Offer, OfferedNode, Refusal};
+use super::{Binding, Extender, MAX_SCORE, Offer, OfferedNode, Refusal, write};
 use crate::k8s::object::{Node, Pod};
 
 /// What goes back.
@@ -44,9 +45,13 @@ impl Answer {
     fn json(size_hint: usize, value: &impl Serialize) -> Self {
         let mut body = Vec::with_capacity(size_hint);
         match serde_json::to_writer(&mut body, value) {
-            Ok(()) => Self { status: 200, json: true, body },
+            Ok(()) => Self::of_json(body),
             Err(error) => Self::text(500, format!("the answer cannot be written: {error}")),
         }
+    }
+
+    fn of_json(body: Vec<u8>) -> Self {
+        Self { status: 200, json: true, body }
     }
 
     fn error(verb: Verb, status: u16, text: &str) -> Self {
@@ -111,7 +116,7 @@ impl<E: Extender> Answers<E> {
             let (pod, offer) = self.pod_and_offer(body)?;
             let verdicts = self.extender.filter(&pod, &offer)?;
             same_length("verdicts", verdicts.len(), &offer)?;
-            Ok(Answer::json(body.len() + 256, &ExtenderFilterResult::of_verdicts(&offer, &verdicts)))
+            Ok(Answer::of_json(write::filter_result(&offer, &verdicts)))
         })
     }
 
@@ -119,14 +124,10 @@ impl<E: Extender> Answers<E> {
     pub fn prioritize(&self, body: &[u8]) -> Answer {
         self.guarded(Verb::Prioritize, || {
             let (pod, offer) = self.pod_and_offer(body)?;
-            let scores = self.extender.prioritize(&pod, &offer)?;
+            let mut scores = self.extender.prioritize(&pod, &offer)?;
             same_length("scores", scores.len(), &offer)?;
-            let list: Vec<_> = offer
-                .names()
-                .zip(scores)
-                .map(|(host, score)| HostPriority { host, score: score.min(MAX_SCORE) })
-                .collect();
-            Ok(Answer::json(list.len() * 64, &list))
+            scores.iter_mut().for_each(|score| *score = (*score).min(MAX_SCORE));
+            Ok(Answer::of_json(write::priorities(&offer, &scores)))
         })
     }
 
@@ -285,7 +286,8 @@ fn offered_nodes(items: Vec<&RawValue>) -> Result<Vec<OfferedNode<'_>>, Problem>
 
 /// Drops all but the first of each name.
 fn distinct<T>(items: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
-    let mut seen = HashSet::with_capacity(items.len());
+    // Seeded anew in each process: names that collide cannot be made up.
+    let mut seen = HashSet::with_capacity_and_hasher(items.len(), RandomState::default());
     let first: Vec<bool> = items.iter().map(|item| seen.insert(name(item))).collect();
     if first.iter().all(|first| *first) {
         return items;

@@ -78,6 +78,8 @@ pub enum BadRequest {
     MissingField,
     /// More nodes than the limit.
     TooManyNodes,
+    /// More requests at a time than the limit.
+    Overloaded,
 }
 
 impl EncodeLabelValue for BadRequest {
@@ -93,6 +95,7 @@ impl EncodeLabelValue for BadRequest {
             Self::Form => "form",
             Self::MissingField => "missing_field",
             Self::TooManyNodes => "too_many_nodes",
+            Self::Overloaded => "overloaded",
         };
         fmt::Write::write_str(encoder, label)
     }

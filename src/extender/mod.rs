@@ -1,8 +1,8 @@
 //! The kube-scheduler extender protocol, as an adapter around [`Extender`].
 //!
 //! Nothing is decided here: a request is checked, decoded and handed to the [`Extender`], and what it says is written
-//! back in the form in which it was asked. [`wire`] holds the types on the wire, [`answer`] goes from a body to an
-//! answer without any network, [`server`] puts HTTP, limits, TLS ([`tls`]) and metrics ([`metrics`]) around it.
+//! back in the form in which it was asked. [`wire`] holds the types on the wire, [`write`] writes the long ones, [`answer`]
+//! goes from a body to an answer without any network, [`server`] puts HTTP, limits, TLS ([`tls`]) and metrics ([`metrics`]) around it.
 
 pub mod answer;
 pub mod metrics;
@@ -10,18 +10,20 @@ pub mod null;
 mod routes;
 pub mod server;
 pub mod tls;
+mod verdicts;
 pub mod wire;
+mod write;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 pub use self::null::Null;
 pub use self::server::{Running, ServerOptions, StartError, TlsOptions, start};
+pub use self::verdicts::{NodeRefusal, NodeVerdict, Verdicts};
 use crate::k8s::object;
 
 /// The best score that [`Extender::prioritize`] can give (`MaxExtenderPriority` of kube-scheduler).
@@ -33,7 +35,7 @@ pub const MAX_SCORE: u8 = testudo_core::placement::MAX_LEVEL;
 /// effects: kube-scheduler also calls filter for placements that it only simulates.
 pub trait Extender: Send + Sync + 'static {
     /// Says for each offered node, in the order of the offer, whether the pod may go there.
-    fn filter(&self, pod: &object::Pod, offer: &Offer<'_>) -> Result<Vec<NodeVerdict>, Refusal>;
+    fn filter(&self, pod: &object::Pod, offer: &Offer<'_>) -> Result<Verdicts, Refusal>;
 
     /// Scores each offered node, in the order of the offer, from 0 to [`MAX_SCORE`].
     fn prioritize(&self, pod: &object::Pod, offer: &Offer<'_>) -> Result<Vec<u8>, Refusal>;
@@ -57,7 +59,7 @@ pub trait Extender: Send + Sync + 'static {
 /// The nodes that a request is about. No name occurs twice.
 #[derive(Debug)]
 pub enum Offer<'a> {
-    /// Names only (`nodeCacheCapable: true`).
+    /// Names only (`nodeCacheCapable: true`). A borrowed one stands in the JSON of the request as it is.
     Names(Vec<Cow<'a, str>>),
     /// Whole nodes. What they say counts, also about a node that we have never seen.
     Nodes(Vec<OfferedNode<'a>>),
@@ -89,7 +91,7 @@ impl Offer<'_> {
     }
 
     /// The names in the order of the offer.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.len()).map(|index| self.name(index))
     }
 }
@@ -101,18 +103,6 @@ pub struct OfferedNode<'a> {
     pub raw: &'a RawValue,
     /// What testudo reads of it.
     pub node: object::Node,
-}
-
-/// The verdict about one offered node. The texts become part of the pod's `PodScheduled` condition, so the same
-/// situation must give the same text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NodeVerdict {
-    /// The pod may go there.
-    Fits,
-    /// It may not, but the eviction of others could change that.
-    Fails(Arc<str>),
-    /// It may not, and no eviction helps.
-    Unresolvable(Arc<str>),
 }
 
 /// Why there is no answer.

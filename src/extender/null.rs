@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Binding, Candidate, Extender, NodeVerdict, Offer, Refusal};
+use super::{Binding, Candidate, Extender, Offer, Refusal, Verdicts};
 use crate::k8s::object;
 
 /// Accepts every node, scores all 5, keeps every victim, and answers bind with yes **without binding**. It is what
@@ -11,8 +11,8 @@ use crate::k8s::object;
 pub struct Null;
 
 impl Extender for Null {
-    fn filter(&self, _: &object::Pod, offer: &Offer<'_>) -> Result<Vec<NodeVerdict>, Refusal> {
-        Ok(vec![NodeVerdict::Fits; offer.len()])
+    fn filter(&self, _: &object::Pod, offer: &Offer<'_>) -> Result<Verdicts, Refusal> {
+        Ok(Verdicts::all_fit(offer.len()))
     }
 
     fn prioritize(&self, _: &object::Pod, offer: &Offer<'_>) -> Result<Vec<u8>, Refusal> {

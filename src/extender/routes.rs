@@ -1,6 +1,7 @@
 //! What is served where, and how a body is read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
@@ -29,6 +30,33 @@ pub(super) struct Shared<E> {
     pub body_limit_bytes: usize,
     pub request_timeout: Duration,
     pub bind_timeout: Duration,
+    pub admission: Admission,
+}
+
+/// Counts the requests whose bodies are held in memory, up to a limit.
+pub(super) struct Admission {
+    admitted: AtomicUsize,
+    limit: usize,
+}
+
+impl Admission {
+    pub fn up_to(limit: usize) -> Self {
+        Self { admitted: AtomicUsize::new(0), limit }
+    }
+
+    /// Lets one more in, until what is returned is dropped; nothing where there are as many as there may be.
+    fn admit(&self) -> Option<Admitted<'_>> {
+        let one_more = |admitted| (admitted < self.limit).then_some(admitted + 1);
+        self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Admitted(self))
+    }
+}
+
+struct Admitted<'a>(&'a Admission);
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.0.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 pub(super) fn verbs<E: Extender>(config: &mut ServiceConfig) {
@@ -81,12 +109,22 @@ async fn answered<E: Extender>(verb: Verb, request: &HttpRequest, payload: Paylo
         let text = format!("{verb} takes POST, not {}", request.method());
         return unread(shared, 405, BadRequest::WrongMethod, text);
     }
-    match timeout(shared.request_timeout, read(request, payload, shared.body_limit_bytes)).await {
-        Ok(Ok(body)) => decide(verb, &body, shared).await,
-        Ok(Err((status, reason, text))) => unread(shared, status, reason, text),
-        Err(_) => {
-            let text = format!("the body did not arrive within {:?}", shared.request_timeout);
-            unread(shared, 408, BadRequest::BodyTooSlow, text)
+    let (admitted, body) = match read_admitted(request, payload, shared).await {
+        Ok(read) => read,
+        Err(answer) => return answer,
+    };
+    match verb {
+        Verb::Filter => shared.answers.filter(&body),
+        Verb::Prioritize => shared.answers.prioritize(&body),
+        Verb::Preempt => shared.answers.preempt(&body),
+        Verb::Bind => {
+            let binding = shared.answers.binding(&body);
+            // Whoever waits for the other members of a gang holds up nobody else.
+            drop((admitted, body));
+            match binding {
+                Ok(binding) => bind(binding, shared).await,
+                Err(answer) => answer,
+            }
         }
     }
 }
@@ -94,6 +132,29 @@ async fn answered<E: Extender>(verb: Verb, request: &HttpRequest, payload: Paylo
 fn unread<E: Extender>(shared: &Shared<E>, status: u16, reason: BadRequest, text: String) -> Answer {
     shared.answers.metrics.bad_request(reason);
     Answer::text(status, format!("testudo: {text}"))
+}
+
+/// The body of a request, for as long as it may be held; or the answer to one that cannot be read.
+async fn read_admitted<'s, E: Extender>(
+    request: &HttpRequest,
+    payload: Payload,
+    shared: &'s Shared<E>,
+) -> Result<(Admitted<'s>, BytesMut), Answer> {
+    let Some(admitted) = shared.admission.admit() else {
+        let text = format!(
+            "overloaded: {} requests are being read and answered, no more may be; ask again",
+            shared.admission.limit
+        );
+        return Err(unread(shared, 503, BadRequest::Overloaded, text));
+    };
+    match timeout(shared.request_timeout, read(request, payload, shared.body_limit_bytes)).await {
+        Ok(Ok(body)) => Ok((admitted, body)),
+        Ok(Err((status, reason, text))) => Err(unread(shared, status, reason, text)),
+        Err(_) => {
+            let text = format!("the body did not arrive within {:?}", shared.request_timeout);
+            Err(unread(shared, 408, BadRequest::BodyTooSlow, text))
+        }
+    }
 }
 
 async fn read(
@@ -120,18 +181,6 @@ async fn read(
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-async fn decide<E: Extender>(verb: Verb, body: &[u8], shared: &Shared<E>) -> Answer {
-    match verb {
-        Verb::Filter => shared.answers.filter(body),
-        Verb::Prioritize => shared.answers.prioritize(body),
-        Verb::Preempt => shared.answers.preempt(body),
-        Verb::Bind => match shared.answers.binding(body) {
-            Ok(binding) => bind(binding, shared).await,
-            Err(answer) => answer,
-        },
-    }
 }
 
 async fn bind<E: Extender>(binding: Binding, shared: &Shared<E>) -> Answer {

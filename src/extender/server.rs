@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::Extender;
 use super::answer::Answers;
 use super::metrics::Metrics;
-use super::routes::{self, Shared};
+use super::routes::{self, Admission, Shared};
 pub use super::tls::TlsOptions;
 use super::tls::{self, TlsError};
 use crate::listener::{HEAD_TIMEOUT, ListenError, listen};
@@ -40,6 +40,9 @@ pub struct ServerOptions {
     pub handshake_timeout: Duration,
     /// The most connections at a time, on each listener. Others wait until one is closed.
     pub max_connections: usize,
+    /// The most requests at a time whose bodies are being read or answered; others get a 503 at once. Bindings that wait are
+    /// not among them. kube-scheduler asks one question at a time.
+    pub max_in_flight: usize,
     /// Within this the body of a request must have arrived. Filter, prioritize and preempt are then answered at once.
     pub request_timeout: Duration,
     /// Within this [`Extender::bind`] must come to an end. Keep it below the `httpTimeout` of kube-scheduler's
@@ -63,6 +66,7 @@ impl Default for ServerOptions {
             head_timeout: HEAD_TIMEOUT,
             handshake_timeout: Duration::from_secs(3),
             max_connections: 1024,
+            max_in_flight: 64,
             request_timeout: Duration::from_secs(1),
             bind_timeout: Duration::from_secs(30),
             max_nodes: 20_000,
@@ -144,6 +148,7 @@ pub fn start<E: Extender>(
         body_limit_bytes: options.body_limit_bytes,
         request_timeout: options.request_timeout,
         bind_timeout: options.bind_timeout,
+        admission: Admission::up_to(options.max_in_flight),
     });
 
     let (listener, address) = listen(options.bind_address)?;

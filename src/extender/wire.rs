@@ -9,11 +9,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Binding, Candidate, NodeVerdict, Offer};
+use super::{Binding, Candidate};
 use crate::k8s::object::Pod;
 
 /// What filter and prioritize are asked (`ExtenderArgs`).
@@ -286,71 +285,24 @@ pub fn candidates<P: Into<MetaPod>>(victims: VictimsByNode<P>) -> BTreeMap<Strin
     victims.into_iter().map(|(node, victims)| (node, victims.map(Candidate::from).unwrap_or_default())).collect()
 }
 
-/// The answer of filter.
+/// The answer of filter where there are no verdicts; kube-scheduler shows the text on the pod. The others are
+/// [written](super::write) without a type of their own, as are those of prioritize.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 #[expect(missing_docs, reason = "named as in the extender API")]
 pub struct ExtenderFilterResult<'a> {
-    pub nodes: Option<NodeList<'a>>,
-    pub node_names: Option<Vec<&'a str>>,
-    pub failed_nodes: ReasonByNode<'a>,
-    pub failed_and_unresolvable_nodes: ReasonByNode<'a>,
+    pub nodes: Option<()>,
+    pub node_names: Option<()>,
+    pub failed_nodes: BTreeMap<&'a str, &'a str>,
+    pub failed_and_unresolvable_nodes: BTreeMap<&'a str, &'a str>,
     pub error: &'a str,
 }
 
-/// A `v1/NodeList` of nodes as they came.
-#[derive(Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "named as in the Kubernetes API")]
-pub struct NodeList<'a> {
-    pub metadata: BTreeMap<&'a str, &'a str>,
-    pub items: Vec<&'a RawValue>,
-}
-
-/// Why which node was refused, in the order of the offer; an object on the wire.
-#[derive(Debug, Default)]
-pub struct ReasonByNode<'a>(pub Vec<(&'a str, &'a str)>);
-
-impl Serialize for ReasonByNode<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
-    }
-}
-
 impl<'a> ExtenderFilterResult<'a> {
-    /// The verdicts in the form of the offer. There must be as many as nodes were offered.
-    pub fn of_verdicts(offer: &'a Offer<'_>, verdicts: &'a [NodeVerdict]) -> Self {
-        let mut result = Self::default();
-        match offer {
-            Offer::Names(_) => result.node_names = Some(Vec::with_capacity(offer.len())),
-            Offer::Nodes(_) => result.nodes = Some(NodeList::default()),
-        }
-        for (index, verdict) in verdicts.iter().enumerate() {
-            let name = offer.name(index);
-            match verdict {
-                NodeVerdict::Fits => match offer {
-                    Offer::Names(_) => result.node_names.get_or_insert_default().push(name),
-                    Offer::Nodes(nodes) => result.nodes.get_or_insert_default().items.push(nodes[index].raw),
-                },
-                NodeVerdict::Fails(reason) => result.failed_nodes.0.push((name, reason)),
-                NodeVerdict::Unresolvable(reason) => result.failed_and_unresolvable_nodes.0.push((name, reason)),
-            }
-        }
-        result
-    }
-
-    /// No verdicts; kube-scheduler shows the text on the pod.
+    /// No verdicts, for this reason.
     pub fn of_error(error: &'a str) -> Self {
         Self { error, ..Self::default() }
     }
-}
-
-/// One entry of the answer of prioritize (`HostPriorityList`).
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "named as in the extender API")]
-pub struct HostPriority<'a> {
-    pub host: &'a str,
-    pub score: u8,
 }
 
 /// The answer of bind.

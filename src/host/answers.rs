@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use testudo_core::engine::{Judgement, Offered, Snapshot, Stance, Verdict};
+use testudo_core::engine::{self, Judgement, Offered, Snapshot, Stance, Told, Verdict};
 use testudo_core::model::node::{Node, NodeName};
 use testudo_core::model::pod::{Pod, PodUid};
 use testudo_core::placement::{self, Rank, deciding};
@@ -15,11 +15,13 @@ use super::Host;
 use super::decisions::{Considered, MAX_PLACES};
 use super::fields::{gang, note_on_span};
 use crate::config::Mode;
-use crate::extender::{Binding, Candidate, Extender, MAX_SCORE, NodeVerdict, Offer, Refusal};
+use crate::extender::{
+    Binding, Candidate, Extender, MAX_SCORE, NodeRefusal, NodeVerdict, Offer, OfferedNode, Refusal, Verdicts,
+};
 use crate::k8s::{node, object, pod};
 
 impl Extender for Host {
-    fn filter(&self, object: &object::Pod, offer: &Offer<'_>) -> Result<Vec<NodeVerdict>, Refusal> {
+    fn filter(&self, object: &object::Pod, offer: &Offer<'_>) -> Result<Verdicts, Refusal> {
         let pod = self.question(object)?;
         self.recent.lock().remember(Arc::clone(&pod));
         let snapshot = self.snapshot();
@@ -31,25 +33,24 @@ impl Extender for Host {
             {
                 return Ok(self.beside_promises(&snapshot, &pod, offer));
             }
-            Stance::Unconcerned | Stance::Excluded => return Ok(vec![NodeVerdict::Fits; offer.len()]),
+            Stance::Unconcerned | Stance::Excluded => return Ok(Verdicts::all_fit(offer.len())),
         }
-        if let Some(why) = snapshot.unsettled(&pod).filter(|_| self.mode == Mode::Enforce) {
+        if let Some(why) = snapshot.unsettled(&pod, offer.names()).filter(|_| self.mode == Mode::Enforce) {
             return Err(Refusal::Error(why.to_string()));
         }
-        let mut tally = Tally::default();
-        let verdicts: Vec<NodeVerdict> =
-            self.judged(&snapshot, &pod, offer).map(|verdict| tally.note(verdict)).collect();
+        let told = self.told(&snapshot, &pod, offer);
+        let tally = Tally::of(&told);
         self.metrics.filtered(&tally.counts);
         let considered = tally.considered(offer.len());
         self.decisions.lock().filtered(&pod, considered, self.now_ms());
         debug!(pod = %pod.key, gang = gang(&pod), offered = offer.len(), fit = tally.fitting(), "filtered");
         if self.mode == Mode::Enforce {
-            return Ok(verdicts);
+            return Ok(verdicts(told));
         }
         let refused = offer.len() as u64 - tally.fitting();
         self.metrics.observed_refusals.inc_by(refused);
         info!(pod = %pod.key, gang = gang(&pod), offered = offer.len(), refused, reasons = ?tally.counts, "observed: would have filtered");
-        Ok(vec![NodeVerdict::Fits; offer.len()])
+        Ok(Verdicts::all_fit(offer.len()))
     }
 
     fn prioritize(&self, object: &object::Pod, offer: &Offer<'_>) -> Result<Vec<u8>, Refusal> {
@@ -136,59 +137,105 @@ impl Host {
     }
 
     /// The verdicts for a pod that goes wherever kube-scheduler lets it: only where places are kept is it our business.
-    fn beside_promises(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Vec<NodeVerdict> {
+    fn beside_promises(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Verdicts {
         let judgement = snapshot.judge(pod);
-        let mut tally = Tally::default();
-        let verdict = |(at, name): (usize, &str)| match snapshot.is_promised(name) {
-            true => tally.note(self.verdict(snapshot, &judgement, offer, at)),
-            false => NodeVerdict::Fits,
+        // Where a place is kept the node is known. If it has gone since, nothing fits there.
+        let verdict = |name: &str| match snapshot.is_promised(name).then(|| judgement.of(Offered::Named(name))) {
+            Some(Verdict::No(why)) if why.preemption_can_help => NodeVerdict::Fails(Arc::clone(&why.text)),
+            Some(Verdict::No(why)) => NodeVerdict::Unresolvable(Arc::clone(&why.text)),
+            Some(Verdict::Fits(_)) | None => NodeVerdict::Fits,
         };
-        offer.names().enumerate().map(verdict).collect()
+        offer.names().map(verdict).collect()
     }
 
-    /// The verdicts on the nodes of an offer, in its order.
-    fn judged<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        pod: &Pod,
-        offer: &'a Offer<'_>,
-    ) -> impl Iterator<Item = Verdict> + 'a {
+    /// What the pod is told of the nodes of an offer, in its order.
+    fn told(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Told {
         let judgement = snapshot.judge(pod);
-        (0..offer.len()).map(move |at| self.verdict(snapshot, &judgement, offer, at))
+        match self.described(snapshot, offer) {
+            Some(nodes) => judgement.told(nodes.iter().map(Described::offered)),
+            None => judgement.told(offer.names().map(Offered::Named)),
+        }
     }
 
-    fn verdict(&self, snapshot: &Snapshot, judgement: &Judgement<'_>, offer: &Offer<'_>, at: usize) -> Verdict {
-        let name = offer.name(at);
-        match offer {
-            // The node came with the request and is not known otherwise: an autoscaler asks about a node it might add.
-            Offer::Nodes(nodes) if snapshot.node(name).is_none_or(|state| state.node().is_none()) => {
-                let (described, _) = Node::new(node::decode(&nodes[at].node).0, &self.catalogue);
-                judgement.of(Offered::Described(&described))
-            }
-            _ => judgement.of(Offered::Named(name)),
+    /// How well the pod fits on the nodes of an offer, in its order, if it does.
+    fn ranks(&self, snapshot: &Snapshot, judgement: &Judgement<'_>, offer: &Offer<'_>) -> Vec<Option<Rank>> {
+        match self.described(snapshot, offer) {
+            Some(nodes) => judgement.ranks(nodes.iter().map(Described::offered)),
+            None => judgement.ranks(offer.names().map(Offered::Named)),
         }
+    }
+
+    /// The nodes of an offer that came with the request, read where they are not known otherwise: an autoscaler asks about
+    /// nodes that it might add. Nothing for an offer of names.
+    fn described<'o>(&self, snapshot: &Snapshot, offer: &'o Offer<'_>) -> Option<Vec<Described<'o>>> {
+        let Offer::Nodes(nodes) = offer else { return None };
+        let describe = |offered: &'o OfferedNode<'_>| {
+            let name = offered.node.metadata.name.as_str();
+            let is_unknown = snapshot.node(name).is_none_or(|state| state.node().is_none());
+            let node = is_unknown.then(|| Node::new(node::decode(&offered.node).0, &self.catalogue).0);
+            Described { name, node }
+        };
+        Some(nodes.iter().map(describe).collect())
     }
 
     fn levels(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Vec<u8> {
         let judgement = snapshot.judge(pod);
-        let mut ranks: Vec<Option<Rank>> =
-            (0..offer.len()).map(|at| self.verdict(snapshot, &judgement, offer, at).rank()).collect();
+        let ranks = self.ranks(snapshot, &judgement, offer).into_iter().enumerate();
+        let mut fitting: Vec<Fitting> = ranks.filter_map(|(at, rank)| Some(Fitting::new(at, rank?))).collect();
         // Who is around decides between the best, if there are several.
-        let best = ranks.iter().flatten().map(|rank| rank.packed()).min();
-        for (name, rank) in offer.names().zip(&mut ranks) {
-            *rank = rank.map(|rank| match best {
-                Some(best) if rank.packed() == best => judgement.refined(rank, &NodeName::from(name)),
-                _ => rank,
-            });
+        let best = fitting.iter().map(|place| place.packed).min();
+        let is_best = |place: &&mut Fitting| Some(place.packed) == best;
+        if fitting.iter_mut().filter(is_best).count() > 1 {
+            for place in fitting.iter_mut().filter(is_best) {
+                let name = offer.name(place.at);
+                let node = snapshot.node(name).map_or_else(|| NodeName::from(name), |state| state.name().clone());
+                *place = Fitting::new(place.at, judgement.refined(place.rank, &node));
+            }
         }
-        let places: Vec<(&str, u64)> =
-            offer.names().zip(&ranks).filter_map(|(name, rank)| Some((name, (*rank)?.packed()))).collect();
+        let places: Vec<(&str, u64)> = fitting.iter().map(|place| (offer.name(place.at), place.packed)).collect();
         let levels = placement::levels(&places);
         let by_level = best_places(places.iter().zip(&levels).map(|((name, _), level)| (*name, *level)));
-        self.decisions.lock().ordered(&pod.uid, by_level, merit(&ranks));
-        let mut levels = levels.into_iter();
-        ranks.iter().map(|rank| rank.and_then(|_| levels.next()).unwrap_or(0)).collect()
+        self.decisions.lock().ordered(&pod.uid, by_level, merit(&fitting));
+        let mut scores = vec![0; offer.len()];
+        fitting.iter().zip(levels).for_each(|(place, level)| scores[place.at] = level);
+        scores
     }
+}
+
+/// A node of an offer on which a pod fits.
+struct Fitting {
+    /// Where in the offer it stands.
+    at: usize,
+    rank: Rank,
+    packed: u64,
+}
+
+impl Fitting {
+    fn new(at: usize, rank: Rank) -> Self {
+        Self { at, rank, packed: rank.packed() }
+    }
+}
+
+/// A node of an offer, with what came of it in the request if that is all that is known.
+struct Described<'o> {
+    name: &'o str,
+    node: Option<Node>,
+}
+
+impl Described<'_> {
+    fn offered(&self) -> Offered<'_> {
+        self.node.as_ref().map_or(Offered::Named(self.name), Offered::Described)
+    }
+}
+
+/// Puts what the engine says into the extender's form.
+fn verdicts(told: Told) -> Verdicts {
+    let (of, refusals) = told.into_parts();
+    let refusal = |why: &Arc<engine::Refusal>| NodeRefusal {
+        text: Arc::clone(&why.text),
+        preemption_can_help: why.preemption_can_help,
+    };
+    Verdicts::new(of, refusals.iter().map(refusal).collect())
 }
 
 /// The places with the highest levels, of equals the first in the offer.
@@ -205,11 +252,10 @@ fn best_places<'a>(places: impl Iterator<Item = (&'a str, u8)>) -> Vec<(Arc<str>
 }
 
 /// What the best place has before the next one that is not its equal.
-fn merit(ranks: &[Option<Rank>]) -> Option<Arc<str>> {
-    let best = ranks.iter().flatten().min_by_key(|rank| rank.packed())?;
-    let others = ranks.iter().flatten().filter(|rank| rank.packed() > best.packed());
-    let next = others.min_by_key(|rank| rank.packed())?;
-    Some(deciding(best, next).to_string().into())
+fn merit(places: &[Fitting]) -> Option<Arc<str>> {
+    let best = places.iter().min_by_key(|place| place.packed)?;
+    let next = places.iter().filter(|place| place.packed > best.packed).min_by_key(|place| place.packed)?;
+    Some(deciding(&best.rank, &next.rank).to_string().into())
 }
 
 /// A pod without accelerators is best where there are none. Among those nodes kube-scheduler chooses by its own rules.
@@ -217,8 +263,7 @@ fn away_from_accelerators(snapshot: &Snapshot, offer: &Offer<'_>) -> Vec<u8> {
     offer.names().map(|name| if snapshot.has_accelerators(name) { 0 } else { MAX_SCORE }).collect()
 }
 
-/// Counts verdicts by the short name of their reason.
-#[derive(Default)]
+/// Verdicts, counted by the short name of their reason.
 struct Tally {
     counts: Vec<(&'static str, u64)>,
     /// The first text of each.
@@ -226,29 +271,19 @@ struct Tally {
 }
 
 impl Tally {
-    /// Counts a verdict and puts it into the extender's form.
-    fn note(&mut self, verdict: Verdict) -> NodeVerdict {
-        match verdict {
-            Verdict::Fits(_) => {
-                self.count(FITS, None);
-                NodeVerdict::Fits
-            }
-            Verdict::No(refusal) => {
-                self.count(refusal.label, Some(&refusal.text));
-                let text = Arc::clone(&refusal.text);
-                if refusal.preemption_can_help { NodeVerdict::Fails(text) } else { NodeVerdict::Unresolvable(text) }
-            }
-        }
-    }
-
-    fn count(&mut self, label: &'static str, text: Option<&Arc<str>>) {
-        match self.counts.iter_mut().find(|(known, _)| *known == label) {
-            Some((_, count)) => *count += 1,
-            None => {
-                self.counts.push((label, 1));
-                self.texts.push(text.cloned());
+    fn of(told: &Told) -> Self {
+        let (fitting, refusals) = told.tally();
+        let mut tally = Self { counts: vec![(FITS, fitting)], texts: vec![None] };
+        for (refusal, count) in refusals {
+            match tally.counts.iter_mut().find(|(known, _)| *known == refusal.label) {
+                Some((_, sum)) => *sum += count,
+                None => {
+                    tally.counts.push((refusal.label, count));
+                    tally.texts.push(Some(Arc::clone(&refusal.text)));
+                }
             }
         }
+        tally
     }
 
     /// What people are shown of it.
@@ -261,7 +296,7 @@ impl Tally {
     }
 
     fn fitting(&self) -> u64 {
-        self.counts.iter().find(|(label, _)| *label == FITS).map_or(0, |(_, count)| *count)
+        self.counts[0].1
     }
 }
 

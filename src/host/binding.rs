@@ -174,7 +174,7 @@ mod tests {
     use testudo_core::model::catalogue::Catalogue;
 
     use super::*;
-    use crate::extender::{Extender, NodeVerdict, Offer};
+    use crate::extender::{Extender, Offer, Verdicts};
     use crate::k8s::manifests::Manifests;
     use crate::k8s::mock::{ApiServer, failure};
     use crate::k8s::object;
@@ -201,7 +201,7 @@ mod tests {
             "spec": {"containers": [{"resources": {"requests": {"nvidia.com/gpu": "8"}}}]},
         });
         let pod: object::Pod = serde_json::from_value(pod).expect("a pod");
-        host.filter(&pod, &Offer::Names(vec!["a".into()])) == Ok(vec![NodeVerdict::Fits])
+        host.filter(&pod, &Offer::Names(vec!["a".into()])) == Ok(Verdicts::all_fit(1))
     }
 
     async fn bind(host: &Host, name: &str) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, field, info, info_span, warn};
 
 use super::Host;
@@ -57,9 +57,12 @@ impl Host {
     pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
         let writes = Arc::new(Semaphore::new(WRITES));
         loop {
-            // Woken, or it is time to look again.
-            let _ = timeout(IDLE, self.gang_work.notified()).await;
-            sleep(GATHER).await;
+            tokio::select! {
+                () = self.gang_work.notified() => sleep(GATHER).await,
+                // What follows from an outcome waits for nobody.
+                () = self.outcomes.notified() => {}
+                () = sleep(IDLE) => {}
+            }
             if self.mode == Mode::Observe || self.may_answer().is_err() {
                 continue;
             }
@@ -136,7 +139,7 @@ impl Host {
         engine.conclude(claim, uid, outcome);
         engine.keep_gangs(self.now_ms());
         self.publish(&mut engine);
-        self.gang_work.notify_one();
+        self.outcomes.notify_one();
     }
 
     async fn write_pod(&self, steerer: &Steerer, order: Order) {
@@ -147,6 +150,7 @@ impl Host {
             Order::Withdraw { pod } => ("withdraw", steerer.withdraw(pod).await.map(|()| "done")),
             Order::Wake { pod } => ("wake", steerer.wake(pod, self.now_ms()).await.map(|()| "done")),
             Order::Show { pod } => ("show", steerer.show(pod).await.map(|()| "done")),
+            Order::Mark(mark) => ("mark", steerer.mark(mark, self.now_ms()).await.map(|()| "done")),
             // Not on pods.
             Order::Claim(_) | Order::Request(_) | Order::Protect { .. } | Order::Unprotect { .. } => return,
             Order::Evict { pod, gang } => {

@@ -39,7 +39,7 @@ fn filter(host: &Host) -> Result<Vec<NodeVerdict>, Refusal> {
         "spec": {"containers": [{"resources": {"requests": {"nvidia.com/gpu": "8"}}}]},
     });
     let pod: object::Pod = serde_json::from_value(pod).expect("a pod");
-    host.filter(&pod, &Offer::Names(vec![Cow::Borrowed("a")]))
+    host.filter(&pod, &Offer::Names(vec![Cow::Borrowed("a")])).map(|verdicts| verdicts.iter().collect())
 }
 
 async fn bind(host: &Host) -> Result<(), Refusal> {

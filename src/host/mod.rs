@@ -29,12 +29,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
+use testudo_core::claims::ClaimKey;
 use testudo_core::cluster::Audit;
-use testudo_core::engine::{Change, Engine, GangStage, GangView, GangWait, Policy, Snapshot};
+use testudo_core::engine::{Change, ClaimView, Engine, GangStage, GangView, GangWait, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
-use testudo_core::model::pod::{Pod, PodUid, Stage};
+use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -78,6 +79,8 @@ pub struct Host {
     classes_listed: AtomicBool,
     /// There may be something to plan.
     gang_work: Notify,
+    /// It is known what became of writes on claims.
+    outcomes: Notify,
     /// Tells those who wait at the barrier to look again, in the order in which they came.
     barrier_news: Notify,
     /// The version of the gangs that they have been told of.
@@ -125,6 +128,7 @@ impl Host {
             slices_listed: AtomicBool::new(without_claims),
             classes_listed: AtomicBool::new(without_claims),
             gang_work: Notify::new(),
+            outcomes: Notify::new(),
             barrier_news: Notify::new(),
             barrier_version: AtomicU64::new(0),
             leadership: Leadership::default(),
@@ -143,18 +147,39 @@ impl Host {
         self.snapshot.load_full()
     }
 
-    /// The newest snapshot, in which nobody is taken for promised who is on his node by now. That a pod is confirmed there
-    /// makes no new snapshot by itself: it changes no decision.
-    pub fn confirmed_snapshot(&self) -> Arc<Snapshot> {
+    /// A snapshot that shows all that is known. That a pod is on its node by now, or that a claim has its devices, makes no
+    /// new snapshot by itself: it changes no decision.
+    pub fn snapshot_to_show(&self) -> Arc<Snapshot> {
         let mut engine = self.engine.lock();
-        self.publish_confirmed(&mut engine);
+        self.publish_all(&mut engine);
         self.snapshot()
     }
 
-    fn publish_confirmed(&self, engine: &mut Engine) {
-        if !std::ptr::eq(&**engine.cluster().unconfirmed(), self.snapshot.load().unconfirmed()) {
+    fn publish_all(&self, engine: &mut Engine) {
+        if !engine.is_shown_by(&self.snapshot.load()) {
             self.snapshot.store(Arc::new(engine.snapshot()));
         }
+    }
+
+    /// The claims that have no devices, or not for sure, and how many have theirs.
+    pub fn claims(&self) -> (Vec<ClaimView>, usize) {
+        self.engine.lock().claims()
+    }
+
+    /// All claims, each with how far it has come.
+    pub fn claim_names(&self) -> Vec<(ClaimKey, &'static str)> {
+        let engine = self.engine.lock();
+        let has_devices = |is_allocated| if is_allocated { "has devices" } else { "waits" };
+        engine.claim_names().map(|(key, is_allocated)| (key.clone(), has_devices(is_allocated))).collect()
+    }
+
+    /// The claim of this name, with the pods that use it.
+    pub fn claim(&self, key: &ClaimKey) -> Option<(ClaimView, Vec<PodKey>)> {
+        let engine = self.engine.lock();
+        let claim = engine.claim(key)?;
+        let pods = claim.pods.iter().filter_map(|uid| engine.cluster().pod(uid)).map(|pod| pod.key.clone());
+        let pods = pods.collect();
+        Some((claim, pods))
     }
 
     /// The pod of this name, if it has been seen.
@@ -166,7 +191,7 @@ impl Host {
     /// All gangs whose members start together, with the snapshot of the same moment.
     pub fn gangs(&self) -> (Arc<Snapshot>, Vec<GangView>) {
         let mut engine = self.engine.lock();
-        self.publish_confirmed(&mut engine);
+        self.publish_all(&mut engine);
         (self.snapshot(), engine.gangs().collect())
     }
 
@@ -283,16 +308,25 @@ impl Host {
         let problems = manifests.group_problems.into_iter().map(ClusterEvent::Unreadable);
         let groups = manifests.groups.into_iter().map(|group| ClusterEvent::GroupApplied(Box::new(group)));
         let groups = groups.chain(problems).chain([groups_listed]);
+        let claims_listed =
+            ClusterEvent::ClaimsSynced(manifests.claims.iter().map(|seen| seen.claim.uid.to_string()).collect());
+        let slices_listed = ClusterEvent::SlicesSynced(manifests.slices.iter().map(|s| s.name.to_string()).collect());
+        let classes_listed =
+            ClusterEvent::ClassesSynced(manifests.classes.iter().map(|c| c.name.to_string()).collect());
+        let claims = manifests.claims.into_iter().map(|claim| ClusterEvent::ClaimApplied(Box::new(claim)));
+        let slices = manifests.slices.into_iter().map(|slice| ClusterEvent::SliceApplied(Arc::new(slice)));
+        let classes = manifests.classes.into_iter().map(|class| ClusterEvent::ClassApplied(Box::new(class)));
+        let devices = classes.chain(slices).chain(claims).chain([claims_listed, slices_listed, classes_listed]);
         let nodes = manifests.nodes.into_iter().map(|node| ClusterEvent::NodeApplied(Box::new(node)));
         let pods = manifests.pods.into_iter().map(|pod| ClusterEvent::PodApplied(Box::new(pod)));
-        self.take(groups.chain(nodes).chain(pods).chain([nodes_listed, pods_listed]));
+        self.take(groups.chain(nodes).chain(devices).chain(pods).chain([nodes_listed, pods_listed]));
     }
 
     /// Lets time pass: drops assumptions that nothing has confirmed.
     pub fn tick(&self) {
         let mut engine = self.engine.lock();
         let expired = engine.tick(self.now_ms());
-        self.publish_confirmed(&mut engine);
+        self.publish_all(&mut engine);
         if expired.is_empty() {
             return;
         }

@@ -54,7 +54,8 @@ impl ClaimWriter {
         let devices = fingerprint(&holdings);
         let metadata = json!({"finalizers": [FINALIZER], "annotations": {DEVICES_ANNOTATION: devices}});
         for _ in 0..TRIES {
-            let Shown { object, seen } = match self.mark(key, uid, &metadata).await {
+            let (marked, classes) = tokio::join!(self.mark(key, uid, &metadata), self.classes(allocation));
+            let Shown { object, seen } = match marked {
                 Ok(shown) => shown,
                 Err(outcome) => return outcome,
             };
@@ -66,7 +67,7 @@ impl ClaimWriter {
                 Some(_) => return refused("it was given other devices"),
                 None => {}
             }
-            let classes = match self.classes(allocation).await {
+            let classes = match classes {
                 Ok(classes) => classes,
                 Err(error) => return outcome_of(&error),
             };

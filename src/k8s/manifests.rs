@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 mod document;
 
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
+use testudo_core::claims::{ClaimKey, DeviceClass, SeenClaim, Slice};
 use testudo_core::model::gang::Group;
 
 use super::gang::objects;
@@ -33,6 +35,12 @@ pub struct Manifests {
     /// The gangs that group objects describe, in the order of the files. What a controller would make of an object is not
     /// made: its pods are those that the files have.
     pub groups: Vec<Group>,
+    /// ResourceClaims, in the order of the files.
+    pub claims: Vec<SeenClaim>,
+    /// ResourceSlices, in the order of the files.
+    pub slices: Vec<Slice>,
+    /// DeviceClasses, in the order of the files.
+    pub classes: Vec<DeviceClass>,
     /// What could not be understood about group objects, and objects of a cluster that cannot be read.
     pub group_problems: Vec<Problem>,
     /// How many objects of other kinds were passed over, by kind (`ConfigMap`, `Deployment.apps`).
@@ -231,6 +239,28 @@ impl Reader {
                 let (groups, problems) = decoded?;
                 self.manifests.groups.extend(groups);
                 self.manifests.group_problems.extend(problems);
+            }
+            document::Object::Claim(mut seen) => {
+                let claim = Arc::make_mut(&mut seen.claim);
+                let (namespace, name) = (claim.key.namespace.to_string(), claim.key.name.to_string());
+                let mut metadata = Metadata { name, namespace, uid: claim.uid.to_string(), ..Metadata::default() };
+                if metadata.namespace.is_empty() {
+                    metadata.namespace = DEFAULT_NAMESPACE.into();
+                }
+                self.register("ResourceClaim", &mut metadata, place)?;
+                claim.key = ClaimKey { namespace: metadata.namespace.into(), name: metadata.name.into() };
+                claim.uid = metadata.uid.into();
+                self.manifests.claims.push(*seen);
+            }
+            document::Object::Slice(slice) => {
+                let mut metadata = Metadata { name: slice.name.to_string(), ..Metadata::default() };
+                self.register("ResourceSlice", &mut metadata, place)?;
+                self.manifests.slices.push(*slice);
+            }
+            document::Object::Class(class) => {
+                let mut metadata = Metadata { name: class.name.to_string(), ..Metadata::default() };
+                self.register("DeviceClass", &mut metadata, place)?;
+                self.manifests.classes.push(*class);
             }
             document::Object::Other(kind) => *self.manifests.ignored.entry(kind).or_insert(0) += 1,
         }

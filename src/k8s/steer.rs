@@ -10,9 +10,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use testudo_core::engine::Mark;
 use testudo_core::model::pod::{Gate, Pod, Promise};
 
 use super::gang::promise::{self, PLAN_ANNOTATION};
+use super::steering::CONFLICT_CONDITION;
 use super::watched::Watched;
 use super::{gates, object};
 
@@ -77,6 +79,22 @@ impl Steerer {
     pub async fn wake(&self, pod: &Pod, now_ms: u64) -> Result<(), SteerError> {
         let now = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(now_ms)).to_string();
         let patch = json!({"metadata": {"uid": pod.uid.as_str(), "annotations": {RETRY_ANNOTATION: now}}});
+        self.patch_status(pod, patch).await
+    }
+
+    /// Shows on a pod that a device of it was given to another claim, too, or that this is over; since this time, in
+    /// milliseconds since 1970.
+    pub async fn mark(&self, Mark { pod, conflict }: &Mark, now_ms: u64) -> Result<(), SteerError> {
+        let now = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(now_ms)).to_string();
+        let (status, reason) = if conflict.is_some() { ("True", "GivenTwice") } else { ("False", "GivenOnce") };
+        let condition = json!({
+            "type": CONFLICT_CONDITION,
+            "status": status,
+            "reason": reason,
+            "message": conflict.as_deref().unwrap_or("no other claim has its devices any more"),
+            "lastTransitionTime": now,
+        });
+        let patch = json!({"metadata": {"uid": pod.uid.as_str()}, "status": {"conditions": [condition]}});
         self.patch_status(pod, patch).await
     }
 

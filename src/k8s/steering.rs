@@ -10,16 +10,23 @@ use super::problem::Report;
 /// Our scheduling gate: a pod that has it waits, and costs the scheduler nothing, until its gang has places.
 pub const SCHEDULING_GATE: &str = "testudo.dev/gang";
 
+/// The condition of pods of which a claim has a device that was given to another claim, too.
+pub(super) const CONFLICT_CONDITION: &str = "testudo.dev/DeviceGivenTwice";
+
 /// Reads gates, nomination, the last refusal and the promise of a pod.
 pub(super) fn decode(pod: &object::Pod, report: &mut Report) -> Steering {
     let nominated = pod.status.nominated_node_name.as_deref().filter(|node| !node.is_empty());
-    let mut conditions = pod.status.conditions.iter();
-    let refusal = conditions.find(|condition| condition.kind == "PodScheduled" && condition.status == "False");
+    let message = |kind: &str, status: &str| {
+        let mut conditions = pod.status.conditions.iter();
+        let shown = conditions.find(|condition| condition.kind == kind && condition.status == status);
+        shown.map(|condition| condition.message.as_str().into())
+    };
     Steering {
         gate: gate(&pod.spec.scheduling_gates),
         nominated: nominated.map(NodeName::from),
-        unscheduled: refusal.map(|condition| condition.message.as_str().into()),
+        unscheduled: message("PodScheduled", "False"),
         promise: promise::of(pod, report),
+        conflict: message(CONFLICT_CONDITION, "True"),
     }
 }
 
@@ -71,6 +78,15 @@ mod tests {
         let scheduled = json!({"type": "PodScheduled", "status": "True"});
         let (steering, _) = read(json!({"status": {"nominatedNodeName": "", "conditions": [scheduled]}}));
         assert_eq!(steering, Steering::default());
+    }
+
+    #[test]
+    fn a_device_that_was_given_twice_stands_in_a_condition_while_it_is_so() {
+        let shown = |status: &str| {
+            let condition = json!({"type": "testudo.dev/DeviceGivenTwice", "status": status, "message": "gpu-0"});
+            read(json!({"status": {"conditions": [condition]}})).0.conflict
+        };
+        assert_eq!((shown("True").as_deref(), shown("False")), (Some("gpu-0"), None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod gangs;
 mod gauges;
 mod ledger;
 mod pools;
+mod quotas;
 mod watches;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub fn register(registry: &mut Registry, host: &Arc<Host>) {
     registry.register_collector(Box::new(pools::PoolMetrics::new(Arc::clone(host))));
     registry.register_collector(Box::new(gangs::GangMetrics::new(Arc::clone(host))));
     registry.register_collector(Box::new(ledger::LedgerMetrics::new(Arc::clone(host))));
+    registry.register_collector(Box::new(quotas::QuotaMetrics::new(Arc::clone(host))));
 }
 
 /// Registers the gauges of the watches whose answers this has heard.

@@ -40,7 +40,7 @@ impl fmt::Debug for PoolMetrics {
 
 impl Collector for PoolMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let snapshot = self.host.snapshot();
+        let snapshot = self.host.snapshot_to_show();
         let overview = Overview::of(&snapshot, []);
         let named = |key: &PoolKey| (key.name.clone(), key.product.clone().unwrap_or_default());
         let devices = overview.pools.iter().map(|(key, pool)| (named(key), pool.devices));

@@ -7,10 +7,12 @@ mod prices;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use testudo_core::claims::Gpu;
 use testudo_core::cluster::{NodeState, Slot};
 use testudo_core::engine::{Devices, GangStage, GangView, Snapshot};
 use testudo_core::model::inventory::Inventory;
-use testudo_core::model::place::{CapacityType, Place};
+use testudo_core::model::node::Node;
+use testudo_core::model::place::CapacityType;
 use testudo_core::model::resources::ResourceName;
 
 pub use prices::{Cost, PriceError, Prices};
@@ -71,12 +73,13 @@ impl Overview {
         let mut overview = Self::default();
         for (slot, state) in snapshot.slots().iter().enumerate() {
             let Some((state, node)) = state.as_ref().and_then(|state| Some((state, state.node()?))) else { continue };
-            if !node.inventory.has_accelerators() {
+            let Some(devices) = snapshot.devices(Slot::at(slot)) else {
                 overview.other_nodes += 1;
                 continue;
-            }
-            let pool = overview.pools.entry(PoolKey::of(&node.place, &node.inventory)).or_default();
-            pool.add(snapshot.devices(Slot::at(slot)).unwrap_or_default(), state, &node.inventory);
+            };
+            let gpus = snapshot.gpus().get(node.name()).map(|gpus| gpus.as_slice());
+            let pool = overview.pools.entry(PoolKey::of(node, gpus)).or_default();
+            pool.add(devices, state, &node.inventory);
         }
         let (waiting, placed): (Vec<_>, Vec<_>) = gangs.into_iter().partition(|gang| gang.stage < GangStage::Planned);
         overview.placed_gangs = placed.len();
@@ -110,14 +113,16 @@ impl fmt::Display for PoolKey {
 }
 
 impl PoolKey {
-    /// The pool of a node.
-    pub fn of(place: &Place, inventory: &Inventory) -> Self {
+    /// The pool of a node; `gpus` are those that claims can have.
+    pub fn of(node: &Node, gpus: Option<&[Gpu]>) -> Self {
+        let Node { place, inventory, .. } = node;
+        let product = inventory.product.as_ref().map(|product| product.name.clone());
         let name = place.node_group.clone().or_else(|| place.instance_type.clone());
         Self {
             name: name.unwrap_or_default(),
             instance_type: place.instance_type.clone(),
             capacity_type: place.capacity_type,
-            product: inventory.product.as_ref().map(|product| product.name.clone()),
+            product: product.or_else(|| gpus.into_iter().flatten().find_map(|gpu| gpu.product.clone())),
         }
     }
 }

@@ -83,7 +83,7 @@ fn sufficient(
 ) -> Vec<Growth> {
     let mut groups: BTreeMap<PoolKey, Vec<Arc<Node>>> = BTreeMap::new();
     for node in nodes {
-        groups.entry(PoolKey::of(&node.place, &node.inventory)).or_default().push(node);
+        groups.entry(PoolKey::of(&node, None)).or_default().push(node);
     }
     let mut growths = vec![];
     for (group, nodes) in groups.into_iter().filter(|(group, _)| !group.name.is_empty()) {

@@ -3,7 +3,8 @@
 //!
 //! It is the engine that answers, on a copy of the cluster: pods are placed by its judgement and gangs by its planner, in
 //! the same code that `testudo serve` runs. Nothing is written, nobody is evicted, and pods of the cluster that wait are
-//! not placed first. What only kube-scheduler knows (volumes, ports) is not asked.
+//! not placed first. What only kube-scheduler knows (volumes, ports) is not asked, nor are devices looked for that
+//! ResourceClaims ask for.
 
 mod controllers;
 mod growth;

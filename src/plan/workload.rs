@@ -176,6 +176,11 @@ impl Workload {
         self
     }
 
+    /// Does any pod use ResourceClaims? Their devices are not looked for.
+    pub fn uses_claims(&self) -> bool {
+        self.pods.iter().any(|pod| !pod.spec.resource_claims.is_empty())
+    }
+
     /// Do the pods of a copy start together?
     pub fn is_gang(&self) -> bool {
         self.gang.is_some()

@@ -51,7 +51,7 @@ pub struct PolicyFile {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProfileSection {
-    /// Its name, which `testudo explain pod` and the decisions on the page show.
+    /// Its name, which `testudo explain pod` shows.
     #[schemars(with = "String")]
     pub name: Spanned<String>,
     /// Which pods have it: an expression in CEL about `pod`. One that has no answer for a pod, since it asks for a label which
@@ -89,7 +89,8 @@ pub struct ProfileSection {
 pub enum AimName {
     /// The kind of capacity (spot, on demand, reserved) suits the pod's priority: see `capacity`.
     Capacity,
-    /// Whole devices before MIG slices before replicas, for a pod that asks for `nvidia.com/gpu` and does not say which it wants.
+    /// Whole devices before MIG slices before replicas, for a pod that asks for `nvidia.com/gpu` and does not say which it wants;
+    /// nodes without accelerators, for one that asks for none.
     Form,
     /// Several devices are connected by NVLink or NeuronLink, on a node none of whose devices has failed.
     Links,

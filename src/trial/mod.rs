@@ -268,7 +268,7 @@ impl Left {
         Self {
             used: devices.used_milli as f64 / 1000.0,
             stranded: devices.stranded_milli as f64 / 1000.0,
-            fragmentation_percent: devices.fragmentation_percent(),
+            fragmentation_percent: devices.fragmentation_permille() as f64 / 10.0,
             idle_nodes: overview.pools.values().map(|pool| pool.idle_nodes).sum(),
         }
     }

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use testudo_core::claims::ClaimKey;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::assets::{Asset, asset};
@@ -20,6 +21,7 @@ use super::publisher::Listener;
 use super::search::search;
 use super::server::Shared;
 use super::stream::{Event, GZIP_HEADER};
+use super::view::claims::ClaimDetail;
 use super::view::gang::GangDetail;
 use super::view::node::NodeDetail;
 use super::view::pod::PodDetail;
@@ -35,6 +37,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/search", web::get().to(find))
         .route("/nodes/{name}", web::get().to(node))
         .route("/pods/{namespace}/{name}", web::get().to(pod))
+        .route("/claims/{namespace}/{name}", web::get().to(claim))
+        .route("/claims/{namespace}/{name}/places", web::get().to(claim_places))
         .route("/gangs/{namespace}/{name:.*}", web::get().to(gang))
         .route("/room/{namespace}/{name:.*}", web::get().to(room))
         .route("/what-if", web::post().to(try_manifest))
@@ -160,7 +164,7 @@ async fn find(searched: Query<Searched>, shared: Data<Shared>) -> HttpResponse {
 
 async fn node(name: Path<String>, shared: Data<Shared>) -> HttpResponse {
     let host = &shared.host;
-    let snapshot = host.confirmed_snapshot();
+    let snapshot = host.snapshot_to_show();
     let state = snapshot.node(&name);
     let detail = state.and_then(|state| NodeDetail::of(state, host.node_problems(&name), &snapshot));
     answer(Ok(detail), &format!("there is no node {name}"))
@@ -187,6 +191,30 @@ async fn gang(path: Path<(String, String)>, shared: Data<Shared>) -> HttpRespons
         Some(gangs).filter(|gangs| !gangs.is_empty())
     };
     answer(web::block(explained).await, &nobody)
+}
+
+async fn claim(path: Path<(String, String)>, shared: Data<Shared>) -> HttpResponse {
+    let key = claim_key(path);
+    let detail = shared.host.claim(&key).map(|(claim, pods)| ClaimDetail::of(&claim, &pods));
+    answer(Ok(detail), &format!("there is no ResourceClaim {key}, or testudo does not look at claims"))
+}
+
+fn claim_key(path: Path<(String, String)>) -> ClaimKey {
+    let (namespace, name) = path.into_inner();
+    ClaimKey { namespace: namespace.into(), name: name.into() }
+}
+
+/// Where a claim could get devices, and what stands against it elsewhere.
+async fn claim_places(path: Path<(String, String)>, shared: Data<Shared>) -> HttpResponse {
+    let key = claim_key(path);
+    let Ok(_turn) = shared.long_questions.try_acquire() else { return overloaded() };
+    let host = Arc::clone(&shared.host);
+    let nobody = format!("there is no ResourceClaim {key}");
+    match web::block(move || what_if::places(&host, &key)).await {
+        Ok(Ok(found)) => answer(Ok(found), &nobody),
+        Ok(Err(error)) => refused(422, &error),
+        Err(_) => overloaded(),
+    }
 }
 
 /// Who would have to end for a gang to start.

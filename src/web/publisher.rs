@@ -20,6 +20,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::stream::Event;
 use super::view::cells::NodeCells;
+use super::view::claims::{Claims, claims};
 use super::view::decisions::DecisionLine;
 use super::view::face::{Kind, Stand};
 use super::view::fleet::FleetView;
@@ -75,6 +76,7 @@ struct State {
     totals: Totals,
     room: Room,
     gangs: Gangs,
+    claims: Claims,
     waiting_pods: usize,
     history: History,
     decisions: VecDeque<DecisionLine>,
@@ -108,6 +110,8 @@ struct Change<'a> {
     room: Option<&'a Room>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gangs: Option<&'a Gangs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<&'a Claims>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     decisions: &'a Vec<DecisionLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +134,7 @@ struct Whole<'a> {
     totals: &'a Totals,
     room: &'a Room,
     gangs: &'a Gangs,
+    claims: &'a Claims,
     decisions: &'a VecDeque<DecisionLine>,
     history: Vec<Sample>,
 }
@@ -230,6 +235,7 @@ impl State {
             totals: Totals::default(),
             room: Room::default(),
             gangs: Gangs::default(),
+            claims: Claims::default(),
             waiting_pods: 0,
             history: History::default(),
             decisions: VecDeque::new(),
@@ -247,20 +253,21 @@ impl State {
         if self.fleet.workloads().is_full() {
             self.begin_anew(host.now_ms());
         }
-        let changes = self.fleet.keep_up(&host.confirmed_snapshot());
+        let changes = self.fleet.keep_up(&host.snapshot_to_show());
         self.layout += u64::from(changes.layout);
         let has_moved = changes.layout || !changes.slots.is_empty();
         let totals = if has_moved { replaced(&mut self.totals, totals(&self.fleet, prices)) } else { false };
         let room = if has_moved { replaced(&mut self.room, room(&self.fleet)) } else { false };
-        let (mut gangs_changed, mut sample) = (false, None);
+        let (mut gangs_changed, mut claims_changed, mut sample) = (false, false, None);
         if self.periods % SLOW == 1 {
             let (stages, underway) = host.gangs_underway();
             gangs_changed = replaced(&mut self.gangs, gangs(&stages, underway));
+            claims_changed = replaced(&mut self.claims, claims(host.claims()));
             self.waiting_pods = host.waiting_pods();
             sample = Some(self.sample(host.now_ms())).filter(|sample| self.history.push(*sample));
         }
         let decisions = self.take_decisions(host);
-        if !has_moved && !gangs_changed && decisions.is_empty() && sample.is_none() {
+        if !has_moved && !gangs_changed && !claims_changed && decisions.is_empty() && sample.is_none() {
             return None;
         }
         self.number += 1;
@@ -273,6 +280,7 @@ impl State {
             totals: totals.then_some(&self.totals),
             room: room.then_some(&self.room),
             gangs: gangs_changed.then_some(&self.gangs),
+            claims: claims_changed.then_some(&self.claims),
             decisions: &decisions,
             sample,
         };
@@ -357,6 +365,7 @@ impl State {
             totals: &self.totals,
             room: &self.room,
             gangs: &self.gangs,
+            claims: &self.claims,
             decisions: &self.decisions,
             history: self.history.samples(),
         };

@@ -13,7 +13,7 @@ const MAX_FOUND: usize = 8;
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// `node`, `pod`, `gang` or `namespace`.
+    /// `node`, `pod`, `gang`, `claim` or `namespace`.
     pub kind: &'static str,
     /// Its namespace, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,10 +60,14 @@ pub fn search(host: &Host, text: &str) -> Vec<Found> {
         let note = Some(format!("{stage:?}").to_lowercase());
         offer(Found { kind: "gang", namespace: Some(key.namespace), name: key.name, note });
     }
+    for (key, note) in host.claim_names() {
+        let (namespace, name) = (Some(key.namespace.to_string()), key.name.to_string());
+        offer(Found { kind: "claim", namespace, name, note: Some(note.to_owned()) });
+    }
     for name in namespaces {
         offer(Found { kind: "namespace", namespace: None, name, note: None });
     }
-    let order = ["gang", "node", "pod", "namespace"];
+    let order = ["gang", "node", "pod", "claim", "namespace"];
     order.iter().filter_map(|kind| best.remove(kind)).flat_map(BTreeMap::into_values).collect()
 }
 

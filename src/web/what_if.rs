@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use testudo_core::claims::{BestFit, ClaimKey};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::PodKey;
 
+use crate::claims::with_large_stack;
+use crate::explain;
 use crate::host::Host;
 use crate::k8s::manifests::{self, Limits};
 use crate::plan::{self, Fit, Room, Workload};
@@ -43,6 +46,9 @@ pub struct WorkloadAnswer {
     pub pods: usize,
     /// How many copies fit.
     pub fitting: usize,
+    /// Its pods use ResourceClaims, whose devices were not looked for.
+    #[serde(rename = "claimsPassedOver")]
+    pub claims_passed_over: bool,
     /// Where their pods would go, with the number of pods.
     pub places: Vec<(String, usize)>,
     /// Why no more fit.
@@ -87,7 +93,8 @@ impl WorkloadAnswer {
         };
         refusals.truncate(MAX_REASONS);
         let (name, copies, pods, fitting) = (workload.name.clone(), workload.copies, workload.pods(), placed.len());
-        Self { name, copies, pods, fitting, places, reason, refusals }
+        let claims_passed_over = workload.uses_claims();
+        Self { name, copies, pods, fitting, claims_passed_over, places, reason, refusals }
     }
 }
 
@@ -118,6 +125,62 @@ pub fn room(host: &Host, namespace: &str, name: &str) -> MakingRoom {
     let ending =
         |(pod, node): (PodKey, NodeName)| Ending { namespace: pod.namespace, name: pod.name, node: node.to_string() };
     MakingRoom { pods: found.map(|pods| pods.into_iter().map(ending).collect()) }
+}
+
+/// Where a claim could get devices, or what stands against it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimPlaces {
+    /// The best node for it; none where it fits nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What it would get there.
+    pub devices: Vec<String>,
+    /// What stands against it, the same of most nodes first.
+    pub refusals: Vec<ClaimRefusal>,
+    /// What could be done.
+    pub what_to_do: Vec<String>,
+}
+
+/// What stands against a claim on some nodes.
+#[derive(Debug, Serialize)]
+pub struct ClaimRefusal {
+    /// What.
+    pub text: String,
+    /// On how many nodes.
+    pub nodes: usize,
+    /// Some of them.
+    pub examples: Vec<String>,
+}
+
+/// Nodes that are named for each refusal.
+const MAX_EXAMPLES: usize = 3;
+
+/// Where a claim could get devices, whoever is to give them; nothing where there is no such claim.
+///
+/// # Errors
+/// When it asks for what cannot be judged.
+pub fn places(host: &Host, claim: &ClaimKey) -> Result<Option<ClaimPlaces>, String> {
+    let mut branch = host.branch();
+    let found = with_large_stack(|| Ok(branch.try_claim(claim).transpose()?));
+    Ok(found.map_err(|error| error.to_string())?.map(|found| match found {
+        BestFit::Fits(fit) => {
+            let devices = fit.allocations.iter().flat_map(|allocation| &allocation.devices);
+            let devices = devices.map(|device| device.device.to_string()).collect();
+            ClaimPlaces { node: Some(fit.node.to_string()), devices, refusals: vec![], what_to_do: vec![] }
+        }
+        BestFit::Refused(refusals) => {
+            let mut groups = explain::by_refusal(&refusals);
+            groups.truncate(MAX_REASONS);
+            let refusal = |(text, nodes): (String, Vec<String>)| ClaimRefusal {
+                text,
+                nodes: nodes.len(),
+                examples: nodes.into_iter().take(MAX_EXAMPLES).collect(),
+            };
+            let what_to_do = explain::claim_remedy(&refusals);
+            ClaimPlaces { node: None, devices: vec![], refusals: groups.into_iter().map(refusal).collect(), what_to_do }
+        }
+    }))
 }
 
 #[cfg(test)]

@@ -186,3 +186,80 @@ async fn more_connections_than_there_may_be_wait_and_are_served_when_others_clos
     assert!(started.elapsed() > Duration::from_millis(200), "it was served beside them");
     drop(idle);
 }
+
+#[tokio::test]
+async fn more_requests_at_a_time_than_there_may_be_are_refused_at_once_until_others_are_answered() {
+    let served = serve(ServerOptions { max_in_flight: 2, request_timeout: Duration::from_secs(60), ..options() });
+    let unfinished = [send(&served, "Content-Length: 10").await, send(&served, "Content-Length: 10").await];
+    let mut refused = None;
+    for _ in 0..100 {
+        let answer = served.post("filter", args("p", &["a"])).await;
+        if answer.0 == 503 {
+            refused = Some(answer.1);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let text = "testudo: overloaded: 2 requests are being read and answered, no more may be; ask again";
+    assert_eq!(refused.as_deref(), Some(text));
+    let counted = served.metric("testudo_extender_bad_requests_total{reason=\"overloaded\"}").await;
+    assert!(counted >= Some(1.0), "{counted:?}");
+    drop(unfinished);
+    for _ in 0..200 {
+        if served.post("filter", args("p", &["a"])).await.0 == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("those that have gone still count");
+}
+
+#[tokio::test]
+async fn bindings_that_wait_are_not_in_the_way_of_others() {
+    let served = serve(ServerOptions { max_in_flight: 1, ..options() });
+    let ask = async {
+        // Until the binding waits it has a body that counts.
+        while served.metric("testudo_extender_requests_in_flight").await < Some(1.0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut status = 503;
+        for _ in 0..100 {
+            status = served.post("filter", args("p", &["a"])).await.0;
+            if status == 200 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        served.fake.permits.add_permits(1);
+        status
+    };
+    let (bound, asked) = tokio::join!(served.post("bind", binding("waits")), ask);
+    assert_eq!((bound.0, asked), (200, 200));
+}
+
+/// Half-open connections, heads and bodies that come slowly, and bodies that are too large, all at once: others are
+/// answered meanwhile, each in a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_slow_or_too_large_holds_up_nobody_else() {
+    let served = serve(ServerOptions { workers: 2, body_limit_bytes: 1_000_000, ..options() });
+    let mut open = vec![];
+    for _ in 0..100 {
+        open.push(TcpStream::connect(served.running.address()).await.unwrap());
+    }
+    for _ in 0..30 {
+        let mut slow = send(&served, "Content-Length: 1000").await;
+        slow.write_all(b"{\"Pod\":").await.unwrap();
+        open.push(slow);
+        open.push(send(&served, "Content-Length: 100000000").await);
+    }
+    let mut longest = Duration::ZERO;
+    for _ in 0..50 {
+        let started = Instant::now();
+        let (status, text) = served.post("filter", args("p", &["a"])).await;
+        assert_eq!(status, 200, "{text}");
+        longest = longest.max(started.elapsed());
+    }
+    // Bodies have a second to come: who waited for one of them would take as long.
+    assert!(longest < Duration::from_millis(900), "{longest:?}");
+    drop(open);
+}

@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex};
 use prometheus_client::registry::Registry;
 use testudo::extender::answer::{Answer, Answers};
 use testudo::extender::metrics::{Metrics, Verb};
-use testudo::extender::{Binding, Candidate, Extender, NodeVerdict, Offer, Refusal, Running, ServerOptions, start};
+use testudo::extender::{
+    Binding, Candidate, Extender, NodeVerdict, Offer, Refusal, Running, ServerOptions, Verdicts, start,
+};
 use testudo::k8s::object::Pod;
 use tokio::sync::Semaphore;
 
@@ -42,7 +44,7 @@ fn trouble(pod: &str) -> Result<(), Refusal> {
 }
 
 impl Extender for Fake {
-    fn filter(&self, pod: &Pod, offer: &Offer<'_>) -> Result<Vec<NodeVerdict>, Refusal> {
+    fn filter(&self, pod: &Pod, offer: &Offer<'_>) -> Result<Verdicts, Refusal> {
         trouble(&pod.metadata.name)?;
         let verdict = |name: &str| match name.split('-').next() {
             Some("full") => NodeVerdict::Fails("no free GPU".into()),
@@ -53,7 +55,7 @@ impl Extender for Fake {
         if pod.metadata.name == "short" {
             verdicts.pop();
         }
-        Ok(verdicts)
+        Ok(verdicts.into_iter().collect())
     }
 
     fn prioritize(&self, pod: &Pod, offer: &Offer<'_>) -> Result<Vec<u8>, Refusal> {

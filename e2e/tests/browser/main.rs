@@ -1,5 +1,6 @@
 //! The page in a real browser, on the demo's fleet. Screenshots are left in `target/tmp/page`.
 
+mod claims;
 mod large;
 mod story;
 
@@ -27,10 +28,23 @@ impl Demo {
         Ok(demo)
     }
 
+    /// A server on a file instead of a demo.
+    fn on(file: &str, content: &str, config: &str) -> Result<Self> {
+        let (folder, port) = (Workdir::new()?, free_port()?);
+        let (file, config) = (folder.write(file, content)?, folder.write("config.yaml", config)?);
+        let mut served = Self { process: None, port, folder };
+        let flags = ["serve", "--bind-address=127.0.0.1:0", "-f", path(&file)?, "--config", path(&config)?];
+        served.spawn(flags)?;
+        Ok(served)
+    }
+
     fn run(&mut self, flags: &str) -> Result<()> {
+        self.spawn(["demo", "--serve", "--quiet"].into_iter().chain(flags.split_whitespace()))
+    }
+
+    fn spawn<'a>(&mut self, args: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let page = format!("--web-bind-address=127.0.0.1:{}", self.port);
-        let args = ["demo", "--serve", "--quiet", &page].into_iter().chain(flags.split_whitespace());
-        let args: Vec<String> = args.map(str::to_owned).collect();
+        let args: Vec<String> = args.into_iter().map(str::to_owned).chain([page]).collect();
         self.process = Some(Process::spawn("testudo demo", &binary()?, &args, &[], &self.folder.file("demo.log"))?);
         Ok(())
     }
@@ -60,6 +74,10 @@ impl Demo {
         browser.until("the map", PAINTED).await?;
         Ok(browser)
     }
+}
+
+fn path(path: &std::path::Path) -> Result<&str> {
+    path.to_str().context("a path that is text")
 }
 
 /// When the map was painted first, in milliseconds after the page began to load.

@@ -22,8 +22,8 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     }
 }
 
-const RESOURCE: &str = "nvidia.com/mig-2g.20gb";
-const PROFILE: &str = "2g.20gb";
+pub const RESOURCE: &str = "nvidia.com/mig-2g.20gb";
+pub const PROFILE: &str = "2g.20gb";
 
 async fn ask_by_resource(d: Arc<Deployed>) -> Result<()> {
     let s = Setting::new(&d, "claims-extended").await?;
@@ -41,13 +41,13 @@ async fn ask_by_resource(d: Arc<Deployed>) -> Result<()> {
     }
     s.ns.until_all_running(&by_name).await?;
     s.ns.until_all_running(&by_claim).await?;
-    s.check_books().await?;
-    ensure!(s.given().await?.len() == 16, "a claim for each pod");
+    s.ns.check_devices(&s.cp).await?;
+    ensure!(s.ns.holdings().await?.len() == 16, "a claim for each pod");
     s.ns.clear().await
 }
 
 /// Devices of the class of partitions, of one profile only, serve the resource.
-async fn serve_by_name(s: &Setting) -> Result<()> {
+pub async fn serve_by_name(s: &Setting) -> Result<()> {
     let kind = GroupVersionKind::gvk("resource.k8s.io", "v1", "DeviceClass");
     let classes: Api<DynamicObject> =
         Api::all_with(s.cp.client(), &ApiResource::from_gvk_with_plural(&kind, "deviceclasses"));

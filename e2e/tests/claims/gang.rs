@@ -16,7 +16,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 }
 
 /// A member of one tensor-parallel set over whole nodes.
-fn member(s: &Setting, gang: &str, at: usize, size: usize) -> PodBuilder {
+pub fn member(s: &Setting, gang: &str, at: usize, size: usize) -> PodBuilder {
     let pod = s.pod(&format!("{gang}-{at}")).device_claim_template("whole");
     let pod = pod.annotation("testudo.dev/pod-group", gang).annotation("testudo.dev/min-member", &size.to_string());
     pod.annotation("testudo.dev/tensor-parallel-size", &(GPUS * size).to_string())
@@ -44,10 +44,10 @@ async fn in_one_clique(d: Arc<Deployed>) -> Result<()> {
     s.ns.until_event("late-0", |event| event.reason == "GangWaiting").await?;
     s.ns.create_all((0..3).map(|at| member(&s, "three", at, 3))).await?;
     observer.until_bound(&names("three", 3)).await?;
-    s.check_books().await?;
+    s.ns.check_devices(&s.cp).await?;
     observer.check_never_bound(|name| name.starts_with("late-"))?;
     s.ns.delete_all(&names("four", 4)).await?;
     observer.until_bound(&names("late", 4)).await?;
-    s.check_books().await?;
+    s.ns.check_devices(&s.cp).await?;
     s.ns.clear().await
 }

@@ -1,18 +1,24 @@
 //! Claims: testudo gives them their devices, kube-scheduler brings their pods there.
 
+mod churn;
 mod contended;
 mod crash;
+mod explained;
 mod extended;
 mod gang;
 mod single;
+mod together;
+mod two_schedulers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::env;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use anyhow::{Context, Result};
 use libtest_mimic::Trial;
 use serde_json::Value;
+use testudo_e2e::device_books::DeviceId;
 use testudo_e2e::{ControlPlane, Namespace, NodeBuilder, PodBuilder, devices, node, pod};
 
 use crate::deployed::{Deployed, Pair};
@@ -26,7 +32,11 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
         gang::scenarios(stage),
         crash::scenarios(stage),
         contended::scenarios(stage),
+        explained::scenarios(stage),
         extended::scenarios(stage),
+        churn::scenarios(stage),
+        two_schedulers::scenarios(stage),
+        together::scenarios(stage),
     ]
     .into_iter()
     .flatten()
@@ -45,22 +55,28 @@ struct Setting {
     mig: String,
 }
 
-/// What a claim was given.
-struct Given {
-    /// `pool/device`.
-    devices: BTreeSet<String>,
-    /// Somebody may use them.
-    is_reserved: bool,
+/// So long it may take until it is known that a device was given twice.
+const FOUND_WITHIN: Duration = Duration::from_secs(2);
+
+/// A number that a variable of the environment says, or the usual one.
+fn number(variable: &str, usual: u64) -> Result<u64> {
+    let said = env::var(variable).ok().filter(|said| !said.is_empty());
+    said.map_or(Ok(usual), |said| said.parse().with_context(|| format!("{variable}={said} is no number")))
 }
 
 impl Setting {
     async fn new(d: &Deployed, name: &str) -> Result<Self> {
+        Self::behind(d, name, None).await
+    }
+
+    /// Where testudo gives only devices of nodes with this taint.
+    async fn behind(d: &Deployed, name: &str, fence: Option<&str>) -> Result<Self> {
         let (gpu, mig) = (format!("{name}-gpu"), format!("{name}-mig"));
         for (class, kind) in [(&gpu, "gpu"), (&mig, "mig")] {
             d.cp.apply(devices::class(class, kind)).await?;
         }
         let scheduler = format!("{name}-scheduler");
-        let pair = d.allocating_pair(&scheduler, &[&gpu, &mig]).await?;
+        let pair = d.allocating_pair(&scheduler, &[&gpu, &mig], fence).await?;
         let ns = d.cp.namespace(name).await?;
         Ok(Self { cp: Arc::clone(&d.cp), ns, pair, scheduler, gpu, mig })
     }
@@ -99,49 +115,10 @@ impl Setting {
         self.cp.apply(devices::claim(self.ns.name(), name, requests, constraints)).await.map(drop)
     }
 
-    fn claims(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("resource.k8s.io", "v1", "ResourceClaim");
-        let resource = ApiResource::from_gvk_with_plural(&kind, "resourceclaims");
-        Api::namespaced_with(self.cp.client(), self.ns.name(), &resource)
-    }
-
-    /// What each claim of the scenario has been given; nothing for one without allocation.
-    async fn given(&self) -> Result<BTreeMap<String, Option<Given>>> {
-        let claims = self.claims().list(&ListParams::default()).await.context("cannot list claims")?;
-        let given = claims.items.into_iter().map(|claim| {
-            let name = claim.metadata.name.unwrap_or_default();
-            (name, given(&claim.data))
-        });
-        Ok(given.collect())
-    }
-
     /// The devices of a claim.
-    async fn devices_of(&self, claim: &str) -> Result<BTreeSet<String>> {
-        let given = self.given().await?.remove(claim).flatten();
-        Ok(given.with_context(|| format!("claim {claim} has no devices"))?.devices)
+    async fn devices_of(&self, claim: &str) -> Result<BTreeSet<DeviceId>> {
+        let claim = format!("{}/{claim}", self.ns.name());
+        let holding = self.ns.holdings().await?.into_iter().find(|holding| holding.claim == claim);
+        Ok(holding.with_context(|| format!("claim {claim} has no devices"))?.devices)
     }
-
-    /// No device is given to two claims, and who has devices may use them.
-    async fn check_books(&self) -> Result<()> {
-        let mut holders: BTreeMap<String, String> = BTreeMap::new();
-        for (claim, given) in self.given().await? {
-            let Some(given) = given else { continue };
-            ensure!(given.is_reserved, "claim {claim} has {:?}, and nobody uses it", given.devices);
-            for device in given.devices {
-                if let Some(other) = holders.insert(device.clone(), claim.clone()) {
-                    anyhow::bail!("device {device} was given to claims {other} and {claim}");
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn given(claim: &Value) -> Option<Given> {
-    let results = claim.pointer("/status/allocation/devices/results")?.as_array()?;
-    let text = |result: &Value, field: &str| result[field].as_str().unwrap_or_default().to_owned();
-    let devices = results.iter().map(|result| format!("{}/{}", text(result, "pool"), text(result, "device"))).collect();
-    let is_reserved =
-        claim.pointer("/status/reservedFor").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    Some(Given { devices, is_reserved })
 }

@@ -1,5 +1,6 @@
 //! Pods of no gang, each with claims of its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -31,7 +32,7 @@ async fn gets_its_devices(d: Arc<Deployed>) -> Result<()> {
     s.ns.until_running("pair").await?;
     let pair = s.devices_of("pair").await?;
     let roots: Vec<Option<u32>> =
-        pair.iter().map(|name| name.chars().last()?.to_digit(10).map(|gpu| gpu / 2)).collect();
+        pair.iter().map(|gpu| gpu.name.chars().last()?.to_digit(10).map(|gpu| gpu / 2)).collect();
     ensure!(roots.len() == 2 && roots[0] == roots[1], "{pair:?} hang on different PCIe roots");
     // The second choice, where there is no room for the first.
     let most = first_available("r", [("nine", ask(&s.gpu, 9, None)), ("six", ask(&s.gpu, 6, None))]);
@@ -39,7 +40,7 @@ async fn gets_its_devices(d: Arc<Deployed>) -> Result<()> {
     s.ns.create(s.pod("choice").device_claim("choice")).await?;
     s.ns.until_running("choice").await?;
     ensure!(s.devices_of("choice").await?.len() == 6);
-    s.check_books().await?;
+    s.ns.check_devices(&s.cp).await?;
     // There are none left, and the pod is told; it runs when there are.
     s.claim("late", vec![request("r", &s.gpu, 7, None)], vec![]).await?;
     s.ns.create(s.pod("late").device_claim("late")).await?;
@@ -48,7 +49,7 @@ async fn gets_its_devices(d: Arc<Deployed>) -> Result<()> {
     s.ns.until_event("late", |event| event.reason == "ClaimsWaiting" && event.note.contains(why)).await?;
     s.ns.delete_all(&["pair", "choice"]).await?;
     s.ns.until_running("late").await?;
-    s.check_books().await?;
+    s.ns.check_devices(&s.cp).await?;
     s.ns.clear().await
 }
 
@@ -61,21 +62,20 @@ async fn slices_on_demand(d: Arc<Deployed>) -> Result<()> {
     s.ns.create(s.pod("slice").device_claim("slice")).await?;
     s.ns.until_running("slice").await?;
     let device = s.devices_of("slice").await?;
-    ensure!(!device.iter().any(|name| name.ends_with("-0")), "kube-scheduler would take the first: {device:?}");
+    ensure!(
+        !device.iter().any(|device| device.name.ends_with("-0")),
+        "kube-scheduler would take the first: {device:?}"
+    );
     // Claims that are made from a template.
     s.cp.apply(devices::template(s.ns.name(), "slices", vec![request("r", &s.mig, 1, Some(&profile))])).await?;
     let replicas: Vec<String> = (0..6).map(|at| format!("replica-{at}")).collect();
     s.ns.create_all(replicas.iter().map(|name| s.pod(name).device_claim_template("slices"))).await?;
     s.ns.until_all_running(&replicas).await?;
-    s.check_books().await?;
+    s.ns.check_devices(&s.cp).await?;
     // All on one GPU: the others stay whole.
-    let given = s.given().await?;
-    let gpus: std::collections::BTreeSet<&str> = given
-        .values()
-        .flatten()
-        .flat_map(|given| &given.devices)
-        .filter_map(|name| name.split("-mig-").next())
-        .collect();
+    let holdings = s.ns.holdings().await?;
+    let devices = holdings.iter().flat_map(|holding| &holding.devices);
+    let gpus: BTreeSet<&str> = devices.filter_map(|device| device.name.split("-mig-").next()).collect();
     ensure!(gpus.len() == 1, "seven slices are on {gpus:?}");
     s.ns.clear().await
 }

@@ -48,7 +48,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 }
 
 /// The gate that testudo takes away when its pod has a place.
-const GATE: &str = "testudo.dev/gang";
+pub const GATE: &str = "testudo.dev/gang";
 
 /// Members that start together get their nodes within this time. They are bound in one moment; the rest is for busy
 /// machines.

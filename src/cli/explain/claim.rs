@@ -6,10 +6,11 @@ use std::io::Write;
 
 use serde::Serialize;
 use serde_json::Value;
-use testudo_core::claims::{NodeRefusal, Rejection};
+use testudo_core::claims::NodeRefusal;
 
 use super::super::output::table;
 use crate::claims::{self, Outcome as Allocation};
+use crate::explain;
 
 /// A ResourceClaim, explained.
 #[derive(Debug, Serialize)]
@@ -75,7 +76,7 @@ impl ClaimExplanation {
             Allocation::DoesNotFit { reason, .. } => {
                 let mut misses: Vec<MissLine> = reason.0.iter().map(MissLine::new).collect();
                 misses.sort_by_key(|miss| (Reverse(miss.usable), miss.node.clone()));
-                let what_to_do = what_to_do(&reason.0);
+                let what_to_do = explain::claim_remedy(&reason.0);
                 let verdict = ClaimVerdict::FitsNowhere;
                 Self { claim: title, verdict, node: None, devices: vec![], misses, what_to_do }
             }
@@ -129,35 +130,6 @@ impl MissLine {
             reason: refusal.to_string(),
         }
     }
-}
-
-/// What could be done about what stands against most devices.
-fn what_to_do(refusals: &[NodeRefusal]) -> Vec<String> {
-    if refusals.is_empty() {
-        return vec!["add nodes: there are none among the objects".to_owned()];
-    }
-    let asks = || refusals.iter().flat_map(|refusal| &refusal.asks);
-    if asks().all(|ask| ask.devices == 0) {
-        return vec!["add nodes whose driver publishes ResourceSlices: no node has devices".to_owned()];
-    }
-    let mut advice = vec![];
-    let is_said = |why: Rejection| asks().any(|ask| ask.rejected.contains_key(&why));
-    if is_said(Rejection::InUse) || is_said(Rejection::Counters) {
-        advice.push("delete claims that are no longer needed: devices that would do are in use".to_owned());
-    }
-    if is_said(Rejection::Tainted) {
-        advice.push("tolerate the devices' taints in the request, or have them taken off".to_owned());
-    }
-    if is_said(Rejection::NotSelected) {
-        advice.push("widen the selectors of the request or of its DeviceClass: they pass over devices".to_owned());
-    }
-    if is_said(Rejection::Capacity) {
-        advice.push("ask for less capacity of a device, or add devices that have as much".to_owned());
-    }
-    if advice.is_empty() {
-        advice.push("loosen the constraints, or add nodes: enough devices are there, but not together".to_owned());
-    }
-    advice
 }
 
 fn is_claim(object: &Value, namespace: &str, name: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use serde::Serialize;
+use testudo_core::claims::{Gpu, Part};
 use testudo_core::cluster::NodeState;
 
 use super::super::output::table;
@@ -21,8 +22,40 @@ pub struct NodeExplanation {
     cordoned: bool,
     taints: Vec<String>,
     pools: Vec<PoolLine>,
+    /// GPUs that its driver publishes for claims.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gpus: Vec<GpuLine>,
     pods: Vec<String>,
     not_understood: Vec<String>,
+}
+
+/// A GPU that claims can have.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GpuLine {
+    gpu: String,
+    /// How many of its memory slices are given, of how many.
+    slices: u8,
+    slices_given: u8,
+    /// Devices and the claims that have them.
+    given: Vec<String>,
+    tainted: bool,
+}
+
+impl GpuLine {
+    fn new(gpu: &Gpu) -> Self {
+        let claims = |part: &Part| {
+            let claims: Vec<String> = part.takers.iter().map(|taker| taker.claim.to_string()).collect();
+            format!("{}: {}", part.device, claims.join(", "))
+        };
+        Self {
+            gpu: gpu.name.to_string(),
+            slices: gpu.width,
+            slices_given: gpu.taken(),
+            given: gpu.parts.iter().filter(|part| !part.takers.is_empty()).map(claims).collect(),
+            tainted: gpu.is_tainted,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -37,12 +70,16 @@ struct PoolLine {
 
 impl NodeExplanation {
     /// Explains a node that has been seen.
-    pub fn new(state: &NodeState, not_understood: Vec<String>) -> Self {
+    pub fn new(state: &NodeState, gpus: &[Gpu], not_understood: Vec<String>) -> Self {
         let node = state.node().expect("the caller found the node");
         let inventory = &node.inventory;
         Self {
             node: state.name().to_string(),
-            product: inventory.product.as_ref().map(|product| product.name.clone()),
+            product: inventory
+                .product
+                .as_ref()
+                .map(|product| product.name.clone())
+                .or_else(|| gpus.iter().find_map(|gpu| gpu.product.clone())),
             machine: inventory.machine.as_ref().map(|machine| machine.name.clone()),
             instance_type: node.place.instance_type.clone(),
             zone: node.place.zone.clone(),
@@ -61,6 +98,7 @@ impl NodeExplanation {
                     free: state.free_units(pool),
                 })
                 .collect(),
+            gpus: gpus.iter().map(GpuLine::new).collect(),
             pods: state.holders().values().map(|holding| holding.pod.to_string()).collect(),
             not_understood,
         }
@@ -78,7 +116,9 @@ impl NodeExplanation {
         }
         let links =
             if self.link_complete { "all devices are linked" } else { "not all devices are linked and healthy" };
-        writeln!(out, "  links     {links}")?;
+        if !self.pools.is_empty() {
+            writeln!(out, "  links     {links}")?;
+        }
         for taint in &self.taints {
             writeln!(out, "  taint     {taint}")?;
         }
@@ -86,6 +126,19 @@ impl NodeExplanation {
             writeln!(out, "  cordoned")?;
         }
         writeln!(out, "  pods      {}", self.pods.len())?;
+        if !self.gpus.is_empty() {
+            let mut gpus = table();
+            gpus.set_header(["GPU", "SLICES", "GIVEN", "TO CLAIMS"]);
+            for gpu in &self.gpus {
+                let taint = if gpu.tainted { "tainted " } else { "" };
+                let given = format!("{taint}{}", gpu.given.join("; "));
+                gpus.add_row([gpu.gpu.clone(), gpu.slices.to_string(), gpu.slices_given.to_string(), given]);
+            }
+            writeln!(out, "{gpus}")?;
+        }
+        if self.pools.is_empty() && !self.gpus.is_empty() {
+            return self.problems(out);
+        }
         let mut table = table();
         table.set_header(["RESOURCE", "UNITS ARE", "CAPACITY", "ALLOCATABLE", "FREE"]);
         for pool in &self.pools {
@@ -93,9 +146,10 @@ impl NodeExplanation {
             table.add_row([vec![pool.resource.clone(), pool.unit.clone()], counts.to_vec()].concat());
         }
         writeln!(out, "{table}")?;
-        for problem in &self.not_understood {
-            writeln!(out, "Not understood: {problem}")?;
-        }
-        Ok(())
+        self.problems(out)
+    }
+
+    fn problems(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        self.not_understood.iter().try_for_each(|problem| writeln!(out, "Not understood: {problem}"))
     }
 }

@@ -10,6 +10,7 @@ use testudo_core::model::pod::{Pod, Stage};
 use testudo_core::placement::Reason;
 
 use super::super::output::table;
+use super::pod_claims::{PodClaim, claims_of};
 use crate::explain::{self, Leaver, Miss, PlaceLine};
 use crate::host::Host;
 
@@ -35,6 +36,9 @@ pub struct PodExplanation {
     /// Its gang, as NAMESPACE/NAME.
     #[serde(skip_serializing_if = "Option::is_none")]
     gang: Option<String>,
+    /// The claims that it uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    claims: Vec<PodClaim>,
     /// What could be done, the most promising first; empty where nothing need be.
     what_to_do: Vec<String>,
     nodes: Vec<PlaceLine>,
@@ -55,6 +59,8 @@ enum Fate {
     WaitsForGang,
     /// Its namespace would have more than it may.
     OverQuota,
+    /// It waits for devices that no node can give to a claim of it.
+    WaitsForClaims,
     /// There is no place for it.
     FitsNowhere,
     /// What it says makes no sense, so it is not placed.
@@ -114,6 +120,8 @@ impl PodExplanation {
             views.into_iter().find(|view| view.key == *gang && view.stage < GangStage::Planned)
         });
         let problems = host.pod_problems(&pod.uid);
+        let claims = claims_of(host, pod);
+        let held_up: Vec<&PodClaim> = claims.iter().filter(|claim| claim.holds_up).collect();
         let fitting = nodes.iter().filter(|line| line.fits).count();
         let bound_to = if let Stage::Bound(node) = &pod.stage { Some(node.to_string()) } else { None };
         let over = snapshot.over_quota(pod).filter(|_| snapshot.stance(pod) == Stance::Placed);
@@ -127,6 +135,11 @@ impl PodExplanation {
             }
             _ => match &over {
                 Some(over) => (Fate::OverQuota, format!("{over}, {} are in use", over.in_use())),
+                None if fitting > 0 && !held_up.is_empty() => {
+                    let said: Vec<String> =
+                        held_up.iter().map(|claim| format!("claim {} {}", claim.claim, claim.state)).collect();
+                    (Fate::WaitsForClaims, said.join("; "))
+                }
                 None if fitting > 0 => (Fate::Fits, format!("fits on {fitting} of {} nodes", nodes.len())),
                 None => (Fate::FitsNowhere, summary(&nodes)),
             },
@@ -139,6 +152,10 @@ impl PodExplanation {
                 vec![format!("ask for its gang: testudo explain gang {gang}")]
             }
             Fate::OverQuota => over.iter().map(explain::over_quota).collect(),
+            Fate::WaitsForClaims => {
+                let ask = |claim: &&PodClaim| format!("ask for its claim: testudo explain claim {}", claim.claim);
+                held_up.iter().map(ask).collect()
+            }
             Fate::FitsNowhere if misses.is_empty() => vec!["add nodes".to_owned()],
             Fate::FitsNowhere => misses.first().map(explain::remedy).unwrap_or_default(),
         };
@@ -156,6 +173,7 @@ impl PodExplanation {
             priority: pod.priority,
             profile: snapshot.profile(pod).name.to_string(),
             gang: gang.map(ToString::to_string),
+            claims,
             what_to_do,
             nodes,
             misses: misses.iter().map(MissLine::new).collect(),
@@ -167,7 +185,9 @@ impl PodExplanation {
         match self.verdict {
             Fate::Bound => true,
             Fate::Fits | Fate::Finished => self.nodes.iter().any(|line| line.fits),
-            Fate::WaitsForGang | Fate::OverQuota | Fate::FitsNowhere | Fate::NotUnderstood => false,
+            Fate::WaitsForGang | Fate::WaitsForClaims | Fate::OverQuota | Fate::FitsNowhere | Fate::NotUnderstood => {
+                false
+            }
         }
     }
 
@@ -185,11 +205,16 @@ impl PodExplanation {
                 profile => writeln!(out, ", profile {profile}")?,
             }
         }
+        for claim in &self.claims {
+            writeln!(out, "Claim {}: {}", claim.claim, claim.state)?;
+        }
         match (&self.bound_to, self.verdict) {
             (Some(node), _) => {
                 writeln!(out, "Is on node {node}; without it, it would fit on {fitting} of {} nodes", self.nodes.len())?
             }
-            (None, Fate::WaitsForGang | Fate::OverQuota) => writeln!(out, "Waits: {}", self.reason)?,
+            (None, Fate::WaitsForGang | Fate::WaitsForClaims | Fate::OverQuota) => {
+                writeln!(out, "Waits: {}", self.reason)?;
+            }
             // What it asks for is not known, so no more can be said of nodes.
             (None, Fate::NotUnderstood) => {
                 writeln!(out, "Is not placed: {}", self.reason)?;

@@ -101,11 +101,11 @@ impl Answer {
 
     /// The fleet in one line.
     pub fn headline(&self) -> String {
-        let DeviceLine { capacity, used, held, idle, stranded, closed, failed, used_percent, .. } = &self.fleet;
+        let DeviceLine { used, held, idle, stranded, closed, failed, used_percent, .. } = &self.fleet;
         format!(
-            "{} nodes with accelerators, {} without; {capacity} devices: {used} used ({used_percent:.0} %), {held} held, \
-             {idle} idle, {stranded} stranded, {closed} closed, {failed} failed",
-            self.accelerator_nodes, self.other_nodes
+            "{}: {used} used ({used_percent:.0} %), {held} held, {idle} idle, {stranded} stranded, {closed} closed, \
+             {failed} failed",
+            self.nodes()
         )
     }
 
@@ -120,9 +120,16 @@ impl Answer {
         line
     }
 
-    /// What share of the fleet is in use, from 0 to 1.
-    pub fn used(&self) -> f64 {
-        (self.fleet.used_percent / 100.0).clamp(0.0, 1.0)
+    /// How many nodes there are, in one line.
+    pub fn nodes(&self) -> String {
+        let (nodes, others) = (self.accelerator_nodes, self.other_nodes);
+        format!("{nodes} nodes with accelerators, {others} without; {} devices", self.fleet.capacity)
+    }
+
+    /// Each state that devices can be in, with how many are.
+    pub fn states(&self) -> [(&'static str, f64); 6] {
+        let DeviceLine { used, held, idle, stranded, closed, failed, .. } = self.fleet;
+        [("used", used), ("held", held), ("idle", idle), ("stranded", stranded), ("closed", closed), ("failed", failed)]
     }
 
     /// Pools, by [`POOL_COLUMNS`].

@@ -7,8 +7,8 @@ use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::Line;
-use ratatui::widgets::{Block, Gauge, Paragraph, Row, Table, Wrap};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Row, Table, Wrap};
 
 use super::answer::{Answer, GANG_COLUMNS, POOL_COLUMNS};
 
@@ -49,21 +49,36 @@ fn is_end(key: KeyCode, modifiers: KeyModifiers) -> bool {
 
 fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer) {
     let pools = answer.pool_rows();
+    // Where there are many pools, gangs still have their part of the screen.
+    let wanted = u16::try_from(pools.len()).unwrap_or(u16::MAX).saturating_add(2);
     let heights = [
+        Constraint::Length(2),
+        Constraint::Length(1),
         Constraint::Length(3),
-        Constraint::Length(3),
-        Constraint::Length(u16::try_from(pools.len()).unwrap_or(u16::MAX).saturating_add(3)),
+        Constraint::Length(wanted.min(frame.area().height / 2)),
         Constraint::Min(4),
         Constraint::Length(1),
     ];
-    let [head, used, fleet, gangs, foot] = Layout::vertical(heights).areas(frame.area());
-    let lines = vec![Line::from(answer.headline()), Line::from(answer.cost())];
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), head);
-    let gauge = Gauge::default().block(Block::bordered().title("used")).ratio(answer.used());
-    frame.render_widget(gauge.gauge_style(Style::new().fg(Color::Green)), used);
-    let widths = [18, 14, 5, 5, 7, 7, 6, 7, 8, 6, 6, 10];
-    table(frame, fleet, " node pools ".to_owned(), &POOL_COLUMNS, pools, &widths.map(Constraint::Length));
-    let title = format!(" {} gangs have places ", answer.placed_gangs());
+    let [head, bar, words, fleet, gangs, foot] = Layout::vertical(heights).areas(frame.area());
+    let dim = Style::new().add_modifier(Modifier::DIM);
+    frame.render_widget(Paragraph::new(vec![Line::from(answer.nodes()), Line::from(answer.cost())]), head);
+    frame.render_widget(shares(answer, usize::from(bar.width)), bar);
+    frame.render_widget(Paragraph::new(key(answer)).wrap(Wrap { trim: true }), words);
+    let widths = [
+        Constraint::Max(30),
+        Constraint::Length(15),
+        Constraint::Length(5),
+        Constraint::Length(5),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Length(8),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Length(10),
+    ];
+    table(frame, fleet, &POOL_COLUMNS, 2, pools, &widths);
     let widths = [
         Constraint::Length(28),
         Constraint::Length(8),
@@ -71,25 +86,61 @@ fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer) {
         Constraint::Length(16),
         Constraint::Min(20),
     ];
-    table(frame, gangs, title, &GANG_COLUMNS, answer.gang_rows(), &widths);
-    frame.render_widget(
-        Line::from(format!("{source}   q to quit")).style(Style::new().add_modifier(Modifier::DIM)),
-        foot,
-    );
+    if answer.gang_rows().is_empty() {
+        frame.render_widget(Paragraph::new("No gang waits.").style(dim), gangs);
+    } else {
+        table(frame, gangs, &GANG_COLUMNS, usize::MAX, answer.gang_rows(), &widths);
+    }
+    let placed = format!("{source}   {} gangs have places   q to quit", answer.placed_gangs());
+    frame.render_widget(Line::from(placed).style(dim), foot);
 }
 
+/// The colour of each state of devices.
+const COLOURS: [Color; 6] = [Color::Green, Color::Yellow, Color::DarkGray, Color::Magenta, Color::Blue, Color::Red];
+
+/// All devices as one bar, each state with its share of it.
+fn shares(answer: &Answer, width: usize) -> Line<'static> {
+    let states = answer.states();
+    let all: f64 = states.iter().map(|(_, devices)| devices).sum::<f64>().max(1.0);
+    let mut drawn = 0;
+    let mut sum = 0.0;
+    let spans = states.iter().zip(COLOURS).map(|((_, devices), colour)| {
+        sum += devices;
+        // By the end of each, so that all together are as wide as the bar.
+        let end = (sum / all * width as f64).round() as usize;
+        let cells = end.saturating_sub(drawn);
+        drawn = end;
+        Span::styled("█".repeat(cells), Style::new().fg(colour))
+    });
+    Line::from(spans.collect::<Vec<_>>())
+}
+
+/// What the colours of the bar mean, with the numbers.
+fn key(answer: &Answer) -> Line<'static> {
+    let states = answer.states();
+    let spans = states.iter().zip(COLOURS).flat_map(|((name, devices), colour)| {
+        [Span::styled("█ ", Style::new().fg(colour)), Span::raw(format!("{devices} {name}   "))]
+    });
+    Line::from(spans.collect::<Vec<_>>())
+}
+
+/// A table whose columns from this one on are numbers.
 fn table(
     frame: &mut Frame<'_>,
     area: Rect,
-    title: String,
     columns: &[&'static str],
+    numbers_from: usize,
     rows: Vec<Vec<String>>,
     widths: &[Constraint],
 ) {
-    let header = Row::new(columns.iter().copied()).style(Style::new().add_modifier(Modifier::BOLD));
-    let rows = rows.into_iter().map(Row::new);
-    let table = Table::new(rows, widths.iter().copied()).header(header).block(Block::bordered().title(title));
-    frame.render_widget(table, area);
+    let cell = |(at, text): (usize, String)| {
+        let line = Line::from(text);
+        if at >= numbers_from { line.right_aligned() } else { line }
+    };
+    let header = columns.iter().map(|column| (*column).to_owned()).enumerate().map(cell);
+    let header = Row::new(header).style(Style::new().add_modifier(Modifier::BOLD));
+    let rows = rows.into_iter().map(|row| Row::new(row.into_iter().enumerate().map(cell).collect::<Vec<_>>()));
+    frame.render_widget(Table::new(rows, widths.iter().copied()).header(header), area);
 }
 
 #[cfg(test)]
@@ -132,13 +183,14 @@ mod tests {
         terminal.draw(|frame| draw(frame, "cluster.json.gz", &answer)).unwrap();
         let screen = terminal.backend().to_string();
         for text in [
-            "2 nodes with accelerators, 0 without; 16 devices: 0 used (0 %)",
+            "2 nodes with accelerators, 0 without; 16 devices",
             "Per hour, in GPU-hours: ",
-            "p5                 H100-80GB-HBM3",
+            "0 used",
+            "H100-80GB-HBM3",
             "default/llama",
             "no places",
             "needs 3 places",
-            "cluster.json.gz   q to quit",
+            "cluster.json.gz   0 gangs have places   q to quit",
         ] {
             assert!(screen.contains(text), "{text} is not on\n{screen}");
         }

@@ -8,7 +8,7 @@ use super::choice::nvidia;
 use super::claim::ClaimKey;
 use super::slice::{Device, DeviceId, PoolId, Slice};
 use crate::model::catalogue::Catalogue;
-use crate::model::mig::MigGeometry;
+use crate::model::pod::PodUid;
 
 /// A GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,14 +38,23 @@ pub struct Part {
     pub start: u8,
     /// How many it has.
     pub size: u8,
-    /// The claims that it was given to, or is just being given to.
-    pub claims: Vec<ClaimKey>,
+    /// Who it was given to, or is just being given to.
+    pub takers: Vec<Taker>,
+}
+
+/// Who has a device.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Taker {
+    /// The claim.
+    pub claim: ClaimKey,
+    /// The first of the pods that use it, as far as that is known.
+    pub pod: Option<PodUid>,
 }
 
 impl Gpu {
     /// How many memory slices are given to claims.
     pub fn taken(&self) -> u8 {
-        self.parts.iter().filter(|part| !part.claims.is_empty()).map(|part| part.size).fold(0, u8::saturating_add)
+        self.parts.iter().filter(|part| !part.takers.is_empty()).map(|part| part.size).fold(0, u8::saturating_add)
     }
 
     /// Is nothing given of it, and may anything be?
@@ -59,10 +68,7 @@ const MOST: usize = 64;
 
 /// The GPUs among the devices of these slices, by pool and number; `takers` says who has a device. Of each pool only the
 /// newest edition counts. Partitions that could be cut but are not are no parts.
-pub fn gpus<'s>(
-    slices: impl IntoIterator<Item = &'s Slice>,
-    takers: impl Fn(&DeviceId) -> Vec<ClaimKey>,
-) -> Vec<Gpu> {
+pub fn gpus<'s>(slices: impl IntoIterator<Item = &'s Slice>, takers: impl Fn(&DeviceId) -> Vec<Taker>) -> Vec<Gpu> {
     let mut by_pool: BTreeMap<&PoolId, Vec<&Slice>> = BTreeMap::new();
     let own = slices.into_iter().filter(|slice| slice.pool.driver.starts_with("gpu."));
     own.for_each(|slice| by_pool.entry(&slice.pool).or_default().push(slice));
@@ -79,7 +85,7 @@ pub fn gpus<'s>(
     }
     for gpu in &mut found {
         // A partition that is given wins over one that is only there.
-        gpu.parts.sort_by_key(|part| (part.start, Reverse(part.claims.len()), part.device.clone()));
+        gpu.parts.sort_by_key(|part| (part.start, Reverse(part.takers.len()), part.device.clone()));
     }
     found.truncate(MOST);
     found
@@ -92,31 +98,30 @@ struct Reader<'r, F> {
     gpus: BTreeMap<Box<str>, Gpu>,
 }
 
-impl<F: Fn(&DeviceId) -> Vec<ClaimKey>> Reader<'_, F> {
+impl<F: Fn(&DeviceId) -> Vec<Taker>> Reader<'_, F> {
     fn add(&mut self, device: &Device) {
         let driver = &*self.pool.driver;
-        let claims = (self.takers)(&DeviceId { pool: self.pool.clone(), name: device.name.clone() });
+        let takers = (self.takers)(&DeviceId { pool: self.pool.clone(), name: device.name.clone() });
         if !nvidia::is_mig(driver, device) {
             let gpu = self.gpu(&device.name, device);
             gpu.index = nvidia::index(device);
             gpu.bus = (nvidia::pcie_root(device).map(str::to_owned), nvidia::numa(device));
             gpu.is_tainted = !device.taints.is_empty();
-            if !claims.is_empty() {
+            if !takers.is_empty() {
                 let size = gpu.width;
-                gpu.parts.push(Part { device: device.name.clone(), start: 0, size, claims });
+                gpu.parts.push(Part { device: device.name.clone(), start: 0, size, takers });
             }
             return;
         }
         // What could be cut on demand is named for each place where it could lie.
         let is_cut = device.consumes.is_empty();
-        if claims.is_empty() && !is_cut {
+        if takers.is_empty() && !is_cut {
             return;
         }
         let Some((parent, _)) = device.name.split_once("-mig-") else { return };
         let geometry = nvidia::product(self.catalogue, driver, device).and_then(|product| product.mig());
         let Some(placement) = geometry.and_then(|geometry| nvidia::placement(geometry, driver, device)) else { return };
-        let part =
-            Part { device: device.name.clone(), start: placement.start(), size: placement.size(), claims };
+        let part = Part { device: device.name.clone(), start: placement.start(), size: placement.size(), takers };
         self.gpu(parent, device).parts.push(part);
     }
 
@@ -125,7 +130,7 @@ impl<F: Fn(&DeviceId) -> Vec<ClaimKey>> Reader<'_, F> {
         self.gpus.entry(name.into()).or_insert_with(|| Gpu {
             name: name.into(),
             product: product.map(|product| product.name.clone()),
-            width: product.and_then(|product| product.mig()).map_or(1, MigGeometry::memory_slices),
+            width: product.and_then(|product| product.mig()).map_or(1, |geometry| geometry.memory_slices()),
             is_tainted: false,
             index: name.strip_prefix("gpu-").and_then(|number| number.parse().ok()),
             bus: (None, None),
@@ -159,8 +164,8 @@ mod tests {
         Slice { name: name.into(), pool, generation, slices: 1, nodes, per_device_nodes, counters, devices }
     }
 
-    fn claim(name: &str) -> ClaimKey {
-        ClaimKey { namespace: "team".into(), name: name.into() }
+    fn taker(name: &str) -> Taker {
+        Taker { claim: ClaimKey { namespace: "team".into(), name: name.into() }, pod: None }
     }
 
     #[test]
@@ -173,7 +178,7 @@ mod tests {
             device("gpu-0-mig-1g6gb-14-2", "mig", A30, true),
         ];
         let taken = ["gpu-0-mig-1g6gb-14-3", "gpu-0-mig-2g12gb-5-0"];
-        let takers = |id: &DeviceId| if taken.contains(&&*id.name) { vec![claim(&id.name)] } else { vec![] };
+        let takers = |id: &DeviceId| if taken.contains(&&*id.name) { vec![taker(&id.name)] } else { vec![] };
         let old = slice("old", 1, vec![device("gpu-7", "gpu", A30, false)]);
         let found = gpus([&old, &slice("new", 2, devices)], takers);
         let [gpu] = &found[..] else { panic!("{found:?}") };

@@ -17,6 +17,7 @@ mod claim;
 mod constraint;
 mod error;
 mod features;
+mod gpus;
 mod inquiry;
 mod inventory;
 mod layout;
@@ -46,6 +47,7 @@ pub use claim::{
     Wish,
 };
 pub use error::AllocationError;
+pub use gpus::{Gpu, Part, Taker, gpus};
 pub use inquiry::{Inquiry, Room};
 pub use inventory::{DeviceNo, Inventory};
 pub use moves::Moves;

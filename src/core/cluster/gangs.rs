@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::gang::{GangKey, Group};
-use crate::model::pod::{Pod, PodUid};
+use crate::model::pod::{Pod, PodUid, Stage};
 
 /// A gang, as far as it has been seen: members, its group object, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,13 @@ pub struct GangState {
     pub group: Option<Arc<Group>>,
     /// Its members, by unique id.
     pub members: BTreeMap<PodUid, Arc<Pod>>,
+}
+
+impl GangState {
+    /// Has any member a node?
+    pub fn runs(&self) -> bool {
+        self.members.values().any(|pod| matches!(pod.stage, Stage::Bound(_)))
+    }
 }
 
 /// All gangs, and which of them have changed. It grows with the pods and group objects that the cluster holds.

@@ -20,7 +20,7 @@ pub use geography::Geography;
 pub use ledger::{Entry, Holding, Standing};
 pub use node_state::NodeState;
 pub use room::Room;
-pub use services::{Services, Sites};
+pub use services::{ByDomain, Services, Sites};
 pub use shared_gpus::SharedGpus;
 pub use slots::{Slot, Slots};
 pub use tally::{ShapeCounts, Tally};
@@ -174,7 +174,7 @@ impl Cluster {
             let name = node.name().clone();
             self.nodes_have_changed();
             if !self.domains.stands_at(&name, &node.place) {
-                Arc::make_mut(&mut self.domains).insert(&name, &node.place);
+                self.relocate(&name, |domains| domains.insert(&name, &node.place));
             }
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
             self.freed = self.generation;
@@ -186,9 +186,21 @@ impl Cluster {
         if self.names.contains_key(name.as_str()) {
             self.nodes_have_changed();
             if self.domains.path(name).next().is_some() {
-                Arc::make_mut(&mut self.domains).remove(name);
+                self.relocate(name, |domains| domains.remove(name));
             }
             self.touch(name, |state| state.set_node(None));
+        }
+    }
+
+    /// Changes where a node stands, and with it where the pods on it are counted.
+    fn relocate(&mut self, name: &NodeName, change: impl FnOnce(&mut Domains) -> bool) {
+        let before: Vec<DomainId> = self.domains.path(name).collect();
+        change(Arc::make_mut(&mut self.domains));
+        let after: Vec<DomainId> = self.domains.path(name).collect();
+        let holders = self.node(name.as_str()).into_iter().flat_map(|state| state.holders().values());
+        let replicas: Vec<Arc<Holding>> = holders.filter(|holding| holding.replica.is_some()).cloned().collect();
+        for replica in replicas.iter().filter_map(|holding| holding.replica.as_ref()) {
+            Arc::make_mut(&mut self.services).relocate(&replica.service, &before, &after);
         }
     }
 
@@ -272,7 +284,7 @@ impl Cluster {
             self.ledger.insert(uid.clone(), Entry { holding: Arc::clone(&holding), standing });
             let node = holding.node.clone();
             if let Some(replica) = &holding.replica {
-                Arc::make_mut(&mut self.services).add(replica, &node);
+                Arc::make_mut(&mut self.services).add(replica, &node, self.domains.path(&node));
             }
             let amounts = Amounts::of(&holding.demand);
             if !amounts.is_zero() {
@@ -306,7 +318,8 @@ impl Cluster {
                 Arc::make_mut(&mut self.unconfirmed).remove(uid);
             }
             if let Some(replica) = &holding.replica {
-                Arc::make_mut(&mut self.services).remove(replica, &holding.node);
+                let domains = self.domains.path(&holding.node);
+                Arc::make_mut(&mut self.services).remove(replica, &holding.node, domains);
             }
             let amounts = Amounts::of(&holding.demand);
             if !amounts.is_zero() {

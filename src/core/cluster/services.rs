@@ -2,23 +2,55 @@
 //!
 //! The index counts what the ledger holds: it grows with the pods that the state has anyway, with at most one entry for
 //! each, and is a pure function of them. A limit on the number of services would make it depend on which came first.
-//! Nodes stand in it by name only, so that a node whose labels change costs nothing here: which rack or zone that is,
-//! is the [domain tree](super::Domains)'s matter, and is asked when a pod is placed.
+//! Pods are counted by node, and by each [domain](super::Domains) that the node is in, so that a question of where a
+//! service is costs nothing that grows with the service.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+use super::DomainId;
 use crate::model::node::NodeName;
 use crate::model::service::{Replica, ServiceKey};
 
-/// The pods of a service, by node and group.
+/// Pods by domain. Looked up, never iterated.
+pub type ByDomain = IndexMap<DomainId, u32, FxBuildHasher>;
+
+/// The pods of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sites(BTreeMap<(NodeName, Option<String>), u32>);
+pub struct Sites {
+    by_node: BTreeMap<NodeName, u32>,
+    by_domain: ByDomain,
+    /// Where several pods are one replica: the pods of each.
+    groups: BTreeMap<String, BTreeMap<NodeName, u32>>,
+}
 
 impl Sites {
-    /// Node, group (where several pods are one replica) and number of pods, by node and group.
-    pub fn iter(&self) -> impl Iterator<Item = (&NodeName, Option<&str>, u32)> {
-        self.0.iter().map(|((node, group), pods)| (node, group.as_deref(), *pods))
+    /// Nodes with pods of the service, and how many; by name.
+    pub fn nodes(&self) -> impl Iterator<Item = (&NodeName, u32)> {
+        self.by_node.iter().map(|(node, pods)| (node, *pods))
+    }
+
+    /// Pods of the service on a node.
+    pub fn on(&self, node: &NodeName) -> u32 {
+        self.by_node.get(node).copied().unwrap_or(0)
+    }
+
+    /// Pods of the service in a domain.
+    pub fn within(&self, domain: DomainId) -> u32 {
+        self.by_domain.get(&domain).copied().unwrap_or(0)
+    }
+
+    /// Nodes with pods of a group, and how many; by name.
+    pub fn group(&self, group: &str) -> impl Iterator<Item = (&NodeName, u32)> {
+        self.groups.get(group).into_iter().flatten().map(|(node, pods)| (node, *pods))
+    }
+
+    /// Pods of a group on a node.
+    pub fn of_group_on(&self, group: &str, node: &NodeName) -> u32 {
+        self.groups.get(group).and_then(|nodes| nodes.get(node)).copied().unwrap_or(0)
     }
 }
 
@@ -42,28 +74,61 @@ impl Services {
         self.0.is_empty()
     }
 
-    /// A pod is on a node now.
-    pub fn add(&mut self, replica: &Replica, node: &NodeName) {
+    /// A pod is on a node now, which is in these domains.
+    pub fn add(&mut self, replica: &Replica, node: &NodeName, domains: impl IntoIterator<Item = DomainId>) {
         if !self.0.contains_key(&replica.service) {
             self.0.insert(Arc::new(replica.service.clone()), Arc::default());
         }
-        let sites = self.0.get_mut(&replica.service).expect("it has just been made");
-        *Arc::make_mut(sites).0.entry((node.clone(), replica.group.clone())).or_default() += 1;
+        let sites = Arc::make_mut(self.0.get_mut(&replica.service).expect("it has just been made"));
+        *sites.by_node.entry(node.clone()).or_default() += 1;
+        domains.into_iter().for_each(|domain| *sites.by_domain.entry(domain).or_default() += 1);
+        if let Some(group) = &replica.group {
+            *sites.groups.entry(group.clone()).or_default().entry(node.clone()).or_default() += 1;
+        }
     }
 
     /// A pod is not there any more.
-    pub fn remove(&mut self, replica: &Replica, node: &NodeName) {
+    pub fn remove(&mut self, replica: &Replica, node: &NodeName, domains: impl IntoIterator<Item = DomainId>) {
         let Some(sites) = self.0.get_mut(&replica.service) else { return };
-        let pods = &mut Arc::make_mut(sites).0;
-        let site = (node.clone(), replica.group.clone());
-        if let Some(count) = pods.get_mut(&site) {
-            *count -= 1;
-            if *count == 0 {
-                pods.remove(&site);
+        let sites = Arc::make_mut(sites);
+        take_one(&mut sites.by_node, node);
+        domains.into_iter().for_each(|domain| take_one_within(&mut sites.by_domain, domain));
+        if let Some(group) = &replica.group
+            && let Some(nodes) = sites.groups.get_mut(group)
+        {
+            take_one(nodes, node);
+            if nodes.is_empty() {
+                sites.groups.remove(group);
             }
         }
-        if pods.is_empty() {
+        if sites.by_node.is_empty() {
             self.0.remove(&replica.service);
+        }
+    }
+
+    /// The node of a pod is in other domains now.
+    pub fn relocate(&mut self, service: &ServiceKey, from: &[DomainId], to: &[DomainId]) {
+        let Some(sites) = self.0.get_mut(service) else { return };
+        let by_domain = &mut Arc::make_mut(sites).by_domain;
+        from.iter().for_each(|domain| take_one_within(by_domain, *domain));
+        to.iter().for_each(|domain| *by_domain.entry(*domain).or_default() += 1);
+    }
+}
+
+fn take_one(nodes: &mut BTreeMap<NodeName, u32>, node: &NodeName) {
+    if let Some(count) = nodes.get_mut(node) {
+        *count -= 1;
+        if *count == 0 {
+            nodes.remove(node);
+        }
+    }
+}
+
+fn take_one_within(by_domain: &mut ByDomain, domain: DomainId) {
+    if let Some(count) = by_domain.get_mut(&domain) {
+        *count -= 1;
+        if *count == 0 {
+            by_domain.swap_remove(&domain);
         }
     }
 }

@@ -31,8 +31,8 @@ fn replicas_are_counted_where_they_are() {
     let mut cluster = Cluster::default();
     let count = |cluster: &Cluster| -> Vec<String> {
         let key = crate::model::service::ServiceKey::of(&pod("a").label("app", "m").build()).expect("a service");
-        let sites = cluster.services().sites(&key).into_iter().flat_map(Sites::iter);
-        sites.map(|(node, _, pods)| format!("{pods} on {node}")).collect()
+        let sites = cluster.services().sites(&key).into_iter().flat_map(Sites::nodes);
+        sites.map(|(node, pods)| format!("{pods} on {node}")).collect()
     };
     for (name, on) in [("a", "n"), ("b", "n"), ("c", "o")] {
         cluster.set_pod(pod(name).label("app", "m").on(on).build());
@@ -204,7 +204,8 @@ proptest! {
         prop_assert_eq!(held, cluster.ledger.len());
         let (mut services, mut domains) = (Services::default(), Domains::default());
         for holding in cluster.ledger.values().map(|entry| &entry.holding) {
-            holding.replica.iter().for_each(|replica| services.add(replica, &holding.node));
+            let add = |replica| services.add(replica, &holding.node, cluster.domains().path(&holding.node));
+            holding.replica.iter().for_each(add);
         }
         prop_assert_eq!(&services, &**cluster.services());
         for there in cluster.slots().iter().flatten().filter_map(|state| state.node()) {

@@ -3,6 +3,7 @@
 use std::ops::{AddAssign, SubAssign};
 
 use super::Snapshot;
+use crate::claims::Gpu;
 use crate::cluster::{NodeState, Slot};
 use crate::model::inventory::Inventory;
 
@@ -30,10 +31,18 @@ impl Snapshot {
     /// What becomes of the devices of the node in a slot; nothing where there is no node, or none with accelerators.
     pub fn devices(&self, slot: Slot) -> Option<Devices> {
         let state = self.slots()[slot].as_ref()?;
-        let node = state.node().filter(|node| node.inventory.has_accelerators())?;
+        let node = state.node()?;
         let mut devices = Devices::default();
-        let free_milli = devices.count(&node.inventory, state, |resource| self.held(state, resource));
-        if node.is_open() {
+        let gpus = self.gpus().get(node.name());
+        let free_milli = match gpus {
+            Some(gpus) => devices.count_gpus(gpus),
+            None if !node.inventory.has_accelerators() => return None,
+            None => devices.count(&node.inventory, state, |resource| self.held(state, resource)),
+        };
+        if node.is_open() && gpus.is_some() {
+            // What of a GPU is of use to claims is for its driver's devices to say: no count does.
+            devices.idle_milli = free_milli;
+        } else if node.is_open() {
             let usable_milli = self.usable(slot).map_or(0, |usable| usable.usable_milli);
             devices.idle_milli = usable_milli.clamp(0, free_milli);
             devices.stranded_milli = free_milli - devices.idle_milli;
@@ -70,6 +79,22 @@ impl Devices {
             self.held_milli += kept * milli;
             self.used_milli += (pool.allocatable - free - kept).max(0) * milli;
             free_milli += free * milli;
+        }
+        free_milli
+    }
+
+    /// The same of GPUs that claims have, or are being given.
+    fn count_gpus(&mut self, gpus: &[Gpu]) -> i64 {
+        let mut free_milli = 0;
+        for gpu in gpus {
+            let taken = (1000 * i64::from(gpu.taken()) / i64::from(gpu.width.max(1))).min(1000);
+            self.capacity_milli += 1000;
+            self.used_milli += taken;
+            if gpu.is_tainted {
+                self.failed_milli += 1000 - taken;
+            } else {
+                free_milli += 1000 - taken;
+            }
         }
         free_milli
     }

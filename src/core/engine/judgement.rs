@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::gangs::Fate;
 use super::profile::Profile;
 use super::snapshot::Snapshot;
-use super::verdicts::{Refusal, Verdict, VerdictTable};
+use super::verdicts::{Refusal, Told, Verdict, VerdictTable};
 use crate::cluster::{NodeState, Slot};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::Pod;
@@ -34,7 +34,7 @@ pub struct Judgement<'a> {
     /// The node on which the pod itself is assumed to be, and the verdict on it but for that.
     own: Option<(NodeName, Verdict)>,
     /// Where the pod's service is, if it belongs to one; found out when it is first asked.
-    peers: OnceCell<Option<Peers>>,
+    peers: OnceCell<Option<Peers<'a>>>,
     /// Why it may go nowhere for the sake of its namespace's quota.
     over_quota: Option<Arc<Refusal>>,
     /// Where its gang lets it go.
@@ -88,6 +88,58 @@ impl<'a> Judgement<'a> {
         }
     }
 
+    /// What the pod is told of nodes, in their order: [`of`](Self::of) for many nodes at once.
+    pub fn told<'n>(&self, nodes: impl ExactSizeIterator<Item = Offered<'n>>) -> Told {
+        let is_plain = self.snapshot.board().is_plain();
+        if let (true, Fate::Held(why) | Fate::Unsettled(_, why)) = (is_plain, &self.fate) {
+            let mut told = Told::expecting(nodes.len(), std::slice::from_ref(why));
+            nodes.for_each(|_| told.refused_as(0));
+            return told;
+        }
+        let is_free = is_plain && self.may_go_anywhere();
+        let table = self.table();
+        let own = self.own_slot();
+        let mut told = Told::expecting(nodes.len(), table.refusals());
+        for node in nodes {
+            let slot = match node {
+                Offered::Named(name) if is_free => self.snapshot.slot_of(name).filter(|slot| Some(*slot) != own),
+                _ => None,
+            };
+            match slot {
+                Some(slot) => table.tell(slot, &mut told),
+                None => match self.of(node) {
+                    Verdict::Fits(_) => told.fits(),
+                    Verdict::No(why) => told.refused(&why),
+                },
+            }
+        }
+        told
+    }
+
+    /// How well the pod fits on nodes, in their order, if it does.
+    pub fn ranks<'n>(&self, nodes: impl Iterator<Item = Offered<'n>>) -> Vec<Option<Rank>> {
+        let is_free = self.snapshot.board().is_plain() && self.may_go_anywhere();
+        let is_table_right = is_free && self.profile.leaves_ranks(self.pod.priority);
+        let own = self.own_slot();
+        let rank = |node: Offered<'_>| match node {
+            Offered::Named(name) if is_table_right => match self.snapshot.slot_of(name) {
+                Some(slot) if Some(slot) != own => self.table().rank(slot),
+                _ => self.of(node).rank(),
+            },
+            _ => self.of(node).rank(),
+        };
+        nodes.map(rank).collect()
+    }
+
+    /// As far as its gang and its namespace's quota are concerned.
+    fn may_go_anywhere(&self) -> bool {
+        matches!(self.fate, Fate::Free) && self.over_quota.is_none()
+    }
+
+    fn own_slot(&self) -> Option<Slot> {
+        self.own.as_ref().and_then(|(node, _)| self.snapshot.slot_of(node.as_str()))
+    }
+
     /// The rank with who else is around on the node. Where that decides last it is asked for equals only: it costs more than
     /// all the rest. In profiles that let it decide earlier, every rank has it.
     pub fn refined(&self, rank: Rank, node: &NodeName) -> Rank {
@@ -101,7 +153,7 @@ impl<'a> Judgement<'a> {
     /// The best of all nodes that the pod fits on, if there is one; of equals the first by name.
     pub fn best(&self) -> Option<&'a NodeName> {
         match &self.fate {
-            Fate::Held(_) | Fate::Unsettled(_) => return None,
+            Fate::Held(_) | Fate::Unsettled(..) => return None,
             Fate::Planned(place, _) => {
                 let state = self.snapshot.node(place.as_str())?;
                 return self.of(Offered::Named(place.as_str())).rank().map(|_| state.name());
@@ -137,7 +189,7 @@ impl<'a> Judgement<'a> {
 
     fn forbidden_by_gang(&self, name: &str) -> Option<Arc<Refusal>> {
         match &self.fate {
-            Fate::Held(why) | Fate::Unsettled(why) => Some(Arc::clone(why)),
+            Fate::Held(why) | Fate::Unsettled(_, why) => Some(Arc::clone(why)),
             Fate::Planned(place, elsewhere) => (place.as_str() != name).then(|| Arc::clone(elsewhere)),
             Fate::Free if self.over_quota.is_some() => self.over_quota.clone(),
             Fate::Free => {

@@ -13,7 +13,9 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
-pub use claims::{Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, Counted};
+pub use claims::{
+    Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, ClaimStage, ClaimView, Counted, GpusByNode, Mark,
+};
 pub use devices::Devices;
 pub use gangs::{
     Arrival, GangStage, GangView, GangWait, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order,
@@ -24,14 +26,14 @@ pub use policy::{AutoscalingPolicy, ClaimPolicy, Exclusion, GangPolicy, Placemen
 pub use profile::{Profile, Profiles, Starvation};
 pub use quotas::Quotas;
 pub use snapshot::Snapshot;
-pub use verdicts::{Refusal, Verdict};
+pub use verdicts::{Refusal, Told, Verdict};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::claims::{ClaimKey, DeviceClass, SeenClaim, Slice};
+use crate::claims::{AllocationError, BestFit, ClaimKey, DeviceClass, SeenClaim, Slice};
 use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
@@ -387,6 +389,53 @@ impl Engine {
         self.gangs.claims.given_twice()
     }
 
+    /// The claims that have no devices, or not for sure, by key, and how many have theirs.
+    pub fn claims(&self) -> (Vec<ClaimView>, usize) {
+        let (open, allocated) = self.gangs.claims.views(&self.policy.claims);
+        (open.into_iter().map(|view| self.with_reason(view)).collect(), allocated)
+    }
+
+    /// All claims, and whether they have devices.
+    pub fn claim_names(&self) -> impl Iterator<Item = (&ClaimKey, bool)> {
+        self.gangs.claims.names()
+    }
+
+    /// The claim of this key.
+    pub fn claim(&self, key: &ClaimKey) -> Option<ClaimView> {
+        self.gangs.claims.view(key, &self.policy.claims).map(|view| self.with_reason(view))
+    }
+
+    fn with_reason(&self, view: ClaimView) -> ClaimView {
+        let gang = view.gang.as_ref().and_then(|gang| self.gangs.view(gang));
+        let created_s = gang.as_ref().map_or(0, |gang| gang.created_s);
+        let why = match (view.stage, gang) {
+            (ClaimStage::Promised | ClaimStage::Allocated | ClaimStage::Leaving, _) => None,
+            (ClaimStage::Waiting, _) if !view.is_ours => {
+                Some("it is kube-scheduler's to allocate, with its pod".into())
+            }
+            (ClaimStage::Waiting, None) => Some("no pod uses it".into()),
+            (ClaimStage::Waiting, Some(gang)) => gang.why,
+        };
+        ClaimView { why, created_s, ..view }
+    }
+
+    /// Looks for devices for one claim on every node, whoever is to allocate it. Expressions are evaluated on the way, which
+    /// needs a large stack. Nothing comes of it, but the engine's desk is away: ask a branch.
+    ///
+    /// # Errors
+    /// When the claim asks for what cannot be judged.
+    pub fn try_claim(&mut self, key: &ClaimKey) -> Option<Result<BestFit, AllocationError>> {
+        let claim = self.gangs.claims.seen(key)?.claim.clone();
+        Some(self.gangs.claims.take_desk(&self.cluster).best(&claim))
+    }
+
+    /// Does a snapshot show what is so now, also where no decision depends on it?
+    pub fn is_shown_by(&mut self, snapshot: &Snapshot) -> bool {
+        std::ptr::eq(&**self.cluster.unconfirmed(), snapshot.unconfirmed())
+            && Arc::ptr_eq(&self.gangs.claims.gpus(), snapshot.gpus())
+            && !self.has_moved_on(snapshot)
+    }
+
     /// What of gangs has been worth telling since this was last asked.
     pub fn take_news(&mut self) -> Vec<News> {
         self.gangs.take_news()
@@ -494,8 +543,8 @@ impl Engine {
         self.mix.keep_up(&self.cluster, &self.policy.placement.expected);
         let scoring = Arc::clone(self.mix.current());
         let board = Arc::clone(self.gangs.board());
-        let beside = self.gangs.usage(&self.policy);
-        Snapshot::new(&self.cluster, scoring, board, beside, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
+        let (beside, gpus) = (self.gangs.usage(&self.policy), self.gangs.claims.gpus());
+        Snapshot::new(&self.cluster, scoring, board, beside, gpus, Arc::clone(&self.policy), Arc::clone(&self.verdicts))
     }
 
     /// Has anything changed since this snapshot was taken by which a decision could come out differently?
@@ -513,3 +562,5 @@ impl Engine {
 mod absurd_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undo_tests;

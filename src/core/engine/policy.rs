@@ -83,6 +83,8 @@ impl From<Profile> for PlacementPolicy {
 pub struct ClaimPolicy {
     /// The device classes: a claim is ours if any of its requests asks for one of these.
     pub classes: BTreeSet<String>,
+    /// Only devices of nodes with a taint of this key are given: others are handed out by somebody else as well.
+    pub fence: Option<Arc<str>>,
     /// After what time devices that we gave a claim, and that nobody uses, are taken back.
     pub unused_ms: u64,
     /// After what time a write of which nothing was heard is made again.
@@ -91,7 +93,7 @@ pub struct ClaimPolicy {
 
 impl Default for ClaimPolicy {
     fn default() -> Self {
-        Self { classes: BTreeSet::new(), unused_ms: 60_000, write_again_ms: 1_000 }
+        Self { classes: BTreeSet::new(), fence: None, unused_ms: 60_000, write_again_ms: 1_000 }
     }
 }
 
@@ -136,6 +138,9 @@ pub struct GangPolicy {
     pub regroup_after_ms: u64,
     /// How long evicted pods may take to go before the plan is given up.
     pub clearing_ms: u64,
+    /// For how many pods of no gang devices are held at a time that kube-scheduler has not brought to bind. It takes one pod
+    /// after the other: what is planned far ahead of it would only be held for nothing, and be given up in the end.
+    pub max_singles_ahead: usize,
 }
 
 impl Default for GangPolicy {
@@ -154,6 +159,7 @@ impl Default for GangPolicy {
             max_steers: 4,
             preempting: BTreeSet::new(),
             clearing_ms: 5 * 60_000,
+            max_singles_ahead: 64,
             regrouping: BTreeSet::new(),
             regroup_after_ms: 5 * 60_000,
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::claims::cel::{PodFacts, PodSelector};
 use crate::model::pod::Pod;
-use crate::placement::{CapacityPolicy, Order, ZonePolicy};
+use crate::placement::{Aim, CapacityPolicy, Order, ZonePolicy};
 
 /// What places are chosen for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,13 @@ pub struct Starvation {
     pub keep_free_ms: u64,
     /// For how long not again after that.
     pub pause_ms: u64,
+}
+
+impl Profile {
+    /// Are ranks of a pod of this priority what is kept for its demand, whatever the node is?
+    pub(super) fn leaves_ranks(&self, priority: i32) -> bool {
+        self.order == Order::default() && !self.order.has(Aim::Domains) && self.capacity.is_indifferent(priority)
+    }
 }
 
 impl Default for Profile {

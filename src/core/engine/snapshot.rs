@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use super::claims::GpusByNode;
 use super::gangs::{Board, Fate, not_ours};
 use super::judgement::Judgement;
 use super::policy::{Policy, Stance};
@@ -34,6 +35,7 @@ pub struct Snapshot {
     beside: Usage,
     scoring: Arc<Scoring>,
     board: Arc<Board>,
+    gpus: GpusByNode,
     policy: Arc<Policy>,
     verdicts: Arc<VerdictCache>,
     /// The nodes of those who are unconfirmed, once somebody asks.
@@ -48,6 +50,7 @@ impl Snapshot {
         scoring: Arc<Scoring>,
         board: Arc<Board>,
         beside: Usage,
+        gpus: GpusByNode,
         policy: Arc<Policy>,
         verdicts: Arc<VerdictCache>,
     ) -> Self {
@@ -63,6 +66,7 @@ impl Snapshot {
             beside,
             scoring,
             board,
+            gpus,
             policy,
             verdicts,
             promised: OnceLock::new(),
@@ -175,6 +179,11 @@ impl Snapshot {
         in_use
     }
 
+    /// The slot that a name stands for, whether its node has been seen or not.
+    pub(super) fn slot_of(&self, name: &str) -> Option<Slot> {
+        self.names.get(name).copied()
+    }
+
     /// What members of gangs are told.
     pub(super) fn board(&self) -> &Arc<Board> {
         &self.board
@@ -215,13 +224,8 @@ impl Snapshot {
         self.slots.iter().map(rank).collect()
     }
 
-    /// What the operator has decided.
-    pub(super) fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
     /// The slot of the node of this name, once the node has been seen.
-    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+    pub fn slot(&self, name: &str) -> Option<Slot> {
         let slot = *self.names.get(name)?;
         self.slots[slot].as_ref()?.node()?;
         Some(slot)
@@ -272,7 +276,7 @@ impl Snapshot {
         &self.beside
     }
 
-    /// By what is decided.
+    /// What the operator has decided.
     pub(super) fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }
@@ -290,12 +294,20 @@ impl Snapshot {
         }
     }
 
-    /// Why a pod is to be asked for again in a moment, if it is, instead of being refused.
-    pub fn unsettled(&self, pod: &Pod) -> Option<Arc<str>> {
+    /// Why a pod is to be asked for again in a moment, if it is, instead of being refused on the nodes of an offer. Where other
+    /// nodes are offered than those on which its devices are, kube-scheduler has not seen these yet, and can take none from it.
+    /// A refusal is better then: after an error it lets the pod wait longer.
+    pub fn unsettled<'n>(&self, pod: &Pod, mut offer: impl Iterator<Item = &'n str>) -> Option<Arc<str>> {
         match self.fate(pod) {
-            Fate::Unsettled(why) => Some(Arc::clone(&why.text)),
+            Fate::Unsettled(Some(node), _) if offer.any(|name| name != node.as_str()) => None,
+            Fate::Unsettled(_, why) => Some(Arc::clone(&why.text)),
             _ => None,
         }
+    }
+
+    /// The GPUs of nodes that drivers publish, and which claims have what of them.
+    pub fn gpus(&self) -> &GpusByNode {
+        &self.gpus
     }
 
     /// Pods for which a place is kept on a node, and that are not bound to it for all that is known.
@@ -315,7 +327,7 @@ impl Snapshot {
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
-    pub(super) fn peers(&self, pod: &Pod, profile: &Profile, itself: Option<&NodeName>) -> Option<Peers> {
+    pub(super) fn peers(&self, pod: &Pod, profile: &Profile, itself: Option<&NodeName>) -> Option<Peers<'_>> {
         let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, profile.zones);
         Replica::of(pod).map(of)
     }

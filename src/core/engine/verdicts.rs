@@ -45,6 +45,64 @@ impl Verdict {
     }
 }
 
+/// What a pod is told of the nodes of an offer, in its order. Few reasons hold for many nodes, so each is there once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Told {
+    /// 0 where the pod fits, else one more than the index of the refusal.
+    of: Vec<u32>,
+    refusals: Vec<Arc<Refusal>>,
+}
+
+impl Told {
+    /// Nothing yet, of so many nodes; these refusals are expected.
+    pub(super) fn expecting(nodes: usize, refusals: &[Arc<Refusal>]) -> Self {
+        Self { of: Vec::with_capacity(nodes), refusals: refusals.to_vec() }
+    }
+
+    /// The pod fits on the next node.
+    pub(super) fn fits(&mut self) {
+        self.of.push(0);
+    }
+
+    /// It does not, for one of the reasons that were expected.
+    pub(super) fn refused_as(&mut self, at: u32) {
+        self.of.push(at + 1);
+    }
+
+    /// It does not, for this reason.
+    pub(super) fn refused(&mut self, why: &Arc<Refusal>) {
+        let is_it = |known: &Arc<Refusal>| Arc::ptr_eq(known, why) || known == why;
+        let at = self.refusals.iter().rposition(is_it).unwrap_or_else(|| {
+            self.refusals.push(Arc::clone(why));
+            self.refusals.len() - 1
+        });
+        self.refused_as(at as u32);
+    }
+
+    /// How many nodes were offered.
+    pub fn len(&self) -> usize {
+        self.of.len()
+    }
+
+    /// Was no node offered?
+    pub fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// The parts: for each node 0 where the pod fits, else one more than the index of the refusal; and the refusals.
+    pub fn into_parts(self) -> (Vec<u32>, Vec<Arc<Refusal>>) {
+        (self.of, self.refusals)
+    }
+
+    /// How many nodes the pod fits on, and how many say what against it.
+    pub fn tally(&self) -> (u64, Vec<(&Refusal, u64)>) {
+        let mut counts = vec![0; self.refusals.len() + 1];
+        self.of.iter().for_each(|at| counts[*at as usize] += 1);
+        let refusals = self.refusals.iter().map(|refusal| &**refusal).zip(counts[1..].iter().copied());
+        (counts[0], refusals.filter(|(_, count)| *count > 0).collect())
+    }
+}
+
 impl Refusal {
     pub(super) fn of(reason: &Reason) -> Self {
         Self {
@@ -184,6 +242,19 @@ impl VerdictTable {
         });
         self.last = Some((reason, at as u32));
         Outcome::Refused(at as u32)
+    }
+
+    /// The refusals, by their index.
+    pub(super) fn refusals(&self) -> &[Arc<Refusal>] {
+        &self.refusals
+    }
+
+    /// Tells what was found out about the node in a slot.
+    pub(super) fn tell(&self, slot: Slot, told: &mut Told) {
+        match self.outcomes[slot.index()] {
+            Outcome::Fits(_) => told.fits(),
+            Outcome::Refused(at) => told.refused_as(at),
+        }
     }
 
     /// How well the pod fits on the node in a slot, if it does.

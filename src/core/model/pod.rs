@@ -179,6 +179,8 @@ pub struct Steering {
     pub unscheduled: Option<Arc<str>>,
     /// The plan that it was last made a part of.
     pub promise: Option<Promise>,
+    /// What it shows of a device that was given to others, too.
+    pub conflict: Option<Arc<str>>,
 }
 
 /// Whose scheduling gates a pod has.

@@ -46,7 +46,7 @@ pub fn deciding(best: &Rank, other: &Rank) -> Criterion {
     if best.unmet_preference != other.unmet_preference {
         return Criterion::Preference;
     }
-    let decides = best.order.aims().find(|aim| best.merit(*aim) != other.merit(*aim));
+    let decides = best.order.aims().find(|aim| best.shortfall(*aim) != other.shortfall(*aim));
     decides.map_or(Criterion::Name, |aim| criterion(aim, best, other))
 }
 

@@ -35,17 +35,17 @@ fn member(name: &str, group: &str, on: &str) -> Pod {
     pod(name).label("leaderworkerset.sigs.k8s.io/name", "l").label(GROUP, group).on(on).build()
 }
 
-fn peers_with(zones: ZonePolicy, cluster: &Cluster, pod: &Pod, itself: Option<&str>) -> Peers {
+fn peers_with<'a>(zones: ZonePolicy, cluster: &'a Cluster, pod: &Pod, itself: Option<&str>) -> Peers<'a> {
     let replica = Replica::of(pod).expect("a service");
     Peers::of(&replica, itself.map(NodeName::from).as_ref(), cluster.services(), cluster.domains(), zones)
 }
 
-fn peers(cluster: &Cluster, pod: &Pod, itself: Option<&str>) -> Peers {
+fn peers<'a>(cluster: &'a Cluster, pod: &Pod, itself: Option<&str>) -> Peers<'a> {
     peers_with(ZonePolicy::Together, cluster, pod, itself)
 }
 
 /// Zone, replicas on the node, in its rack.
-fn figures(cluster: &Cluster, peers: &Peers, node: &str) -> [u8; 3] {
+fn figures(cluster: &Cluster, peers: &Peers<'_>, node: &str) -> [u8; 3] {
     let Surroundings { zone, on_node, in_rack } = peers.around(cluster.domains(), &node.into());
     [zone, on_node, in_rack]
 }
@@ -125,14 +125,15 @@ fn distance_and_counts_follow_the_domain_tree() {
 fn the_first_replica_may_go_anywhere() {
     let mut cluster = fleet();
     let first = replica("first", "ax1");
-    let nobody = peers(&cluster, &first, None);
+    let assert_nobody_is_around = |cluster: &Cluster, itself| {
+        for node in ["ax1", "cy2", "lost"] {
+            assert_eq!(figures(cluster, &peers(cluster, &first, itself), node), [0; 3], "{node}");
+        }
+    };
+    assert_nobody_is_around(&cluster, None);
     cluster.set_pod(first.clone());
     // Assumed on its node already, and asked about again: alone as before.
-    let alone = peers(&cluster, &first, Some("ax1"));
-    for node in ["ax1", "cy2", "lost"] {
-        assert_eq!(figures(&cluster, &nobody, node), [0; 3], "{node}");
-        assert_eq!(figures(&cluster, &alone, node), [0; 3], "{node}");
-    }
+    assert_nobody_is_around(&cluster, Some("ax1"));
     assert_eq!(figures(&cluster, &peers(&cluster, &replica("second", "x"), None), "ax1"), [0, 1, 1]);
 }
 

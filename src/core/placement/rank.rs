@@ -105,13 +105,13 @@ impl Rank {
         let first = append(first, FIRST[1], self.unmet_preference.into());
         if self.order == Order::DEFAULT {
             // Nearly all ranks have it: written out it is quicker.
-            return DEFAULT_AIMS.iter().fold(first, |packed, aim| append(packed, width(*aim), self.merit(*aim)));
+            return DEFAULT_AIMS.iter().fold(first, |packed, aim| append(packed, width(*aim), self.shortfall(*aim)));
         }
-        self.order.aims().fold(first, |packed, aim| append(packed, width(aim), self.merit(aim)))
+        self.order.aims().fold(first, |packed, aim| append(packed, width(aim), self.shortfall(aim)))
     }
 
     /// How far a place is from an aim, in as many bits as that takes.
-    pub(super) fn merit(self, aim: Aim) -> u64 {
+    pub(super) fn shortfall(self, aim: Aim) -> u64 {
         match aim {
             Aim::Capacity => self.misfit.into(),
             Aim::Form => self.form.into(),

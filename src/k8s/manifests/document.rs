@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use testudo_core::claims::{DeviceClass, SeenClaim, Slice};
 
+use super::super::devices::{Claim, Class, DeviceSlice};
 use super::super::gang::objects::{GroupObject, KINDS, Kind};
 use super::super::object::{self, null_as_default};
 use super::super::problem::describe;
@@ -17,9 +19,15 @@ pub(super) enum Object {
     Node(Box<object::Node>),
     Pod(Box<object::Pod>),
     Group(&'static Kind, Box<GroupObject>),
+    Claim(Box<SeenClaim>),
+    Slice(Box<Slice>),
+    Class(Box<DeviceClass>),
     /// Another kind, with its group.
     Other(String),
 }
+
+/// The version of claims and devices that is understood.
+const DRA: &str = "resource.k8s.io/v1";
 
 /// The text of a document, and where in its file that starts.
 pub(super) struct Document<'t> {
@@ -292,6 +300,13 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
             "" => return Err(serde::de::Error::custom("kind is missing")),
             "Node" if core => Object::Node(Box::new(Deserialize::deserialize(deserializer)?)),
             "Pod" if core => Object::Pod(Box::new(Deserialize::deserialize(deserializer)?)),
+            "ResourceClaim" if header.api_version == DRA => {
+                Object::Claim(Box::new(Claim::deserialize(deserializer)?.0))
+            }
+            "ResourceSlice" if header.api_version == DRA => {
+                Object::Slice(Box::new(DeviceSlice::deserialize(deserializer)?.0))
+            }
+            "DeviceClass" if header.api_version == DRA => Object::Class(Box::new(Class::deserialize(deserializer)?.0)),
             _ if let Some(kind) = header.group_kind(of_items) => {
                 Object::Group(kind, Box::new(Deserialize::deserialize(deserializer)?))
             }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::iter;
 use std::sync::Arc;
 
 use testudo_core::model::mig::{LayoutTable, MigGeometry, Placement, ProfileId};
@@ -34,6 +35,17 @@ pub enum ChurnError {
     /// The geometry has no [`LayoutTable`].
     #[error("{0} has too many layouts to enumerate")]
     TooManyLayouts(String),
+}
+
+/// An instance that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Arrival {
+    /// When.
+    pub at: f64,
+    /// What.
+    pub profile: ProfileId,
+    /// When it ends, if it is placed.
+    pub ends: f64,
 }
 
 /// What became of the arrivals of one profile.
@@ -144,6 +156,18 @@ impl Churn {
         self.load * self.total() / self.mix.mean_size(self.geometry())
     }
 
+    /// What comes with this seed, whatever becomes of it.
+    pub fn sequence(&self, seed: u64) -> impl Iterator<Item = Arrival> + '_ {
+        let (rate, mut rng, mut now) = (self.rate(), Rng::new(seed), 0.0);
+        iter::from_fn(move || {
+            now += rng.exponential() / rate;
+            (now < self.horizon).then(|| {
+                let profile = self.mix.pick(rng.unit());
+                Arrival { at: now, profile, ends: now + rng.exponential() }
+            })
+        })
+    }
+
     /// Runs one policy on the arrivals of one seed.
     pub fn run(&self, policy: PolicyKind, seed: u64) -> Outcome {
         self.watched(policy, seed, |_| {})
@@ -152,9 +176,7 @@ impl Churn {
     /// The same; `watch` is shown every moment at which an instance is asked for.
     pub fn watched(&self, policy: PolicyKind, seed: u64, mut watch: impl FnMut(&Moment<'_>)) -> Outcome {
         let geometry = self.geometry();
-        let rate = self.rate();
-        // What arrives must not depend on how often a policy draws.
-        let mut arrivals = Rng::new(seed);
+        // What arrives does not depend on how often a policy draws.
         let mut chance = Rng::new(!seed);
         let mut policy = policy.build(&self.table, &self.mix);
         let mut fleet = Fleet::new(Arc::clone(&self.table), self.gpus);
@@ -167,15 +189,8 @@ impl Churn {
             })
             .collect();
         let mut outcome = Outcome { profiles, allocated_percent: 0.0 };
-        let mut now = 0.0;
         let mut used = 0.0;
-        for number in 0u64.. {
-            now += arrivals.exponential() / rate;
-            if now >= self.horizon {
-                break;
-            }
-            let wanted = self.mix.pick(arrivals.unit());
-            let ends = now + arrivals.exponential();
+        for (number, Arrival { at: now, profile: wanted, ends }) in (0u64..).zip(self.sequence(seed)) {
             while let Some(&Reverse((end, _, place, size))) = running.peek()
                 && f64::from_bits(end) <= now
             {

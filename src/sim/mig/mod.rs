@@ -14,7 +14,7 @@ mod policy;
 mod product;
 mod series;
 
-pub use churn::{Churn, ChurnError, Moment, Outcome, ProfileOutcome};
+pub use churn::{Arrival, Churn, ChurnError, Moment, Outcome, ProfileOutcome};
 pub use experiment::Experiment;
 pub use fleet::{Choice, Fleet};
 pub use mix::{Mix, MixError};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
+use testudo_core::claims::Gpu;
 use testudo_core::cluster::{Holding, NodeState};
-use testudo_core::engine::Devices;
+use testudo_core::engine::{Devices, Snapshot};
 use testudo_core::model::accelerator::Unit;
 use testudo_core::model::inventory::Inventory;
 use testudo_core::model::node::{Node, NodeName};
@@ -36,6 +37,53 @@ pub struct Run {
     pub planned: bool,
     /// Which devices, as bits; 0 where that is not known.
     pub devices: u32,
+}
+
+/// A part of a GPU, or all of it, that a claim has; or one that is cut and free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartCell {
+    /// Which GPU of the node, by position.
+    gpu: usize,
+    /// Its first memory slice, and how many it has.
+    start: u8,
+    size: u8,
+    /// The workload that has it, by number.
+    workload: Option<u32>,
+    /// When its pod was made, in seconds since 1970; 0 where that is not known.
+    created_s: i64,
+    /// Its pod is not bound yet.
+    planned: bool,
+}
+
+/// What of the GPUs of a node claims have.
+pub fn part_cells(state: &NodeState, gpus: &[Gpu], snapshot: &Snapshot, workloads: &mut Workloads) -> Vec<PartCell> {
+    let mut cells = vec![];
+    for (gpu, part) in gpus.iter().enumerate().flat_map(|(at, gpu)| gpu.parts.iter().map(move |part| (at, part))) {
+        let taker = part.takers.first();
+        let pod = taker.and_then(|taker| taker.pod.as_ref());
+        let holding = pod.and_then(|pod| state.holders().get(pod));
+        let workload = match (taker, holding) {
+            (None, _) => None,
+            (Some(_), Some(holding)) => Some(workloads.of(holding)),
+            (Some(taker), None) => Some(workloads.of_claim(&taker.claim)),
+        };
+        cells.push(PartCell {
+            gpu,
+            start: part.start,
+            size: part.size,
+            workload,
+            created_s: holding.map_or(0, |holding| holding.created_s),
+            planned: pod.is_some_and(|pod| snapshot.unconfirmed().contains_key(pod)),
+        });
+    }
+    cells
+}
+
+impl PartCell {
+    /// Is its pod not bound yet?
+    pub fn is_planned(&self) -> bool {
+        self.planned
+    }
 }
 
 /// What keeps pods away from a node.
@@ -111,8 +159,8 @@ impl PoolCells {
     }
 }
 
-/// A node as the wire has it: `[slot, flags, free, usable, [[failed, [run, ...]], ...]]`, free and usable in thousandths of
-/// devices.
+/// A node as the wire has it: `[slot, flags, free, usable, [[failed, [run, ...]], ...], [part, ...]]`, free and usable in
+/// thousandths of devices. A part is `[gpu, start, size, workload, created, planned]`; nobody is -1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeCells {
     /// The node's slot.
@@ -121,15 +169,26 @@ pub struct NodeCells {
     pub flags: Flags,
     /// What becomes of its devices.
     pub devices: Devices,
-    /// What is held.
+    /// What is held of each pool.
     pub pools: Vec<PoolCells>,
+    /// What claims have.
+    pub parts: Vec<PartCell>,
 }
 
 impl Serialize for NodeCells {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Devices { idle_milli, stranded_milli, closed_milli, .. } = self.devices;
         let (free, usable) = (idle_milli + stranded_milli + closed_milli, idle_milli + closed_milli);
-        (self.slot, self.flags.bits(), free, usable, &self.pools).serialize(serializer)
+        let part = |part: &PartCell| {
+            let PartCell { gpu, start, size, workload, created_s, planned } = *part;
+            (gpu, start, size, workload.map_or(-1, i64::from), created_s, u8::from(planned))
+        };
+        let head = (self.slot, self.flags.bits(), free, usable, &self.pools);
+        if self.parts.is_empty() {
+            return head.serialize(serializer);
+        }
+        let parts: Vec<_> = self.parts.iter().map(part).collect();
+        (head.0, head.1, head.2, head.3, head.4, parts).serialize(serializer)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a node looks like, apart from what is held on it: its kind, and where it stands.
 
 use serde::Serialize;
+use testudo_core::claims::Gpu;
 use testudo_core::cluster::{Domains, Level};
 use testudo_core::model::accelerator::{AcceleratorResource, Unit};
-use testudo_core::model::catalogue::LinkDomain;
-use testudo_core::model::fabric::{Fabric, LinkKind};
+use testudo_core::model::catalogue::{Catalogue, LinkDomain};
+use testudo_core::model::fabric::{DeviceAttributes, Fabric, LinkKind};
 use testudo_core::model::inventory::{Inventory, Pool};
 use testudo_core::model::node::Node;
 
@@ -30,6 +31,8 @@ pub struct Kind {
     pub pools: Vec<PoolFace>,
     /// How each device is cut, where that is known.
     pub cut: Option<Cut>,
+    /// The GPUs that drivers publish for claims; then nothing is asked for by count.
+    pub gpus: Option<Vec<GpuFace>>,
     /// How many devices can work as one set.
     #[serde(skip)]
     pub linked: i64,
@@ -50,6 +53,15 @@ pub enum Links {
         /// Device, device, number of links.
         pairs: Vec<(usize, usize, u8)>,
     },
+}
+
+/// A GPU that claims can have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct GpuFace {
+    /// Its name.
+    pub name: String,
+    /// Memory slices that it can be cut into; 1 where it cannot be cut.
+    pub width: u8,
 }
 
 /// One thing that pods can ask for, as cells: whole devices, slices, replicas.
@@ -82,8 +94,11 @@ pub struct Stand {
 }
 
 impl Kind {
-    /// The kind of a node; none for one without accelerators.
-    pub fn of(node: &Node) -> Option<Self> {
+    /// The kind of a node; none for one without accelerators. `gpus` are those that claims can have.
+    pub fn of(node: &Node, gpus: Option<&[Gpu]>) -> Option<Self> {
+        if let Some(gpus) = gpus {
+            return Some(Self::of_gpus(node, gpus));
+        }
         let inventory = &node.inventory;
         if !inventory.has_accelerators() {
             return None;
@@ -102,8 +117,46 @@ impl Kind {
             reaches_out: machine.is_some_and(|machine| matches!(machine.link_domain, LinkDomain::Clique { .. })),
             cut: Cut::of(inventory, &node.parts.labels).map(|cut| shown(cut, &pools)),
             pools,
+            gpus: None,
         })
     }
+
+    fn of_gpus(node: &Node, gpus: &[Gpu]) -> Self {
+        let catalogue = Catalogue::builtin();
+        let machine = node.place.instance_type.as_deref().and_then(|name| catalogue.machine_by_instance_type(name));
+        let machine = machine.filter(|machine| machine.count == gpus.len());
+        let fabric = fabric(gpus, machine.map(|machine| &*machine.fabric), &catalogue);
+        let links = fabric.as_ref().map_or(Links::Unknown, Links::of);
+        let product = gpus.iter().find_map(|gpu| gpu.product.clone());
+        let memory_mib = product.as_deref().and_then(|name| catalogue.product_by_name(name));
+        Self {
+            machine: node.place.instance_type.clone(),
+            devices: gpus.len(),
+            memory_mib: memory_mib.map_or(0, |product| product.memory_mib),
+            product,
+            linked: linked(&links, fabric.as_ref()),
+            links,
+            reaches_out: machine.is_some_and(|machine| matches!(machine.link_domain, LinkDomain::Clique { .. })),
+            pools: vec![],
+            cut: None,
+            gpus: Some(gpus.iter().map(|gpu| GpuFace { name: gpu.name.to_string(), width: gpu.width }).collect()),
+        }
+    }
+}
+
+/// How GPUs are linked that drivers publish: as in the machine that they are in, else as far as their places tell. Of more
+/// than eight in a machine that is not known it takes too long to find out.
+fn fabric(gpus: &[Gpu], machine: Option<&Fabric>, catalogue: &Catalogue) -> Option<Fabric> {
+    if machine.is_none() && gpus.len() > 8 {
+        return None;
+    }
+    let attributes = gpus.iter().enumerate().map(|(at, gpu)| DeviceAttributes {
+        index: gpu.index.unwrap_or(at),
+        pcie_root: gpu.bus.0.as_deref(),
+        numa: gpu.bus.1,
+        product: gpu.product.as_deref().and_then(|name| catalogue.product_by_name(name)).map(|product| &**product),
+    });
+    Fabric::from_attributes(&attributes.collect::<Vec<_>>(), machine).ok()
 }
 
 /// How many devices can work as one set.
@@ -194,7 +247,7 @@ mod tests {
 
     fn kind(product: &str, instance: &str, pools: &[(&str, i64)]) -> Kind {
         let labels = [("node.kubernetes.io/instance-type", instance)];
-        Kind::of(&node("n", &[("nvidia.com/gpu.product", product)], pools, &labels)).expect("accelerators")
+        Kind::of(&node("n", &[("nvidia.com/gpu.product", product)], pools, &labels), None).expect("accelerators")
     }
 
     #[test]
@@ -209,7 +262,7 @@ mod tests {
     fn neuron_devices_are_shown_once() {
         let labels = [("node.kubernetes.io/instance-type", "trn2.48xlarge")];
         let pools = [("aws.amazon.com/neuron", 16), ("aws.amazon.com/neuroncore", 128)];
-        let kind = Kind::of(&node("n", &[], &pools, &labels)).expect("accelerators");
+        let kind = Kind::of(&node("n", &[], &pools, &labels), None).expect("accelerators");
         let shown: Vec<(&str, i64)> = kind.pools.iter().map(|pool| (pool.resource.as_str(), pool.cells)).collect();
         assert_eq!(shown, [("aws.amazon.com/neuron", 16)]);
         assert!(matches!(kind.links, Links::Pairs { .. }));

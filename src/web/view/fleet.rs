@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use testudo_core::claims::Gpu;
 use testudo_core::cluster::Slot;
-use testudo_core::engine::{Devices, Snapshot};
-use testudo_core::model::node::Node;
+use testudo_core::engine::{Devices, GpusByNode, Snapshot};
+use testudo_core::model::node::{Node, NodeName};
 
-use super::cells::{Flags, NodeCells, cells};
+use super::cells::{Flags, NodeCells, PartCell, cells, part_cells};
 use super::face::{Kind, Stand};
 use super::workloads::Workloads;
 use crate::overview::PoolKey;
@@ -21,6 +22,7 @@ pub struct Seen {
     /// What is held on it.
     pub cells: NodeCells,
     node: Arc<Node>,
+    gpus: Option<Arc<Vec<Gpu>>>,
 }
 
 /// What a node is and where it stands: the layout of the page changes only with this.
@@ -61,6 +63,8 @@ pub struct FleetView {
     planned: BTreeSet<usize>,
     /// The slots of nodes without accelerators.
     others: BTreeSet<usize>,
+    /// The GPUs that claims can have, as they were looked at last.
+    gpus: GpusByNode,
     /// The generation that was looked at last.
     generation: u64,
     /// The mix that the last sweep began with.
@@ -95,11 +99,25 @@ impl FleetView {
         let touched = slots.touched_after(self.generation).map(|(slot, ..)| slot.index());
         let mut stale: BTreeSet<usize> = touched.chain(self.planned.iter().copied()).collect();
         self.generation = snapshot.generation();
+        stale.extend(self.moved_gpus(snapshot));
         stale.extend(self.next_of_sweep(snapshot.mix_version()));
         for slot in stale {
             self.look_at(slot, snapshot, &mut changes);
         }
         changes
+    }
+
+    /// The slots of nodes of which claims have something else than before.
+    fn moved_gpus(&mut self, snapshot: &Snapshot) -> Vec<usize> {
+        if Arc::ptr_eq(&self.gpus, snapshot.gpus()) {
+            return vec![];
+        }
+        let before = std::mem::replace(&mut self.gpus, Arc::clone(snapshot.gpus()));
+        let is_same =
+            |node: &NodeName, gpus: &Arc<Vec<Gpu>>| before.get(node).is_some_and(|old| Arc::ptr_eq(old, gpus));
+        let moved = self.gpus.iter().filter(|(node, gpus)| !is_same(node, gpus)).map(|(node, _)| node);
+        let gone = before.keys().filter(|node| !self.gpus.contains_key(*node));
+        moved.chain(gone).filter_map(|node| snapshot.slot(node.as_str())).map(Slot::index).collect()
     }
 
     fn next_of_sweep(&mut self, mix: u64) -> Range<usize> {
@@ -122,23 +140,30 @@ impl FleetView {
             return self.lose(slot, changes);
         };
         let before = self.nodes[slot].take();
-        let face = match before.as_ref().filter(|seen| Arc::ptr_eq(&seen.node, node)) {
+        let gpus = snapshot.gpus().get(node.name()).cloned();
+        let is_same = |seen: &&Seen| Arc::ptr_eq(&seen.node, node) && seen.has_gpus(gpus.as_deref());
+        let face = match before.as_ref().filter(is_same) {
             Some(seen) => seen.face.clone(),
-            None => self.face(node, snapshot),
+            None => self.face(node, gpus.as_deref().map(Vec::as_slice), snapshot),
         };
         let pools = cells(state, &self.kinds[face.kind], snapshot.unconfirmed(), &mut self.workloads);
-        if pools.iter().flat_map(|pool| &pool.runs).any(|run| run.planned) {
+        let parts = match &gpus {
+            Some(gpus) => part_cells(state, gpus, snapshot, &mut self.workloads),
+            None => vec![],
+        };
+        let runs = pools.iter().flat_map(|pool| &pool.runs);
+        if runs.map(|run| run.planned).chain(parts.iter().map(PartCell::is_planned)).any(|planned| planned) {
             self.planned.insert(slot);
         } else {
             self.planned.remove(&slot);
         }
-        let cells = NodeCells { slot, flags: Flags::of(node), devices, pools };
+        let cells = NodeCells { slot, flags: Flags::of(node), devices, pools, parts };
         changes.layout |= before.as_ref().is_none_or(|seen| seen.face != face);
         if before.as_ref().is_none_or(|seen| seen.cells != cells) {
             changes.slots.push(slot);
         }
         before.iter().for_each(|seen| self.count_out(seen));
-        let seen = Seen { face, cells, node: Arc::clone(node) };
+        let seen = Seen { face, cells, node: Arc::clone(node), gpus };
         self.count_in(&seen);
         self.nodes[slot] = Some(seen);
     }
@@ -163,14 +188,14 @@ impl FleetView {
         pool.devices -= seen.cells.devices;
     }
 
-    fn face(&mut self, node: &Node, snapshot: &Snapshot) -> Face {
-        let kind = Kind::of(node).expect("the caller has seen accelerators");
+    fn face(&mut self, node: &Node, gpus: Option<&[Gpu]>, snapshot: &Snapshot) -> Face {
+        let kind = Kind::of(node, gpus).expect("the caller has seen accelerators");
         let next = self.kinds.len();
         let kind_number = *self.kind_numbers.entry(kind.clone()).or_insert(next);
         if kind_number == next {
             self.kinds.push(kind);
         }
-        let key = PoolKey::of(&node.place, &node.inventory);
+        let key = PoolKey::of(node, gpus);
         let next = self.pools.len();
         let pool = *self.pool_numbers.entry(key.clone()).or_insert(next);
         if pool == next {
@@ -211,13 +236,34 @@ impl FleetView {
     }
 }
 
+impl Seen {
+    /// How many GPUs claims can have, and of how many nothing is given; where there are any.
+    pub fn gpus_and_free(&self) -> Option<(i64, i64)> {
+        let gpus = self.gpus.as_ref()?;
+        let free = gpus.iter().filter(|gpu| gpu.is_free()).count();
+        Some((i64::try_from(gpus.len()).ok()?, i64::try_from(free).ok()?))
+    }
+
+    /// Has it the same GPUs, whatever is given of them?
+    fn has_gpus(&self, gpus: Option<&Vec<Gpu>>) -> bool {
+        fn faces(gpus: &[Gpu]) -> impl Iterator<Item = (&str, u8)> {
+            gpus.iter().map(|gpu| (&*gpu.name, gpu.width))
+        }
+        match (self.gpus.as_deref(), gpus) {
+            (None, None) => true,
+            (Some(before), Some(now)) => faces(before).eq(faces(now)),
+            _ => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Fleet, gpus};
+    use super::super::testing::{Fleet, gpu_claim, gpu_node, gpus};
     use super::*;
 
     fn look(view: &mut FleetView, fleet: &Fleet) -> Changes {
-        view.keep_up(&fleet.host.confirmed_snapshot())
+        view.keep_up(&fleet.host.snapshot_to_show())
     }
 
     #[test]
@@ -260,5 +306,29 @@ mod tests {
         let wire = serde_json::to_value(cells).expect("JSON");
         assert_eq!(wire[4], serde_json::json!([[0, [[0, 2000, 0]]]]));
         assert_eq!((&wire[0], &wire[1]), (&0.into(), &0.into()));
+    }
+
+    #[test]
+    fn what_claims_have_is_shown_where_it_lies() {
+        let claims =
+            vec![gpu_claim("whole", Some(("n", "gpu-1"))), gpu_claim("part", Some(("n", "gpu-0-mig-1g6gb-14-2")))];
+        let fleet = Fleet::with_devices(vec![gpu_node("n", 2)], claims);
+        let mut view = FleetView::default();
+        look(&mut view, &fleet);
+        let seen = view.nodes().next().expect("a node with GPUs, though nothing is counted");
+        let kind = &view.kinds()[seen.face.kind];
+        assert_eq!((kind.devices, kind.pools.len(), kind.product.as_deref()), (2, 0, Some("A30")));
+        let wire = serde_json::to_value(&seen.cells).expect("JSON");
+        assert_eq!(wire[5], serde_json::json!([[0, 2, 1, 0, 0, 0], [1, 0, 4, 1, 0, 0]]));
+        let Devices { capacity_milli, used_milli, idle_milli, .. } = seen.cells.devices;
+        assert_eq!((capacity_milli, used_milli, idle_milli), (2000, 1250, 750));
+        assert_eq!(
+            look(&mut view, &fleet),
+            Changes { workloads_from: 2, ..Changes::default() },
+            "nothing has happened"
+        );
+        fleet.take_claim(gpu_claim("part", None));
+        assert_eq!(look(&mut view, &fleet).slots.len(), 1);
+        assert_eq!(view.nodes().next().expect("a node").cells.devices.used_milli, 1000);
     }
 }

@@ -6,6 +6,8 @@ use serde::Serialize;
 use testudo_core::engine::{GangStage, GangView};
 use testudo_core::model::gang::GangKey;
 
+use super::claims::is_of_several;
+
 /// Gangs that are shown one by one: those that wait, the most important first.
 const MAX_SHOWN: usize = 200;
 
@@ -46,10 +48,12 @@ pub struct Gangs {
     pub not_shown: usize,
 }
 
-/// All gangs.
+/// All gangs. A pod that is planned by itself, for its claims, is none: its claims say how it is with them.
 pub fn gangs(stages: &[(GangKey, GangStage)], mut underway: Vec<GangView>) -> Gangs {
-    let running = stages.iter().filter(|(_, stage)| *stage == GangStage::Running).count();
-    let waiting = stages.iter().filter(|(_, stage)| *stage == GangStage::Waiting).count();
+    let stages = || stages.iter().filter(|(key, _)| is_of_several(key));
+    underway.retain(|gang| is_of_several(&gang.key));
+    let running = stages().filter(|(_, stage)| *stage == GangStage::Running).count();
+    let waiting = stages().filter(|(_, stage)| *stage == GangStage::Waiting).count();
     underway.sort_by(|a, b| (-a.priority, a.created_s, &a.key).cmp(&(-b.priority, b.created_s, &b.key)));
     let not_shown = underway.len().saturating_sub(MAX_SHOWN);
     underway.truncate(MAX_SHOWN);

@@ -4,6 +4,7 @@
 //! each node and looks only at those that changed ([`fleet`]).
 
 pub mod cells;
+pub mod claims;
 pub mod decisions;
 pub mod face;
 pub mod fleet;

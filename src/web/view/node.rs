@@ -4,6 +4,8 @@ use serde::Serialize;
 use testudo_core::cluster::NodeState;
 use testudo_core::engine::Snapshot;
 
+use super::claims::is_of_several;
+
 /// One node in detail.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,6 +18,16 @@ pub struct NodeDetail {
     /// Who holds what, the oldest first.
     holders: Vec<Holder>,
     not_understood: Vec<String>,
+    /// Devices that claims have.
+    devices: Vec<Given>,
+}
+
+/// A device that a claim has.
+#[derive(Debug, Serialize)]
+struct Given {
+    device: String,
+    /// Namespace and name of each.
+    claims: Vec<(String, String)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,11 +73,21 @@ impl NodeDetail {
         let holders = state.holders().iter().map(|(uid, holding)| Holder {
             namespace: holding.pod.namespace.clone(),
             name: holding.pod.name.clone(),
-            gang: holding.gang.as_ref().map(|gang| gang.name.clone()),
+            gang: holding.gang.as_ref().filter(|gang| is_of_several(gang)).map(|gang| gang.name.clone()),
             accelerators: holding.demand.accelerators().map(|(name, _, count)| (name.to_string(), count)).collect(),
             devices: holding.gpus.map(|gpus| gpus.iter().collect()),
             created_s: holding.created_s,
             planned: snapshot.unconfirmed().contains_key(uid),
+        });
+        let gpus = snapshot.gpus().get(node.name());
+        let parts = gpus.into_iter().flat_map(|gpus| gpus.iter()).flat_map(|gpu| &gpu.parts);
+        let devices = parts.filter(|part| !part.takers.is_empty()).map(|part| Given {
+            device: part.device.to_string(),
+            claims: part
+                .takers
+                .iter()
+                .map(|taker| (taker.claim.namespace.to_string(), taker.claim.name.to_string()))
+                .collect(),
         });
         let mut holders: Vec<Holder> = holders.collect();
         holders.sort_by(|a, b| (a.created_s, &a.namespace, &a.name).cmp(&(b.created_s, &b.namespace, &b.name)));
@@ -77,6 +99,7 @@ impl NodeDetail {
             pools: pools.collect(),
             holders,
             not_understood,
+            devices: devices.collect(),
         })
     }
 }

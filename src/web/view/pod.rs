@@ -7,6 +7,7 @@ use serde::Serialize;
 use testudo_core::engine::{Snapshot, Stance};
 use testudo_core::model::pod::{Pod, Stage};
 
+use super::claims::is_of_several;
 use crate::explain::{self, Miss};
 
 /// Places that are shown one by one, the best first.
@@ -32,6 +33,7 @@ pub struct PodDetail {
     created_s: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     gang: Option<String>,
+    claims: Vec<ClaimName>,
     /// What kube-scheduler wrote on the pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     unscheduled: Option<String>,
@@ -41,6 +43,16 @@ pub struct PodDetail {
     verdicts: Vec<VerdictLine>,
     /// For a pod that waits: the nodes that are nearest to taking it.
     misses: Vec<MissLine>,
+}
+
+/// A claim that a pod uses.
+#[derive(Debug, Serialize)]
+struct ClaimName {
+    /// What the pod calls it.
+    alias: String,
+    /// Absent as long as it is not made from its template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +110,19 @@ impl PodDetail {
             requests: pod.demand.requests.iter().map(|(name, amount)| (name.to_string(), amount)).collect(),
             priority: pod.priority,
             created_s: pod.created_s,
-            gang: pod.membership.as_ref().map(|membership| membership.gang.name.clone()),
+            gang: pod
+                .membership
+                .as_ref()
+                .filter(|membership| is_of_several(&membership.gang))
+                .map(|membership| membership.gang.name.clone()),
+            claims: pod
+                .claims
+                .iter()
+                .map(|claim| ClaimName {
+                    alias: claim.alias.to_string(),
+                    name: claim.name.as_ref().map(ToString::to_string),
+                })
+                .collect(),
             unscheduled: pod.steering.unscheduled.as_ref().map(ToString::to_string),
             fitting: fitting.count(),
             places: places.collect(),

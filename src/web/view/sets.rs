@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::face::Stand;
+use super::face::{Kind, Stand};
 use super::fleet::FleetView;
 
 /// The sizes that are counted.
@@ -63,33 +63,51 @@ struct Counted {
     sets: [Option<i64>; SIZES.len()],
 }
 
+/// Nodes of one kind with so many whole devices, of which so many are free: a fleet has thousands of nodes, and few sorts.
+type Alike = (usize, i64, i64);
+
 /// What could start now.
 pub fn room(fleet: &FleetView) -> Room {
-    let mut sets: BTreeMap<&str, Counted> = BTreeMap::new();
-    let mut parts: BTreeMap<(&str, &str, &str), (i64, i64)> = BTreeMap::new();
+    let mut alike: BTreeMap<Alike, i64> = BTreeMap::new();
+    let mut cut: BTreeMap<(usize, usize), (i64, i64)> = BTreeMap::new();
     let mut cliques: BTreeMap<(&str, &Stand), Clique> = BTreeMap::new();
     for seen in fleet.nodes() {
         let kind = &fleet.kinds()[seen.face.kind];
-        let product = kind.product.as_deref().unwrap_or("unknown");
-        for (face, pool) in kind.pools.iter().zip(&seen.cells.pools) {
-            let free = free_cells(face.cells, face.parts, pool);
-            let free = if seen.cells.flags.is_open() { free } else { 0 };
-            if face.parts == 1 {
-                let sum = parts.entry((product, &face.unit, &face.resource)).or_default();
-                *sum = (sum.0 + face.cells, sum.1 + free);
+        let open = |free: i64| if seen.cells.flags.is_open() { free } else { 0 };
+        let mut whole = |cells: i64, free: i64| {
+            *alike.entry((seen.face.kind, cells, free)).or_default() += 1;
+            if kind.reaches_out && seen.face.stand.clique {
+                cliques.entry((product(kind), &seen.face.stand)).or_default().push((free, cells));
+            }
+        };
+        if let Some((cells, free)) = seen.gpus_and_free() {
+            whole(cells, open(free));
+        }
+        for (at, (face, pool)) in kind.pools.iter().zip(&seen.cells.pools).enumerate() {
+            let free = open(free_cells(face.cells, face.parts, pool));
+            if face.parts > 1 {
+                whole(face.cells, free);
                 continue;
             }
-            let counted = sets.entry(product).or_default();
-            (counted.devices, counted.free) = (counted.devices + face.cells, counted.free + free);
-            for (size, sets) in SIZES.iter().zip(&mut counted.sets) {
-                if *size <= kind.linked {
-                    *sets = Some(sets.unwrap_or(0) + free / size);
-                }
-            }
-            if kind.reaches_out && seen.face.stand.clique {
-                cliques.entry((product, &seen.face.stand)).or_default().push((free, face.cells));
-            }
+            let sum = cut.entry((seen.face.kind, at)).or_default();
+            *sum = (sum.0 + face.cells, sum.1 + free);
         }
+    }
+    let mut sets: BTreeMap<&str, Counted> = BTreeMap::new();
+    for ((kind, cells, free), nodes) in alike {
+        let kind = &fleet.kinds()[kind];
+        let counted = sets.entry(product(kind)).or_default();
+        (counted.devices, counted.free) = (counted.devices + nodes * cells, counted.free + nodes * free);
+        for (size, sets) in SIZES.iter().zip(&mut counted.sets).filter(|(size, _)| **size <= kind.linked) {
+            *sets = Some(sets.unwrap_or(0) + nodes * (free / size));
+        }
+    }
+    let mut parts: BTreeMap<(&str, &str, &str), (i64, i64)> = BTreeMap::new();
+    for ((kind, at), (cells, free)) in cut {
+        let kind = &fleet.kinds()[kind];
+        let face = &kind.pools[at];
+        let sum = parts.entry((product(kind), &face.unit, &face.resource)).or_default();
+        *sum = (sum.0 + cells, sum.1 + free);
     }
     for ((product, _), nodes) in cliques {
         let Some(counted) = sets.get_mut(product) else { continue };
@@ -119,6 +137,10 @@ pub fn room(fleet: &FleetView) -> Room {
     }
 }
 
+fn product(kind: &Kind) -> &str {
+    kind.product.as_deref().unwrap_or("unknown")
+}
+
 impl Counted {
     fn named(self, product: &str) -> FreeSets {
         FreeSets { product: product.into(), devices: self.devices, free: self.free, sets: self.sets.to_vec() }
@@ -141,7 +163,7 @@ mod tests {
 
     fn sets(fleet: &Fleet) -> Vec<FreeSets> {
         let mut view = FleetView::default();
-        view.keep_up(&fleet.host.confirmed_snapshot());
+        view.keep_up(&fleet.host.snapshot_to_show());
         room(&view).sets
     }
 

@@ -8,6 +8,7 @@ use testudo_core::engine::Policy;
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::Node;
 
+use crate::claims;
 use crate::config::Mode;
 use crate::host::{Bindings, Host};
 use crate::k8s::watch::ClusterEvent;
@@ -42,6 +43,51 @@ pub fn gpus(name: &str, count: u32) -> Value {
     })
 }
 
+/// A node whose driver publishes so many A30, which can be cut on demand.
+pub fn gpu_node(name: &str, gpus: usize) -> (object::Node, Value) {
+    let attributes = |kind: &str| json!({"type": {"string": kind}, "productName": {"string": "NVIDIA A30"}});
+    let consumes =
+        |at: usize| json!([{"counterSet": format!("gpu-{at}-counter-set"), "counters": {"memory": {"value": "6Gi"}}}]);
+    let device = |name: String, kind: &str, at: usize| json!({"name": name, "attributes": attributes(kind), "consumesCounters": consumes(at)});
+    let devices: Vec<Value> = (0..gpus)
+        .flat_map(|at| {
+            let parts = (0..4).map(move |start| (format!("gpu-{at}-mig-1g6gb-14-{start}"), "mig", at));
+            [(format!("gpu-{at}"), "gpu", at)].into_iter().chain(parts)
+        })
+        .map(|(name, kind, at)| device(name, kind, at))
+        .collect();
+    let slice = json!({
+        "apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": format!("{name}-gpus")},
+        "spec": {"driver": "gpu.nvidia.com", "nodeName": name, "devices": devices,
+            "pool": {"name": name, "generation": 1, "resourceSliceCount": 1}},
+    });
+    (object(name, &[], &[]), slice)
+}
+
+/// A claim for one GPU, in the namespace of [`gpus`], with this device of this pool.
+pub fn gpu_claim(name: &str, device: Option<(&str, &str)>) -> Value {
+    let request = json!({"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com", "allocationMode": "ExactCount", "count": 1}});
+    let mut claim = json!({
+        "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
+        "metadata": {"name": name, "namespace": "team", "uid": format!("claim-{name}")},
+        "spec": {"devices": {"requests": [request]}},
+    });
+    if let Some((pool, device)) = device {
+        let result = json!({"request": "gpu", "driver": "gpu.nvidia.com", "pool": pool, "device": device});
+        claim["status"] = json!({"allocation": {"devices": {"results": [result]}}});
+    }
+    claim
+}
+
+/// A pod that uses a claim.
+pub fn using(name: &str, claim: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "team", "uid": format!("uid-{name}")},
+        "spec": {"containers": [{"name": "main"}], "resourceClaims": [{"name": "gpu", "resourceClaimName": claim}]},
+        "status": {"phase": "Pending"},
+    })
+}
+
 /// A host with a few nodes.
 pub struct Fleet {
     pub host: Arc<Host>,
@@ -52,6 +98,17 @@ impl Fleet {
         let registry = &mut Registry::default();
         let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, registry);
         host.take_manifests(Manifests { nodes, ..Manifests::default() });
+        Self { host: Arc::new(host) }
+    }
+
+    /// Nodes with GPUs that claims can have, and these claims.
+    pub fn with_devices(nodes: Vec<(object::Node, Value)>, claims: Vec<Value>) -> Self {
+        let (nodes, slices): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
+        let slices = slices.iter().map(|slice| claims::slice(slice).expect("a slice")).collect();
+        let claims = claims.iter().map(|claim| claims::seen_claim(claim).expect("a claim")).collect();
+        let registry = &mut Registry::default();
+        let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, registry);
+        host.take_manifests(Manifests { nodes, slices, claims, ..Manifests::default() });
         Self { host: Arc::new(host) }
     }
 
@@ -89,6 +146,12 @@ impl Fleet {
     /// A pod appears as it is.
     pub fn add(&self, pod: Value) {
         self.host.take([ClusterEvent::PodApplied(Box::new(read(pod)))]);
+    }
+
+    /// A claim has changed.
+    pub fn take_claim(&self, mut claim: Value) {
+        claim["metadata"]["resourceVersion"] = json!("9");
+        self.host.take([ClusterEvent::ClaimApplied(Box::new(claims::seen_claim(&claim).expect("a claim")))]);
     }
 
     /// A pod is gone.

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn of(fleet: &Fleet, view: &mut FleetView) -> Totals {
-        view.keep_up(&fleet.host.confirmed_snapshot());
+        view.keep_up(&fleet.host.snapshot_to_show());
         totals(view, None)
     }
 

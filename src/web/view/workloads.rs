@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use testudo_core::claims::ClaimKey;
 use testudo_core::cluster::Holding;
-use testudo_core::model::gang::Dialect;
+
+use super::claims::is_of_several;
 
 /// What a pod is a part of: its gang, its service, or itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -25,7 +27,7 @@ type Named<'h> = (bool, &'h str, &'h str);
 fn named(holding: &Holding) -> Named<'_> {
     let namespace = holding.pod.namespace.as_str();
     // A pod that is planned by itself, for its claims, is nobody's gang.
-    let gang = holding.gang.as_ref().filter(|gang| gang.dialect != Dialect::Claims);
+    let gang = holding.gang.as_ref().filter(|gang| is_of_several(gang));
     match (gang, &holding.replica) {
         (Some(gang), _) => (true, namespace, &gang.name),
         (None, Some(replica)) => (false, namespace, &replica.service.name),
@@ -61,6 +63,11 @@ impl Workloads {
     /// The number of what a holder is a part of, a new one if it has none.
     pub fn of(&mut self, holding: &Holding) -> u32 {
         self.number(named(holding))
+    }
+
+    /// The same of a claim of which no pod is known: named like the pod that it was made for, as far as that can be told.
+    pub fn of_claim(&mut self, claim: &ClaimKey) -> u32 {
+        self.number((false, &claim.namespace, stem(&claim.name)))
     }
 
     fn number(&mut self, (gang, namespace, name): Named) -> u32 {

@@ -65,7 +65,7 @@ impl Grammar {
 
     fn bool(&mut self, depth: usize) -> String {
         use Kind::{Bool, Int, List, Quantity, Text, Version};
-        match self.dice.between(0, 20) {
+        match self.dice.between(0, 23) {
             0 | 1 => format!("({} && {})", self.of(Bool, depth), self.of(Bool, depth)),
             2 | 3 => format!("({} || {})", self.of(Bool, depth), self.of(Bool, depth)),
             4 => format!("!{}", self.of(Bool, depth)),
@@ -111,6 +111,15 @@ impl Grammar {
                 format!("{}.includes({})", self.of(List, depth), self.of(kind, depth))
             }
             18 => format!("isQuantity({})", self.of(Text, depth)),
+            20 => format!("{}({})", self.dice.pick(&["isIP", "isCIDR"]), self.address()),
+            21 => {
+                let function = *self.dice.pick(&["containsIP", "containsCIDR"]);
+                format!("cidr({}).{function}({})", self.address(), self.address())
+            }
+            22 => {
+                let sign = *self.dice.pick(&["<", "<=", "==", "!="]);
+                format!("duration({}) {sign} duration({})", self.span(), self.span())
+            }
             // Which overload it is depends on the types of what a list is joined from.
             19 => format!("{}.isSorted()", self.leaf(List)),
             _ => format!("isSemver({})", self.of(Text, depth)),
@@ -141,7 +150,7 @@ impl Grammar {
 
     fn text(&mut self, depth: usize) -> String {
         use Kind::{Bool, Int, List, Text};
-        match self.dice.between(0, 7) {
+        match self.dice.between(0, 9) {
             0 | 1 => format!("({} + {})", self.of(Text, depth), self.of(Text, depth)),
             2 => format!("{}.{}()", self.of(Text, depth), self.dice.pick(&["lowerAscii", "upperAscii", "trim"])),
             3 => {
@@ -150,6 +159,8 @@ impl Grammar {
             }
             4 => format!("{}.substring({})", self.of(Text, depth), self.of(Int, depth)),
             5 => format!("{}.replace({}, {})", self.of(Text, depth), self.of(Text, depth), self.of(Text, depth)),
+            7 => format!("strings.quote({})", self.of(Text, depth)),
+            8 => format!("string(ip({}))", self.address()),
             // A list that is written out as an index is refused for another reason than its type.
             6 => format!("{}[0 + {}]", self.of(List, depth), self.of(Int, depth)),
             _ => format!("device.attributes['gpu.example.com'].?model.orValue({})", self.of(Text, depth)),
@@ -170,18 +181,43 @@ impl Grammar {
         }
     }
 
+    fn address(&mut self) -> &'static str {
+        *self.dice.pick(&[
+            "'10.0.0.1'",
+            "'10.0.0.0/8'",
+            "'10.1.2.3/16'",
+            "'::1'",
+            "'2001:DB8::/32'",
+            "'::ffff:1.2.3.4'",
+            "'01.2.3.4'",
+            "'fe80::1%a'",
+            "'1.2.3'",
+            "''",
+        ])
+    }
+
+    /// A duration, mostly; what is written out wrong is refused.
+    fn span(&mut self) -> &'static str {
+        *self.dice.pick(&["'1h'", "'60m'", "'1.5s'", "'-1500ms'", "'0'", "'1'", "'' + '2us'", "'' + '1d'", "5"])
+    }
+
     fn version(&mut self, depth: usize) -> String {
         format!("semver({})", self.of(Kind::Text, depth))
     }
 
     fn list(&mut self, depth: usize) -> String {
         use Kind::{Int, List, Text};
-        match self.dice.between(0, 5) {
+        match self.dice.between(0, 9) {
             0 => format!("[{}, {}]", self.of(Int, depth), self.of(Int, depth)),
             1 => format!("[{}, {}]", self.of(Text, depth), self.of(Text, depth)),
             2 => format!("({} + {})", self.of(List, depth), self.of(List, depth)),
             3 => self.comprehension(&["filter"], Kind::Bool, depth),
             4 => self.comprehension(&["map"], Int, depth),
+            5 => format!("[[{}], [{}]].flatten()", self.of(Int, depth), self.of(Int, depth)),
+            6 => format!("[{}, {}].sort()", self.of(Int, depth), self.of(Int, depth)),
+            7 => format!("[{}, {}].sortBy(s, -s)", self.of(Int, depth), self.of(Int, depth)),
+            // In which order upstream goes through a map is left to chance.
+            8 => format!("[size(['a', 'b'].transformMap(i, v, {}))]", self.of(Int, depth)),
             _ => format!("{}.split({})", self.of(Text, depth), self.of(Text, depth)),
         }
     }

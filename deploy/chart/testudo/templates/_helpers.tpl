@@ -152,6 +152,9 @@ capabilities:
 {{- $_ := set $known "catalogueFile" "/etc/testudo/config/catalogue.yaml" }}
 {{- end }}
 {{- $config := mergeOverwrite $known (deepCopy .Values.config) }}
+{{- if and .Values.policies.fence.enabled (not (dig "claims" "fenceTaint" "" $config)) }}
+{{- $config = mergeOverwrite $config (dict "claims" (dict "fenceTaint" .Values.policies.fence.taint)) }}
+{{- end }}
 {{- if .Values.page.expose }}
 {{- $_ := mergeOverwrite $config (dict "web" (dict
       "enabled" true

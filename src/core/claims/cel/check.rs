@@ -373,8 +373,9 @@ fn call_code(name: &'static str, mut args: Vec<Code>) -> Result<Code, CompileErr
                 _ => Code::Call(name, functions::named(name), args),
             }
         }
+        ("duration", 1) if matches!(args[0], Code::Const(Value::Int(_))) => return error("invalid duration argument"),
         // Conversions of what is written out are done now, and fail now.
-        ("bool" | "bytes" | "double" | "int" | "string" | "uint" | "dyn", 1) => match &args[0] {
+        ("bool" | "bytes" | "double" | "duration" | "int" | "string" | "uint" | "dyn", 1) => match &args[0] {
             Code::Const(value) => match functions::named(name)(std::slice::from_ref(value)) {
                 Ok(value) => Code::Const(value),
                 Err(fault) => return error(fault.to_string()),
@@ -431,6 +432,9 @@ fn type_named(name: &str) -> Option<Type> {
         "type" => Type::Meta(Arc::new(Type::Dyn)),
         "uint" => Type::Uint,
         "optional_type" => Type::optional(Type::Dyn),
+        "net.IP" => Type::Ip,
+        "net.CIDR" => Type::Cidr,
+        "google.protobuf.Duration" => Type::Duration,
         _ => return None,
     })
 }

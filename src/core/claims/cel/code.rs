@@ -81,7 +81,7 @@ impl Code {
     pub fn reads<'c>(&'c self, found: &mut Vec<&'c Entry>) -> bool {
         match self {
             Code::Const(_) | Code::Variable(_) | Code::Driver | Code::Shareable => true,
-            Code::Device | Code::Facet(_) | Code::Domain(..) => false,
+            Code::Device | Code::Pod | Code::Facet(_) | Code::Domain(..) => false,
             Code::Entry(entry, _) => {
                 found.push(entry);
                 true

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::code::{Access, Code, Comprehension, Entry};
+use super::collections;
 use super::fault::{Eval, Fault};
 use super::functions;
 use super::semver::Semver;
@@ -157,6 +158,9 @@ impl<'d> Evaluation<'d> {
         // These make what they are given as long as it is.
         if name == "lists.range" {
             self.spend(functions::range_length(&values))?;
+        }
+        if name == "flatten" {
+            self.spend(collections::flat_length(&values))?;
         }
         let result = function(&values)?;
         self.spend(functions::traversal(&result))?;

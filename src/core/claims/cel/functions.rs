@@ -6,7 +6,10 @@ use std::sync::Arc;
 use regex::{Regex, RegexBuilder};
 
 use super::code::Function;
+use super::collections;
+use super::duration;
 use super::fault::{Eval, Fault};
+use super::net;
 use super::semver::Semver;
 use super::text;
 use super::value::{MapValue, Value};
@@ -17,6 +20,9 @@ const MAX_INCLUDES: usize = 48;
 
 /// A compiled pattern may take so many bytes.
 const MAX_PATTERN: usize = 1 << 20;
+
+/// A list that is put together has at most so many elements: what doubles has no end.
+const MAX_ELEMENTS: usize = 1_000_000;
 
 /// The function of a name. One function serves all overloads: what it does is decided by the values.
 pub(super) fn named(name: &str) -> Function {
@@ -33,7 +39,10 @@ pub(super) fn named(name: &str) -> Function {
         "_>_" => |args| ordered("_>_", args, |order| order == Ordering::Greater),
         "_>=_" => |args| ordered("_>=_", args, |order| order != Ordering::Less),
         "_+_" => add,
-        "_-_" => |args| arithmetic("_-_", args, i64::checked_sub, u64::checked_sub, |a, b| a - b),
+        "_-_" => |args| match args {
+            [Value::Duration(a), Value::Duration(b)] => duration::combined(*a, *b, i64::checked_sub),
+            args => subtract(args),
+        },
         "_*_" => |args| arithmetic("_*_", args, i64::checked_mul, u64::checked_mul, |a, b| a * b),
         "_/_" => divide,
         "_%_" => modulo,
@@ -149,7 +158,10 @@ pub(super) fn named(name: &str) -> Function {
         "major" => |args| part_of("major", args, |version| version.major),
         "minor" => |args| part_of("minor", args, |version| version.minor),
         "patch" => |args| part_of("patch", args, |version| version.patch),
-        _ => text::named(name),
+        _ => {
+            let other = collections::named(name).or_else(|| net::named(name)).or_else(|| duration::named(name));
+            other.unwrap_or_else(|| text::named(name))
+        }
     }
 }
 
@@ -230,7 +242,9 @@ fn add(args: &[Value]) -> Eval<Value> {
     match args {
         [Value::String(a), Value::String(b)] => Ok(Value::String(format!("{a}{b}").into())),
         [Value::Bytes(a), Value::Bytes(b)] => Ok(Value::Bytes([&**a, b].concat().into())),
+        [Value::List(a), Value::List(b)] if a.len() + b.len() > MAX_ELEMENTS => Err(Fault::Cost),
         [Value::List(a), Value::List(b)] => Ok(Value::List(a.iter().chain(b.iter()).cloned().collect())),
+        [Value::Duration(a), Value::Duration(b)] => duration::combined(*a, *b, i64::checked_add),
         args => arithmetic("_+_", args, i64::checked_add, u64::checked_add, |a, b| a + b),
     }
 }
@@ -248,6 +262,10 @@ fn arithmetic(
         [Value::Double(a), Value::Double(b)] => Ok(Value::Double(doubles(*a, *b))),
         args => none(name, args),
     }
+}
+
+fn subtract(args: &[Value]) -> Eval<Value> {
+    arithmetic("_-_", args, i64::checked_sub, u64::checked_sub, |a, b| a - b)
 }
 
 fn divide(args: &[Value]) -> Eval<Value> {
@@ -309,11 +327,7 @@ fn includes(args: &[Value]) -> Eval<Value> {
 fn sorted(args: &[Value]) -> Eval<Value> {
     let [Value::List(values)] = args else { return none("isSorted", args) };
     for (at, value) in values.iter().enumerate() {
-        let has_order = matches!(
-            value,
-            Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_) | Value::Bytes(_)
-        );
-        if !has_order {
+        if !value.has_order() {
             return none("isSorted", args);
         }
         // Upstream looks for what is out of order, and values of two types are not.

@@ -10,9 +10,12 @@
 
 mod check;
 mod code;
+mod collections;
+mod duration;
 mod eval;
 mod fault;
 mod functions;
+mod net;
 mod parse;
 mod pod;
 mod semver;

@@ -7,11 +7,14 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators};
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, operators,
+};
 use cel::parser::{Macro, MacroExprHelper, ParseError};
 use cel::{Env, IdedExpr as Tree};
 
 use super::CompileError;
+use super::collections::{MAP_INSERT, SORT_BY_KEYS};
 
 /// Longest expression: `CELSelectorExpressionMaxLength` of `k8s.io/api/resource/v1`.
 pub const MAX_LENGTH: usize = 10 * 1024;
@@ -27,12 +30,26 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
         Macro::receiver("all", 3, |helper, target, args| two_variables(helper, target, args, Goal::All)),
         Macro::receiver("exists", 3, |helper, target, args| two_variables(helper, target, args, Goal::Exists)),
         Macro::receiver("existsOne", 3, |helper, target, args| two_variables(helper, target, args, Goal::ExistsOne)),
+        Macro::receiver("exists_one", 3, |helper, target, args| two_variables(helper, target, args, Goal::ExistsOne)),
         Macro::receiver("transformList", 3, |helper, target, args| {
             two_variables(helper, target, args, Goal::TransformList)
         }),
         Macro::receiver("transformList", 4, |helper, target, args| {
             two_variables(helper, target, args, Goal::TransformList)
         }),
+        Macro::receiver("transformMap", 3, |helper, target, args| {
+            two_variables(helper, target, args, Goal::TransformMap)
+        }),
+        Macro::receiver("transformMap", 4, |helper, target, args| {
+            two_variables(helper, target, args, Goal::TransformMap)
+        }),
+        Macro::receiver("transformMapEntry", 3, |helper, target, args| {
+            two_variables(helper, target, args, Goal::TransformMapEntry)
+        }),
+        Macro::receiver("transformMapEntry", 4, |helper, target, args| {
+            two_variables(helper, target, args, Goal::TransformMapEntry)
+        }),
+        Macro::receiver("sortBy", 2, sort_by),
     ];
     for own in own {
         // Each is new to the standard environment; a test asks for all.
@@ -128,6 +145,8 @@ enum Goal {
     Exists,
     ExistsOne,
     TransformList,
+    TransformMap,
+    TransformMapEntry,
 }
 
 const RESULT: &str = "@result";
@@ -185,13 +204,23 @@ fn two_variables(
             };
             let (so_far, item) = (accu(helper), helper.next_expr(Expr::List(ListExpr::new(vec![item]))));
             let longer = call(helper, operators::ADD, vec![so_far, item]);
-            loop_step = match filter {
-                Some(filter) => {
-                    let same = accu(helper);
-                    call(helper, operators::CONDITIONAL, vec![filter, longer, same])
-                }
-                None => longer,
+            loop_step = filtered(helper, filter, longer);
+            result = accu(helper);
+        }
+        Goal::TransformMap | Goal::TransformMapEntry => {
+            accu_init = helper.next_expr(Expr::Map(MapExpr { entries: vec![] }));
+            loop_cond = yes(helper);
+            let (filter, item) = match other {
+                Some(item) => (Some(one), item),
+                None => (None, one),
             };
+            let mut inserted = vec![accu(helper)];
+            if matches!(goal, Goal::TransformMap) {
+                inserted.push(helper.next_expr(Expr::Ident(first.clone())));
+            }
+            inserted.push(item);
+            let larger = call(helper, MAP_INSERT, inserted);
+            loop_step = filtered(helper, filter, larger);
             result = accu(helper);
         }
     }
@@ -205,6 +234,53 @@ fn two_variables(
         loop_step,
         result,
     })))))
+}
+
+/// A step of a loop that is only taken where the filter holds.
+fn filtered(helper: &mut MacroExprHelper<'_>, filter: Option<IdedExpr>, step: IdedExpr) -> IdedExpr {
+    let Some(filter) = filter else { return step };
+    let same = helper.next_expr(Expr::Ident(RESULT.into()));
+    call(helper, operators::CONDITIONAL, vec![filter, step, same])
+}
+
+const INPUT: &str = "@__sortBy_input__";
+
+/// `list.sortBy(e, key)`: the keys of all elements are made first, then the list is put in their order.
+fn sort_by(helper: &mut MacroExprHelper<'_>, target: &mut Option<IdedExpr>, args: &mut Vec<IdedExpr>) -> Expansion {
+    let variable = name_of(helper, &args[0])?;
+    let Some(list) = target.take() else { return Ok(None) };
+    if matches!(list.expr, Expr::Literal(_) | Expr::Map(_) | Expr::Struct(_)) {
+        return Err(helper.new_error(list.id, "sortBy can only be applied to a list"));
+    }
+    let key = args.remove(1);
+    let ident = |helper: &mut MacroExprHelper<'_>, name: &str| helper.next_expr(Expr::Ident(name.into()));
+    let (iter_range, key) = (ident(helper, INPUT), helper.next_expr(Expr::List(ListExpr::new(vec![key]))));
+    let so_far = ident(helper, RESULT);
+    let loop_step = call(helper, operators::ADD, vec![so_far, key]);
+    let keys = ComprehensionExpr {
+        iter_range,
+        iter_var: variable,
+        iter_var2: None,
+        accu_var: RESULT.into(),
+        accu_init: helper.next_expr(Expr::List(ListExpr::new(vec![]))),
+        loop_cond: literal(helper, LiteralValue::Boolean(true.into())),
+        loop_step,
+        result: ident(helper, RESULT),
+    };
+    let keys = helper.next_expr(Expr::Comprehension(Box::new(keys)));
+    let input = Some(Box::new(ident(helper, INPUT)));
+    let sorted = CallExpr { func_name: SORT_BY_KEYS.into(), target: input, args: vec![keys] };
+    let bound = ComprehensionExpr {
+        iter_range: helper.next_expr(Expr::List(ListExpr::new(vec![]))),
+        iter_var: "#unused".into(),
+        iter_var2: None,
+        accu_var: INPUT.into(),
+        accu_init: list,
+        loop_cond: literal(helper, LiteralValue::Boolean(false.into())),
+        loop_step: ident(helper, INPUT),
+        result: helper.next_expr(Expr::Call(sorted)),
+    };
+    Ok(Some(helper.next_expr(Expr::Comprehension(Box::new(bound)))))
 }
 
 /// Whether a map entry is one; literals of maps have no others.

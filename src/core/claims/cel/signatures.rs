@@ -1,7 +1,6 @@
 //! Which functions there are, and for which types: the standard library and the libraries of Kubernetes' environment.
 //!
-//! Durations and timestamps are missing, as are URLs, IP addresses, CIDRs and named formats: devices have no such
-//! attributes.
+//! Timestamps are missing, as are URLs, named formats and `format`: devices have no such attributes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -163,10 +162,63 @@ isSemver(string, bool) bool
 .minor(semver) int
 .patch(semver) int
 .includes(dyn, dyn) bool
+.flatten(list<list<A>>) list<A>
+.flatten(list<dyn>, int) list<dyn>
+.sort(list<int>) list<int>
+.sort(list<uint>) list<uint>
+.sort(list<double>) list<double>
+.sort(list<bool>) list<bool>
+.sort(list<duration>) list<duration>
+.sort(list<string>) list<string>
+.sort(list<bytes>) list<bytes>
+.@sortByAssociatedKeys(list<A>, list<int>) list<A>
+.@sortByAssociatedKeys(list<A>, list<uint>) list<A>
+.@sortByAssociatedKeys(list<A>, list<double>) list<A>
+.@sortByAssociatedKeys(list<A>, list<bool>) list<A>
+.@sortByAssociatedKeys(list<A>, list<duration>) list<A>
+.@sortByAssociatedKeys(list<A>, list<string>) list<A>
+.@sortByAssociatedKeys(list<A>, list<bytes>) list<A>
+cel.@mapInsert(map<A, B>, A, B) map<A, B>
+cel.@mapInsert(map<A, B>, map<A, B>) map<A, B>
+strings.quote(string) string
+duration(duration) duration
+duration(int) duration
+duration(string) duration
+_+_(duration, duration) duration
+_-_(duration, duration) duration
+int(duration) int
+string(duration) string
+.getHours(duration) int
+.getMinutes(duration) int
+.getSeconds(duration) int
+.getMilliseconds(duration) int
+.isSorted(list<duration>) bool
+.min(list<duration>) duration
+.max(list<duration>) duration
+ip(string) ip
+isIP(string) bool
+ip.isCanonical(string) bool
+.family(ip) int
+.isUnspecified(ip) bool
+.isLoopback(ip) bool
+.isLinkLocalMulticast(ip) bool
+.isLinkLocalUnicast(ip) bool
+.isGlobalUnicast(ip) bool
+string(ip) string
+cidr(string) cidr
+isCIDR(string) bool
+.containsIP(cidr, string) bool
+.containsIP(cidr, ip) bool
+.containsCIDR(cidr, string) bool
+.containsCIDR(cidr, cidr) bool
+.ip(cidr) ip
+.prefixLength(cidr) int
+.masked(cidr) cidr
+string(cidr) string
 ";
 
 /// Types that are ordered, by themselves and numbers with each other.
-const ORDERED: [Type; 3] = [Type::Bool, Type::String, Type::Bytes];
+const ORDERED: [Type; 4] = [Type::Bool, Type::String, Type::Bytes, Type::Duration];
 const NUMBERS: [Type; 3] = [Type::Int, Type::Uint, Type::Double];
 
 /// An overload of a function.
@@ -282,6 +334,9 @@ fn read_type(text: &str) -> Option<Type> {
         "bytes" => Type::Bytes,
         "quantity" => Type::Quantity,
         "semver" => Type::Semver,
+        "ip" => Type::Ip,
+        "cidr" => Type::Cidr,
+        "duration" => Type::Duration,
         _ => return None,
     })
 }

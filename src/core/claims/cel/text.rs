@@ -1,6 +1,7 @@
 //! Functions on texts, and conversions.
 
 use super::code::Function;
+use super::duration;
 use super::fault::{Eval, Fault};
 use super::functions::{none, pattern};
 use super::value::Value;
@@ -32,6 +33,10 @@ pub(super) fn named(name: &str) -> Function {
         "split" => split,
         "substring" => substring,
         "join" => join,
+        "strings.quote" => |args| match args {
+            [Value::String(text)] => Ok(Value::string(&quoted(text))),
+            args => none("strings.quote", args),
+        },
         _ => |args| none("function", args),
     }
 }
@@ -69,6 +74,7 @@ pub(super) fn conversion(name: &str) -> Function {
             }
             [Value::Double(_)] => Err(super::functions::overflow()),
             [Value::String(text)] => text.parse().map(Value::Int).map_err(|_| inconvertible("int", text)),
+            [Value::Duration(nanos)] => Ok(Value::Int(*nanos)),
             args => none("int", args),
         },
         "uint" => |args| match args {
@@ -87,6 +93,9 @@ pub(super) fn conversion(name: &str) -> Function {
             [Value::Int(value)] => Ok(Value::string(&value.to_string())),
             [Value::Uint(value)] => Ok(Value::string(&value.to_string())),
             [Value::Double(value)] => Ok(Value::string(&value.to_string())),
+            [Value::Duration(nanos)] => Ok(Value::string(&duration::text(*nanos))),
+            [Value::Ip(address)] => Ok(Value::string(&address.to_string())),
+            [Value::Cidr(network)] => Ok(Value::string(&network.to_string())),
             [Value::Bytes(bytes)] => match std::str::from_utf8(bytes) {
                 Ok(text) => Ok(Value::string(text)),
                 Err(_) => Err(Fault::value("invalid UTF-8 in bytes, cannot convert to string")),
@@ -127,6 +136,26 @@ fn find_all(args: &[Value]) -> Eval<Value> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let regex = compiled(regex)?;
     Ok(Value::list(regex.find_iter(text).take(most).map(|found| Value::string(found.as_str())).collect()))
+}
+
+/// In quotation marks, with everything escaped that cannot stand between them.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{c}' => quoted.push_str("\\f"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\\' | '"' => quoted.extend(['\\', c]),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn out_of_range(index: i64) -> Fault {

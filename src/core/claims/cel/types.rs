@@ -17,6 +17,9 @@ pub(super) enum Type {
     Bytes,
     Quantity,
     Semver,
+    Ip,
+    Cidr,
+    Duration,
     Device,
     Pod,
     List(Arc<Type>),
@@ -64,6 +67,9 @@ impl fmt::Display for Type {
             Type::Bytes => "bytes",
             Type::Quantity => "kubernetes.Quantity",
             Type::Semver => "kubernetes.Semver",
+            Type::Ip => "net.IP",
+            Type::Cidr => "net.CIDR",
+            Type::Duration => "google.protobuf.Duration",
             Type::Device => "kubernetes.DRADevice",
             Type::Pod => "testudo.Pod",
             Type::List(item) => return write!(f, "list({item})"),
@@ -133,10 +139,8 @@ impl Unknowns {
         match (actual, expected) {
             (Type::Dyn, _) | (_, Type::Dyn) => true,
             (Type::Null, other) | (other, Type::Null) => {
-                matches!(
-                    other,
-                    Type::Null | Type::Quantity | Type::Semver | Type::Device | Type::Pod | Type::Optional(_)
-                )
+                use Type::{Cidr, Device, Duration, Ip, Null, Optional, Pod, Quantity, Semver};
+                matches!(other, Null | Quantity | Semver | Ip | Cidr | Duration | Device | Pod | Optional(_))
             }
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.goes_for(a, b),
             (Type::Map(a, x), Type::Map(b, y)) => self.goes_for(a, b) && self.goes_for(x, y),

@@ -2,9 +2,11 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::fault::{Eval, Fault};
+use super::net::Network;
 use super::semver::Semver;
 use crate::claims::amount::Amount;
 
@@ -25,6 +27,10 @@ pub(super) enum Value {
     Type(Arc<str>),
     Quantity(Amount),
     Semver(Arc<Semver>),
+    Ip(IpAddr),
+    Cidr(Network),
+    /// In nanoseconds.
+    Duration(i64),
     /// The device itself, which only has fields.
     Device,
 }
@@ -107,6 +113,9 @@ impl Value {
             Value::Type(_) => "type",
             Value::Quantity(_) => "kubernetes.Quantity",
             Value::Semver(_) => "kubernetes.Semver",
+            Value::Ip(_) => "net.IP",
+            Value::Cidr(_) => "net.CIDR",
+            Value::Duration(_) => "google.protobuf.Duration",
             Value::Device => "kubernetes.DRADevice",
         }
     }
@@ -140,7 +149,12 @@ impl Value {
             (Value::Type(a), Value::Type(b)) => a == b,
             (Value::Quantity(a), Value::Quantity(b)) => a == b,
             (Value::Semver(a), Value::Semver(b)) => a.cmp(b) == Ordering::Equal,
-            (Value::Quantity(_) | Value::Semver(_), _) => return Err(Fault::overload("_==_", &[self, other])),
+            (Value::Ip(a), Value::Ip(b)) => a == b,
+            (Value::Cidr(a), Value::Cidr(b)) => a == b,
+            (Value::Duration(a), Value::Duration(b)) => a == b,
+            (Value::Quantity(_) | Value::Semver(_) | Value::Ip(_) | Value::Cidr(_), _) => {
+                return Err(Fault::overload("_==_", &[self, other]));
+            }
             (Value::Device, Value::Device) => true,
             _ => false,
         })
@@ -152,11 +166,18 @@ impl Value {
             (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
             (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
             (Value::Bytes(a), Value::Bytes(b)) => Some(a.cmp(b)),
+            (Value::Duration(a), Value::Duration(b)) => Some(a.cmp(b)),
             (Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
                 numbers(self, other)
             }
             _ => return Err(Fault::overload(operator, &[self, other])),
         })
+    }
+
+    /// Whether values of its type are ordered.
+    pub fn has_order(&self) -> bool {
+        use Value::{Bool, Bytes, Double, Duration, Int, String, Uint};
+        matches!(self, Bool(_) | Int(_) | Uint(_) | Double(_) | String(_) | Bytes(_) | Duration(_))
     }
 
     /// Whether it is what its type has without anything said: `optional.ofNonZeroValue` asks.
@@ -172,7 +193,10 @@ impl Value {
             Value::List(values) => values.is_empty(),
             Value::Map(map) => map.entries.is_empty(),
             Value::Optional(value) => value.is_none(),
-            Value::Type(_) | Value::Quantity(_) | Value::Semver(_) | Value::Device => false,
+            Value::Duration(nanos) => *nanos == 0,
+            Value::Type(_) | Value::Quantity(_) | Value::Semver(_) | Value::Ip(_) | Value::Cidr(_) | Value::Device => {
+                false
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! of what the fleet can still take ([`slices`](crate::placement::slices)), sets of GPUs that are linked best
 //! ([`fabric`](crate::model::fabric)), and of everything else the smallest that suffices.
 
-mod nvidia;
+pub(super) mod nvidia;
 mod sets;
 mod slices;
 mod thrifty;

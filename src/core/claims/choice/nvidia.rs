@@ -22,17 +22,17 @@ pub(super) fn product_name<'d>(driver: &str, device: &'d Device) -> Option<&'d s
 }
 
 /// The product, if the catalogue knows it.
-pub(super) fn product<'c>(catalogue: &'c Catalogue, driver: &str, device: &Device) -> Option<&'c Product> {
+pub(in crate::claims) fn product<'c>(catalogue: &'c Catalogue, driver: &str, device: &Device) -> Option<&'c Product> {
     catalogue.product_by_driver_name(product_name(driver, device)?).map(|product| &**product)
 }
 
 /// Whether it is a MIG device.
-pub(super) fn is_mig(driver: &str, device: &Device) -> bool {
+pub(in crate::claims) fn is_mig(driver: &str, device: &Device) -> bool {
     text(device, driver, "type") == Some("mig")
 }
 
 /// Where a MIG device lies on its GPU: `gpu-0-mig-1g10gb-15-4` is an instance of GPU profile 15 from memory slice 4 on.
-pub(super) fn placement(geometry: &MigGeometry, driver: &str, device: &Device) -> Option<Placement> {
+pub(in crate::claims) fn placement(geometry: &MigGeometry, driver: &str, device: &Device) -> Option<Placement> {
     let by_name = || {
         let mut parts = device.name.split_once("-mig-")?.1.rsplit('-');
         let (start, id) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
@@ -52,12 +52,12 @@ fn first_slice(device: &Device) -> Option<u8> {
 }
 
 /// Its number on the machine: 3 of `gpu-3`.
-pub(super) fn index(device: &Device) -> Option<usize> {
+pub(in crate::claims) fn index(device: &Device) -> Option<usize> {
     device.name.strip_prefix("gpu-")?.parse().ok()
 }
 
 /// The PCIe root that it hangs on.
-pub(super) fn pcie_root(device: &Device) -> Option<&str> {
+pub(in crate::claims) fn pcie_root(device: &Device) -> Option<&str> {
     match device.attributes.get("resource.kubernetes.io/pcieRoot")? {
         Attribute::String(root) => Some(root),
         _ => None,
@@ -65,7 +65,7 @@ pub(super) fn pcie_root(device: &Device) -> Option<&str> {
 }
 
 /// Its NUMA node.
-pub(super) fn numa(device: &Device) -> Option<u8> {
+pub(in crate::claims) fn numa(device: &Device) -> Option<u8> {
     match device.attributes.get("resource.kubernetes.io/numaNode")? {
         Attribute::Int(node) => u8::try_from(*node).ok(),
         _ => None,

@@ -8,7 +8,8 @@ use super::fleet::Fleet;
 use super::rooms::{Kept, Rooms};
 use crate::claims::choice::Thrifty;
 use crate::claims::{
-    AllocationError, Allocator, Answer, Claim, ClaimKey, Fit, Holding, Inventory, NodeRefusal, PoolId, Room, Verdict,
+    AllocationError, Allocator, Answer, BestFit, Claim, ClaimKey, Fit, Holding, Inventory, NodeRefusal, PoolId, Room,
+    Verdict,
 };
 use crate::cluster::Cluster;
 
@@ -86,6 +87,15 @@ impl Desk {
             Ok(Answer { verdict: Verdict::Refused(refusal), .. }) => Err(Refused::by_node(&refusal, claims)),
             Err(error) => Err(Refused::by_error(&error)),
         }
+    }
+
+    /// The node where one claim fits best, or what stands against it on each; nothing is taken.
+    ///
+    /// # Errors
+    /// When it asks for what cannot be judged.
+    pub fn best(&mut self, claim: &Claim) -> Result<BestFit, AllocationError> {
+        let answer = self.allocator.allocate(std::slice::from_ref(claim), &mut self.scorer)?;
+        Ok(answer.verdict)
     }
 
     /// For how many pods in a row, `most` at most, whose claims ask for the same, each of these nodes has devices; or why it

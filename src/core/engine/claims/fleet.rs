@@ -15,6 +15,8 @@ pub(super) struct Fleet {
     pools: BTreeMap<PoolId, BTreeSet<Box<str>>>,
     /// The node of each pool that was ever seen to be for one node.
     homes: BTreeMap<PoolId, NodeName>,
+    /// The same the other way round.
+    at_home: BTreeMap<NodeName, BTreeSet<PoolId>>,
     untold: Untold,
 }
 
@@ -60,7 +62,9 @@ impl Fleet {
         self.untold.pools.insert(slice.pool.clone());
         pools.push(slice.pool.clone());
         if let Some(node) = slice.nodes.single() {
-            self.homes.insert(slice.pool.clone(), NodeName::from(node));
+            let node = NodeName::from(node);
+            self.at_home.entry(node.clone()).or_default().insert(slice.pool.clone());
+            self.homes.insert(slice.pool.clone(), node);
         }
         self.slices.insert(slice.name.clone(), slice);
         pools
@@ -88,6 +92,13 @@ impl Fleet {
     /// The node that a pool is for, or was for, if it is one.
     pub fn home(&self, pool: &PoolId) -> Option<NodeName> {
         self.homes.get(pool).cloned()
+    }
+
+    /// The slices of the pools that are for one node.
+    pub fn slices_of(&self, node: &NodeName) -> impl Iterator<Item = &Slice> {
+        let own = self.at_home.get(node).into_iter().flatten().filter(|pool| self.homes.get(*pool) == Some(node));
+        let names = own.filter_map(|pool| self.pools.get(pool)).flatten();
+        names.filter_map(|name| self.slices.get(name).map(|slice| &**slice))
     }
 
     /// All pools.

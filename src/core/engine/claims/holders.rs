@@ -74,6 +74,11 @@ impl Holders {
         self.told.len()
     }
 
+    /// What was told of, and between whom it is.
+    pub fn told(&self) -> impl Iterator<Item = (&Collision, &BTreeSet<ClaimKey>)> {
+        self.told.iter()
+    }
+
     /// The claims that have devices of a pool.
     pub fn claims_in(&self, pool: &PoolId) -> BTreeSet<ClaimKey> {
         self.in_pool(pool).flat_map(|(_, claims)| claims.keys().cloned()).collect()

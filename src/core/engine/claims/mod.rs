@@ -5,23 +5,27 @@
 //! when a task takes it along; what has changed while it was away is found out when it comes back.
 
 mod census;
+mod conflicts;
 mod desk;
 mod fleet;
 mod holders;
 mod needs;
 mod plan;
 mod rooms;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::claims::{ClaimKey, DeviceClass, Holding, PoolId, SeenClaim, Slice};
+use crate::claims::{ClaimKey, DeviceClass, Holding, HoldingKind, PoolId, SeenClaim, Slice};
 use crate::cluster::Cluster;
 use crate::engine::policy::ClaimPolicy;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
 pub use census::{Census, Counted};
+pub use conflicts::Mark;
+use conflicts::{Marks, conflict};
 pub(super) use desk::{Desk, Refused};
 use fleet::Fleet;
 use holders::{Collision, Holders};
@@ -29,6 +33,8 @@ pub use needs::{Needs, OpenClaim, Unready};
 pub(super) use plan::Grant;
 use plan::Plan;
 pub use plan::{ClaimOrder, ClaimOutcome};
+use shown::Shown;
+pub use shown::{ClaimStage, ClaimView, GpusByNode};
 
 /// Something about a claim that people want to hear of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +88,10 @@ pub(super) struct ClaimKeeper {
     holders: Holders,
     /// Pools of which other devices are known than when it was last looked whether any was given twice.
     unchecked: BTreeSet<PoolId>,
+    /// What pods show of what was given twice.
+    marks: Marks,
     desk: Home,
+    shown: Shown,
     /// Claims that hold something else than the desk has heard.
     untold: BTreeSet<ClaimKey>,
     /// Pools of which something was taken or changed since the desk was last taken along.
@@ -132,6 +141,7 @@ impl ClaimKeeper {
 
     fn touch_pools(&mut self, pools: impl IntoIterator<Item = PoolId>) {
         for pool in pools {
+            self.show_anew([&pool]);
             self.uncounted.insert(pool.clone());
             self.moved.insert(pool);
         }
@@ -186,9 +196,20 @@ impl ClaimKeeper {
 
     /// A pod was replaced by what it is now; either can be nothing.
     pub fn replace_user(&mut self, former: Option<&Pod>, pod: Option<&Pod>) {
+        match (former, pod) {
+            (_, Some(pod)) => self.marks.see(pod),
+            (Some(former), None) => self.marks.forget(&former.uid),
+            (None, None) => {}
+        }
         if former.map(claims_of) == pod.map(claims_of) {
             return;
         }
+        let used = former.into_iter().chain(pod).flat_map(claims_of);
+        let pools: Vec<PoolId> = used
+            .flat_map(|key| held(self.claims.get(&key), self.plans.get(&key)))
+            .map(|holding| holding.device.pool)
+            .collect();
+        self.show_anew(&pools);
         for (pod, key) in former.into_iter().flat_map(|pod| claims_of(pod).into_iter().map(move |key| (pod, key))) {
             if let Some(users) = self.users.get_mut(&key) {
                 users.remove(&pod.uid);
@@ -207,6 +228,7 @@ impl ClaimKeeper {
     pub fn retain_users(&mut self, listed: &BTreeSet<PodUid>) {
         self.users.values_mut().for_each(|users| users.retain(|uid, _| listed.contains(uid)));
         self.users.retain(|_, users| !users.is_empty());
+        self.marks.retain(listed);
     }
 
     /// Gangs whose claims have changed.
@@ -308,8 +330,14 @@ impl ClaimKeeper {
     fn note_move(&mut self, key: &ClaimKey, before: &[Holding]) {
         self.changed.extend(self.users.get(key).into_iter().flat_map(BTreeMap::values).cloned());
         let now = held(self.claims.get(key), self.plans.get(key));
+        // Whether it is given or about to be is shown, though the same is held.
+        self.show_anew(before.iter().map(|holding| &holding.device.pool));
         if before == now {
             return;
+        }
+        for (holdings, has) in [(before, false), (now.as_slice(), true)] {
+            let counted = holdings.iter().filter(|holding| holding.kind != HoldingKind::Admin);
+            counted.for_each(|holding| self.shown.note(&holding.device, key, has));
         }
         let pools = before.iter().chain(&now).map(|holding| holding.device.pool.clone());
         self.touch_pools(pools);
@@ -335,8 +363,7 @@ impl ClaimKeeper {
     fn check_holders(&mut self, key: &ClaimKey, policy: &ClaimPolicy) {
         let holdings = self.claims.get(key).map(SeenClaim::holdings).unwrap_or_default();
         let Some((collision, claims)) = self.holders.new_collision(holdings, &self.fleet) else { return };
-        let names: Vec<String> = claims.iter().map(ToString::to_string).collect();
-        let text = format!("{collision} to claims {}", names.join(" and "));
+        let text = conflict(&collision, &claims);
         for claim in &claims {
             self.tell(claim, ClaimNewsKind::GivenTwice, text.clone());
         }

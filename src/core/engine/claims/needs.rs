@@ -22,6 +22,8 @@ pub struct Needs {
     pub shared: Vec<ClaimKey>,
     /// Where claims that have devices can be used; each must allow the pod's node.
     pub within: Vec<NodeSelector>,
+    /// The taint of the nodes of which devices are given, if not of all.
+    pub fence: Option<Arc<str>>,
     /// A claim is for a channel of a ComputeDomain: its pods talk over NVLink from node to node.
     pub joins_nodes: bool,
     /// How many devices of classes that are ours to allocate it asks for in all, with those that it has.
@@ -82,7 +84,7 @@ impl Needs {
             let Claim { requests, constraints, configs, .. } = &*open.claim;
             (open.is_ours, requests, constraints, configs)
         }
-        self.within == other.within
+        (&self.within, &self.fence) == (&other.within, &other.fence)
             && self.open.len() == other.open.len()
             && self.open.iter().zip(&other.open).all(|(a, b)| asks(a) == asks(b))
     }
@@ -134,13 +136,19 @@ impl Needs {
         self.open.iter().map(|open| (*open.claim).clone()).collect()
     }
 
-    /// Can claims that have devices be used on this node?
+    /// Are there nodes on which its claims must not be?
+    pub fn restrict_nodes(&self) -> bool {
+        !self.within.is_empty() || self.fence.is_some()
+    }
+
+    /// Can claims that have devices be used on this node, and may others be given devices there?
     pub fn allow(&self, node: &Node) -> bool {
         let takes = |selector: &NodeSelector| {
             let terms = selector.meaning.as_ref().ok();
             terms.is_some_and(|terms| terms.iter().any(|term| term.matches(node.name().as_str(), &node.parts.labels)))
         };
-        self.within.iter().all(takes)
+        let is_inside = |fence: &Arc<str>| node.parts.taints.iter().any(|taint| taint.key == **fence);
+        self.within.iter().all(takes) && self.fence.as_ref().is_none_or(is_inside)
     }
 }
 
@@ -221,7 +229,7 @@ impl ClaimKeeper {
             }
         }
         if !waits {
-            (needs.open, needs.within) = (vec![], vec![]);
+            (needs.open, needs.within, needs.fence) = (vec![], vec![], None);
         }
         Ok(needs)
     }
@@ -266,6 +274,9 @@ impl ClaimKeeper {
             _ => {
                 let (claim, alias) = (Arc::clone(&seen.claim), claim.alias.clone());
                 needs.open.push(OpenClaim { claim, is_ours, alias, is_expected: false });
+                if is_ours {
+                    needs.fence.clone_from(&policy.fence);
+                }
             }
         }
         Ok(())

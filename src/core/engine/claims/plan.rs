@@ -179,6 +179,15 @@ impl ClaimKeeper {
         claims.into_iter().all(is_given)
     }
 
+    /// Are all of these claims being given what can be used on one node only?
+    pub fn are_local<'k>(&self, claims: impl IntoIterator<Item = &'k ClaimKey>) -> bool {
+        let is_local = |plan: &Plan| {
+            let (Some(within), Some(node)) = (&plan.within, &plan.node) else { return false };
+            *within == NodeSelector::of_node(node.as_str())
+        };
+        claims.into_iter().all(|key| self.plans.get(key).is_some_and(is_local))
+    }
+
     /// May the cluster show devices of one of these claims already, though not of all?
     pub fn are_being_given<'k>(&self, claims: impl IntoIterator<Item = &'k ClaimKey> + Clone) -> bool {
         let is_begun = |key: &ClaimKey| self.plans.get(key).is_some_and(|plan| plan.tried_ms.is_some());

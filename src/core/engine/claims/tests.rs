@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::*;
 use crate::claims::testing::{ask, class, device, request, slice};
 use crate::claims::{Allocation, Claim, DeviceId, HoldingKind, NodeSelector, SeenAllocation, fingerprint};
-use crate::engine::{Arrival, Change, ClaimPolicy, Engine, Offered, Order, Policy};
+use crate::engine::{Arrival, Change, ClaimPolicy, Engine, GangPolicy, Offered, Order, Policy};
 use crate::model::gang::Terms;
-use crate::model::pod::{PodClaim, Stage};
+use crate::model::pod::{PodClaim, Stage, Steering};
+use crate::model::taint::Effect;
 use crate::testing::{self, PodBuilder, node};
 
 /// An engine whose nodes have so many devices each, a cluster that shows what is written, and a clock.
@@ -170,19 +171,26 @@ impl World {
         self.show(claim, |seen| seen.allocation = Some(SeenAllocation { holdings, nodes, is_ours: true }));
     }
 
-    /// Where filter lets a pod go, or what it says.
+    /// Where filter lets a pod go of all nodes, or what it says.
     pub fn filter(&mut self, name: &str) -> Result<Vec<String>, String> {
+        let nodes: Vec<String> =
+            self.engine.snapshot().nodes().into_iter().map(|state| state.name().to_string()).collect();
+        self.filter_of(name, &nodes)
+    }
+
+    /// Where filter lets a pod go of these nodes, or what it says.
+    fn filter_of<N: AsRef<str>>(&mut self, name: &str, offer: &[N]) -> Result<Vec<String>, String> {
         let snapshot = self.engine.snapshot();
         let pod = snapshot.as_planned(self.pods[name].clone());
-        if let Some(why) = snapshot.unsettled(&pod) {
+        if let Some(why) = snapshot.unsettled(&pod, offer.iter().map(AsRef::as_ref)) {
             return Err(format!("in a moment: {why}"));
         }
         let judgement = snapshot.judge(&pod);
         let mut why = String::new();
         let mut nodes = vec![];
-        for state in snapshot.nodes() {
-            match judgement.of(Offered::Named(state.name().as_str())) {
-                crate::engine::Verdict::Fits(_) => nodes.push(state.name().to_string()),
+        for name in offer.iter().map(AsRef::as_ref) {
+            match judgement.of(Offered::Named(name)) {
+                crate::engine::Verdict::Fits(_) => nodes.push(name.to_owned()),
                 crate::engine::Verdict::No(refusal) => why = refusal.text.to_string(),
             }
         }
@@ -239,7 +247,9 @@ fn a_pod_waits_for_its_devices_and_then_goes_where_they_are() {
     let orders = world.claim_orders();
     assert_eq!(orders.len(), 1);
     assert_eq!(devices_of(&orders[0]), ["b/gpu-0", "b/gpu-1", "b/gpu-2", "b/gpu-3"]);
-    assert!(world.filter("p").is_err_and(|why| why.starts_with("in a moment")), "the cluster may show a part");
+    let in_a_moment = |answer: Result<Vec<String>, String>| answer.is_err_and(|why| why.starts_with("in a moment"));
+    assert!(in_a_moment(world.filter_of("p", &["b"])), "the cluster may show them already");
+    assert!(!in_a_moment(world.filter("p")), "who is offered node a has not seen them");
     assert!(world.steered().is_empty(), "nobody is pointed to a place without devices");
     world.accept(&orders[0]);
     assert_eq!(world.filter("p"), Ok(vec!["b".into()]), "what the API server took counts before it is shown");
@@ -360,6 +370,71 @@ fn who_takes_over_lets_the_pods_of_the_last_leader_come() {
     assert_eq!(world.claim_orders(), [], "it may have been given a moment ago");
     world.wait(unused_ms);
     assert!(matches!(world.claim_orders()[..], [ClaimOrder::Release { .. }]));
+}
+
+#[test]
+fn pods_show_that_a_device_was_given_twice_as_long_as_it_was() {
+    let mut world = World::new(&[("a", 4)]);
+    for name in ["ours", "theirs"] {
+        world.claim(name, 1);
+        world.set(pod(name, &[name]));
+        world.give(name, "a", &["gpu-0"], false);
+        world.show(name, |seen| seen.is_reserved = true);
+    }
+    let marks = |world: &mut World| -> Vec<(String, Option<Arc<str>>)> {
+        let of_pod = |order| match order {
+            Order::Mark(Mark { pod, conflict }) => Some((pod.key.name.clone(), conflict)),
+            _ => None,
+        };
+        world.orders().into_iter().filter_map(of_pod).collect()
+    };
+    let text: Arc<str> = "device d/a/gpu-0 was given to claims default/ours and default/theirs".into();
+    let both = ["ours", "theirs"].map(|name| (name.to_owned(), Some(Arc::clone(&text))));
+    assert_eq!(marks(&mut world), both);
+    assert_eq!(marks(&mut world), [], "written a moment ago");
+    world.wait(GangPolicy::default().steer_again_ms);
+    assert_eq!(marks(&mut world), both, "that write was lost");
+    for (name, conflict) in both {
+        let steering = Steering { conflict, ..Steering::default() };
+        world.set(Pod { steering, ..pod(&name, &[&name]) });
+    }
+    assert_eq!(marks(&mut world), [], "they show it");
+    world.show("theirs", |seen| seen.allocation = None);
+    assert_eq!(marks(&mut world), ["ours", "theirs"].map(|name| (name.to_owned(), None)));
+}
+
+#[test]
+fn single_pods_are_planned_no_further_ahead_than_they_are_bound() {
+    let mut world = World::new(&[("a", 6)]);
+    let gangs = GangPolicy { max_singles_ahead: 2, ..world.engine.policy.gangs.clone() };
+    world.engine.policy = Arc::new(Policy { gangs, ..Policy::clone(&world.engine.policy) });
+    for name in ["p", "q", "r"] {
+        world.claim(name, 1);
+        world.set(pod(name, &[name]));
+    }
+    world.plan();
+    assert_eq!(world.claim_orders().len(), 2);
+    let first = world.pods["p"].clone();
+    world.set(Pod { stage: Stage::Bound("a".into()), ..first });
+    world.plan();
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Allocate { claim, .. }] if &*claim.name == "r"), "{orders:?}");
+}
+
+#[test]
+fn behind_a_fence_only_devices_inside_are_given() {
+    let mut world = World::new(&[("a", 4)]);
+    let claims = ClaimPolicy { fence: Some("fence".into()), ..world.engine.policy.claims.clone() };
+    world.engine.policy = Arc::new(Policy { claims, ..Policy::clone(&world.engine.policy) });
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    assert_eq!(world.claim_orders(), []);
+    world.apply(Change::NodeApplied(Box::new(node("b").taint("fence", Effect::PreferNoSchedule).build())));
+    world.apply(Change::SliceApplied(Arc::new(slice("b", vec![device("gpu-0")]))));
+    world.plan();
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Allocate { node, .. }] if node.as_str() == "b"), "{orders:?}");
 }
 
 #[test]

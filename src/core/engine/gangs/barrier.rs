@@ -26,7 +26,7 @@ impl GangKeeper {
     pub fn arrive(&mut self, pod: &Pod, node: &NodeName, policy: &Policy, now_ms: u64) -> Arrival {
         let place = match self.board.fate(pod) {
             Fate::Free => return Arrival::Go,
-            Fate::Held(why) | Fate::Unsettled(why) => return Arrival::No(Arc::clone(&why.text)),
+            Fate::Held(why) | Fate::Unsettled(_, why) => return Arrival::No(Arc::clone(&why.text)),
             Fate::Planned(place, _) => place,
         };
         if place != *node {

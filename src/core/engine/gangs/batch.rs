@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::roster::Seat;
 use super::{ELSEWHERE, same_words};
 use crate::claims::ClaimKey;
+use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::{Role, names_a_gang};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
@@ -120,6 +121,12 @@ impl Batch {
     /// All claims that must have devices before anybody of it is pointed anywhere.
     pub fn awaited_claims(&self) -> impl Iterator<Item = &ClaimKey> + Clone {
         self.claims.iter().chain(&self.shared_claims)
+    }
+
+    /// Its members, while claims are being given devices; with the node of each, if the devices can be used on no other.
+    pub fn unsettled(&self, claims: &ClaimKeeper) -> impl Iterator<Item = (PodUid, Option<NodeName>)> {
+        let is_local = claims.are_local(self.awaited_claims());
+        self.places.iter().map(move |(uid, place)| (uid.clone(), is_local.then(|| place.node.clone())))
     }
 
     /// Under which keys devices are kept for members that are yet to be made.

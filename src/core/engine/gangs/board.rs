@@ -16,8 +16,9 @@ pub(super) struct Notice {
     pub places: BTreeMap<PodUid, NodeName>,
     /// Members that start each for itself.
     pub free: BTreeSet<PodUid>,
-    /// Members whose claims are just being given devices.
-    pub unsettled: BTreeSet<PodUid>,
+    /// Members whose claims are just being given devices; with the only node on which kube-scheduler can use these once it
+    /// sees them, if it is one.
+    pub unsettled: BTreeMap<PodUid, Option<NodeName>>,
     /// What such a member is told on other nodes.
     pub elsewhere: Arc<Refusal>,
     /// What members without a place are told on every node.
@@ -65,13 +66,18 @@ pub enum Fate {
     /// Nowhere yet.
     Held(Arc<Refusal>),
     /// To be asked for again in a moment: its claims are just being given devices. Where a pod that has devices is refused
-    /// on every node, kube-scheduler takes them from it.
-    Unsettled(Arc<Refusal>),
+    /// on every node, kube-scheduler takes them from it. With the only node that it offers once it sees them, if it is one.
+    Unsettled(Option<NodeName>, Arc<Refusal>),
     /// There, if it still fits, and nowhere else.
     Planned(NodeName, Arc<Refusal>),
 }
 
 impl Board {
+    /// Is no node kept free, and none contested? Then gangs matter to their own members only.
+    pub fn is_plain(&self) -> bool {
+        self.kept_free.is_empty() && self.contested.is_empty()
+    }
+
     /// Where may this pod go?
     pub fn fate(&self, pod: &Pod) -> Fate {
         let Some(membership) = &pod.membership else { return Fate::Free };
@@ -80,8 +86,10 @@ impl Board {
             Some(Some(notice)) => match notice.places.get(&pod.uid) {
                 Some(node) => Fate::Planned(node.clone(), Arc::clone(&notice.elsewhere)),
                 None if notice.free.contains(&pod.uid) => Fate::Free,
-                None if notice.unsettled.contains(&pod.uid) => Fate::Unsettled(Arc::clone(&notice.held)),
-                None => Fate::Held(Arc::clone(&notice.held)),
+                None => match notice.unsettled.get(&pod.uid) {
+                    Some(node) => Fate::Unsettled(node.clone(), Arc::clone(&notice.held)),
+                    None => Fate::Held(Arc::clone(&notice.held)),
+                },
             },
             // The scheduler can hear of a pod before we do.
             None => Fate::Held(Arc::new(held(&membership.gang, "gang_unknown", "not seen by testudo yet"))),

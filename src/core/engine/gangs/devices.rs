@@ -124,7 +124,7 @@ fn count(task: &PlanTask, desk: &mut Desk) -> Result<Counted, No> {
     let joining = joining(task);
     for (block, needs) in task.question.needs.iter().enumerate() {
         let ranks = &mut counted.ranks[block];
-        if !needs.within.is_empty() {
+        if needs.restrict_nodes() {
             keep_within(task, needs, ranks);
         }
         if needs.open.is_empty() || joining[block] == 0 {
@@ -145,7 +145,7 @@ fn joining(task: &PlanTask) -> Vec<u32> {
     joining
 }
 
-/// Leaves only nodes on which claims that have devices can be used.
+/// Leaves only nodes on which the claims can be.
 fn keep_within(task: &PlanTask, needs: &Needs, ranks: &mut [Option<Rank>]) {
     for (rank, state) in ranks.iter_mut().zip(task.snapshot.slots().iter()) {
         let allows = state.as_ref().and_then(|state| state.node()).is_some_and(|node| needs.allow(node));

@@ -32,7 +32,7 @@ mod wide;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Holding, Standing};
+use crate::cluster::{Cluster, GangState, Standing};
 use crate::engine::claims::ClaimKeeper;
 use crate::engine::{Policy, Profile};
 use crate::model::gang::{GangKey, Group};
@@ -154,10 +154,11 @@ impl GangKeeper {
         }
         self.claims.lead(now_ms);
         self.freed_places |= self.second_look.is_due(cluster.freed(), now_ms);
-        let changed: BTreeSet<GangKey> = cluster.take_changed_gangs();
-        for key in changed.union(&self.claims.take_changed()) {
-            self.review(key, cluster, policy, now_ms);
-        }
+        let mut changed: Vec<GangKey> =
+            cluster.take_changed_gangs().union(&self.claims.take_changed()).cloned().collect();
+        // What of a gang runs has to be finished before others are given anything.
+        changed.sort_by_key(|key| !cluster.gangs().get(key).is_some_and(GangState::runs));
+        changed.iter().for_each(|key| self.review(key, cluster, policy, now_ms));
         self.post_contested();
         for (key, why) in self.claims.take_failures() {
             self.fail(&key, cluster, &why, BTreeSet::new(), policy, now_ms);
@@ -447,7 +448,7 @@ impl GangKeeper {
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
-            unsettled: { unsettled.flat_map(|batch| batch.places.keys()) }.cloned().collect(),
+            unsettled: { unsettled.flat_map(|batch| batch.unsettled(&self.claims)) }.collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };

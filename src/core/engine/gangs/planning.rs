@@ -14,7 +14,7 @@ use super::{GangKeeper, Kept, NewsKind, without_numbers};
 use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
 use crate::engine::claims::{ClaimKeeper, Grant};
 use crate::engine::{Policy, Snapshot};
-use crate::model::gang::GangKey;
+use crate::model::gang::{Dialect, GangKey};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodUid, Promise};
 use crate::placement;
@@ -31,8 +31,14 @@ impl GangKeeper {
                 _ => kept.confirm_no(cluster, self.claims.freed()),
             }
         }
-        let is_due = |kept: &Kept| kept.is_due(cluster.freed(), &self.claims, now_ms) || kept.is_starving(now_ms);
-        let due = self.kept.iter().filter(|(_, kept)| is_due(kept));
+        let is_single = |key: &GangKey| key.dialect == Dialect::Claims;
+        let is_ahead = |(key, kept): &(&GangKey, &Kept)| is_single(key) && kept.batches.iter().any(|it| !it.is_going);
+        let is_full = self.kept.iter().filter(is_ahead).count() >= policy.gangs.max_singles_ahead;
+        let is_due = |key: &GangKey, kept: &Kept| {
+            !(is_full && is_single(key))
+                && (kept.is_due(cluster.freed(), &self.claims, now_ms) || kept.is_starving(now_ms))
+        };
+        let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
             let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
             (!kept.has_started(), std::cmp::Reverse(priority), created_s, (*key).clone())
@@ -330,6 +336,10 @@ impl GangKeeper {
     pub(super) fn restore(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get(key) else { return };
         let Ok(roster) = &kept.roster else { return };
+        // An old promise may be of what has been given since to a gang of which a part runs: that one has to be finished.
+        if !kept.has_started() && self.kept.values().any(|other| other.has_started() && other.lacks_places()) {
+            return;
+        }
         let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
         let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
         // One whose claims have no devices (any more) would be pointed to a place where it has none.

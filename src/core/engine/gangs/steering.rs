@@ -11,7 +11,7 @@ use super::batch::{Batch, Clearing, Place};
 use super::shortfall::NodeRequest;
 use super::{ELSEWHERE, GangKeeper, Kept, same_words, without_numbers};
 use crate::cluster::Cluster;
-use crate::engine::claims::ClaimOrder;
+use crate::engine::claims::{ClaimOrder, Mark};
 use crate::engine::{GangPolicy, Policy};
 use crate::model::gang::{GangKey, names_a_gang};
 use crate::model::node::NodeName;
@@ -66,6 +66,8 @@ pub enum Order {
     },
     /// Give a claim its devices, or take them back.
     Claim(ClaimOrder),
+    /// Show on the pod that a device of it was given to another claim, too, or not any more.
+    Mark(Mark),
     /// Evict the pod, if its disruption budget allows it.
     Evict {
         /// The pod.
@@ -122,6 +124,7 @@ impl GangKeeper {
         // From now on the cluster may show devices of a part of them.
         begun.iter().for_each(|gang| self.post(gang, now_ms));
         orders.extend(claim_orders.into_iter().map(Order::Claim));
+        orders.extend(self.claims.marks(cluster, policy.gangs.steer_again_ms, now_ms).into_iter().map(Order::Mark));
         orders.extend(self.protections(policy, now_ms));
         for (key, refusals) in refused {
             self.refuse(&key, &refusals, cluster, policy, now_ms);

@@ -143,6 +143,7 @@ impl No {
             Self::Split { .. } => "split",
             Self::Relations { .. } => "relations",
             Self::TooManyExpected { .. } => "too_many_expected",
+            Self::OverQuota(_) => "over_quota",
             Self::NoCombination => "no_combination",
             Self::GaveUp { .. } => "gave_up",
         }

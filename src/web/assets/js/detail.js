@@ -137,6 +137,9 @@ export function pod(container, namespace, name, focus) {
 export function gang(container, namespace, name, focus) {
   return open(container, "Gang", name, `/gangs/${segment(namespace)}/${segment(name)}`, (gangs) => gangs.map((gang) => {
     const line = state.gangs.underway.find((line) => line.namespace === namespace && line.name === name);
+    // Domains with no place at all say little, unless there are no others.
+    const near = gang.domains.filter((domain) => domain.places > 0);
+    const domains = near.length > 0 ? near : gang.domains.slice(0, 2);
     return [
       part("", facts(
         ["Stage", gang.stage],
@@ -148,9 +151,9 @@ export function gang(container, namespace, name, focus) {
         ["Failed plans", gang.failedPlans > 0 && `${count(gang.failedPlans)} in a row`],
         ["Not tried", gang.avoidedNodes.join(", ")]),
         gang.why && h("p", { class: "why ties", id: "gang-why" }, gang.why)),
-      gang.domains.length > 0 && part("Where it comes nearest", h("table", {},
-        h("thead", {}, h("tr", {}, [gang.domains[0].level, "Nodes", "Places"].map((text) => h("th", { scope: "col" }, text)))),
-        h("tbody", {}, gang.domains.map((domain) => h("tr", {},
+      domains.length > 0 && part("Where it comes nearest", h("table", {},
+        h("thead", {}, h("tr", {}, [domains[0].level, "Nodes", "Places"].map((text) => h("th", { scope: "col" }, text)))),
+        h("tbody", {}, domains.map((domain) => h("tr", {},
           h("td", {}, domain.domain), h("td", {}, count(domain.nodes)), h("td", {}, `${count(domain.places)} of ${count(domain.needed)}`)))))),
       gang.waitsForPlaces && answered("What would make room", `/room/${segment(namespace)}/${segment(name)}`, room),
       part(many(gang.members.length, "member"), h("table", {},

@@ -19,7 +19,7 @@ function costNote(cost) {
   const parts = ["idle", "stranded", "held", "closed"].map((name) => [name, Math.round(cost[name])]).filter(([, amount]) => amount > 0);
   const words = parts.sort(([, a], [, b]) => b - a).slice(0, 2).map(([name, amount]) => `${count(amount)} ${name}`);
   if (cost.unpriced) words.push(`no price for ${many(cost.unpriced.length, "pool")}`);
-  return words.join(", ") || "all that is paid for works";
+  return words.length > 0 ? `an hour: ${words.join(", ")}` : "all that is paid for works";
 }
 
 function show() {
@@ -33,7 +33,7 @@ function show() {
       meter(["used", used / total], ["bad", failed / total])),
     figure("Free devices", devices(free), "on nodes that take pods"),
     figure("Fragmentation", percent(wasted, free), "of what is free is of no use"),
-    figure(`${cost.unit} an hour`, count(Math.round(costs(cost))), costNote(cost)),
+    figure("Paid for, not at work", `${count(Math.round(costs(cost)))} ${cost.unit === "GPU-hours" ? "GPU h" : cost.unit}`, costNote(cost)),
     figure("Gangs waiting", count(waiting), `${count(running)} run${underway.length > waiting ? `, ${count(underway.length - waiting)} on the way` : ""}`),
     figure("Nodes with devices", count(nodes), `${many(racks, "rack")}, ${many(zones, "zone")}`)));
 }

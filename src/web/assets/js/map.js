@@ -9,7 +9,7 @@ import { devices, path } from "./format.js";
 import { colourOf } from "./palette.js";
 
 const canvas = at("map");
-const context = canvas.getContext("2d", { alpha: false });
+const context = canvas.getContext("2d");
 const stage = at("canvas");
 const tip = at("tip");
 const still = matchMedia("(prefers-reduced-motion: reduce)");

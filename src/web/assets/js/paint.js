@@ -192,7 +192,7 @@ function paintGpus(brush, kind, cells, area) {
 }
 
 function paintSliced(brush, gpus, cells, area) {
-  const isCut = gpus.some(({ width }) => width > 1);
+  const isCut = gpus.some(({ slices }) => slices.length > 1);
   const { columns, rows } = grid(gpus.length, isCut ? area.width / 2.2 : area.width, area.height);
   const gap = area.tile >= GAPS ? Math.min(isCut ? 5 : 3, Math.max(1, area.tile * 0.02)) : 0.5;
   const width = (area.width + gap) / columns - gap;

@@ -30,6 +30,7 @@ function answerOf(workload) {
     h("header", {}, h("h2", {}, workload.name), h("span", { class: fits ? "chip good" : "chip wait" }, fits ? "fits" : workload.fitting > 0 ? "fits in part" : "does not fit")),
     h("p", {}, workload.copies === 1 ? (fits ? `${many(workload.pods, "pod")}, placed.` : `Its ${many(workload.pods, "pod")} would wait.`)
       : `${count(workload.fitting)} of ${count(workload.copies)} copies of ${many(workload.pods, "pod")} fit.`),
+    workload.claimsPassedOver && h("p", { class: "note" }, "Without its ResourceClaims: devices for them were not looked for."),
     workload.reason && h("p", { class: "why ties" }, workload.reason),
     workload.refusals.length > 0 && h("table", { class: "ties" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "What is missing"), h("th", { scope: "col" }, "Nodes"))),
@@ -59,7 +60,7 @@ export function open(container, focus) {
   const { page, heading } = frame("What if", "Would it fit?",
     h("section", { class: "part" },
       h("label", { class: "sr", for: "manifest" }, "Manifest"), input,
-      h("p", { class: "note ties", id: "manifest-note" }, "Pod, Deployment, ReplicaSet, StatefulSet, Job, LeaderWorkerSet, and objects that describe gangs. It is tried on a copy of the present state: nothing changes, nobody is evicted."),
+      h("p", { class: "note ties", id: "manifest-note" }, "Pod, Deployment, StatefulSet, Job, LeaderWorkerSet, JobSet, Ray, KServe, and objects that describe gangs. It is tried on a copy of the present state: nothing changes, nobody is evicted."),
       h("div", { class: "actions" }, button)),
     result);
   container.replaceChildren(page);

@@ -116,3 +116,20 @@ fn a_gang_that_was_bound_in_part_is_finished_by_the_next_leader() {
     world.bind("g-1");
     assert_eq!(world.gpus_in_use(), 16);
 }
+
+/// Found by the model of the protocol (tests/gang_protocol): the promises of a plan that was given up were still on its pods
+/// when the leader that had given the same places to another gang, and bound a part of that, was gone.
+#[test]
+fn an_old_promise_takes_nothing_from_a_gang_of_which_a_part_runs() {
+    let old = |index: u32, node: &str| {
+        let mut pod = member(&format!("a-{index}"), "a", index, of(2)).build();
+        pod.steering.promise = Some(Promise { plan: "7-1".into(), node: node.into(), until_s: 1_010 });
+        pod
+    };
+    let half = |index: u32| member(&format!("g-{index}"), "g", index, of(2));
+    let mut world = found([old(0, "n1"), old(1, "n2"), half(0).on("n0").build(), half(1).build()]);
+    assert_eq!(world.gpus_in_use(), 8, "only what runs");
+    world.plan();
+    assert!(world.filter("g-1").is_ok(), "{:?}", world.filter("g-1"));
+    assert!(world.filter("a-0").is_err());
+}

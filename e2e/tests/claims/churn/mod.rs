@@ -1,0 +1,134 @@
+//! How much of what is asked for is placed where MIG instances come and go, made to order in claims.
+//!
+//! Plain kube-scheduler and testudo are given the same sequence ([`Churn::sequence`]), one claim a pod, one after the other
+//! ([`play`]). `make bench` plays the figure.
+
+mod play;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use testudo::sim::mig::{Churn, Mix};
+use testudo_core::model::catalogue::Catalogue;
+use testudo_e2e::devices::{self, GPUS};
+use testudo_e2e::{Namespace, Scheduler, SchedulerConfig, Version, node, pod};
+
+use super::number;
+use crate::deployed::Deployed;
+use crate::gangs::GATE;
+use crate::stage::Stage;
+use play::{Arrival, Played, Stand};
+
+pub fn scenarios(stage: &Stage) -> Vec<Trial> {
+    // Before 1.36 the API server drops the counters that partitions share.
+    match Version::from_env() {
+        Ok(Version::V1_36) => vec![
+            stage.deployed("claims::instances_come_and_go", come_and_go),
+            stage.long("claims::churn_figure", FIGURE_LIMIT, figure),
+        ],
+        _ => vec![],
+    }
+}
+
+/// The mixes of the experiment, with their names.
+const MIXES: [(&str, &str); 4] = [
+    ("uniform", "1g=1,1g+2mem=1,2g=1,3g=1,4g=1,7g=1"),
+    ("small", "1g=.30,1g+2mem=.25,2g=.20,3g=.10,4g=.10,7g=.05"),
+    ("big", "1g=.05,1g+2mem=.10,2g=.10,3g=.20,4g=.25,7g=.30"),
+    ("bimodal", "1g=.30,1g+2mem=.15,2g=.05,3g=.05,4g=.15,7g=.30"),
+];
+
+const PRODUCT: &str = "H100-80GB";
+const NODES: usize = 4;
+
+/// The fleet starts empty: so many mean durations pass before anything is counted.
+const WARMUP: f64 = 2.0;
+
+/// The seed of the sequence: `TESTUDO_E2E_SEED` in the environment, else always the same.
+fn seed() -> Result<u64> {
+    number("TESTUDO_E2E_SEED", 1)
+}
+
+/// What the experiment offers with a mix: so many instances.
+fn sequence(mix: &str, seed: u64, arrivals: usize) -> Result<Vec<Arrival>> {
+    let catalogue = Catalogue::builtin();
+    let geometry = catalogue.geometries().find(|geometry| geometry.name() == PRODUCT).context(PRODUCT)?;
+    let mut churn = Churn::new(geometry, Mix::parse(mix, geometry)?)?;
+    (churn.gpus, churn.horizon) = (NODES * GPUS, f64::INFINITY);
+    let arrival = |it: testudo::sim::mig::Arrival| {
+        let profile = geometry.profile(it.profile);
+        Arrival { at: it.at, ends: it.ends, profile: profile.name.clone(), slices: profile.size.into() }
+    };
+    Ok(churn.sequence(seed).take(arrivals).map(arrival).collect())
+}
+
+/// A place for sequences: a namespace with its nodes, and a class of its MIG instances.
+struct Ground {
+    ns: Namespace,
+    class: String,
+    stand: Stand,
+}
+
+impl Ground {
+    async fn new(d: &Deployed, name: &str) -> Result<Self> {
+        let class = format!("{name}-mig");
+        d.cp.apply(devices::class(&class, "mig")).await?;
+        let ns = d.cp.namespace(name).await?;
+        let nodes: Vec<String> = (0..NODES).map(|at| format!("{name}-{at}")).collect();
+        ns.create_nodes(nodes.iter().map(|name| node(name))).await?;
+        for slice in nodes.iter().flat_map(|name| devices::dynamic_mig(name)) {
+            d.cp.apply(slice).await?;
+        }
+        let stand = Stand::new(&d.cp, &ns, &class, nodes.into_iter().collect::<BTreeSet<_>>()).await?;
+        Ok(Self { ns, class, stand })
+    }
+
+    /// Plays a sequence through kube-scheduler as it is.
+    async fn plain(&self, d: &Deployed, mix: &str, sequence: Vec<Arrival>) -> Result<Played> {
+        let name = format!("{}-plain", self.ns.name());
+        let _scheduler = Scheduler::start(&d.cp, &SchedulerConfig::default().named(&name)).await?;
+        self.stand.play(sequence, WARMUP, |at| pod(&format!("plain-{mix}-{at}")).scheduler(&name)).await
+    }
+
+    /// Plays a sequence through testudo and its scheduler; pods wait for their devices behind its gate.
+    async fn testudo(&self, d: &Deployed, mix: &str, sequence: Vec<Arrival>) -> Result<Played> {
+        let name = format!("{}-testudo", self.ns.name());
+        let _pair = d.allocating_pair(&name, &[&self.class], None).await?;
+        self.stand.play(sequence, WARMUP, |at| pod(&format!("testudo-{mix}-{at}")).gate(GATE).scheduler(&name)).await
+    }
+}
+
+async fn come_and_go(d: Arc<Deployed>) -> Result<()> {
+    let ground = Ground::new(&d, "claims-churn").await?;
+    let (mix, shares) = MIXES[0];
+    // Nothing is refused to what has room: the stand sees to it.
+    let played = ground.testudo(&d, mix, sequence(shares, seed()?, 90)?).await?;
+    ensure!(played.accepted_percent() > 50.0, "{played:?}");
+    ground.ns.clear().await
+}
+
+/// How long the figure may take on a busy machine.
+const FIGURE_LIMIT: Duration = Duration::from_secs(3600);
+
+async fn figure(d: Arc<Deployed>) -> Result<()> {
+    let ground = Ground::new(&d, "churn").await?;
+    let (seed, arrivals) = (seed()?, number("TESTUDO_E2E_ARRIVALS", 1000)? as usize);
+    println!("\n{arrivals} MIG instances asked for at load 1.0, seed {seed}, on {NODES} nodes of {GPUS} H100");
+    println!("{:<10} {:<16} {:>10} {:>10} {:>10}", "mix", "", "accepted", "mean", "median");
+    for (mix, shares) in MIXES {
+        let plain = ground.plain(&d, mix, sequence(shares, seed, arrivals)?).await?;
+        tell(mix, "kube-scheduler", &plain);
+        let testudo = ground.testudo(&d, mix, sequence(shares, seed, arrivals)?).await?;
+        tell(mix, "testudo", &testudo);
+    }
+    ground.ns.clear().await
+}
+
+fn tell(mix: &str, who: &str, played: &Played) {
+    let (mean, median) = played.placement_ms();
+    let accepted = played.accepted_percent();
+    println!("{mix:<10} {who:<16} {accepted:>8.1} % {mean:>7.1} ms {median:>7.1} ms");
+}

@@ -1,0 +1,85 @@
+//! What pods show of devices that were given twice: a condition, as long as it is so.
+//!
+//! Level-based: what a pod shows is compared with what it should show, so that a write that got lost is made again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::ClaimKeeper;
+use super::holders::Collision;
+use crate::claims::ClaimKey;
+use crate::cluster::Cluster;
+use crate::model::pod::{Pod, PodUid};
+
+/// A pod that is to show, or not to show any more, that a device of it was given to another claim, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The pod.
+    pub pod: Arc<Pod>,
+    /// What it is to show; nothing any more if none.
+    pub conflict: Option<Arc<str>>,
+}
+
+/// Which pods show something, and when that was last written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Marks {
+    shown: BTreeSet<PodUid>,
+    written_ms: BTreeMap<PodUid, u64>,
+}
+
+impl Marks {
+    /// A pod is new, or has changed.
+    pub fn see(&mut self, pod: &Pod) {
+        if pod.steering.conflict.is_some() {
+            self.shown.insert(pod.uid.clone());
+        } else {
+            self.shown.remove(&pod.uid);
+        }
+    }
+
+    /// A pod is gone.
+    pub fn forget(&mut self, uid: &PodUid) {
+        self.shown.remove(uid);
+        self.written_ms.remove(uid);
+    }
+
+    /// All pods but these are gone.
+    pub fn retain(&mut self, listed: &BTreeSet<PodUid>) {
+        self.shown.retain(|uid| listed.contains(uid));
+        self.written_ms.retain(|uid, _| listed.contains(uid));
+    }
+}
+
+/// The words for what was given to several claims.
+pub(super) fn conflict(collision: &Collision, claims: &BTreeSet<ClaimKey>) -> String {
+    let names: Vec<String> = claims.iter().map(ToString::to_string).collect();
+    format!("{collision} to claims {}", names.join(" and "))
+}
+
+impl ClaimKeeper {
+    /// The pods that show something else than they should; each again only after `again_ms`.
+    pub fn marks(&mut self, cluster: &Cluster, again_ms: u64, now_ms: u64) -> Vec<Mark> {
+        if self.holders.collisions() == 0 && self.marks.shown.is_empty() {
+            return vec![];
+        }
+        let mut wanted: BTreeMap<&PodUid, Arc<str>> = BTreeMap::new();
+        for (collision, claims) in self.holders.told() {
+            let text: Arc<str> = conflict(collision, claims).into();
+            for uid in claims.iter().filter_map(|claim| self.users.get(claim)).flat_map(BTreeMap::keys) {
+                wanted.entry(uid).or_insert_with(|| Arc::clone(&text));
+            }
+        }
+        let uids: BTreeSet<&PodUid> = wanted.keys().copied().chain(&self.marks.shown).collect();
+        let mut marks = vec![];
+        for pod in uids.into_iter().filter_map(|uid| cluster.pod(uid)) {
+            let conflict = wanted.get(&pod.uid).cloned();
+            if pod.steering.conflict == conflict {
+                self.marks.written_ms.remove(&pod.uid);
+            } else if self.marks.written_ms.get(&pod.uid).is_none_or(|written| now_ms >= written + again_ms) {
+                self.marks.written_ms.insert(pod.uid.clone(), now_ms);
+                marks.push(Mark { pod: Arc::clone(pod), conflict });
+            }
+        }
+        marks
+    }
+}
