@@ -7,10 +7,6 @@ SHELL := /bin/bash
 K8S ?= 1.36
 export K8S
 
-# A part of the model checker names a toolchain in its package. Where cargo is not called through rustup, rustc would be
-# looked for there.
-export RUSTUP_TOOLCHAIN ?= $(shell rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1)
-
 # From which state of the repository an upgrade is tried: a commit; by default the last tag, or the last state.
 FORMER ?=
 

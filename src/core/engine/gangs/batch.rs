@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::roster::Seat;
-use super::{ELSEWHERE, same_words};
 use crate::claims::ClaimKey;
 use crate::engine::claims::ClaimKeeper;
-use crate::model::gang::{Role, names_a_gang};
+use crate::model::gang::Role;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
 
@@ -50,22 +49,6 @@ pub(super) struct Suspicion {
     pub message: Arc<str>,
     /// The scheduler was pointed to the place again since.
     pub is_checked: bool,
-}
-
-impl Place {
-    /// What the scheduler says against the place, once it has said something since it was pointed there.
-    pub fn objection(&self, pod: &Pod) -> Option<Arc<str>> {
-        self.steered_ms?;
-        let message = pod.steering.unscheduled.as_ref()?;
-        if self.message_before.as_ref().is_some_and(|before| same_words(before, message)) {
-            return None;
-        }
-        // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
-        // we did not answer.
-        let is_ours = names_a_gang(message) && !message.contains(ELSEWHERE);
-        let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
-        (!is_ours && !is_outage).then(|| Arc::clone(message))
-    }
 }
 
 impl Suspicion {
