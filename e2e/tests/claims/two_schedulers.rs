@@ -32,7 +32,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 
 /// How many claims there are in all: `TESTUDO_E2E_CLAIMS` in the environment, else fewer.
 fn claims() -> Result<usize> {
-    Ok(number("TESTUDO_E2E_CLAIMS", 240)? as usize)
+    Ok(number("TESTUDO_E2E_CLAIMS", 200)? as usize)
 }
 
 /// How long all of it may take.
