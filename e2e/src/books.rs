@@ -47,16 +47,34 @@ pub struct Books {
     pub free: BTreeMap<String, i64>,
     /// What each pod without a node asks for, and of which gang it is, by name.
     pub pending: BTreeMap<String, (i64, Option<String>)>,
-    /// By gang: members with a node, and how many must start together.
-    pub gangs: BTreeMap<String, (usize, usize)>,
+    /// By name.
+    pub gangs: BTreeMap<String, Gang>,
+}
+
+/// How far a gang has come.
+#[derive(Debug, Default)]
+pub struct Gang {
+    /// Members that there are.
+    pub members: usize,
+    /// Those of them that have a node.
+    pub running: usize,
+    /// How many must start together.
+    pub size: usize,
+}
+
+impl Gang {
+    /// Does a part of it run although nobody has taken the rest away?
+    fn is_half(&self) -> bool {
+        self.members >= self.size && (1..self.size).contains(&self.running)
+    }
 }
 
 impl Books {
     /// What is not as it should be, of a cluster in which nothing happens any more: a gang that runs in part, or one pod of
     /// its own that waits although it would fit.
     pub fn faults(&self) -> Vec<String> {
-        let half = self.gangs.iter().filter(|(_, (running, size))| *running > 0 && running < size);
-        let half = half.map(|(gang, (running, size))| format!("{running} of {size} members of gang {gang} run"));
+        let half = self.gangs.iter().filter(|(_, gang)| gang.is_half());
+        let half = half.map(|(name, Gang { running, size, .. })| format!("{running} of {size} of gang {name} run"));
         let most = self.free.values().copied().max().unwrap_or(0);
         let alone = self.pending.iter().filter(|(_, (asks, gang))| gang.is_none() && *asks <= most);
         let alone = alone.map(|(pod, (asks, _))| format!("pod {pod} waits for {asks}, and some node has {most} free"));
@@ -79,9 +97,10 @@ impl Namespace {
             let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
             if let Some(gang) = &gang {
                 let size = pod.annotations().get(MIN_MEMBER).map_or(Ok(1), |size| size.parse());
-                let entry = books.gangs.entry(gang.clone()).or_default();
-                entry.0 += usize::from(node.is_some());
-                entry.1 = entry.1.max(size.context("not a number of members")?);
+                let gang = books.gangs.entry(gang.clone()).or_default();
+                gang.members += 1;
+                gang.running += usize::from(node.is_some());
+                gang.size = gang.size.max(size.context("not a number of members")?);
             }
             match node {
                 Some(node) => *books.free.entry(node.to_owned()).or_default() -= asks,
@@ -91,10 +110,9 @@ impl Namespace {
         Ok(books)
     }
 
-    /// Fails unless every pod of this scenario that has a node was bound exactly once, and by `user`; other users must
-    /// not even have tried, and no pod that is gone was bound twice.
-    pub async fn check_bindings(&self, cp: &ControlPlane, user: &str) -> Result<()> {
-        // By unique id: how many requests have bound it, and how many ended in doubt: whoever asked was killed meanwhile.
+    /// Fails if a pod of this scenario was bound twice, or if anybody but `user` has so much as tried to bind one. Returns, by
+    /// unique id, how many requests have bound it, and how many ended in doubt: whoever asked was killed meanwhile.
+    pub fn check_nothing_is_bound_twice(&self, cp: &ControlPlane, user: &str) -> Result<BTreeMap<String, (u32, u32)>> {
         let mut bound: BTreeMap<String, (u32, u32)> = BTreeMap::new();
         for request in cp.bindings_in(self.name())? {
             if request.user != user {
@@ -106,6 +124,13 @@ impl Namespace {
             *doubtful += u32::from(request.code >= 500);
             ensure!(*done <= 1, "pod {} was bound twice", request.pod);
         }
+        Ok(bound)
+    }
+
+    /// Fails unless every pod of this scenario that has a node was bound exactly once, and by `user`; other users must
+    /// not even have tried, and no pod that is gone was bound twice.
+    pub async fn check_bindings(&self, cp: &ControlPlane, user: &str) -> Result<()> {
+        let bound = self.check_nothing_is_bound_twice(cp, user)?;
         for pod in self.list().await? {
             let name = pod.name_any();
             let (done, doubtful) = bound.get(&pod.uid().unwrap_or_default()).copied().unwrap_or_default();

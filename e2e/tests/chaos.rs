@@ -182,7 +182,8 @@ async fn in_order(d: &Deployed, ns: &Namespace) -> Result<()> {
     })
     .await?;
     d.cp.check_nothing_is_overcommitted().await?;
-    ns.check_bindings(&d.cp, d.testudo_account.user()).await
+    // An API server that is killed may have bound a pod and not have written that into its log.
+    ns.check_nothing_is_bound_twice(&d.cp, d.testudo_account.user()).map(|_| ())
 }
 
 /// Nothing is leaked: when all pods are gone every node can be filled.

@@ -257,7 +257,8 @@ async fn the_webhook_does_what_the_policy_does(d: Arc<Deployed>) -> Result<()> {
     let mut testudo = Testudo::start(&d.cp, options.arg(format!("--webhook-bind-address={address}"))).await?;
     let _scheduler = d.scheduler(Some(name), &testudo).await?;
     let ns = d.cp.namespace("policy-webhook").await?;
-    let values = ["policies.gangs.enabled=true", "policies.gangs.by=webhook", &format!("scheduler.name={name}")];
+    let scheduler = format!("scheduler.name={name}");
+    let values = ["policies.gangs.enabled=true", "policies.gangs.by=webhook", scheduler.as_str()];
     let mut webhook = chart::object(&chart::render(&values)?, "MutatingWebhookConfiguration", "testudo-gangs")?.clone();
     // It runs beside the API server, and not behind a Service; and only here.
     let authority = k8s_openapi::ByteString(fs::read(d.cp.authority().cert())?);

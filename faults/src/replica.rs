@@ -20,6 +20,8 @@ use testudo::k8s::fence::fenced;
 use testudo::k8s::group_status::GroupStatuses;
 use testudo::k8s::leader_label::LeaderLabel;
 use testudo::k8s::lease::{Candidate, LeaseOptions};
+use testudo::k8s::protect::Protector;
+use testudo::k8s::provisioning::Provisioner;
 use testudo::k8s::steer::Steerer;
 use testudo::k8s::watch::watch_cluster;
 use testudo_core::engine::{Engine, Policy};
@@ -108,6 +110,8 @@ impl Replica {
         let host = Arc::new(host);
         let writers = GangWriters {
             steerer: Steerer::new(writing.clone()),
+            provisioner: Provisioner::new(writing.clone()),
+            protector: Protector::new(writing.clone()),
             claims: ClaimWriter::new(writing.clone()),
             events: Events::new(writing.clone(), Some(Self::name(self.index))),
             statuses: GroupStatuses::start(writing),

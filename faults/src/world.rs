@@ -23,7 +23,7 @@ use crate::service::{Service, labelled};
 use crate::story::Story;
 
 /// For so long after the last fault everything that can be placed has to be.
-pub const QUIET_MS: u64 = 110_000;
+pub const QUIET_MS: u64 = 90_000;
 
 /// A time at which faults are over: one may last for a while.
 const CALM_FROM_MS: u64 = CHAOS_MS + 25_000;

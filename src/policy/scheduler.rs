@@ -49,6 +49,8 @@ pub fn configuration(ours: &Configuration, reached: &Reached) -> Value {
         "apiVersion": "kubescheduler.config.k8s.io/v1",
         "kind": "KubeSchedulerConfiguration",
         "leaderElection": { "leaderElect": true, "resourceNamespace": namespace, "resourceName": lease },
+        // Of 50 requests a second, what kube-scheduler allows itself by default, a pod with claims takes several.
+        "clientConnection": { "qps": 200, "burst": 400 },
         // By default testudo is offered only a sample of the nodes, and the best one may be missing from it.
         "percentageOfNodesToScore": 100,
         // Members of gangs that wait without a gate are asked for again soon after they have got their places.

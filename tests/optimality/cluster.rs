@@ -84,7 +84,7 @@ impl Fleet {
         let snapshot = self.engine.snapshot();
         let judgement = snapshot.judge(pod);
         let rank = |name: &str| match judgement.of(Offered::Named(name)) {
-            Verdict::Fits(rank) => Some(rank),
+            Verdict::Fits(rank) => Some(rank.packed()),
             Verdict::No(_) => None,
         };
         let ranked = self.names.iter().enumerate().filter_map(|(at, name)| Some((rank(name)?, name, at)));

@@ -41,7 +41,6 @@ struct Store {
     pods: BTreeMap<String, Value>,
     /// Version, kind, and the line that a watch is sent.
     events: VecDeque<(u64, Kind, Arc<str>)>,
-    bindings: u64,
 }
 
 impl Store {
@@ -127,11 +126,6 @@ impl Api {
         let mut store = self.store();
         store.delete(kind, key);
         self.news.send_replace(store.version);
-    }
-
-    /// How many bindings were written.
-    pub fn bindings(&self) -> u64 {
-        self.store().bindings
     }
 
     /// How often anything has changed.
@@ -249,7 +243,6 @@ impl Api {
         bound["spec"]["nodeName"] = binding["target"]["name"].clone();
         bound["status"]["phase"] = json!("Running");
         store.put(Kind::Pods, bound);
-        store.bindings += 1;
         self.news.send_replace(store.version);
         (201, status(201, ""))
     }

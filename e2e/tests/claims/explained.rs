@@ -75,7 +75,7 @@ async fn not_selected(d: Arc<Deployed>) -> Result<()> {
     let (json, miss) = explain(&d, &s, "picky", &s.node_name("a")).await?;
     ensure!(miss["usable"] == 0 && miss["reason"].as_str().is_some_and(|why| why.contains("8 not selected")), "{miss}");
     is_advised(&json, "widen the selectors")?;
-    s.claims().delete("picky", &DeleteParams::default()).await.context("cannot delete the claim")?;
+    s.ns.device_claims().delete("picky", &DeleteParams::default()).await.context("cannot delete the claim")?;
     s.claim("picky", vec![request("r", &s.gpu, 1, None)], vec![]).await?;
     s.ns.until_running("picky").await?;
     has_devices(&d, &s, "picky").await?;

@@ -272,3 +272,89 @@ fn evict(store: &mut Store, key: &Key, eviction: &Value) -> Result<Value, Refuse
     store.delete(Kind::Pod, key)?;
     Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(store: &mut Store, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let content_type = "application/strategic-merge-patch+json".to_owned();
+        let request = Request { method, path: path.into(), query: String::new(), content_type, body };
+        match answer(store, &request) {
+            Answer::Whole(code, body) => (code, body),
+            Answer::Watch { .. } => panic!("no watch was asked for"),
+        }
+    }
+
+    const POD: &str = "/api/v1/namespaces/team/pods/p";
+    const CLAIM: &str = "/apis/resource.k8s.io/v1/namespaces/team/resourceclaims/c";
+
+    fn store() -> Store {
+        let mut store = Store::default();
+        store.create(Kind::Pod, json!({"metadata": {"namespace": "team", "name": "p"}, "spec": {}})).unwrap();
+        store.create(Kind::Claim, json!({"metadata": {"namespace": "team", "name": "c"}, "spec": {}})).unwrap();
+        store
+    }
+
+    #[test]
+    fn a_pod_is_bound_once_and_only_if_it_is_the_one_that_is_meant() {
+        let mut store = store();
+        let uid = ask(&mut store, Method::GET, POD, Value::Null).1["metadata"]["uid"].clone();
+        let binding = |uid: Value| json!({"metadata": {"uid": uid}, "target": {"name": "n"}});
+        let path = format!("{POD}/binding");
+        assert_eq!(ask(&mut store, Method::POST, &path, binding(json!("another"))).0, 409);
+        assert_eq!(ask(&mut store, Method::POST, &path, binding(uid.clone())).0, 201);
+        assert_eq!(ask(&mut store, Method::POST, &path, binding(uid)).0, 409);
+        assert_eq!(ask(&mut store, Method::GET, POD, Value::Null).1["spec"]["nodeName"], "n");
+    }
+
+    #[test]
+    fn a_write_that_rests_on_an_older_version_is_refused() {
+        let mut store = store();
+        let (_, old) = ask(&mut store, Method::GET, CLAIM, Value::Null);
+        let mark = json!({"metadata": {"annotations": {"a": "1"}}});
+        assert_eq!(ask(&mut store, Method::PATCH, CLAIM, mark.clone()).0, 200);
+        let path = format!("{CLAIM}/status");
+        let given = |mut claim: Value, device: &str| {
+            claim["status"] = json!({"allocation": {"devices": {"results": [{"device": device}]}}});
+            claim
+        };
+        assert_eq!(ask(&mut store, Method::PUT, &path, given(old, "gpu-0")).0, 409);
+        let (_, new) = ask(&mut store, Method::GET, CLAIM, Value::Null);
+        let (code, new) = ask(&mut store, Method::PUT, &path, given(new, "gpu-0"));
+        assert_eq!(code, 200);
+        assert_eq!(ask(&mut store, Method::PUT, &path, given(new, "gpu-1")).0, 422, "an allocation is not replaced");
+        let version = store.version();
+        assert_eq!(ask(&mut store, Method::PATCH, CLAIM, mark).0, 200);
+        assert_eq!(store.version(), version, "what changes nothing is no new version");
+    }
+
+    #[test]
+    fn the_status_is_written_with_annotations_and_nothing_else() {
+        let mut store = store();
+        let patch = json!({
+            "metadata": {"annotations": {"a": "1"}, "finalizers": ["f"]},
+            "spec": {"nodeName": "n"},
+            "status": {"nominatedNodeName": "n"},
+        });
+        let (_, pod) = ask(&mut store, Method::PATCH, &format!("{POD}/status"), patch);
+        assert_eq!(pod["metadata"]["annotations"]["a"], "1");
+        assert_eq!(pod["status"]["nominatedNodeName"], "n");
+        assert_eq!((&pod["spec"], &pod["metadata"]["finalizers"]), (&json!({}), &Value::Null));
+    }
+
+    #[test]
+    fn what_has_a_finalizer_goes_when_it_is_let_go() {
+        let mut store = store();
+        ask(&mut store, Method::PATCH, CLAIM, json!({"metadata": {"finalizers": ["f"]}}));
+        ask(&mut store, Method::DELETE, CLAIM, Value::Null);
+        let (_, claim) = ask(&mut store, Method::GET, CLAIM, Value::Null);
+        assert!(is_leaving(&claim), "{claim}");
+        let key = Key::new("team", "c");
+        let let_go = store.update(Kind::Claim, &key, |claim| {
+            claim["metadata"]["finalizers"] = json!([]);
+            Ok(())
+        });
+        assert!(let_go.is_ok() && store.get(Kind::Claim, &key).is_none());
+    }
+}

@@ -111,6 +111,9 @@ impl Scheduler {
 
     fn attempt(&mut self, waiting: &Waiting, around: &mut Around<'_>) -> Attempt {
         let rooms = self.room();
+        if rooms.is_empty() {
+            return Attempt::Error("no nodes available to schedule pods".into());
+        }
         let claims = self.claims_of(&waiting.pod);
         if let Some(room) = waiting.pod.nominated.as_ref().and_then(|node| rooms.get(node)) {
             match self.filter(waiting, [room].into_iter(), &claims, around) {

@@ -145,7 +145,12 @@ impl Scheduler {
         if around.now_ms < self.down_until_ms {
             return;
         }
+        let refusing = self.refusing.len();
         self.refusing.retain(|_, until_ms| around.now_ms < *until_ms);
+        if self.refusing.len() < refusing {
+            // As when a volume is there: its plugin is told.
+            self.wake(|against| against.other, around.now_ms);
+        }
         let news = self.view.catch_up(around.store, &mut self.rng, around.lag_ms, around.now_ms);
         for (kind, happened) in news {
             self.see(kind, happened, around.now_ms);

@@ -1,7 +1,6 @@
 //! Devices of claims count against the quota of their namespace.
 
 use super::tests::{World, pod};
-use super::*;
 use crate::engine::{PlacementPolicy, Quotas};
 use crate::model::quota::{Item, Quota};
 

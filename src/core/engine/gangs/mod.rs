@@ -20,6 +20,7 @@ mod quotas;
 mod regrouping;
 mod report;
 mod roster;
+mod second_look;
 mod shortfall;
 mod starvation;
 mod steering;
@@ -50,6 +51,7 @@ use regrouping::Regrouping;
 pub use report::Report;
 use report::Reported;
 use roster::{Roster, Seat, Shortage};
+use second_look::SecondLook;
 use shortfall::Scarcity;
 pub use shortfall::{Lack, MissingNodes, NodeRequest, Shortfall};
 use starvation::Patience;
@@ -79,6 +81,7 @@ pub(super) struct GangKeeper {
     version: u64,
     /// Places were given up since pods were last woken: no event of the API tells the scheduler.
     freed_places: bool,
+    second_look: SecondLook,
     news: Vec<News>,
     /// Of gangs that have lost all members.
     farewells: Vec<Report>,
@@ -150,6 +153,7 @@ impl GangKeeper {
             return self.pass_over(cluster);
         }
         self.claims.lead(now_ms);
+        self.freed_places |= self.second_look.is_due(cluster.freed(), now_ms);
         let mut changed: Vec<GangKey> =
             cluster.take_changed_gangs().union(&self.claims.take_changed()).cloned().collect();
         // What of a gang runs has to be finished before others are given anything.

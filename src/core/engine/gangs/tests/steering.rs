@@ -172,6 +172,25 @@ fn who_may_fit_since_places_were_given_up_is_woken() {
 }
 
 #[test]
+fn who_was_refused_before_we_knew_that_something_came_free_is_woken_after_a_while() {
+    let mut world = World::new(1);
+    world.set(Pod { stage: Stage::Bound("n0".into()), ..pod("full").gpus(8).build() });
+    let mut small = pod("small").gpus(1).build();
+    small.steering.unscheduled = Some("too few are free".into());
+    world.set(small);
+    world.wait(10_000);
+    assert!(world.engine.orders(world.now_ms).is_empty(), "it would not fit");
+    world.delete("full");
+    world.wait(1_000);
+    assert!(world.engine.orders(world.now_ms).is_empty(), "the scheduler is told of that, too");
+    world.wait(3_000);
+    let woken = world.engine.orders(world.now_ms);
+    assert!(matches!(&woken[..], [Order::Wake { pod }] if pod.key.name == "small"), "{woken:?}");
+    world.wait(60_000);
+    assert!(world.engine.orders(world.now_ms).is_empty(), "once");
+}
+
+#[test]
 fn a_node_that_refused_a_member_is_tried_again_after_a_while() {
     let mut world = World::new(2);
     gang(&mut world, "g", 2);
