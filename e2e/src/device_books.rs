@@ -194,14 +194,14 @@ impl Namespace {
             for user in &holding.users {
                 let pod = by_uid.get(user).with_context(|| format!("claim {} is used by nobody", holding.claim))?;
                 let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
-                let nodes = holding.devices.iter().filter_map(|device| inventory.devices[device].node.as_ref());
-                for on in nodes.filter(|on| node.is_some_and(|node| node != *on)) {
-                    anyhow::bail!(
-                        "pod {} is on {node:?}, and claim {} has a device on {on}",
-                        pod.name_any(),
-                        holding.claim
-                    );
-                }
+                let mut nodes = holding.devices.iter().filter_map(|device| inventory.devices[device].node.as_ref());
+                let elsewhere = nodes.find(|on| node.is_some_and(|node| node != *on));
+                ensure!(
+                    elsewhere.is_none(),
+                    "pod {} is on {node:?}, and claim {} has a device on {elsewhere:?}",
+                    pod.name_any(),
+                    holding.claim
+                );
             }
         }
         for pod in pods.iter().filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some())) {

@@ -241,9 +241,9 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
                 self.nodes += 1;
                 Input::NodeComes((self.machine)(&mut self.rng))
             }
-            11 | 12 | 13 => Input::Crash(replica, short),
+            11..=13 => Input::Crash(replica, short),
             14 | 15 => Input::Pause(replica, long),
-            16 | 17 | 18 => Input::Storm(self.storm(), long),
+            16..=18 => Input::Storm(self.storm(), long),
             19 => Input::BreakWatches,
             20 => Input::Compact,
             21 => Input::SchedulerRestarts(short),

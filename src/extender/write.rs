@@ -105,9 +105,9 @@ fn offered_name(body: &mut Vec<u8>, offer: &Offer<'_>, at: usize) {
     }
 }
 
+#[expect(clippy::ptr_arg, reason = "text is borrowed from JSON only where nothing in it is escaped")]
 fn name_of(body: &mut Vec<u8>, name: &Cow<'_, str>) {
     match name {
-        // Text is borrowed from JSON only where nothing in it is escaped.
         Cow::Borrowed(plain) => {
             body.push(b'"');
             body.extend_from_slice(plain.as_bytes());

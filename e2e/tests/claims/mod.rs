@@ -58,6 +58,9 @@ struct Setting {
 /// So long it may take until it is known that a device was given twice.
 const FOUND_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long everything may take where much is asked for at once.
+const LONG: Duration = Duration::from_secs(200);
+
 /// A number that a variable of the environment says, or the usual one.
 fn number(variable: &str, usual: u64) -> Result<u64> {
     let said = env::var(variable).ok().filter(|said| !said.is_empty());
@@ -79,6 +82,12 @@ impl Setting {
         let pair = d.allocating_pair(&scheduler, &[&gpu, &mig], fence).await?;
         let ns = d.cp.namespace(name).await?;
         Ok(Self { cp: Arc::clone(&d.cp), ns, pair, scheduler, gpu, mig })
+    }
+
+    /// The same, where so much is asked for at once that it takes its time.
+    fn patient(self) -> Self {
+        let ns = self.ns.clone().with_patience(LONG);
+        Self { ns, ..self }
     }
 
     /// A node whose devices are published in these slices.

@@ -22,7 +22,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 }
 
 async fn side_by_side(d: Arc<Deployed>) -> Result<()> {
-    let s = Setting::new(&d, "claims-all").await?;
+    let s = Setting::new(&d, "claims-all").await?.patient();
     // Two nodes that are cut to order, and two NVLink domains, of which one is too small for the gang.
     s.nodes(["mig-0", "mig-1"].map(|name| node(&s.node_name(name))), devices::dynamic_mig).await?;
     let racks = ["left", "left", "left", "right", "right", "right", "right", "right"];

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -17,7 +17,7 @@ use testudo_e2e::namespace::SCENARIO_LABEL;
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Metrics, Namespace, PodBuilder, Scheduler, SchedulerConfig, Version, chart, node, pod};
 
-use super::{FOUND_WITHIN, Setting, number};
+use super::{FOUND_WITHIN, LONG, Setting, number};
 use crate::deployed::Deployed;
 use crate::stage::Stage;
 
@@ -32,11 +32,8 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 
 /// How many claims there are in all: `TESTUDO_E2E_CLAIMS` in the environment, else fewer.
 fn claims() -> Result<usize> {
-    Ok(number("TESTUDO_E2E_CLAIMS", 200)? as usize)
+    Ok(number("TESTUDO_E2E_CLAIMS", 120)? as usize)
 }
-
-/// How long all of it may take.
-const LONG: Duration = Duration::from_secs(200);
 
 /// Claims and pods are created so many at a time.
 const AT_A_TIME: usize = 16;
@@ -56,8 +53,7 @@ struct Both {
 
 impl Both {
     async fn new(d: &Deployed, name: &str, fence: Option<&str>) -> Result<Self> {
-        let ours = Setting::behind(d, name, fence).await?;
-        let ours = Setting { ns: ours.ns.clone().with_patience(LONG), ..ours };
+        let ours = Setting::behind(d, name, fence).await?.patient();
         let theirs = d.cp.namespace(&format!("{name}-other")).await?.with_patience(LONG);
         // A class is no fence: this one selects the same devices.
         let class = format!("{name}-other-gpu");

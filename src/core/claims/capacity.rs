@@ -14,7 +14,7 @@ pub type Amounts = BTreeMap<Box<str>, Amount>;
 /// What a request takes of each capacity of a device, if the device can give it beside what it has given already.
 pub fn consumption(capacity: &BTreeMap<Box<str>, Capacity>, asked: &Amounts, given: &Amounts) -> Option<Amounts> {
     let parts = parts(capacity, asked, given)?;
-    parts.map(|(name, part)| Some((name.clone(), part?))).collect()
+    parts.map(|(name, part)| Some((name.into(), part?))).collect()
 }
 
 /// Whether a device can give what a request asks for, beside what it has given already.
@@ -28,14 +28,15 @@ fn parts<'c>(
     capacity: &'c BTreeMap<Box<str>, Capacity>,
     asked: &'c Amounts,
     given: &'c Amounts,
-) -> Option<impl Iterator<Item = (&'c Box<str>, Option<Amount>)>> {
-    let taken = |(name, capacity): (&'c Box<str>, &'c Capacity)| {
+) -> Option<impl Iterator<Item = (&'c str, Option<Amount>)>> {
+    let taken = |name: &'c str, capacity: &Capacity| {
         let part = part(capacity, asked.get(name).copied());
         let is_wrong = capacity.policy.as_ref().is_some_and(|policy| violates(part, policy));
         let given = given.get(name).copied().unwrap_or(Amount::ZERO);
         (name, (!is_wrong && given.plus(part) <= capacity.value).then_some(part))
     };
-    asked.keys().all(|name| capacity.contains_key(name)).then(|| capacity.iter().map(taken))
+    let has_all = asked.keys().all(|name| capacity.contains_key(name));
+    has_all.then(|| capacity.iter().map(move |(name, capacity)| taken(name, capacity)))
 }
 
 /// What a request gets: the default or all of it when it does not say, else the next part that there is.

@@ -67,9 +67,8 @@ impl Slots {
         let pages = self.pages.iter().enumerate().filter(move |(_, page)| page.newest > generation);
         pages.flat_map(move |(number, page)| {
             let slots = page.stamps.iter().zip(&page.states).enumerate();
-            slots.filter_map(move |(at, (&stamp, state))| {
-                (stamp > generation).then(|| (Slot::at(number * PAGE + at), stamp, state.as_ref()))
-            })
+            let touched = slots.filter(move |(_, (stamp, _))| **stamp > generation);
+            touched.map(move |(at, (stamp, state))| (Slot::at(number * PAGE + at), *stamp, state.as_ref()))
         })
     }
 

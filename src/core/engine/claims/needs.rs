@@ -239,8 +239,8 @@ impl ClaimKeeper {
     fn needs_of_another(&self, pod: &Pod, policy: &ClaimPolicy) -> Needs {
         let mut needs = Needs::default();
         for claim in &pod.claims {
-            let key = |name: &Box<str>| ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.clone() };
-            let seen = claim.name.as_ref().and_then(|name| self.claims.get(&key(name)));
+            let key = |name: &str| ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.into() };
+            let seen = claim.name.as_deref().and_then(|name| self.claims.get(&key(name)));
             match seen.filter(|seen| claim.from_template && !seen.is_of_group) {
                 Some(seen) => {
                     needs.count(&seen.claim, policy);

@@ -1,0 +1,94 @@
+//! What happens while devices are looked for, or while another leads.
+
+use super::*;
+
+#[test]
+fn what_others_are_given_meanwhile_is_seen_when_the_plan_comes_back() {
+    let mut world = World::new(&[("a", 1), ("b", 1)]);
+    world.claim("c", 1);
+    world.claim("theirs", 1);
+    world.set(pod("p", &["c"]));
+    let task = world.engine.next_plan(world.now_ms).expect("a task");
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.engine.adopt(task.solve(), world.now_ms);
+    assert_eq!(world.claim_orders(), [], "the device has gone to another");
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["b/gpu-0"]);
+}
+
+#[test]
+fn of_many_that_ask_the_same_in_vain_one_is_looked_for() {
+    let mut world = World::new(&[("a", 1)]);
+    for at in 0..5 {
+        world.claim(&format!("c{at}"), 2);
+        world.set(pod(&format!("p{at}"), &[&format!("c{at}")]));
+    }
+    assert_eq!(world.plan(), 1);
+    let wish = "no node has free devices: claim default/c4 needs 2 devices of class any for request r";
+    world.wait(10_000);
+    assert_eq!(world.filter("p4"), Err(format!("claims of pod default/p4: {wish}")));
+    world.apply(Change::NodeApplied(Box::new(node("b").build())));
+    world.apply(Change::SliceApplied(Arc::new(slice("b", (0..4).map(|at| device(&format!("gpu-{at}"))).collect()))));
+    assert_eq!(world.plan(), 3, "two of them, and one more in vain");
+    assert_eq!(world.claim_orders().len(), 2);
+}
+
+#[test]
+fn devices_that_become_free_while_they_are_looked_for_are_looked_at() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("theirs", 1);
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    let task = world.engine.next_plan(world.now_ms).expect("a task");
+    let solved = task.solve();
+    world.show("theirs", |seen| seen.allocation = None);
+    world.engine.adopt(solved, world.now_ms);
+    assert_eq!(world.plan(), 1);
+    assert_eq!(world.claim_orders().len(), 1);
+}
+
+#[test]
+fn a_desk_that_does_not_come_back_is_made_anew() {
+    let mut world = World::new(&[("a", 2)]);
+    world.claim("c", 1);
+    world.claim("theirs", 1);
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.set(pod("p", &["c"]));
+    let task = world.engine.next_plan(world.now_ms).expect("a task");
+    let gang = task.gang().clone();
+    drop(task);
+    world.engine.set_aside(&gang, "a panic", world.now_ms);
+    world.wait(10_000);
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-1"]);
+}
+
+#[test]
+fn what_another_leader_gives_and_takes_is_left_to_it() {
+    let mut world = World::new(&[("a", 2), ("b", 2)]);
+    for claim in ["c", "d"] {
+        world.claim(claim, 1);
+        world.set(pod(&format!("p-{claim}"), &[claim]));
+    }
+    world.plan();
+    let orders = world.claim_orders();
+    assert_eq!(orders.len(), 2);
+    world.accept(&orders[0]);
+    world.engine.stand_by();
+    // What was under way comes to an end, and begins nothing.
+    world.accept(&orders[1]);
+    world.wait(1_000_000);
+    assert_eq!(world.plan(), 0);
+    assert_eq!(world.claim_orders(), [], "nothing is taken back either");
+    let ClaimOrder::Allocate { allocation, .. } = &orders[0] else { panic!() };
+    world.show_given("c", allocation);
+    world.engine.lead(2);
+    world.wait(0);
+    world.plan();
+    let orders = world.claim_orders();
+    assert!(
+        matches!(&orders[..], [ClaimOrder::Allocate { claim, .. }] if &*claim.name == "d"),
+        "devices and claims are known: {orders:?}"
+    );
+}
