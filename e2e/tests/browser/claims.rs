@@ -62,7 +62,8 @@ async fn claims_are_shown_with_their_devices_and_their_reasons() -> Result<()> {
     let served = Demo::on("cluster.json", &cluster().to_string(), CONFIG)?;
     let browser = served.open("dark").await?;
     let row = "document.querySelector('[data-key=\"claim team/greedy\"]')?.textContent ?? ''";
-    let row = browser.until("the claim that waits", &format!("(({row}).includes('needs 8 devices') && ({row}))")).await?;
+    let row =
+        browser.until("the claim that waits", &format!("(({row}).includes('needs 8 devices') && ({row}))")).await?;
     ensure!(row.as_str().is_some_and(|text| text.contains("8 gpu.nvidia.com")), "{row}");
     browser
         .until("the figures", "document.getElementById('figures').textContent.includes('Nodes with devices2')")
