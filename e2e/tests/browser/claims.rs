@@ -62,7 +62,7 @@ async fn claims_are_shown_with_their_devices_and_their_reasons() -> Result<()> {
     let served = Demo::on("cluster.json", &cluster().to_string(), CONFIG)?;
     let browser = served.open("dark").await?;
     let row = "document.querySelector('[data-key=\"claim team/greedy\"]')?.textContent ?? ''";
-    let row = browser.until("the claim that waits", &format!("(({row}).includes('needs 8 devices') && {row})")).await?;
+    let row = browser.until("the claim that waits", &format!("(({row}).includes('needs 8 devices') && ({row}))")).await?;
     ensure!(row.as_str().is_some_and(|text| text.contains("8 gpu.nvidia.com")), "{row}");
     browser
         .until("the figures", "document.getElementById('figures').textContent.includes('Nodes with devices2')")
@@ -72,7 +72,7 @@ async fn claims_are_shown_with_their_devices_and_their_reasons() -> Result<()> {
     browser.click("[data-key='claim team/greedy']").await?;
     let places = "document.querySelector('.answer')?.textContent ?? ''";
     let places =
-        browser.until("where it comes nearest", &format!("(({places}).includes('As of') && {places})")).await?;
+        browser.until("where it comes nearest", &format!("(({places}).includes('As of') && ({places}))")).await?;
     ensure!(places.as_str().is_some_and(|text| text.contains("3 in use")), "{places}");
     browser.screenshot(&shot("claim-dark")?).await?;
 
@@ -80,7 +80,7 @@ async fn claims_are_shown_with_their_devices_and_their_reasons() -> Result<()> {
     browser.value("location.hash = '#/node/sliced-1'").await?;
     let drawn = "[...document.querySelectorAll('.node-picture rect')].filter((rect) => rect.querySelector('title')).map((rect) => \
                  [rect.querySelector('title').textContent, Math.round(rect.getAttribute('x')), Math.round(rect.getAttribute('width'))])";
-    let drawn = browser.until("its picture", &format!("(({drawn}).length === 3 && {drawn})")).await?;
+    let drawn = browser.until("its picture", &format!("(({drawn}).length === 3 && ({drawn}))")).await?;
     let at = |name: &str| drawn.as_array().into_iter().flatten().find(|drawn| drawn[0] == format!("team/{name}"));
     let (half, small) = (at("half").cloned().unwrap_or_default(), at("small").cloned().unwrap_or_default());
     let number = |value: &Value| value.as_i64().unwrap_or_default();

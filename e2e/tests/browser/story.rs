@@ -48,7 +48,7 @@ async fn gang_waits(browser: &Browser) -> Result<()> {
     let words = |text: &Value| text.as_str().unwrap_or_default().replace(|c: char| c.is_ascii_digit(), "");
     ensure!(words(&why) == words(&of_engine), "the page says {why}, the engine {of_engine}");
     let room = "document.querySelector('.answer')?.textContent ?? ''";
-    let room = browser.until("what would make room", &format!("(({room}).includes('As of') && {room})")).await?;
+    let room = browser.until("what would make room", &format!("(({room}).includes('As of') && ({room}))")).await?;
     let says = |words: &str| room.as_str().is_some_and(|text| text.contains(words));
     ensure!(says("would fit if") || says("in its way"), "{room}");
     browser.screenshot(&shot("gang-dark")?).await?;
