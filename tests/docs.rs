@@ -202,10 +202,9 @@ fn commands_of_testudo_run() {
             if !ASKED.contains(&words[0]) || words.iter().any(is_form) {
                 continue;
             }
-            if !words.contains(&"cluster.json.gz") || words[0] == "snapshot" {
-                if words[0] != "claims" {
-                    words.extend(["-f", "cluster.yaml"]);
-                }
+            let names_its_input = words.contains(&"cluster.json.gz") && words[0] != "snapshot";
+            if !names_its_input && words[0] != "claims" {
+                words.extend(["-f", "cluster.yaml"]);
             }
             let output = run(&words);
             // 1 is an answer, too: no.
