@@ -13,11 +13,12 @@ use super::Setting;
 use crate::deployed::Deployed;
 use crate::stage::Stage;
 
+/// Alone: a claim would take the free devices of other scenarios' nodes.
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     vec![
-        stage.deployed("explain::a_claim_whose_devices_are_in_use", in_use),
-        stage.deployed("explain::a_claim_that_selects_no_device", not_selected),
-        stage.deployed("explain::a_claim_that_does_not_exist", missing),
+        stage.deployed_alone("explain::a_claim_whose_devices_are_in_use", in_use),
+        stage.deployed_alone("explain::a_claim_that_selects_no_device", not_selected),
+        stage.deployed_alone("explain::a_claim_that_does_not_exist", missing),
     ]
 }
 
@@ -86,7 +87,6 @@ async fn missing(d: Arc<Deployed>) -> Result<()> {
     let s = Setting::new(&d, "explain-claim-missing").await?;
     s.node("a", devices::whole_gpus).await?;
     s.ns.create(s.pod("early").device_claim("late")).await?;
-    s.ns.until_pending_with_message("early", &[]).await?;
     let name = format!("{}/late", s.ns.name());
     let of_pod = ask(d.cp.admin(), &["explain", "pod", &format!("{}/early", s.ns.name())]).await?;
     ensure!(!of_pod.is_yes && of_pod.json["verdict"] == "waits-for-claims", "{}", of_pod.json);
