@@ -60,7 +60,8 @@ fn finding(whose: &str, own: &TlsSecret, other: &TlsSecret, side: Side<'_>, now:
                     CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
                     Side::Server(host),
                 ) => (format!("is not for {host}"), "make it for that name: kube-scheduler calls testudo by it"),
-                (CertificateError::UnknownIssuer, _) => {
+                // The second where both authorities have one name.
+                (CertificateError::UnknownIssuer | CertificateError::BadSignature, _) => {
                     ("is not of the authority that the other side trusts".to_owned(), "make both of one authority")
                 }
                 (error, _) => (format!("is refused: {error}"), "make both anew"),

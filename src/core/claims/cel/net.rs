@@ -1,6 +1,6 @@
 //! IP addresses and networks, as `net/netip` of Go and the libraries `kubernetes.net.ip` and `.cidr` see them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr};
 
 use super::code::Function;
 use super::fault::{Eval, Fault};

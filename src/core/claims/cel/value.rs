@@ -1,8 +1,8 @@
 //! Values, and how they are compared.
 
+use core::net::IpAddr;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::fault::{Eval, Fault};
