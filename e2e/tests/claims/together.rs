@@ -9,14 +9,14 @@ use testudo_e2e::devices::{self, DRIVER, GPUS, ask, first_available, of_profile,
 use testudo_e2e::{Version, node};
 
 use super::extended::{self, PROFILE, RESOURCE};
-use super::{Setting, gang};
+use super::{LONG, Setting, gang};
 use crate::deployed::Deployed;
 use crate::stage::Stage;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     // Before 1.36 the API server drops the counters that partitions share.
     match Version::from_env() {
-        Ok(Version::V1_36) => vec![stage.deployed("claims::all_kinds_side_by_side", side_by_side)],
+        Ok(Version::V1_36) => vec![stage.long("claims::all_kinds_side_by_side", LONG, side_by_side)],
         _ => vec![],
     }
 }

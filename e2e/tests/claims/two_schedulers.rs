@@ -22,10 +22,11 @@ use crate::deployed::Deployed;
 use crate::stage::Stage;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
-    let mut scenarios = vec![stage.deployed("claims::two_schedulers_without_a_fence", without_a_fence)];
+    // Alone: policies of the whole cluster, and load under which others are late.
+    let mut scenarios = vec![stage.long("claims::two_schedulers_without_a_fence", LONG, without_a_fence)];
     // The fence needs MutatingAdmissionPolicy.
     if matches!(Version::from_env(), Ok(Version::V1_36)) {
-        scenarios.push(stage.deployed("claims::two_schedulers_and_the_fence", with_the_fence));
+        scenarios.push(stage.long("claims::two_schedulers_and_the_fence", LONG, with_the_fence));
     }
     scenarios
 }

@@ -16,7 +16,7 @@ use testudo_core::model::catalogue::Catalogue;
 use testudo_e2e::devices::{self, GPUS};
 use testudo_e2e::{Namespace, Scheduler, SchedulerConfig, Version, node, pod};
 
-use super::number;
+use super::{LONG, number};
 use crate::deployed::Deployed;
 use crate::gangs::GATE;
 use crate::stage::Stage;
@@ -26,7 +26,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     // Before 1.36 the API server drops the counters that partitions share.
     match Version::from_env() {
         Ok(Version::V1_36) => vec![
-            stage.deployed("claims::instances_come_and_go", come_and_go),
+            stage.long("claims::instances_come_and_go", LONG, come_and_go),
             stage.long("claims::churn_figure", FIGURE_LIMIT, figure),
         ],
         _ => vec![],
