@@ -22,7 +22,10 @@ impl ControlPlane {
         let pods = pods.list(&ListParams::default()).await.context("cannot list pods")?;
         let nodes = nodes.list(&ListParams::default()).await.context("cannot list nodes")?;
         let mut used: BTreeMap<(String, String), i64> = BTreeMap::new();
-        for pod in pods.items.iter().filter(|pod| !has_ended(pod)) {
+        // Where kube-scheduler made a claim for the resources that a pod asks for, no node says that it has them.
+        let by_claim =
+            |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.extended_resource_claim_status.is_some());
+        for pod in pods.items.iter().filter(|pod| !has_ended(pod) && !by_claim(pod)) {
             let Some(node) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { continue };
             for (resource, amount) in extended_requests(pod)? {
                 *used.entry((node.clone(), resource)).or_default() += amount;
