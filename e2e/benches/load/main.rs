@@ -239,7 +239,7 @@ impl World<'_> {
         };
         oldest.into_iter().for_each(|key| self.api.delete(Kind::Pods, &key));
         // A kubelet says that its node is well.
-        if at % 16 == 0 {
+        if at.is_multiple_of(16) {
             let number = at / 16 % self.size.nodes;
             let mut node = node(number);
             node["status"]["conditions"][0]["lastHeartbeatTime"] = json!(format!("{at}"));
