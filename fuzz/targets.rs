@@ -28,8 +28,11 @@ use testudo_core::model::mig::Layout;
 use testudo_core::model::node::Node;
 use testudo_core::model::quantity::Quantity;
 
+/// What is done with an input.
+pub type Target = fn(&[u8]);
+
 /// All of them, by the names of their corpora.
-pub const ALL: [(&str, fn(&[u8])); 8] = [
+pub const ALL: [(&str, Target); 8] = [
     ("extender", extender),
     ("node", node),
     ("quantity", quantity),
