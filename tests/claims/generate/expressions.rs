@@ -182,7 +182,7 @@ impl Grammar {
     }
 
     fn address(&mut self) -> &'static str {
-        self.dice.pick(&[
+        self.dice.pick::<&str>(&[
             "'10.0.0.1'",
             "'10.0.0.0/8'",
             "'10.1.2.3/16'",
@@ -198,7 +198,7 @@ impl Grammar {
 
     /// A duration, mostly; what is written out wrong is refused.
     fn span(&mut self) -> &'static str {
-        self.dice.pick(&["'1h'", "'60m'", "'1.5s'", "'-1500ms'", "'0'", "'1'", "'' + '2us'", "'' + '1d'", "5"])
+        self.dice.pick::<&str>(&["'1h'", "'60m'", "'1.5s'", "'-1500ms'", "'0'", "'1'", "'' + '2us'", "'' + '1d'", "5"])
     }
 
     fn version(&mut self, depth: usize) -> String {
