@@ -1,11 +1,13 @@
 //! By how much which node group has to grow.
 //!
 //! A node of the group is cloned, empty, as often as needed, and the whole question is asked again with the clones. New
-//! nodes of a group whose nodes share NVLink domains are put into new domains of the size of the largest one.
+//! nodes of a group whose nodes share NVLink domains are put into new domains of the size of the largest one. Their drivers
+//! publish what those of the node publish that is cloned.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use testudo_core::claims::Slice;
 use testudo_core::cluster::NodeState;
 use testudo_core::engine::{Change, Engine};
 use testudo_core::model::catalogue::Catalogue;
@@ -14,7 +16,8 @@ use testudo_core::model::node::{Node, NodeName, NodeParts};
 use testudo_core::model::selector::Labels;
 use testudo_core::placement;
 
-use super::{Room, Workload, fill};
+use super::{More, Room, Workload, fill};
+use crate::claims::ClaimsError;
 use crate::host::offline::NOW_MS;
 use crate::k8s::manifests::Manifests;
 use crate::overview::PoolKey;
@@ -41,17 +44,24 @@ const CLIQUES: &[&str] =
     &["nvidia.com/gpu.clique", "accelerator.topograph.run/domain", "network.topology.nvidia.com/accelerator"];
 
 /// The node groups that can be grown so that all these copies fit, those first that need the fewest nodes.
-pub fn growths(manifests: &Manifests, catalogue: &Catalogue, wanted: &[(&Workload, usize)]) -> Vec<Growth> {
-    let nodes = Room::new(manifests, catalogue, &[]).nodes();
-    sufficient(
-        nodes,
-        catalogue,
-        |_| true,
-        |more| {
-            let mut room = Room::new(manifests, catalogue, &more);
+///
+/// # Errors
+/// When the devices of the cluster cannot be counted.
+pub fn growths(
+    manifests: &Manifests,
+    catalogue: &Catalogue,
+    wanted: &[(&Workload, usize)],
+) -> Result<Vec<Growth>, ClaimsError> {
+    let nodes = Room::new(manifests, catalogue, More::default())?.nodes();
+    let suffices = |model: &Model, more: usize| {
+        let more = More { nodes: model.clones(more, catalogue), slices: model.slices(more, &manifests.slices) };
+        // It was possible with the nodes that there are.
+        let room = Room::new(manifests, catalogue, more);
+        room.is_ok_and(|mut room| {
             wanted.iter().all(|(workload, copies)| fill(&mut room, workload, *copies).placed.len() == *copies)
-        },
-    )
+        })
+    };
+    Ok(sufficient(nodes, |_| true, suffices))
 }
 
 /// The node groups that can be grown so that all members of a gang that waits fit, those first that need the fewest nodes. The
@@ -62,13 +72,16 @@ pub fn growths_for(gang: &GangKey, mut engine: Engine, catalogue: &Catalogue) ->
         return vec![];
     }
     let nodes = engine.snapshot().nodes().into_iter().filter_map(|state| state.node().cloned()).collect();
-    let takes_some = |model: &Node| {
-        let idle = NodeState::idle(model.clone());
+    let takes_some = |model: &Model| {
+        let idle = NodeState::idle(model.clone_number(0, catalogue));
         demands.iter().any(|demand| placement::check(demand, &idle).is_ok())
     };
-    sufficient(nodes, catalogue, takes_some, |more| {
+    sufficient(nodes, takes_some, |model, more| {
         let mut grown = engine.branch();
-        more.into_iter().for_each(|node| grown.apply(Change::NodeApplied(Box::new(node)), NOW_MS));
+        model
+            .clones(more, catalogue)
+            .into_iter()
+            .for_each(|node| grown.apply(Change::NodeApplied(Box::new(node)), NOW_MS));
         grown.would_fit(gang)
     })
 }
@@ -77,9 +90,8 @@ pub fn growths_for(gang: &GangKey, mut engine: Engine, catalogue: &Catalogue) ->
 /// `is_of_use`.
 fn sufficient(
     nodes: Vec<Arc<Node>>,
-    catalogue: &Catalogue,
-    is_of_use: impl Fn(&Node) -> bool,
-    suffices: impl Fn(Vec<Node>) -> bool,
+    is_of_use: impl Fn(&Model) -> bool,
+    suffices: impl Fn(&Model, usize) -> bool,
 ) -> Vec<Growth> {
     let mut groups: BTreeMap<PoolKey, Vec<Arc<Node>>> = BTreeMap::new();
     for node in nodes {
@@ -87,10 +99,8 @@ fn sufficient(
     }
     let mut growths = vec![];
     for (group, nodes) in groups.into_iter().filter(|(group, _)| !group.name.is_empty()) {
-        let Some(model) = Model::of(&nodes).filter(|model| is_of_use(&model.clone_number(0, catalogue))) else {
-            continue;
-        };
-        if let Some(more) = least(|more| suffices(model.clones(more, catalogue))) {
+        let Some(model) = Model::of(&nodes).filter(&is_of_use) else { continue };
+        if let Some(more) = least(|more| suffices(&model, more)) {
             growths.push(Growth { group, nodes: nodes.len(), more });
         }
     }
@@ -135,12 +145,32 @@ impl Model {
         Some(Self { node: Arc::clone(node), clique: cliques.into_values().max().unwrap_or(0) })
     }
 
+    fn name(&self, at: usize) -> String {
+        format!("{}-more-{at}", self.node.name())
+    }
+
+    /// What the drivers of so many clones publish: what they publish of the node itself, in working order.
+    fn slices(&self, count: usize, all: &[Slice]) -> Vec<Slice> {
+        let own: Vec<&Slice> = all.iter().filter(|s| s.nodes.single() == Some(self.node.name().as_str())).collect();
+        let of_clone = |at: usize| {
+            own.iter().map(move |slice| {
+                let mut slice = (*slice).clone();
+                slice.name = format!("{}-more-{at}", slice.name).into();
+                slice.pool.name = format!("{}-more-{at}", slice.pool.name).into();
+                slice.nodes.name = Some(self.name(at).into());
+                slice.devices.iter_mut().for_each(|device| device.taints.clear());
+                slice
+            })
+        };
+        (0..count).flat_map(of_clone).collect()
+    }
+
     fn clones(&self, count: usize, catalogue: &Catalogue) -> Vec<Node> {
         (0..count).map(|at| self.clone_number(at, catalogue)).collect()
     }
 
     fn clone_number(&self, at: usize, catalogue: &Catalogue) -> Node {
-        let name = format!("{}-more-{at}", self.node.name());
+        let name = self.name(at);
         let label = |(key, value): (&str, &str)| match key {
             HOSTNAME => (key.to_owned(), name.clone()),
             clique if CLIQUES.contains(&clique) => (key.to_owned(), format!("more-{}", at / self.clique.max(1))),

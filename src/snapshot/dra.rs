@@ -96,19 +96,21 @@ const RESULT: Taken = Fields(&[
 
 const CONSUMER: Taken = Fields(&[("apiGroup", Word), ("resource", Word), ("name", Name), ("uid", Name)]);
 
+const CLAIM_SPEC: Taken = Fields(&[(
+    "devices",
+    Fields(&[
+        ("requests", List(&REQUEST)),
+        ("constraints", List(&CONSTRAINT)),
+        ("config", List(&Fields(&[("requests", Name)]))),
+    ]),
+)]);
+
+pub(super) const RESOURCE_CLAIM_TEMPLATE: &[(&str, Taken)] =
+    &[("metadata", METADATA), ("spec", Fields(&[("spec", Of(&CLAIM_SPEC))]))];
+
 pub(super) const RESOURCE_CLAIM: &[(&str, Taken)] = &[
     ("metadata", METADATA),
-    (
-        "spec",
-        Fields(&[(
-            "devices",
-            Fields(&[
-                ("requests", List(&REQUEST)),
-                ("constraints", List(&CONSTRAINT)),
-                ("config", List(&Fields(&[("requests", Name)]))),
-            ]),
-        )]),
-    ),
+    ("spec", Of(&CLAIM_SPEC)),
     (
         "status",
         Fields(&[

@@ -349,6 +349,12 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { api_group: "ray.io", name: "RayCluster", plural: "rayclusters", fields: RAY_CLUSTER },
     Kind { api_group: dra::API_GROUP, name: "DeviceClass", plural: "deviceclasses", fields: dra::DEVICE_CLASS },
     Kind { api_group: dra::API_GROUP, name: "ResourceSlice", plural: "resourceslices", fields: dra::RESOURCE_SLICE },
+    Kind {
+        api_group: dra::API_GROUP,
+        name: "ResourceClaimTemplate",
+        plural: "resourceclaimtemplates",
+        fields: dra::RESOURCE_CLAIM_TEMPLATE,
+    },
     Kind { api_group: dra::API_GROUP, name: "ResourceClaim", plural: "resourceclaims", fields: dra::RESOURCE_CLAIM },
 ];
 

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::claims::{AllocationError, BestFit, ClaimKey, DeviceClass, SeenClaim, Slice};
+use crate::claims::{AllocationError, BestFit, Claim, ClaimKey, DeviceClass, SeenClaim, Slice};
 use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
@@ -287,6 +287,32 @@ impl Engine {
         quotas.check(pod, &Used { by_pods: self.cluster.usage(), beside: &beside }).map_err(Reason::OverQuota)
     }
 
+    /// Which claims are ours.
+    pub fn claim_policy(&self) -> &ClaimPolicy {
+        &self.policy.claims
+    }
+
+    /// Decides anew which claims are ours. What is known of pods that wait is not looked at again: for what is tried on a
+    /// [`branch`](Self::branch).
+    pub fn try_with_claims(&mut self, claims: ClaimPolicy) {
+        Arc::make_mut(&mut self.policy).claims = claims;
+    }
+
+    /// Are there devices that claims could be given, as far as is known?
+    pub fn knows_devices(&self) -> bool {
+        self.gangs.claims.knows_devices()
+    }
+
+    /// The extended resources that classes of devices serve.
+    pub fn extended_resources(&self) -> BTreeSet<Box<str>> {
+        self.gangs.claims.extended_resources()
+    }
+
+    /// Does another lead, so that no plan is made here?
+    pub fn stands_by(&self) -> bool {
+        self.gangs.stands_by()
+    }
+
     /// Replaces what places are chosen for. What is placed stays where it is; whoever waits is looked at again.
     pub fn set_placement(&mut self, placement: PlacementPolicy) {
         if placement.expected != self.policy.placement.expected {
@@ -403,6 +429,18 @@ impl Engine {
     /// The claim of this key.
     pub fn claim(&self, key: &ClaimKey) -> Option<ClaimView> {
         self.gangs.claims.view(key, &self.policy.claims).map(|view| self.with_reason(view))
+    }
+
+    /// What a claim asks for.
+    pub fn asked_by(&self, key: &ClaimKey) -> Option<&Arc<Claim>> {
+        self.gangs.claims.seen(key).map(|seen| &seen.claim)
+    }
+
+    /// Can what a claim has been given be used on a node? One that has nothing forbids no node.
+    pub fn is_usable_on(&self, key: &ClaimKey, node: &Node) -> bool {
+        let allocation = self.gangs.claims.seen(key).and_then(|seen| seen.allocation.as_ref());
+        let nodes = allocation.and_then(|allocation| allocation.nodes.as_ref());
+        nodes.is_none_or(|nodes| nodes.takes(node.name().as_str(), &node.parts.labels))
     }
 
     fn with_reason(&self, view: ClaimView) -> ClaimView {
