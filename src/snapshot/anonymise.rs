@@ -265,6 +265,10 @@ fn walk(taken: &Taken, value: &Value, key: Option<&str>, texts: &mut impl Texts)
             false => name(text, texts),
         }),
         (Taken::Version, value) => each(value, &mut |text| version(text, texts)),
+        (Taken::Device, value) => each(value, &mut |text| match is_by_number(text) {
+            true => text.to_owned(),
+            false => name(text, texts),
+        }),
         (Taken::Path, value) => {
             each(value, &mut |text| text.split('/').map(|part| name(part, texts)).collect::<Vec<_>>().join("/"))
         }
@@ -304,11 +308,10 @@ fn walk(taken: &Taken, value: &Value, key: Option<&str>, texts: &mut impl Texts)
 }
 
 fn name(text: &str, texts: &mut impl Texts) -> String {
-    let stays = text.is_empty() || KNOWN_NAMES.contains(&text) || is_by_number(text);
-    if stays { text.to_owned() } else { texts.name(text) }
+    if text.is_empty() || KNOWN_NAMES.contains(&text) { text.to_owned() } else { texts.name(text) }
 }
 
-/// Is it a name that a driver has given a device by number?
+/// Has a driver named a device by its number?
 fn is_by_number(text: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
     // `1g10gb`, `1g5gb.me`
@@ -359,7 +362,9 @@ fn key_text(text: &str, texts: &mut impl Texts) -> String {
 }
 
 fn value_of(key: &str, text: &str, texts: &mut impl Texts) -> String {
-    if is_telling(key, text) { text.to_owned() } else { name(text, texts) }
+    // Selectors compare numbers. Long ones may be somebody's.
+    let is_small = text.len() <= 6 && text.parse::<u32>().is_ok();
+    if is_telling(key, text) || is_small { text.to_owned() } else { name(text, texts) }
 }
 
 /// Numbers and times stay, and so do lists of topology levels, whose keys are replaced. Anything else makes no sense there,

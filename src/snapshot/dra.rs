@@ -1,7 +1,7 @@
 //! What is taken of objects of `resource.k8s.io`. Opaque parameters of drivers are not: only how many there are counts.
 
 use super::fields::Taken::{
-    self, ByFeature, Feature, Fields, Key, List, Name, Of, Path, Program, ValueOfFeature, Version, Word,
+    self, ByFeature, Device, Feature, Fields, Key, List, Name, Of, Path, Program, ValueOfFeature, Version, Word,
 };
 use super::fields::{METADATA, NODE_SELECTOR, TAINT};
 
@@ -40,7 +40,7 @@ const CAPACITY: Taken = Fields(&[
 ]);
 
 const DEVICE: Taken = Fields(&[
-    ("name", Name),
+    ("name", Device),
     ("attributes", ByFeature(&ATTRIBUTE)),
     ("capacity", ByFeature(&CAPACITY)),
     ("consumesCounters", List(&Fields(&[("counterSet", Name), ("counters", Of(&COUNTERS))]))),
@@ -90,7 +90,7 @@ const RESULT: Taken = Fields(&[
     ("request", Path),
     ("driver", Key),
     ("pool", Name),
-    ("device", Name),
+    ("device", Device),
     ("adminAccess", Word),
     ("shareID", Name),
     ("consumedCapacity", ByFeature(&Word)),

@@ -44,6 +44,8 @@ pub(super) enum Taken {
     ValueOfFeature,
     /// A version; also a list of such.
     Version,
+    /// What a driver has called a device.
+    Device,
     /// Names with `/` between them; also a list of such.
     Path,
     /// A program that selects devices.
@@ -62,8 +64,8 @@ pub(super) struct Kind {
 }
 
 use Taken::{
-    Amounts, Annotations, ByFeature, ByName, Conditions, Feature, Fields, Key, Labels, List, Name, Of, Path, Program,
-    Prose, ValueOfFeature, ValueOfKey, Version, Word,
+    Amounts, Annotations, ByFeature, ByName, Conditions, Device, Feature, Fields, Key, Labels, List, Name, Of, Path,
+    Program, Prose, ValueOfFeature, ValueOfKey, Version, Word,
 };
 
 /// Annotations that are read, with what they hold. The keys are words of others and of ours, and no secrets.
@@ -419,7 +421,7 @@ fn list(path: &str, taken: &Taken, lines: &mut Vec<String>) {
         Labels | Amounts => lines.push(format!("{path}{{}}")),
         Conditions => lines.extend(CONDITIONS.iter().map(|kind| format!("{path}[type={kind}].{{status,message}}"))),
         Annotations => lines.push(format!("{path} (see the end of this list)")),
-        Word | Name | Prose | Key | ValueOfKey | Feature | ValueOfFeature | Version | Path | Program => {
+        Word | Name | Prose | Key | ValueOfKey | Feature | ValueOfFeature | Version | Path | Device | Program => {
             lines.push(path.to_owned());
         }
     }
@@ -429,9 +431,10 @@ fn list(path: &str, taken: &Taken, lines: &mut Vec<String>) {
 fn take(taken: &Taken, value: &Value) -> Option<Value> {
     match (taken, value) {
         (Of(taken), value) => take(taken, value),
-        (Word | Name | Prose | Key | ValueOfKey | Feature | ValueOfFeature | Version | Path | Program, value) => {
-            texts(value)
-        }
+        (
+            Word | Name | Prose | Key | ValueOfKey | Feature | ValueOfFeature | Version | Path | Device | Program,
+            value,
+        ) => texts(value),
         (Labels | Amounts, Value::Object(map)) => Some(only(map, |_, value| texts(value))),
         (Annotations, Value::Object(map)) => {
             Some(only(map, |key, value| ANNOTATIONS.iter().any(|(known, _)| *known == key).then(|| texts(value))?))

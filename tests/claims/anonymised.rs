@@ -19,7 +19,8 @@ fn devices(answer: &Ours) -> usize {
 #[test]
 fn answers_do_not_hang_on_names() {
     let (mut fit, mut failed) = (0, 0);
-    for seed in 0..1_500 {
+    let mut wrong: Vec<String> = vec![];
+    for seed in 0..600 {
         let case = generate::case(seed);
         let snapshot = Snapshot::of(&case.objects);
         let anonymised = with_large_stack(|| Ok(snapshot.clone().anonymised())).expect("a thread");
@@ -30,17 +31,13 @@ fn answers_do_not_hang_on_names() {
         let node = nameless[at]["metadata"]["name"].as_str().expect("a name").to_owned();
         let with = ours(&Case { objects, ..case.clone() }, Some(&case.node));
         let without = ours(&Case { seed, objects: nameless.clone(), node: node.clone() }, Some(&node));
-        let told = || nameless.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
-        assert_eq!(
-            (with.name(), devices(&with)),
-            (without.name(), devices(&without)),
-            "seed {seed}: {} but {}\n{}",
-            with.why(),
-            without.why(),
-            told()
-        );
+        if (with.name(), devices(&with)) != (without.name(), devices(&without)) {
+            let told: Vec<String> = case.objects.iter().chain(&nameless).map(Value::to_string).collect();
+            wrong.push(format!("seed {seed}: {with}\nbut without names {without}\n{}", told.join("\n")));
+        }
         fit += u32::from(with.name() == "fits");
         failed += u32::from(with.name() == "error");
     }
-    assert!(fit > 300 && failed > 50, "{fit} fit, {failed} failed");
+    assert!(wrong.is_empty(), "{} are wrong, the first:\n{}", wrong.len(), wrong[0]);
+    assert!(fit > 120 && failed > 20, "{fit} fit, {failed} failed");
 }
