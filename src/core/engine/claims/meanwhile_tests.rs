@@ -136,3 +136,30 @@ fn what_another_leader_gives_and_takes_is_left_to_it() {
         "devices and claims are known: {orders:?}"
     );
 }
+
+#[test]
+fn parts_that_are_asked_for_at_once_are_of_one_gpu() {
+    let mut world = World::new(&[]);
+    world.apply(Change::NodeApplied(Box::new(node("a").build())));
+    for slice in a30s("a", 4) {
+        world.apply(Change::SliceApplied(Arc::new(slice)));
+    }
+    world.claim_like("c", "device.attributes['d'].profile == '1g.6gb'", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let first = world.claim_orders().remove(0);
+    world.carry_out(&first);
+    world.bind("p", "a");
+    for at in 0..3 {
+        world.claim_like(&format!("c{at}"), "device.attributes['d'].profile == '1g.6gb'", 1);
+    }
+    for at in 0..3 {
+        world.set(pod(&format!("p{at}"), &[&format!("c{at}")]));
+    }
+    world.plan();
+    let mut given = devices_of(&first);
+    given.extend(world.claim_orders().iter().flat_map(devices_of));
+    let instances: Vec<String> = (0..4).map(|start| format!("a/gpu-0-mig-1g6gb-14-{start}")).collect();
+    given.sort();
+    assert_eq!(given, instances);
+}
