@@ -3,11 +3,13 @@
 //! A node of the group is cloned, empty, as often as needed, and the whole question is asked again with the clones. New
 //! nodes of a group whose nodes share NVLink domains are put into new domains of the size of the largest one.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use testudo_core::claims::Slice;
 use testudo_core::cluster::NodeState;
-use testudo_core::engine::{Change, Engine};
+use testudo_core::engine::{Change, Engine, Want};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName, NodeParts};
@@ -47,39 +49,62 @@ pub fn growths(manifests: &Manifests, catalogue: &Catalogue, wanted: &[(&Workloa
         nodes,
         catalogue,
         |_| true,
-        |more| {
-            let mut room = Room::new(manifests, catalogue, &more);
+        |_| 0,
+        MAX_MORE,
+        |model, more| {
+            let mut room = Room::new(manifests, catalogue, &model.clones(more, catalogue));
             wanted.iter().all(|(workload, copies)| fill(&mut room, workload, *copies).placed.len() == *copies)
         },
     )
 }
 
 /// The node groups that can be grown so that all members of a gang that waits fit, those first that need the fewest nodes. The
-/// engine is a branch: what is tried on it happens to nobody.
-pub fn growths_for(gang: &GangKey, mut engine: Engine, catalogue: &Catalogue) -> Vec<Growth> {
-    let demands = engine.demands_in_want(gang);
-    if demands.is_empty() {
-        return vec![];
-    }
-    let nodes = engine.snapshot().nodes().into_iter().filter_map(|state| state.node().cloned()).collect();
+/// engine is a branch: what is tried on it happens to nobody, and it is left as it was.
+pub fn growths_for(gang: &GangKey, engine: &mut Engine, catalogue: &Catalogue) -> Vec<Growth> {
+    let Some(Want { demands, members }) = engine.want(gang) else { return vec![] };
+    let nodes: Vec<Arc<Node>> =
+        engine.snapshot().nodes().into_iter().filter_map(|state| state.node().cloned()).collect();
     let takes_some = |model: &Node| {
         let idle = NodeState::idle(model.clone());
         demands.iter().any(|demand| placement::check(demand, &idle).is_ok())
     };
-    sufficient(nodes, catalogue, takes_some, |more| {
-        let mut grown = engine.branch();
-        more.into_iter().for_each(|node| grown.apply(Change::NodeApplied(Box::new(node)), NOW_MS));
-        grown.would_fit(gang)
+    // Each member has a node of its own at most. Where sets have to be in one NVLink domain each, up to half of a domain is left.
+    let most = (2 * members).clamp(1, MAX_MORE);
+    // A node that was just made shows no devices yet, and is no model for others.
+    let published: BTreeMap<NodeName, usize> = nodes
+        .iter()
+        .map(|node| (node.name().clone(), engine.slices_of(node.name()).map(|slice| slice.devices.len()).sum()))
+        .collect();
+    let published = |node: &Node| published.get(node.name()).copied().unwrap_or(0);
+    sufficient(nodes, catalogue, takes_some, published, most, |model, more| {
+        let nodes = model.clones(more, catalogue);
+        let like_model: Vec<Slice> = engine.slices_of(model.node.name()).cloned().collect();
+        let slices: Vec<Slice> = nodes
+            .iter()
+            .flat_map(|node| {
+                like_model.iter().map(|slice| slice.like(model.node.name().as_str(), node.name().as_str()))
+            })
+            .collect();
+        let names: Vec<NodeName> = nodes.iter().map(|node| node.name().clone()).collect();
+        let slice_names: Vec<String> = slices.iter().map(|slice| slice.name.to_string()).collect();
+        nodes.into_iter().for_each(|node| engine.apply(Change::NodeApplied(Box::new(node)), NOW_MS));
+        slices.into_iter().for_each(|slice| engine.apply(Change::SliceApplied(Arc::new(slice)), NOW_MS));
+        let fits = engine.would_fit(gang);
+        slice_names.into_iter().for_each(|name| engine.apply(Change::SliceDeleted(name), NOW_MS));
+        names.into_iter().for_each(|name| engine.apply(Change::NodeDeleted(name), NOW_MS));
+        fits
     })
 }
 
-/// The groups of these nodes that suffice when they are grown, and by how much. Only those are tried of which an empty node
-/// `is_of_use`.
+/// The groups of these nodes that suffice when they are grown by `most` nodes at most, and by how much. Only those are tried of
+/// which an empty node `is_of_use`; of alike nodes that with most `devices` shows what a new one would have.
 fn sufficient(
     nodes: Vec<Arc<Node>>,
     catalogue: &Catalogue,
     is_of_use: impl Fn(&Node) -> bool,
-    suffices: impl Fn(Vec<Node>) -> bool,
+    devices: impl Fn(&Node) -> usize,
+    most: usize,
+    mut suffices: impl FnMut(&Model, usize) -> bool,
 ) -> Vec<Growth> {
     let mut groups: BTreeMap<PoolKey, Vec<Arc<Node>>> = BTreeMap::new();
     for node in nodes {
@@ -87,10 +112,11 @@ fn sufficient(
     }
     let mut growths = vec![];
     for (group, nodes) in groups.into_iter().filter(|(group, _)| !group.name.is_empty()) {
-        let Some(model) = Model::of(&nodes).filter(|model| is_of_use(&model.clone_number(0, catalogue))) else {
+        let Some(model) = Model::of(&nodes, &devices).filter(|model| is_of_use(&model.clone_number(0, catalogue)))
+        else {
             continue;
         };
-        if let Some(more) = least(|more| suffices(model.clones(more, catalogue))) {
+        if let Some(more) = least(most, |more| suffices(&model, more)) {
             growths.push(Growth { group, nodes: nodes.len(), more });
         }
     }
@@ -98,15 +124,14 @@ fn sufficient(
     growths
 }
 
-/// The least number that suffices: doubled until one does, then halved in between.
-fn least(suffices: impl Fn(usize) -> bool) -> Option<usize> {
+/// The least number up to `most` that suffices: doubled until one does, then halved in between.
+fn least(most: usize, mut suffices: impl FnMut(usize) -> bool) -> Option<usize> {
     let (mut too_few, mut enough) = (0, 1);
     while !suffices(enough) {
-        too_few = enough;
-        enough *= 2;
-        if enough > MAX_MORE {
+        if enough >= most {
             return None;
         }
+        (too_few, enough) = (enough, (2 * enough).min(most));
     }
     while enough - too_few > 1 {
         let between = too_few.midpoint(enough);
@@ -124,11 +149,12 @@ struct Model {
 
 impl Model {
     /// The healthiest node of a group that takes pods, by name.
-    fn of(nodes: &[Arc<Node>]) -> Option<Self> {
+    fn of(nodes: &[Arc<Node>], devices: impl Fn(&Node) -> usize) -> Option<Self> {
         let usable = nodes.iter().filter(|node| !node.parts.cordoned);
         let failed =
             |node: &Node| node.inventory.pools.iter().map(|pool| pool.capacity - pool.allocatable).sum::<i64>();
-        let node = usable.min_by_key(|node| (node.parts.taints.len(), failed(node), node.name().clone()))?;
+        let node = usable
+            .min_by_key(|node| (node.parts.taints.len(), failed(node), Reverse(devices(node)), node.name().clone()))?;
         let mut cliques: BTreeMap<&str, usize> = BTreeMap::new();
         let named = nodes.iter().filter_map(|node| node.place.clique.as_deref());
         named.for_each(|clique| *cliques.entry(clique).or_default() += 1);
