@@ -96,7 +96,7 @@ async fn a_manifest_that_is_too_long_is_not_read() {
 async fn what_takes_long_is_worked_out_for_one_at_a_time() {
     let questions = || {
         let manifest = TestRequest::post().uri("/api/v1alpha1/what-if").insert_header(("host", "localhost"));
-        let room = get("/api/v1alpha1/gangs/team/g/room");
+        let room = get("/api/v1alpha1/room/team/g");
         [manifest.set_payload("kind: Pod"), room]
     };
     for question in questions() {
