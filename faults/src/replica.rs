@@ -102,7 +102,11 @@ impl Replica {
         let label = LeaderLabel::new(writing.clone(), NAMESPACE, &Self::name(self.index));
         tokio::spawn(leadership.clone().keep_label(label));
         let devices = policy.claims.is_on();
-        let bindings = Bindings::Cluster { binder: Binder::new(writing.clone()), timeout: BIND_TIMEOUT.mul_f64(0.9) };
+        let bindings = Bindings::Cluster {
+            binder: Binder::new(writing.clone()),
+            claims: ClaimWriter::new(writing.clone()),
+            timeout: BIND_TIMEOUT.mul_f64(0.9),
+        };
         let (queue, searches) = mpsc::unbounded_channel();
         let host = Host::new(policy, Mode::Enforce, catalogue, bindings, &mut registry)
             .with_leadership(leadership.clone())

@@ -162,6 +162,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         None => Bindings::OwnCopy,
         Some(client) => Bindings::Cluster {
             binder: Binder::new(client.clone()),
+            claims: ClaimWriter::new(client.clone()),
             // The answer must still reach kube-scheduler.
             timeout: configuration.extender.bind_timeout.mul_f64(0.9),
         },

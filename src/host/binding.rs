@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use testudo_core::engine::{ASSUME_TTL_MS, Change, Stance};
 use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::Host;
@@ -16,6 +17,7 @@ use super::fields::{gang, note_on_span};
 use crate::config::Mode;
 use crate::extender::{Binding, Refusal};
 use crate::k8s::bind::{self, BindOutcome, Binder};
+use crate::k8s::claims::ClaimWriter;
 
 /// Where bindings are written.
 pub enum Bindings {
@@ -23,6 +25,8 @@ pub enum Bindings {
     Cluster {
         /// Writes them.
         binder: Binder,
+        /// Reads the claims of pods before.
+        claims: ClaimWriter,
         /// For how long at most.
         timeout: Duration,
     },
@@ -65,8 +69,9 @@ impl Host {
         let node = NodeName::from(binding.node.as_str());
         let pod = self.pod_to_bind(&key, &PodUid::from(binding.pod_uid.as_str()))?;
         note_on_span(&pod);
-        let barrier = info_span!("barrier");
-        self.pass_barrier(&pod, &node, self.bindings.barrier_deadline()).instrument(barrier).await?;
+        let deadline = self.bindings.barrier_deadline();
+        self.confirm_claims(&pod, deadline).instrument(info_span!("confirm_claims")).await?;
+        self.pass_barrier(&pod, &node, deadline).instrument(info_span!("barrier")).await?;
         let gpus = self.assume(&pod, &node)?;
         let outcome = match &self.bindings {
             Bindings::OwnCopy => {
@@ -74,7 +79,7 @@ impl Host {
                 self.apply([Change::PodApplied(Box::new(bound))]);
                 BindOutcome::Bound
             }
-            Bindings::Cluster { binder, timeout } => {
+            Bindings::Cluster { binder, timeout, .. } => {
                 let request = bind::Binding {
                     namespace: binding.pod_namespace,
                     name: binding.pod_name,
@@ -104,6 +109,34 @@ impl Host {
             Some(pod) if pod.key != *key => Err(refuse(format!("uid {uid} is that of pod {}, not of {key}", pod.key))),
             Some(pod) => Ok(pod),
         }
+    }
+
+    /// Reads the claims of the pod once more. kube-scheduler takes the devices from a claim for whose pod it finds no node,
+    /// and then gives it others by itself where our watch has not shown that yet, and filter has let the pod pass. By now
+    /// that is written, and who was promised these devices has to be given others.
+    async fn confirm_claims(&self, pod: &Pod, deadline: Instant) -> Result<(), Refusal> {
+        let (Bindings::Cluster { claims, .. }, Mode::Enforce) = (&self.bindings, self.mode) else { return Ok(()) };
+        let ours = self.engine.lock().claims_of_ours(pod);
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let reads =
+            ours.iter().map(async |key| claims.read(key).await.map_err(|error| format!("claim {key}: {error}")));
+        let read = timeout_at(deadline, try_join_all(reads)).await.unwrap_or_else(|_| Err("no answer in time".into()));
+        let refuse = |text: String| {
+            self.metrics.bound("claims_refused");
+            Err(Refusal::Error(text))
+        };
+        let seen = match read {
+            Ok(seen) => seen,
+            Err(error) => return refuse(format!("the claims of pod {} cannot be read: {error}", pod.key)),
+        };
+        let mut engine = self.engine.lock();
+        let now_ms = self.now_ms();
+        seen.into_iter().for_each(|seen| engine.confirm_claim(seen, now_ms));
+        engine.keep_gangs(now_ms);
+        self.publish(&mut engine);
+        engine.conflict_of(pod).map_or(Ok(()), refuse)
     }
 
     fn assume(&self, pod: &Pod, node: &NodeName) -> Result<Option<DeviceSet>, Refusal> {
@@ -169,18 +202,21 @@ mod tests {
     use std::sync::Arc;
 
     use prometheus_client::registry::Registry;
-    use serde_json::json;
-    use testudo_core::engine::Policy;
+    use serde_json::{Value, json};
+    use testudo_core::engine::{ClaimPolicy, Policy};
     use testudo_core::model::catalogue::Catalogue;
 
     use super::*;
+    use crate::claims;
     use crate::extender::{Extender, Offer, Verdicts};
     use crate::k8s::manifests::Manifests;
     use crate::k8s::mock::{ApiServer, failure};
     use crate::k8s::object;
+    use crate::k8s::watch::ClusterEvent;
 
     fn cluster(answer: impl Fn() -> Option<(u16, String)> + Send + 'static, timeout: Duration) -> Bindings {
-        Bindings::Cluster { binder: Binder::new(ApiServer::new(move |_| answer()).client), timeout }
+        let client = ApiServer::new(move |_| answer()).client;
+        Bindings::Cluster { binder: Binder::new(client.clone()), claims: ClaimWriter::new(client), timeout }
     }
 
     /// A host with one node of 8 GPUs whose bindings the API server answers like this.
@@ -235,6 +271,58 @@ mod tests {
         assert!(text.starts_with("it is not known whether pod default/p was bound to node a"), "{text}");
         assert!(!fits(&host, "q"));
         assert!(fits(&host, "p"));
+    }
+
+    /// A claim of the class that is ours, with the device `gpu-0` where it is given.
+    fn claim(name: &str, version: u64, is_given: bool) -> Value {
+        let request = json!({"name": "r", "exactly": {"deviceClassName": "gpu"}});
+        let mut claim = json!({
+            "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
+            "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": version.to_string()},
+            "spec": {"devices": {"requests": [request]}},
+        });
+        if is_given {
+            let result = json!({"request": "r", "driver": "d", "pool": "a", "device": "gpu-0"});
+            claim["status"] = json!({"allocation": {"devices": {"results": [result]}}});
+        }
+        claim
+    }
+
+    #[tokio::test]
+    async fn claims_are_read_once_more_before_their_pod_is_bound() {
+        let policy = Policy {
+            claims: ClaimPolicy { classes: ["gpu".to_owned()].into(), ..ClaimPolicy::default() },
+            ..Policy::default()
+        };
+        let answers = [
+            (failure(500, "InternalError", "no"), "the claims of pod default/p cannot be read: claim default/c"),
+            (
+                (200, claim("c", 8, true).to_string()),
+                "device d/a/gpu-0 was given to claims default/c and default/theirs",
+            ),
+        ];
+        for (answer, expected) in answers {
+            let host = Host::new(
+                policy.clone(),
+                Mode::Enforce,
+                Catalogue::builtin(),
+                cluster(move || Some(answer.clone()), Duration::from_millis(50)),
+                &mut Registry::default(),
+            );
+            host.take_manifests(Manifests::default());
+            let pod = json!({
+                "metadata": {"name": "p", "namespace": "default", "uid": "p"},
+                "spec": {"resourceClaims": [{"name": "c", "resourceClaimName": "c"}]},
+            });
+            let pod: object::Pod = serde_json::from_value(pod).expect("a pod");
+            host.take([ClusterEvent::PodApplied(Box::new(pod))]);
+            // The watch does not show yet that kube-scheduler has given `c` a device, and which.
+            for claim in [claim("c", 7, false), claim("theirs", 6, true)] {
+                host.take([ClusterEvent::ClaimApplied(Box::new(claims::seen_claim(&claim).expect("a claim")))]);
+            }
+            let Err(Refusal::Error(text)) = bind(&host, "p").await else { panic!("must be refused") };
+            assert!(text.starts_with(expected), "{text}");
+        }
     }
 
     #[tokio::test]

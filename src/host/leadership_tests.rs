@@ -9,6 +9,7 @@ use super::*;
 use crate::extender::{Binding, Extender, NodeVerdict, Offer};
 use crate::host::Bindings;
 use crate::k8s::bind::Binder;
+use crate::k8s::claims::ClaimWriter;
 use crate::k8s::fence::fenced;
 use crate::k8s::manifests::Manifests;
 use crate::k8s::mock::ApiServer;
@@ -19,7 +20,11 @@ fn replica(server: &ApiServer) -> Arc<Host> {
     let leadership = Leadership::contested();
     let fence = leadership.clone();
     let client = fenced(server.client.clone(), move || fence.may_write());
-    let bindings = Bindings::Cluster { binder: Binder::new(client), timeout: Duration::from_secs(10) };
+    let bindings = Bindings::Cluster {
+        binder: Binder::new(client.clone()),
+        claims: ClaimWriter::new(client),
+        timeout: Duration::from_secs(10),
+    };
     let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), bindings, &mut Registry::default())
         .with_leadership(leadership);
     let resources = json!({"cpu": "96", "pods": "110", "nvidia.com/gpu": "8"});

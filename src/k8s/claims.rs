@@ -1,4 +1,4 @@
-//! Giving ResourceClaims their devices, and taking them back.
+//! Giving ResourceClaims their devices, taking them back, and reading them beside the watch.
 //!
 //! First the finalizer that protects an allocated claim is set, with the annotation that says which devices it is given; that
 //! request also shows the claim as it is. Then the whole status is written, on the condition that nobody has changed the
@@ -23,7 +23,7 @@ const FINALIZER: &str = "resource.kubernetes.io/delete-protection";
 /// How often a claim is read anew at once because somebody has changed it meanwhile.
 const TRIES: usize = 3;
 
-/// Writes allocations.
+/// Writes allocations, and reads them.
 #[derive(Clone)]
 pub struct ClaimWriter {
     client: Client,
@@ -47,6 +47,14 @@ impl ClaimWriter {
             ClaimOrder::Allocate { claim, uid, allocation, .. } => self.allocate(claim, uid, allocation).await,
             ClaimOrder::Release { claim, uid, devices } => self.release(claim, uid, devices).await,
         }
+    }
+
+    /// The claim as it is now.
+    ///
+    /// # Errors
+    /// When the API server does not answer, has no such claim, or answers with something else.
+    pub async fn read(&self, key: &ClaimKey) -> Result<SeenClaim, kube::Error> {
+        shown(self.api(key).get(&key.name).await?).map(|shown| shown.seen).ok_or_else(not_a_claim)
     }
 
     async fn allocate(&self, key: &ClaimKey, uid: &str, allocation: &Allocation) -> ClaimOutcome {
@@ -141,7 +149,7 @@ impl ClaimWriter {
         let object: DynamicObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
         let written = self.api(key).replace_status(&key.name, &PostParams::default(), &object).await?;
         let shown = shown(written).map(|shown| shown.seen);
-        shown.ok_or_else(|| kube::Error::Service("the answer is no ResourceClaim".into()))
+        shown.ok_or_else(not_a_claim)
     }
 
     /// The classes of which configurations are written into the allocation.
@@ -171,6 +179,10 @@ fn shown(object: DynamicObject) -> Option<Shown> {
     let object = serde_json::to_value(object).ok()?;
     let seen = claims::seen_claim(&object).ok()?;
     Some(Shown { object, seen })
+}
+
+fn not_a_claim() -> kube::Error {
+    kube::Error::Service("the answer is no ResourceClaim".into())
 }
 
 fn refused(why: &str) -> ClaimOutcome {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use libtest_mimic::Trial;
 use serde_json::json;
 use testudo_e2e::Version;
@@ -28,7 +27,7 @@ pub const PROFILE: &str = "2g.20gb";
 async fn ask_by_resource(d: Arc<Deployed>) -> Result<()> {
     let s = Setting::new(&d, "claims-extended").await?;
     s.node("a", devices::dynamic_mig).await?;
-    serve_by_name(&s).await.context("cannot change the class")?;
+    serve_by_name(&s).await?;
     // Three of that profile fit on each of the eight GPUs.
     let by_name: Vec<String> = (0..8).map(|at| format!("named-{at}")).collect();
     let by_claim: Vec<String> = (0..8).map(|at| format!("claimed-{at}")).collect();
@@ -46,16 +45,12 @@ async fn ask_by_resource(d: Arc<Deployed>) -> Result<()> {
     s.ns.clear().await
 }
 
-/// Devices of the class of partitions, of one profile only, serve the resource.
+/// Partitions of one profile serve the resource, by a class of their own: whoever asks for another profile by claim goes on
+/// to use the class of all.
 pub async fn serve_by_name(s: &Setting) -> Result<()> {
-    let kind = GroupVersionKind::gvk("resource.k8s.io", "v1", "DeviceClass");
-    let classes: Api<DynamicObject> =
-        Api::all_with(s.cp.client(), &ApiResource::from_gvk_with_plural(&kind, "deviceclasses"));
-    let expression = of_profile(PROFILE);
-    let mig = classes.get(&s.mig).await?;
-    let mut selectors = mig.data["spec"]["selectors"].as_array().cloned().unwrap_or_default();
-    selectors.push(json!({"cel": {"expression": expression}}));
-    let patch = json!({"spec": {"selectors": selectors, "extendedResourceName": RESOURCE}});
-    classes.patch(&s.mig, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-    Ok(())
+    let mut class = devices::class(&format!("{}-by-name", s.mig), "mig");
+    class["spec"]["extendedResourceName"] = json!(RESOURCE);
+    let selectors = class["spec"]["selectors"].as_array_mut().context("a class has selectors")?;
+    selectors.push(json!({"cel": {"expression": of_profile(PROFILE)}}));
+    s.cp.apply(class).await.map(drop)
 }

@@ -9,20 +9,20 @@ use testudo_e2e::devices::{self, DRIVER, GPUS, ask, first_available, of_profile,
 use testudo_e2e::{Version, node};
 
 use super::extended::{self, PROFILE, RESOURCE};
-use super::{LONG, Setting, gang};
+use super::{Setting, gang};
 use crate::deployed::Deployed;
 use crate::stage::Stage;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     // Before 1.36 the API server drops the counters that partitions share.
     match Version::from_env() {
-        Ok(Version::V1_36) => vec![stage.long("claims::all_kinds_side_by_side", LONG, side_by_side)],
+        Ok(Version::V1_36) => vec![stage.deployed("claims::all_kinds_side_by_side", side_by_side)],
         _ => vec![],
     }
 }
 
 async fn side_by_side(d: Arc<Deployed>) -> Result<()> {
-    let s = Setting::new(&d, "claims-all").await?.patient();
+    let s = Setting::new(&d, "claims-all").await?;
     // Two nodes that are cut to order, and two NVLink domains, of which one is too small for the gang.
     s.nodes(["mig-0", "mig-1"].map(|name| node(&s.node_name(name))), devices::dynamic_mig).await?;
     let racks = ["left", "left", "left", "right", "right", "right", "right", "right"];

@@ -1,4 +1,5 @@
-//! The controller of claims: makes them of templates, lets go what pods do not use any more, and removes what is to go.
+//! The controller of claims: makes them of templates, reserves them for pods that are on a node without that, lets go what
+//! pods do not use any more, and removes what is to go.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use testudo::sim::rng::Rng;
 
 use crate::api::store::{Key, Kind, Object, Store, finalizers, is_leaving, text};
-use crate::facts::Pod;
+use crate::facts::{Claim, Pod};
 
 /// It turns to each object so often.
 const PERIOD_MS: usize = 400;
@@ -43,6 +44,9 @@ impl ClaimController {
             if facts.is_pending() && !(facts.claims.iter().all(Option::is_some) && facts.claim_keys().all(is_there)) {
                 make_claims(pod, store);
             }
+        }
+        for pod in pods.iter().map(|pod| pod.pod()).filter(|pod| pod.node.is_some() && !pod.ended && !pod.leaving) {
+            pod.claim_keys().for_each(|claim| reserve(&claim, pod, store));
         }
         let alive: BTreeMap<String, Pod> = pods
             .iter()
@@ -84,6 +88,30 @@ fn make_claims(pod: &Value, store: &mut Store) {
         Ok(())
     });
     written.expect("the pod was there just now");
+}
+
+/// Reserves a claim that has devices for a pod that is on its node. Whoever brought it there may have missed to, or have
+/// undone it: of two schedulers one has bound the pod, and the other has given up.
+fn reserve(claim: &Key, pod: &Pod, store: &mut Store) {
+    let is_missing = |claim: &Claim| claim.devices.is_some() && !claim.reserved.contains(&pod.uid);
+    if !store.get(Kind::Claim, claim).is_some_and(|claim| is_missing(claim.claim())) {
+        return;
+    }
+    let written = store.update(Kind::Claim, claim, |claim| {
+        add_consumer(claim, pod);
+        Ok(())
+    });
+    written.expect("the claim was there just now");
+}
+
+/// The pod uses the claim.
+pub fn add_consumer(claim: &mut Value, pod: &Pod) {
+    let consumer = json!({"resource": "pods", "name": pod.key.name, "uid": pod.uid});
+    match claim.pointer_mut("/status/reservedFor").and_then(Value::as_array_mut) {
+        Some(consumers) if consumers.contains(&consumer) => {}
+        Some(consumers) => consumers.push(consumer),
+        None => claim["status"]["reservedFor"] = json!([consumer]),
+    }
 }
 
 /// Strikes consumers that have gone; with the last one the devices go, and then what protects the claim.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::{Around, Queue, Scheduler, Waiting, named};
+use crate::actors::controllers::add_consumer;
 use crate::api::store::{Key, Kind, Refused, text};
 use crate::facts::{Claim, Device, Pod};
 use crate::replica::BindCall;
@@ -118,12 +119,7 @@ fn prepare(pod: &Pod, node: &str, chosen: &[(Key, Vec<Device>)], around: &mut Ar
                 (None, Some(devices)) => allocate(claim, devices, node),
                 _ => return Err(Refused::conflict("its allocation has changed")),
             }
-            let consumer = json!({"resource": "pods", "name": pod.key.name, "uid": pod.uid});
-            match claim.pointer_mut("/status/reservedFor").and_then(Value::as_array_mut) {
-                Some(consumers) if consumers.contains(&consumer) => {}
-                Some(consumers) => consumers.push(consumer),
-                None => claim["status"]["reservedFor"] = json!([consumer]),
-            }
+            add_consumer(claim, pod);
             Ok(())
         });
         let claim = reserved

@@ -183,7 +183,7 @@ impl Engine {
             Change::GroupApplied(group) => self.cluster.set_group(*group),
             Change::GroupDeleted(key) => self.cluster.remove_group(&key),
             Change::GroupsListed(keys) => self.cluster.retain_groups(&keys),
-            Change::ClaimApplied(claim) => self.gangs.claims.see(*claim, &self.policy.claims, now_ms),
+            Change::ClaimApplied(claim) => self.gangs.claims.see(*claim, now_ms),
             Change::ClaimDeleted(uid) => self.gangs.claims.remove(&uid),
             Change::ClaimsListed(uids) => self.gangs.claims.retain(&uids),
             Change::SliceApplied(slice) => self.gangs.claims.set_slice(slice),
@@ -379,6 +379,23 @@ impl Engine {
     /// A claim order was carried out, or not.
     pub fn conclude(&mut self, claim: &ClaimKey, uid: &str, outcome: ClaimOutcome) {
         self.gangs.claims.conclude(claim, uid, outcome);
+    }
+
+    /// The claims of a pod that are ours to give devices.
+    pub fn claims_of_ours(&self, pod: &Pod) -> Vec<ClaimKey> {
+        self.gangs.claims.ours_of(pod, &self.policy.claims)
+    }
+
+    /// Takes in a claim as it was read beside the watch. One that the watch does not show, or not any more, is its to tell.
+    pub fn confirm_claim(&mut self, seen: SeenClaim, now_ms: u64) {
+        if self.gangs.claims.seen(&seen.claim.key).is_some_and(|known| known.claim.uid == seen.claim.uid) {
+            self.gangs.claims.see(seen, now_ms);
+        }
+    }
+
+    /// What of a pod's devices is seen to be given to another claim, too, in words.
+    pub fn conflict_of(&self, pod: &Pod) -> Option<String> {
+        self.gangs.claims.conflict_of(pod)
     }
 
     /// What of claims has been worth telling since this was last asked.

@@ -16,7 +16,7 @@ use testudo_core::model::catalogue::Catalogue;
 use testudo_e2e::devices::{self, GPUS};
 use testudo_e2e::{Namespace, Scheduler, SchedulerConfig, Version, node, pod};
 
-use super::{LONG, number};
+use super::number;
 use crate::deployed::Deployed;
 use crate::gangs::GATE;
 use crate::stage::Stage;
@@ -26,7 +26,8 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     // Before 1.36 the API server drops the counters that partitions share.
     match Version::from_env() {
         Ok(Version::V1_36) => vec![
-            stage.long("claims::instances_come_and_go", LONG, come_and_go),
+            // Alone: what comes to be asked for most, all over the cluster, decides where instances are put.
+            stage.deployed_alone("claims::instances_come_and_go", come_and_go),
             stage.long("claims::churn_figure", FIGURE_LIMIT, figure),
         ],
         _ => vec![],
@@ -52,12 +53,12 @@ fn seed() -> Result<u64> {
     number("TESTUDO_E2E_SEED", 1)
 }
 
-/// What the experiment offers with a mix: so many instances.
-fn sequence(mix: &str, seed: u64, arrivals: usize) -> Result<Vec<Arrival>> {
+/// What the experiment offers so many nodes with a mix: so many instances.
+fn sequence(mix: &str, seed: u64, nodes: usize, arrivals: usize) -> Result<Vec<Arrival>> {
     let catalogue = Catalogue::builtin();
     let geometry = catalogue.geometries().find(|geometry| geometry.name() == PRODUCT).context(PRODUCT)?;
     let mut churn = Churn::new(geometry, Mix::parse(mix, geometry)?)?;
-    (churn.gpus, churn.horizon) = (NODES * GPUS, f64::INFINITY);
+    (churn.gpus, churn.horizon) = (nodes * GPUS, f64::INFINITY);
     let arrival = |it: testudo::sim::mig::Arrival| {
         let profile = geometry.profile(it.profile);
         Arrival { at: it.at, ends: it.ends, profile: profile.name.clone(), slices: profile.size.into() }
@@ -73,11 +74,11 @@ struct Ground {
 }
 
 impl Ground {
-    async fn new(d: &Deployed, name: &str) -> Result<Self> {
+    async fn new(d: &Deployed, name: &str, nodes: usize) -> Result<Self> {
         let class = format!("{name}-mig");
         d.cp.apply(devices::class(&class, "mig")).await?;
         let ns = d.cp.namespace(name).await?;
-        let nodes: Vec<String> = (0..NODES).map(|at| format!("{name}-{at}")).collect();
+        let nodes: Vec<String> = (0..nodes).map(|at| format!("{name}-{at}")).collect();
         ns.create_nodes(nodes.iter().map(|name| node(name))).await?;
         for slice in nodes.iter().flat_map(|name| devices::dynamic_mig(name)) {
             d.cp.apply(slice).await?;
@@ -87,25 +88,26 @@ impl Ground {
     }
 
     /// Plays a sequence through kube-scheduler as it is.
-    async fn plain(&self, d: &Deployed, mix: &str, sequence: Vec<Arrival>) -> Result<Played> {
+    async fn plain(&self, d: &Deployed, mix: &str, sequence: Vec<Arrival>, warmup: f64) -> Result<Played> {
         let name = format!("{}-plain", self.ns.name());
         let _scheduler = Scheduler::start(&d.cp, &SchedulerConfig::default().named(&name)).await?;
-        self.stand.play(sequence, WARMUP, |at| pod(&format!("plain-{mix}-{at}")).scheduler(&name)).await
+        self.stand.play(sequence, warmup, |at| pod(&format!("plain-{mix}-{at}")).scheduler(&name)).await
     }
 
     /// Plays a sequence through testudo and its scheduler; pods wait for their devices behind its gate.
-    async fn testudo(&self, d: &Deployed, mix: &str, sequence: Vec<Arrival>) -> Result<Played> {
+    async fn testudo(&self, d: &Deployed, mix: &str, sequence: Vec<Arrival>, warmup: f64) -> Result<Played> {
         let name = format!("{}-testudo", self.ns.name());
         let _pair = d.allocating_pair(&name, &[&self.class], None).await?;
-        self.stand.play(sequence, WARMUP, |at| pod(&format!("testudo-{mix}-{at}")).gate(GATE).scheduler(&name)).await
+        self.stand.play(sequence, warmup, |at| pod(&format!("testudo-{mix}-{at}")).gate(GATE).scheduler(&name)).await
     }
 }
 
 async fn come_and_go(d: Arc<Deployed>) -> Result<()> {
-    let ground = Ground::new(&d, "claims-churn").await?;
+    let ground = Ground::new(&d, "claims-churn", 1).await?;
     let (mix, shares) = MIXES[0];
     // Nothing is refused to what has room: the stand sees to it.
-    let played = ground.testudo(&d, mix, sequence(shares, seed()?, 90)?).await?;
+    let played = ground.testudo(&d, mix, sequence(shares, seed()?, 1, 60)?, 0.0).await?;
+    ensure!(played.accepted > 0 && played.accepted < played.offered, "the fleet has not become full: {played:?}");
     ensure!(played.accepted_percent() > 50.0, "{played:?}");
     ground.ns.clear().await
 }
@@ -114,14 +116,14 @@ async fn come_and_go(d: Arc<Deployed>) -> Result<()> {
 const FIGURE_LIMIT: Duration = Duration::from_secs(3600);
 
 async fn figure(d: Arc<Deployed>) -> Result<()> {
-    let ground = Ground::new(&d, "churn").await?;
+    let ground = Ground::new(&d, "churn", NODES).await?;
     let (seed, arrivals) = (seed()?, number("TESTUDO_E2E_ARRIVALS", 1000)? as usize);
     println!("\n{arrivals} MIG instances asked for at load 1.0, seed {seed}, on {NODES} nodes of {GPUS} H100");
     println!("{:<10} {:<16} {:>10} {:>10} {:>10}", "mix", "", "accepted", "mean", "median");
     for (mix, shares) in MIXES {
-        let plain = ground.plain(&d, mix, sequence(shares, seed, arrivals)?).await?;
+        let plain = ground.plain(&d, mix, sequence(shares, seed, NODES, arrivals)?, WARMUP).await?;
         tell(mix, "kube-scheduler", &plain);
-        let testudo = ground.testudo(&d, mix, sequence(shares, seed, arrivals)?).await?;
+        let testudo = ground.testudo(&d, mix, sequence(shares, seed, NODES, arrivals)?, WARMUP).await?;
         tell(mix, "testudo", &testudo);
     }
     ground.ns.clear().await

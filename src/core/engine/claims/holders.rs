@@ -86,18 +86,28 @@ impl Holders {
 
     /// The first collision of which one of these devices is a part and that was not told before, and between whom it is.
     pub fn new_collision(&mut self, holdings: &[Holding], fleet: &Fleet) -> Option<(Collision, BTreeSet<ClaimKey>)> {
+        let (collision, parties) = { self.collisions_of(holdings, fleet) }
+            .find(|(collision, parties)| self.told.get(collision) != Some(parties))?;
+        self.told.insert(collision.clone(), parties.clone());
+        Some((collision, parties))
+    }
+
+    /// The collisions of which one of these devices is a part, and between whom they are.
+    pub fn collisions_of<'h>(
+        &'h self,
+        holdings: &'h [Holding],
+        fleet: &'h Fleet,
+    ) -> impl Iterator<Item = (Collision, BTreeSet<ClaimKey>)> + 'h {
         let devices = holdings.iter().filter(|holding| holding.kind != HoldingKind::Admin).map(|h| &h.device);
         let sets = devices.clone().flat_map(|device| {
             let sets = fleet.described(device).into_iter().flat_map(|(slice, at)| &slice.devices[at].consumes);
             sets.map(|set| Collision::Counters { pool: device.pool.clone(), set: set.name.clone() })
         });
-        let mut possible = devices.cloned().map(Collision::Device).chain(sets);
-        let (collision, parties) = possible.find_map(|collision| {
+        let possible = devices.cloned().map(Collision::Device).chain(sets);
+        possible.filter_map(|collision| {
             let parties = self.parties(&collision, &[], fleet)?;
-            (self.told.get(&collision) != Some(&parties)).then_some((collision, parties))
-        })?;
-        self.told.insert(collision.clone(), parties.clone());
-        Some((collision, parties))
+            Some((collision, parties))
+        })
     }
 
     /// Between whom there is a collision, if there is one even without some claims.

@@ -29,6 +29,9 @@ fn a_device_given_twice_is_told_and_ours_gives_way_unless_it_has_started() {
     world.claim("late", 1);
     world.give("late", "a", &["gpu-1"], false);
     assert_eq!(world.claim_orders(), [], "who has started keeps it");
+    world.show("ours", |seen| seen.is_reserved = false);
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "ours"), "{orders:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What happens while devices are looked for, or while another leads.
 
 use super::*;
+use crate::claims::testing::a30s;
 
 #[test]
 fn what_others_are_given_meanwhile_is_seen_when_the_plan_comes_back() {
@@ -14,6 +15,49 @@ fn what_others_are_given_meanwhile_is_seen_when_the_plan_comes_back() {
     assert_eq!(world.claim_orders(), [], "the device has gone to another");
     world.plan();
     assert_eq!(devices_of(&world.claim_orders()[0]), ["b/gpu-0"]);
+}
+
+#[test]
+fn who_was_promised_what_another_took_is_given_other_devices() {
+    let mut world = World::new(&[("a", 2)]);
+    world.claim("c", 1);
+    world.claim("theirs", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let order = world.claim_orders().remove(0);
+    assert_eq!(devices_of(&order), ["a/gpu-0"]);
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.wait(10_000);
+    let orders = world.claim_orders();
+    assert!(!orders.iter().any(|order| matches!(order, ClaimOrder::Allocate { .. })), "{orders:?}");
+    world.conclude(&order, ClaimOutcome::Unknown);
+    // What was under way is overtaken first.
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "c"), "{orders:?}");
+    world.carry_out(&orders[0]);
+    world.wait(10_000);
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-1"]);
+}
+
+#[test]
+fn what_overlaps_with_what_another_took_is_not_given_either() {
+    let mut world = World::new(&[]);
+    for slice in a30s("a", 1) {
+        world.apply(Change::SliceApplied(Arc::new(slice)));
+    }
+    world.apply(Change::NodeApplied(Box::new(node("a").build())));
+    world.claim_like("c", "device.attributes['d'].profile == '2g.12gb'", 1);
+    world.claim("theirs", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let order = world.claim_orders().remove(0);
+    let [given] = &devices_of(&order)[..] else { panic!("{order:?}") };
+    world.give("theirs", "a", &["gpu-0-mig-4g24gb-0-0"], false);
+    world.conclude(&order, ClaimOutcome::Unknown);
+    world.wait(10_000);
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { .. }]), "{given} overlaps with it: {orders:?}");
 }
 
 #[test]
@@ -91,4 +135,31 @@ fn what_another_leader_gives_and_takes_is_left_to_it() {
         matches!(&orders[..], [ClaimOrder::Allocate { claim, .. }] if &*claim.name == "d"),
         "devices and claims are known: {orders:?}"
     );
+}
+
+#[test]
+fn parts_that_are_asked_for_at_once_are_of_one_gpu() {
+    let mut world = World::new(&[]);
+    world.apply(Change::NodeApplied(Box::new(node("a").build())));
+    for slice in a30s("a", 4) {
+        world.apply(Change::SliceApplied(Arc::new(slice)));
+    }
+    world.claim_like("c", "device.attributes['d'].profile == '1g.6gb'", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let first = world.claim_orders().remove(0);
+    world.carry_out(&first);
+    world.bind("p", "a");
+    for at in 0..3 {
+        world.claim_like(&format!("c{at}"), "device.attributes['d'].profile == '1g.6gb'", 1);
+    }
+    for at in 0..3 {
+        world.set(pod(&format!("p{at}"), &[&format!("c{at}")]));
+    }
+    world.plan();
+    let mut given = devices_of(&first);
+    given.extend(world.claim_orders().iter().flat_map(devices_of));
+    let instances: Vec<String> = (0..4).map(|start| format!("a/gpu-0-mig-1g6gb-14-{start}")).collect();
+    given.sort();
+    assert_eq!(given, instances);
 }

@@ -86,6 +86,8 @@ pub(super) struct ClaimKeeper {
     term_began_ms: Option<u64>,
     /// Which claims are seen to have which devices.
     holders: Holders,
+    /// Which claims are seen to have devices, or are being given them.
+    spoken_for: Holders,
     /// Pools of which other devices are known than when it was last looked whether any was given twice.
     unchecked: BTreeSet<PoolId>,
     /// What pods show of what was given twice.
@@ -160,7 +162,7 @@ impl ClaimKeeper {
     }
 
     /// A claim is new, or has changed.
-    pub fn see(&mut self, seen: SeenClaim, policy: &ClaimPolicy, now_ms: u64) {
+    pub fn see(&mut self, seen: SeenClaim, now_ms: u64) {
         let key = seen.claim.key.clone();
         let before = self.claims.get(&key);
         if before.is_some_and(|before| before.claim.uid == seen.claim.uid && before.version > seen.version) {
@@ -169,12 +171,16 @@ impl ClaimKeeper {
         if let Some(before) = before.filter(|before| before.claim.uid != seen.claim.uid) {
             self.by_uid.remove(&before.claim.uid);
         }
+        let has_others = before.map(SeenClaim::holdings).unwrap_or_default() != seen.holdings();
         self.by_uid.insert(seen.claim.uid.clone(), key.clone());
         self.replace(&key, Some(seen));
         self.compare(&key);
+        if has_others {
+            self.give_way_to(&key);
+        }
         self.settle_orphan(&key);
         self.watch_use(&key, now_ms);
-        self.check_holders(&key, policy);
+        self.check_holders(&key);
     }
 
     /// A claim is gone.
@@ -264,6 +270,19 @@ impl ClaimKeeper {
         self.holders.collisions()
     }
 
+    /// What of a pod's devices is seen to be given to another claim, too, in words.
+    pub fn conflict_of(&self, pod: &Pod) -> Option<String> {
+        let own = claims_of(pod);
+        let told = self.holders.told().find(|(_, claims)| own.iter().any(|key| claims.contains(key)));
+        told.map(|(collision, claims)| conflict(collision, claims))
+    }
+
+    /// The claims of a pod that are ours to give devices.
+    pub fn ours_of(&self, pod: &Pod, policy: &ClaimPolicy) -> Vec<ClaimKey> {
+        let is_ours = |key: &ClaimKey| self.claims.get(key).is_some_and(|seen| policy.is_ours(&seen.claim));
+        claims_of(pod).into_iter().filter(is_ours).collect()
+    }
+
     /// Grows whenever devices may have become free.
     pub fn freed(&self) -> u64 {
         self.freed
@@ -340,6 +359,7 @@ impl ClaimKeeper {
         if before == now {
             return;
         }
+        self.spoken_for.replace(key, before, &now, &self.fleet);
         for (holdings, has) in [(before, false), (now.as_slice(), true)] {
             let counted = holdings.iter().filter(|holding| holding.kind != HoldingKind::Admin);
             counted.for_each(|holding| self.shown.note(&holding.device, key, has));
@@ -363,19 +383,35 @@ impl ClaimKeeper {
         }
     }
 
-    /// Was anything of what a claim has given to another, too? Ours give way where they have not started, as far as it
-    /// takes.
-    fn check_holders(&mut self, key: &ClaimKey, policy: &ClaimPolicy) {
+    /// Was anything of what a claim has given to another, too?
+    fn check_holders(&mut self, key: &ClaimKey) {
         let holdings = self.claims.get(key).map(SeenClaim::holdings).unwrap_or_default();
         let Some((collision, claims)) = self.holders.new_collision(holdings, &self.fleet) else { return };
         let text = conflict(&collision, &claims);
         for claim in &claims {
             self.tell(claim, ClaimNewsKind::GivenTwice, text.clone());
         }
-        for key in self.yielding(&collision, &claims, policy) {
-            match self.plans.get(&key).map(Plan::gang) {
-                Some(gang) => self.fail(gang, text.clone()),
-                None => self.take_back(&key),
+    }
+
+    /// Slices may say only later that what was given overlaps.
+    fn check_pools(&mut self) {
+        for pool in std::mem::take(&mut self.unchecked) {
+            for key in self.holders.claims_in(&pool) {
+                self.check_holders(&key);
+            }
+        }
+    }
+
+    /// Of what was given twice ours give way where they have not started, as far as it takes. Looked at again and again:
+    /// a claim may be reserved for a pod that does not come to run after all.
+    fn resolve_collisions(&mut self, policy: &ClaimPolicy) {
+        let told: Vec<_> = self.holders.told().map(|(collision, claims)| (collision.clone(), claims.clone())).collect();
+        for (collision, claims) in told {
+            for key in self.yielding(&collision, &claims, policy) {
+                match self.plans.get(&key).map(Plan::gang) {
+                    Some(gang) => self.fail(gang, conflict(&collision, &claims)),
+                    None => self.take_back(&key),
+                }
             }
         }
     }
@@ -396,15 +432,6 @@ impl ClaimKeeper {
             yielding.push(key.clone());
         }
         yielding
-    }
-
-    /// Slices may say only later that what was given overlaps.
-    pub(super) fn check_pools(&mut self, policy: &ClaimPolicy) {
-        for pool in std::mem::take(&mut self.unchecked) {
-            for key in self.holders.claims_in(&pool) {
-                self.check_holders(&key, policy);
-            }
-        }
     }
 
     fn fail(&mut self, gang: Option<GangKey>, why: String) {

@@ -244,7 +244,8 @@ impl ClaimKeeper {
 
     /// What is to be written now.
     pub fn orders(&mut self, policy: &ClaimPolicy, now_ms: u64) -> Vec<ClaimOrder> {
-        self.check_pools(policy);
+        self.check_pools();
+        self.resolve_collisions(policy);
         self.release_unused(policy, now_ms);
         let is_due =
             |plan: &Plan| !plan.in_flight && plan.tried_ms.is_none_or(|tried| now_ms >= tried + policy.write_again_ms);
@@ -312,6 +313,20 @@ impl ClaimKeeper {
         let Some(failure) = failure else { return };
         let gang = plan.gang.clone();
         self.fail(gang, failure);
+    }
+
+    /// A claim is seen to have devices: whoever was to be given one of them, and has not been, is given others.
+    pub(super) fn give_way_to(&mut self, key: &ClaimKey) {
+        let holdings = self.claims.get(key).map(SeenClaim::holdings).unwrap_or_default();
+        let collisions = self.spoken_for.collisions_of(holdings, &self.fleet);
+        let late: BTreeSet<ClaimKey> = { collisions }
+            .flat_map(|(_, claims)| claims)
+            .filter(|claim| self.plans.get(claim).is_some_and(|plan| plan.unwritten_on().is_some()))
+            .collect();
+        for claim in late {
+            let gang = self.plans.get(&claim).and_then(Plan::gang);
+            self.fail(gang, format!("claim {key} was given by somebody else what claim {claim} was to be given"));
+        }
     }
 
     /// Ends a plan, if it has come far enough and the cluster shows what it gave.
