@@ -12,7 +12,7 @@ use testudo_core::model::gang::{Dialect, GangKey, Membership, Strictness, Terms,
 use testudo_core::model::node::{Node, NodeParts};
 use testudo_core::model::pod::{Demand, Pod, PodKey, Stage};
 use testudo_core::model::resources::Resources;
-use testudo_core::placement::gang::{Block, Budget, Field, Formation, No, Part, Places, Set, plan};
+use testudo_core::placement::gang::{Block, Budget, Field, Formation, No, Part, Places, Set, Shares, plan};
 use testudo_core::placement::{Asked, Rank, check};
 
 const GPU: &str = "nvidia.com/gpu";
@@ -133,7 +133,7 @@ impl Question {
     fn ask(&self) -> Result<Places, No> {
         let cluster = &self.cluster;
         let (slots, geography, domains) = (cluster.slots(), cluster.geography(), cluster.domains());
-        let field = Field { slots, geography, domains, ranks: &self.ranks, devices: &[] };
+        let field = Field { slots, geography, domains, ranks: &self.ranks, devices: &[], shares: Shares::OnGpus };
         plan(&self.formation, field, Budget::default())
     }
 }

@@ -135,35 +135,54 @@ fn commands_of_testudo_exist() {
     assert!(seen > 10, "{seen}");
 }
 
-/// What the threat model says is shown by a test is shown by one.
-#[test]
-fn tests_that_the_threat_model_names_exist() {
+/// The names of all functions, and of all scenarios.
+fn names_of_tests() -> BTreeSet<String> {
     let mut sources = Vec::new();
     for folder in ["src", "tests", "e2e"] {
         files(&workspace().join(folder), ".rs", &mut sources);
     }
-    let known: BTreeSet<String> = sources
-        .iter()
-        .flat_map(|path| {
-            let text = fs::read_to_string(path).unwrap();
-            let names =
-                text.split("fn ").skip(1).map(|rest| rest.split(['(', '<']).next().unwrap_or_default().to_owned());
-            // Scenarios have names of their own.
-            let quoted = text.split('"').filter(|part| part.contains("::")).map(str::to_owned);
-            names.chain(quoted).collect::<Vec<String>>()
-        })
-        .collect();
+    let names_in = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let names = text.split("fn ").skip(1).map(|rest| rest.split(['(', '<']).next().unwrap_or_default().to_owned());
+        // Scenarios have names of their own.
+        let quoted = text.split('"').filter(|part| part.contains("::")).map(str::to_owned);
+        names.chain(quoted).collect::<Vec<String>>()
+    };
+    sources.iter().flat_map(names_in).collect()
+}
+
+/// Is this a name of a test, as texts write them?
+fn is_test(name: &str) -> bool {
+    (name.contains("::") || !name.contains(['/', ' ', '.', ':'])) && name.matches('_').count() >= 3
+}
+
+/// What the threat model says is shown by a test is shown by one.
+#[test]
+fn tests_that_the_threat_model_names_exist() {
+    let known = names_of_tests();
     let page = fs::read_to_string(workspace().join("docs/threat-model.md")).unwrap();
     let mut seen = 0;
-    for name in page.split('`').skip(1).step_by(2) {
-        if name.contains(['/', ' ', '.', ':']) && !name.contains("::") || name.matches('_').count() < 3 {
-            continue;
-        }
+    for name in page.split('`').skip(1).step_by(2).filter(|name| is_test(name)) {
         let last = name.rsplit("::").next().unwrap_or_default();
         assert!(known.contains(name) || known.contains(last), "docs/threat-model.md: there is no test {name}");
         seen += 1;
     }
-    assert!(seen > 15, "{seen}");
+    assert!(seen > 50, "{seen}");
+}
+
+#[test]
+fn every_threat_names_the_test_that_shows_it_is_kept_off() {
+    let page = fs::read_to_string(workspace().join("docs/threat-model.md")).unwrap();
+    let mut seen = 0;
+    for table in page.split("\n\n").filter(|block| block.lines().next().is_some_and(|line| line.ends_with("kept by |")))
+    {
+        for row in table.lines().skip(2) {
+            let is_shown = row.split('`').skip(1).step_by(2).any(is_test);
+            assert!(is_shown || row.contains("**not kept.**"), "docs/threat-model.md names no test: {row}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen}");
 }
 
 /// What `testudo` is asked in the documentation about a cluster is asked about one that has what is spoken of. Commands without

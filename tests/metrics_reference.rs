@@ -17,13 +17,20 @@ use testudo_core::engine::{AutoscalingPolicy, PlacementPolicy, Policy, Quotas};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::quota::{Item, Quota};
 
-/// With the gang below, something of all that gauges tell of: what has no value has no labels.
-const NODE: &str = r#"
+/// With the gang below, nodes that have something of all that gauges tell of: what has no value has no labels.
+const NODES: &str = r#"
 apiVersion: v1
 kind: Node
 metadata: {name: gpu-1, labels: {nvidia.com/gpu.product: NVIDIA-L40S, eks.amazonaws.com/nodegroup: gpus}}
 status:
   capacity: &all {nvidia.com/gpu: "8", cpu: "64", memory: 512Gi, pods: "110"}
+  allocatable: *all
+---
+apiVersion: v1
+kind: Node
+metadata: {name: mig-1, labels: {nvidia.com/gpu.product: NVIDIA-A30, nvidia.com/mig.strategy: mixed}}
+status:
+  capacity: &all {nvidia.com/mig-1g.6gb: "4", cpu: "64", memory: 512Gi, pods: "110"}
   allocatable: *all
 "#;
 
@@ -54,7 +61,7 @@ fn metrics() -> BTreeMap<String, Metric> {
     let policy = Policy { autoscaling, placement, ..Policy::default() };
     let host = Arc::new(Host::new(policy, Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry));
     let mut cluster = Reader::new(Limits::default());
-    cluster.add("node.yaml", NODE.as_bytes()).unwrap();
+    cluster.add("nodes.yaml", NODES.as_bytes()).unwrap();
     for name in ["a", "b"] {
         cluster.add("pod.yaml", member(name).as_bytes()).unwrap();
     }
@@ -64,6 +71,7 @@ fn metrics() -> BTreeMap<String, Metric> {
     testudo::metrics::register(&mut registry, &host);
     testudo::metrics::register_watches(&mut registry, pulse);
     let _extender = Metrics::register(&mut registry);
+    let _webhook = testudo::admission::server::register(&mut registry);
     let text = settled(&host, &registry);
 
     let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
@@ -73,7 +81,8 @@ fn metrics() -> BTreeMap<String, Metric> {
             current = name.to_owned();
             metrics.entry(current.clone()).or_default().help = help.trim_end_matches('.').to_owned();
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            metrics.entry(name.to_owned()).or_default().kind = kind.to_owned();
+            let before = std::mem::replace(&mut metrics.entry(name.to_owned()).or_default().kind, kind.to_owned());
+            assert!(before.is_empty(), "{name} is exposed twice");
         } else if let Some((_, labels)) = line.split_once('{') {
             let metric = metrics.entry(current.clone()).or_default();
             for label in labels.split('}').next().unwrap_or_default().split(',') {
@@ -143,7 +152,7 @@ fn every_metric_exists_from_the_start() {
             fs::read_dir(workspace(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(move |name| wanted(name)).map(move |name| format!("{folder}/{name}"))
     };
-    let files = ["src/extender/metrics.rs".to_owned()].into_iter();
+    let files = ["src/extender/metrics.rs", "src/admission/server.rs"].map(str::to_owned).into_iter();
     let files = files.chain(in_folder("src/host", |name| name.contains("metrics")));
     let files = files.chain(in_folder("src/metrics", |name| name != "tests.rs"));
     let mut seen = 0;

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use testudo_e2e::devices::{self, GPUS};
 use testudo_e2e::node_group::{NODE_GROUP_LABEL, NodeGroup, Template};
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Metrics, Namespace, NodeBuilder, Observer, PodBuilder, Testudo, node, pod};
@@ -21,11 +22,15 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     vec![
         stage.deployed("autoscaling::a_node_group_grows_for_a_gang", a_node_group_grows_for_a_gang),
         stage.deployed("autoscaling::what_no_autoscaler_sees_is_told", what_no_autoscaler_sees_is_told),
+        stage.deployed("autoscaling::devices_of_a_new_node_appear_later", devices_of_a_new_node_appear_later),
         stage.deployed("autoscaling::nodes_are_asked_for_at_once", nodes_are_asked_for_at_once),
         stage.deployed("autoscaling::nodes_of_a_plan_are_protected", nodes_of_a_plan_are_protected),
         stage.deployed("autoscaling::a_crash_leaves_no_protection", a_crash_leaves_no_protection),
     ]
 }
+
+/// How long a new node takes until its driver publishes anything.
+const DRIVER_STARTS: Duration = Duration::from_secs(3);
 
 const GATE: &str = "testudo.dev/gang";
 const PROTECTED: &str = "testudo.dev/protected";
@@ -117,6 +122,59 @@ async fn what_no_autoscaler_sees_is_told(d: Arc<Deployed>) -> Result<()> {
     ns.create_node(bare("scale-unseen-c").gpus(8).label(NODE_GROUP_LABEL, "scale-unseen")).await?;
     ns.until_all_running(&names("tp", 2)).await?;
     ns.clear().await
+}
+
+/// Three members that claim the GPUs of a whole node each, and one such node. By a count of resources all find room; a controller
+/// that goes by what testudo says is missing makes the nodes. What their driver publishes comes later, and with it the gang
+/// starts.
+async fn devices_of_a_new_node_appear_later(d: Arc<Deployed>) -> Result<()> {
+    let (scheduler, group) = ("slices-scheduler", "scale-slices");
+    d.cp.apply(devices::class("scale-slices-gpu", "gpu")).await?;
+    let autoscaling = json!({"enabled": true, "showAfter": "1s", "protectNodes": true});
+    let classes = json!(["scale-slices-gpu"]);
+    let pair = d.pair_with(scheduler, &[("/autoscaling", autoscaling), ("/claims/deviceClasses", classes)]).await?;
+    let ns = d.cp.namespace(group).await?;
+    let of_group = |name: &str| node(name).label(NODE_GROUP_LABEL, group);
+    ns.create_node(of_group("scale-slices-first")).await?;
+    publish(&d, "scale-slices-first").await?;
+    d.cp.apply(devices::template(group, "whole", vec![devices::request("gpus", "scale-slices-gpu", GPUS, None)]))
+        .await?;
+    let observer = Observer::start(&ns).await?;
+    let claiming = |index| {
+        let pod = pod(&format!("g-{index}")).device_claim_template("whole").scheduler(scheduler).gate(GATE);
+        pod.annotation("testudo.dev/pod-group", "g").annotation("testudo.dev/min-member", "3")
+    };
+    ns.create_all((0..3).map(claiming)).await?;
+    let event = ns.until_event("g-0", |event| event.reason == "GangNotAutoscalable").await?;
+    ensure!(event.note.ends_with("2 more nodes of group scale-slices would be enough"), "{event}");
+
+    // The controller of the node group: it knows nothing but the metric.
+    let wanted = [("node_group", group), ("autoscalable", "false")];
+    until_missing(&pair.testudo, &wanted, 2.0).await?;
+    let missing = Metrics::read(pair.testudo.metrics()).await?.sum("testudo_missing_nodes", &wanted)? as usize;
+    let made: Vec<String> = (0..missing).map(|at| format!("scale-slices-more-{at}")).collect();
+    ns.create_nodes(made.iter().map(|name| of_group(name))).await?;
+    tokio::time::sleep(DRIVER_STARTS).await;
+    for name in names("g", 3) {
+        ns.until_gated(&name).await?;
+    }
+    observer.check_never_bound(|_| true)?;
+    for name in &made {
+        publish(&d, name).await?;
+    }
+    observer.until_bound_together(&names("g", 3), Duration::from_secs(2)).await?;
+    ns.until_all_running(&names("g", 3)).await?;
+    ns.check_devices(&d.cp).await?;
+    until_missing(&pair.testudo, &wanted, 0.0).await?;
+    ns.clear().await
+}
+
+/// What the driver says of a node with eight GPUs.
+async fn publish(d: &Deployed, node: &str) -> Result<()> {
+    for slice in devices::whole_gpus(node) {
+        d.cp.apply(slice).await?;
+    }
+    Ok(())
 }
 
 async fn nodes_are_asked_for_at_once(d: Arc<Deployed>) -> Result<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::web::{Bytes, Data, PayloadConfig};
+use actix_web::web::{Bytes, Data, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -111,23 +111,25 @@ pub fn start(options: WebhookOptions, reviews: Reviews, of_extender: Metrics) ->
     let (config, reloader) = tls::load(options.tls, of_extender)?;
     let (listener, address) = listen(options.bind_address)?;
     let shared = Data::from(Arc::new(Shared { schedulers: options.schedulers, reviews: reviews.0 }));
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(shared.clone())
-            .app_data(PayloadConfig::new(MAX_BODY_BYTES))
-            .route("/mutate", web::post().to(mutate))
-    })
-    .workers(1)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .shutdown_timeout(5)
-    .disable_signals()
-    .listen_rustls_0_23(listener, config)
-    .map_err(|source| ListenError { address, source })?
-    .run();
+    let server = HttpServer::new(move || App::new().configure(routes(shared.clone())))
+        .workers(1)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(5)
+        .disable_signals()
+        .listen_rustls_0_23(listener, config)
+        .map_err(|source| ListenError { address, source })?
+        .run();
     let handle = server.handle();
     tokio::spawn(server);
     tracing::info!(%address, "serving the admission webhook");
     Ok(Running { address, handle, reloader: tokio::spawn(reloader.run()) })
+}
+
+/// What is served, and up to which size it is read.
+fn routes(shared: Data<Shared>) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        config.app_data(shared).app_data(PayloadConfig::new(MAX_BODY_BYTES)).route("/mutate", web::post().to(mutate));
+    }
 }
 
 async fn mutate(body: Bytes, shared: Data<Shared>) -> HttpResponse {
@@ -146,4 +148,34 @@ async fn mutate(body: Bytes, shared: Data<Shared>) -> HttpResponse {
 fn refused(error: &ReviewError) -> HttpResponse {
     tracing::warn!(%error, "an admission review could not be answered");
     HttpResponse::BadRequest().body(format!("testudo: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::StatusCode;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use serde_json::json;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn what_makes_no_sense_to_the_webhook_is_refused_and_counted() {
+        let reviews = Reviews::default();
+        let shared =
+            Data::new(Shared { schedulers: ["testudo-scheduler".to_owned()].into(), reviews: reviews.0.clone() });
+        let app = init_service(App::new().configure(routes(shared))).await;
+        let post = async |body: Vec<u8>| {
+            call_service(&app, TestRequest::post().uri("/mutate").set_payload(body).to_request()).await.status()
+        };
+        let counted = |outcome| reviews.0.get_or_create(&OutcomeLabels { outcome }).get();
+        assert_eq!(post(b"no review".to_vec()).await, StatusCode::BAD_REQUEST);
+        assert_eq!(post(json!({"kind": "AdmissionReview"}).to_string().into_bytes()).await, StatusCode::BAD_REQUEST);
+        assert_eq!(post(vec![b'['; 100_000]).await, StatusCode::BAD_REQUEST, "nested without an end");
+        assert_eq!(counted("bad_request"), 3);
+        assert_eq!(post(vec![b' '; MAX_BODY_BYTES + 1]).await, StatusCode::PAYLOAD_TOO_LARGE);
+        let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": []}});
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u", "object": pod}});
+        assert_eq!(post(review.to_string().into_bytes()).await, StatusCode::OK);
+        assert_eq!((counted("untouched"), counted("changed"), counted("bad_request")), (1, 0, 3));
+    }
 }

@@ -20,6 +20,7 @@ use crate::k8s::bind::{self, BindOutcome, Binder};
 use crate::k8s::claims::ClaimWriter;
 
 /// Where bindings are written.
+#[expect(clippy::large_enum_variant, reason = "a process has one of these")]
 pub enum Bindings {
     /// To the cluster.
     Cluster {

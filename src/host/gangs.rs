@@ -12,6 +12,7 @@ use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, field, info, info_span, warn};
 
@@ -56,6 +57,8 @@ impl Host {
     /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter.
     pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
         let writes = Arc::new(Semaphore::new(WRITES));
+        // Orders do not wait for it.
+        let mut assessing: Option<JoinHandle<()>> = None;
         loop {
             tokio::select! {
                 () = self.gang_work.notified() => sleep(GATHER).await,
@@ -68,7 +71,10 @@ impl Host {
             }
             self.count_devices().await;
             self.settle_gangs().await;
-            self.assess_shortfalls().await;
+            if assessing.as_ref().is_none_or(JoinHandle::is_finished) && self.has_unassessed_shortfalls() {
+                let host = Arc::clone(&self);
+                assessing = Some(tokio::spawn(async move { host.assess_shortfalls().await }));
+            }
             self.tell_news(writers.as_ref());
             let orders = self.gang_orders();
             if let Some(GangWriters { steerer, claims, provisioner, protector, .. }) = &writers {

@@ -21,7 +21,6 @@ mod policy;
 mod problems;
 mod recent;
 mod searches;
-mod shortfall_metrics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -56,11 +55,10 @@ pub use policy::PolicyTeller;
 use problems::KnownProblems;
 use recent::RecentPods;
 pub use searches::{Search, Searches};
-use shortfall_metrics::ShortfallMetrics;
 
 /// The engine's home.
 pub struct Host {
-    engine: Arc<Mutex<Engine>>,
+    engine: Mutex<Engine>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     catalogue: Arc<Catalogue>,
     mode: Mode,
@@ -108,10 +106,8 @@ impl Host {
             Mode::Observe => engine.stand_by(),
         }
         let snapshot = Arc::new(ArcSwap::from_pointee(engine.snapshot()));
-        let engine = Arc::new(Mutex::new(engine));
-        registry.register_collector(Box::new(ShortfallMetrics::new(Arc::clone(&engine))));
         Self {
-            engine,
+            engine: Mutex::new(engine),
             snapshot,
             catalogue,
             mode,
@@ -226,9 +222,21 @@ impl Host {
         (engine.gang_stages().map(|(_, stage)| stage).collect(), engine.gang_waits().collect())
     }
 
+    /// Gangs that have no places.
+    pub fn gangs_in_want(&self) -> Vec<GangView> {
+        let engine = self.engine.lock();
+        let waiting = engine.gang_stages().filter(|(_, stage)| *stage < GangStage::Planned);
+        waiting.filter_map(|(key, _)| engine.gang(key)).collect()
+    }
+
     /// The ledger beside the pods that are seen.
     pub fn audit(&self) -> Audit {
         self.engine.lock().cluster().audit()
+    }
+
+    /// How many devices are given to more claims than they are enough for.
+    pub fn devices_given_twice(&self) -> usize {
+        self.engine.lock().devices_given_twice()
     }
 
     /// An engine of the present state to try things on; nothing of it comes back here.

@@ -69,20 +69,7 @@ impl Collector for FleetMetrics {
         let help = "Devices by what becomes of them, parts of devices as parts; stranded ones are free and of no use to \
                     typical pods";
         let devices = device_states(&devices).map(|(state, count)| ([("state", state.to_owned())], count));
-        gauges(&mut encoder, "testudo_devices", help, devices)?;
-        let quotas = snapshot.quotas();
-        let quotas = quotas.iter().flat_map(|(namespace, item, used, limit)| {
-            [("used", used), ("limit", limit)].map(|(state, milli)| {
-                let labels = [
-                    ("namespace", namespace.to_string()),
-                    ("item", item.label().to_owned()),
-                    ("state", state.to_owned()),
-                ];
-                (labels, *milli as f64 / 1000.0)
-            })
-        });
-        let help = "What namespaces with quotas use of them and may use, by namespace, item and state";
-        gauges(&mut encoder, "testudo_quota", help, quotas)
+        gauges(&mut encoder, "testudo_devices", help, devices)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gauges in the format of OpenMetrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
@@ -69,6 +69,20 @@ pub(super) fn bounded<K: Ord, V>(
     by_key
 }
 
+/// Sums, of which the first label has the first [`MAX_VALUES`] values as they are, and all others together.
+pub(super) fn bounded_by_first<const N: usize>(sums: BTreeMap<Labels<N>, i64>) -> BTreeMap<Labels<N>, i64> {
+    let values: BTreeSet<&str> = sums.keys().map(|labels| labels[0].1.as_str()).collect();
+    let kept: BTreeSet<String> = values.into_iter().take(MAX_VALUES).map(str::to_owned).collect();
+    let mut bounded = BTreeMap::new();
+    for (mut labels, sum) in sums {
+        if !kept.contains(&labels[0].1) {
+            labels[0].1 = OTHER.to_owned();
+        }
+        *bounded.entry(labels).or_default() += sum;
+    }
+    bounded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +97,17 @@ mod tests {
         assert_eq!(bounded.len(), MAX_VALUES + 1);
         assert_eq!(bounded.values().sum::<usize>(), (0..200).sum::<usize>());
         assert_eq!(bounded[OTHER], (MAX_VALUES..200).sum::<usize>());
+    }
+    #[test]
+    fn namespaces_beyond_the_limit_are_told_together() {
+        let labels =
+            |at: usize, lack: &str| [("namespace", format!("team-{at:03}")), ("autoscalable", lack.to_owned())];
+        let sums = (0..100).flat_map(|at| [(labels(at, "true"), 1), (labels(at, "false"), 2)]).collect();
+        let bounded = bounded_by_first(sums);
+        assert_eq!(bounded.len(), 2 * (MAX_VALUES + 1));
+        assert_eq!(bounded[&labels(0, "false")], 2);
+        let rest = 100 - MAX_VALUES as i64;
+        let other = |lack: &str| bounded[&[("namespace", OTHER.to_owned()), ("autoscalable", lack.to_owned())]];
+        assert_eq!((other("true"), other("false")), (rest, 2 * rest));
     }
 }

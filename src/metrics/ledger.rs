@@ -49,6 +49,9 @@ impl Collector for LedgerMetrics {
         let states = || snapshot.slots().iter().flatten();
         let wrong_sums = states().filter(|state| !state.adds_up()).count();
         let overcommitted = states().filter(|state| state.is_overcommitted()).count();
+        let help = "Devices, or counters that devices share, of which claims have been given more than there is: two schedulers \
+                    allocate the same devices";
+        gauge(&mut encoder, "testudo_devices_given_twice", help, self.host.devices_given_twice() as i64)?;
         let differences = [("not_held", audit.not_held), ("not_seen", audit.not_seen), ("node_sum", wrong_sums)];
         gauges(
             &mut encoder,

@@ -9,6 +9,7 @@ mod gauges;
 mod ledger;
 mod pools;
 mod quotas;
+mod shortfalls;
 mod watches;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub fn register(registry: &mut Registry, host: &Arc<Host>) {
     registry.register_collector(Box::new(pools::PoolMetrics::new(Arc::clone(host))));
     registry.register_collector(Box::new(gangs::GangMetrics::new(Arc::clone(host))));
     registry.register_collector(Box::new(ledger::LedgerMetrics::new(Arc::clone(host))));
+    registry.register_collector(Box::new(shortfalls::ShortfallMetrics::new(Arc::clone(host))));
     registry.register_collector(Box::new(quotas::QuotaMetrics::new(Arc::clone(host))));
 }
 

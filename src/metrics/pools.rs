@@ -1,12 +1,15 @@
-//! What node pools have, what of that is of no use, and how many NVLink sets could start.
+//! What node pools have, what of that is of no use, to pods as they come and to MIG instances of each profile, and how many
+//! NVLink sets could start.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-use testudo_core::engine::Devices;
+use testudo_core::cluster::Slot;
+use testudo_core::engine::{Devices, MigSurvey, ProfileRoom, Snapshot};
 
 use super::fleet::device_states;
 use super::gauges::{Labels, OTHER, bounded, gauges};
@@ -42,7 +45,6 @@ impl Collector for PoolMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let snapshot = self.host.snapshot_to_show();
         let overview = Overview::of(&snapshot, []);
-        let named = |key: &PoolKey| (key.name.clone(), key.product.clone().unwrap_or_default());
         let devices = overview.pools.iter().map(|(key, pool)| (named(key), pool.devices));
         let devices = bounded(devices, (OTHER.to_owned(), String::new()), |sum, more| *sum += more);
         let help = "Devices of a node pool by what becomes of them, slices and replicas as parts of one: used, held for pods \
@@ -53,6 +55,16 @@ impl Collector for PoolMetrics {
             devices.iter().map(|(pool, of)| (labels(pool), of.fragmentation_permille() as f64 / 1000.0));
         let help = "Share of what is free in a node pool that is of no use to pods like those that come";
         gauges(&mut encoder, "testudo_pool_fragmentation_ratio", help, fragmentation)?;
+        let by_profile = profile_rooms(&snapshot);
+        let fragmentation = by_profile.iter().flat_map(|(pool, room)| {
+            room.iter().map(|(profile, of)| {
+                let [name, product] = labels(pool);
+                ([name, product, ("profile", profile.clone())], of.fragmentation_permille() as f64 / 1000.0)
+            })
+        });
+        let help = "Share of the free memory slices of a node pool's MIG GPUs that no instance of a profile could have; of a \
+                    profile that leaves a part of each GPU over, that part on empty ones, too";
+        gauges(&mut encoder, "testudo_pool_profile_fragmentation_ratio", help, fragmentation)?;
 
         let mut fleet = self.fleet.lock();
         fleet.keep_up(&snapshot);
@@ -66,6 +78,24 @@ impl Collector for PoolMetrics {
                     taints are not looked at";
         gauges(&mut encoder, "testudo_free_nvlink_sets", help, sets)
     }
+}
+
+fn named(key: &PoolKey) -> Pool {
+    (key.name.clone(), key.product.clone().unwrap_or_default())
+}
+
+/// What MIG GPUs have left by pool and profile.
+fn profile_rooms(snapshot: &Snapshot) -> BTreeMap<Pool, BTreeMap<String, ProfileRoom>> {
+    let mut survey = MigSurvey::default();
+    let rooms = snapshot.slots().iter().enumerate().filter_map(|(slot, state)| {
+        let node = state.as_ref()?.node()?;
+        let room = survey.room(snapshot, Slot::at(slot));
+        let gpus = snapshot.gpus().get(node.name()).map(|gpus| gpus.as_slice());
+        (!room.is_empty()).then(|| (named(&PoolKey::of(node, gpus)), room))
+    });
+    bounded(rooms, (OTHER.to_owned(), String::new()), |sum, more| {
+        more.into_iter().for_each(|(profile, room)| *sum.entry(profile).or_default() += room);
+    })
 }
 
 fn labels((pool, product): &Pool) -> Labels<2> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::config::Mode;
 use crate::host::Bindings;
 use crate::k8s::manifests::{Limits, Reader};
+use crate::web::view::testing::{Fleet, gpu_claim, gpu_node};
 
 const CLUSTER: &str = r#"
 apiVersion: v1
@@ -42,13 +43,18 @@ spec:
 
 /// What is exposed of a host that knows these manifests.
 fn exposed(manifests: &str) -> String {
-    let mut registry = Registry::default();
-    let host =
-        Arc::new(Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut registry));
-    register(&mut registry, &host);
     let mut reader = Reader::new(Limits::default());
     reader.add("cluster.yaml", manifests.as_bytes()).expect("manifests");
+    let policy = Policy::default();
+    let host = Host::new(policy, Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, &mut Registry::default());
     host.take_manifests(reader.finish());
+    exposed_of(&Arc::new(host))
+}
+
+/// What is exposed of a host.
+fn exposed_of(host: &Arc<Host>) -> String {
+    let mut registry = Registry::default();
+    register(&mut registry, host);
     let mut text = String::new();
     encode(&mut text, &registry).expect("metrics");
     text
@@ -74,8 +80,31 @@ fn the_state_is_exposed() {
     }
 }
 
+/// Whoever may scrape need not be allowed to list pods.
+#[test]
+fn what_is_exposed_names_no_pods_gangs_or_claims() {
+    let named = CLUSTER.replace("running", "a-pod-of-mine").replace("llama", "a-gang-of-mine");
+    let text = exposed(&named.replace("phase: a-pod-of-mine", "phase: Running"));
+    assert!(text.contains("testudo_placed_pods 1") && text.contains("testudo_gangs{stage=\"gathering\"} 1"), "{text}");
+    let claim = gpu_claim("a-claim-of-mine", Some(("a", "gpu-0")));
+    let text = text + &exposed_of(&Fleet::with_devices(vec![gpu_node("a", 2)], vec![claim]).host);
+    assert!(!text.contains("-of-mine") && !text.contains("rank-0"), "{text}");
+}
+
 #[test]
 fn too_much_on_a_node_is_exposed() {
     let text = exposed(&CLUSTER.replace(r#"nvidia.com/gpu: "7""#, r#"nvidia.com/gpu: "2""#));
     assert!(text.contains("testudo_overcommitted_nodes 1\n"), "{text}");
+}
+
+/// One of the GPUs is cut in the middle, and the pool is a GPU and three quarters of one.
+#[test]
+fn fragmentation_is_told_by_profile() {
+    let claim = gpu_claim("c", Some(("a", "gpu-0-mig-1g6gb-14-1")));
+    let text = exposed_of(&Fleet::with_devices(vec![gpu_node("a", 2)], vec![claim]).host);
+    for (profile, ratio) in [("1g.6gb", "0.0"), ("2g.12gb", "0.142"), ("4g.24gb", "0.428")] {
+        let labels = format!("pool=\"\",product=\"A30\",profile=\"{profile}\"");
+        let line = format!("testudo_pool_profile_fragmentation_ratio{{{labels}}} {ratio}");
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
 }

@@ -4,12 +4,13 @@
 //! nodes of a group whose nodes share NVLink domains are put into new domains of the size of the largest one. Their drivers
 //! publish what those of the node publish that is cloned.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use testudo_core::claims::Slice;
 use testudo_core::cluster::NodeState;
-use testudo_core::engine::{Change, Engine};
+use testudo_core::engine::{Change, Engine, Want};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName, NodeParts};
@@ -53,45 +54,62 @@ pub fn growths(
     wanted: &[(&Workload, usize)],
 ) -> Result<Vec<Growth>, ClaimsError> {
     let nodes = Room::new(manifests, catalogue, More::default())?.nodes();
+    let published = |node: &Node| slices_of(manifests, node).map(|slice| slice.devices.len()).sum();
     let suffices = |model: &Model, more: usize| {
-        let more = More { nodes: model.clones(more, catalogue), slices: model.slices(more, &manifests.slices) };
         // It was possible with the nodes that there are.
-        let room = Room::new(manifests, catalogue, more);
+        let room = Room::new(manifests, catalogue, model.more(more, catalogue, slices_of(manifests, &model.node)));
         room.is_ok_and(|mut room| {
             wanted.iter().all(|(workload, copies)| fill(&mut room, workload, *copies).placed.len() == *copies)
         })
     };
-    Ok(sufficient(nodes, |_| true, suffices))
+    Ok(sufficient(nodes, catalogue, |_| true, published, MAX_MORE, suffices))
+}
+
+/// What drivers publish for one node.
+fn slices_of<'m>(manifests: &'m Manifests, node: &'m Node) -> impl Iterator<Item = &'m Slice> {
+    manifests.slices.iter().filter(|slice| slice.nodes.single() == Some(node.name().as_str()))
 }
 
 /// The node groups that can be grown so that all members of a gang that waits fit, those first that need the fewest nodes. The
-/// engine is a branch: what is tried on it happens to nobody.
-pub fn growths_for(gang: &GangKey, mut engine: Engine, catalogue: &Catalogue) -> Vec<Growth> {
-    let demands = engine.demands_in_want(gang);
-    if demands.is_empty() {
-        return vec![];
-    }
-    let nodes = engine.snapshot().nodes().into_iter().filter_map(|state| state.node().cloned()).collect();
-    let takes_some = |model: &Model| {
-        let idle = NodeState::idle(model.clone_number(0, catalogue));
+/// engine is a branch: what is tried on it happens to nobody, and it is left as it was.
+pub fn growths_for(gang: &GangKey, engine: &mut Engine, catalogue: &Catalogue) -> Vec<Growth> {
+    let Some(Want { demands, members }) = engine.want(gang) else { return vec![] };
+    let nodes: Vec<Arc<Node>> =
+        engine.snapshot().nodes().into_iter().filter_map(|state| state.node().cloned()).collect();
+    let takes_some = |model: &Node| {
+        let idle = NodeState::idle(model.clone());
         demands.iter().any(|demand| placement::check(demand, &idle).is_ok())
     };
-    sufficient(nodes, takes_some, |model, more| {
-        let mut grown = engine.branch();
-        model
-            .clones(more, catalogue)
-            .into_iter()
-            .for_each(|node| grown.apply(Change::NodeApplied(Box::new(node)), NOW_MS));
-        grown.would_fit(gang)
+    // Each member has a node of its own at most. Where sets have to be in one NVLink domain each, up to half of a domain is left.
+    let most = (2 * members).clamp(1, MAX_MORE);
+    // A node that was just made shows no devices yet, and is no model for others.
+    let published: BTreeMap<NodeName, usize> = nodes
+        .iter()
+        .map(|node| (node.name().clone(), engine.slices_of(node.name()).map(|slice| slice.devices.len()).sum()))
+        .collect();
+    let published = |node: &Node| published.get(node.name()).copied().unwrap_or(0);
+    sufficient(nodes, catalogue, takes_some, published, most, |model, more| {
+        let More { nodes, slices } = model.more(more, catalogue, engine.slices_of(model.node.name()));
+        let names: Vec<NodeName> = nodes.iter().map(|node| node.name().clone()).collect();
+        let slice_names: Vec<String> = slices.iter().map(|slice| slice.name.to_string()).collect();
+        nodes.into_iter().for_each(|node| engine.apply(Change::NodeApplied(Box::new(node)), NOW_MS));
+        slices.into_iter().for_each(|slice| engine.apply(Change::SliceApplied(Arc::new(slice)), NOW_MS));
+        let fits = engine.would_fit(gang);
+        slice_names.into_iter().for_each(|name| engine.apply(Change::SliceDeleted(name), NOW_MS));
+        names.into_iter().for_each(|name| engine.apply(Change::NodeDeleted(name), NOW_MS));
+        fits
     })
 }
 
-/// The groups of these nodes that suffice when they are grown, and by how much. Only those are tried of which an empty node
-/// `is_of_use`.
+/// The groups of these nodes that suffice when they are grown by `most` nodes at most, and by how much. Only those are tried of
+/// which an empty node `is_of_use`; of alike nodes that with most `devices` shows what a new one would have.
 fn sufficient(
     nodes: Vec<Arc<Node>>,
-    is_of_use: impl Fn(&Model) -> bool,
-    suffices: impl Fn(&Model, usize) -> bool,
+    catalogue: &Catalogue,
+    is_of_use: impl Fn(&Node) -> bool,
+    devices: impl Fn(&Node) -> usize,
+    most: usize,
+    mut suffices: impl FnMut(&Model, usize) -> bool,
 ) -> Vec<Growth> {
     let mut groups: BTreeMap<PoolKey, Vec<Arc<Node>>> = BTreeMap::new();
     for node in nodes {
@@ -99,8 +117,11 @@ fn sufficient(
     }
     let mut growths = vec![];
     for (group, nodes) in groups.into_iter().filter(|(group, _)| !group.name.is_empty()) {
-        let Some(model) = Model::of(&nodes).filter(&is_of_use) else { continue };
-        if let Some(more) = least(|more| suffices(&model, more)) {
+        let Some(model) = Model::of(&nodes, &devices).filter(|model| is_of_use(&model.clone_number(0, catalogue)))
+        else {
+            continue;
+        };
+        if let Some(more) = least(most, |more| suffices(&model, more)) {
             growths.push(Growth { group, nodes: nodes.len(), more });
         }
     }
@@ -108,15 +129,14 @@ fn sufficient(
     growths
 }
 
-/// The least number that suffices: doubled until one does, then halved in between.
-fn least(suffices: impl Fn(usize) -> bool) -> Option<usize> {
+/// The least number up to `most` that suffices: doubled until one does, then halved in between.
+fn least(most: usize, mut suffices: impl FnMut(usize) -> bool) -> Option<usize> {
     let (mut too_few, mut enough) = (0, 1);
     while !suffices(enough) {
-        too_few = enough;
-        enough *= 2;
-        if enough > MAX_MORE {
+        if enough >= most {
             return None;
         }
+        (too_few, enough) = (enough, (2 * enough).min(most));
     }
     while enough - too_few > 1 {
         let between = too_few.midpoint(enough);
@@ -134,43 +154,29 @@ struct Model {
 
 impl Model {
     /// The healthiest node of a group that takes pods, by name.
-    fn of(nodes: &[Arc<Node>]) -> Option<Self> {
+    fn of(nodes: &[Arc<Node>], devices: impl Fn(&Node) -> usize) -> Option<Self> {
         let usable = nodes.iter().filter(|node| !node.parts.cordoned);
         let failed =
             |node: &Node| node.inventory.pools.iter().map(|pool| pool.capacity - pool.allocatable).sum::<i64>();
-        let node = usable.min_by_key(|node| (node.parts.taints.len(), failed(node), node.name().clone()))?;
+        let node = usable
+            .min_by_key(|node| (node.parts.taints.len(), failed(node), Reverse(devices(node)), node.name().clone()))?;
         let mut cliques: BTreeMap<&str, usize> = BTreeMap::new();
         let named = nodes.iter().filter_map(|node| node.place.clique.as_deref());
         named.for_each(|clique| *cliques.entry(clique).or_default() += 1);
         Some(Self { node: Arc::clone(node), clique: cliques.into_values().max().unwrap_or(0) })
     }
 
-    fn name(&self, at: usize) -> String {
-        format!("{}-more-{at}", self.node.name())
-    }
-
-    /// What the drivers of so many clones publish: what they publish of the node itself, in working order.
-    fn slices(&self, count: usize, all: &[Slice]) -> Vec<Slice> {
-        let own: Vec<&Slice> = all.iter().filter(|s| s.nodes.single() == Some(self.node.name().as_str())).collect();
-        let of_clone = |at: usize| {
-            own.iter().map(move |slice| {
-                let mut slice = (*slice).clone();
-                slice.name = format!("{}-more-{at}", slice.name).into();
-                slice.pool.name = format!("{}-more-{at}", slice.pool.name).into();
-                slice.nodes.name = Some(self.name(at).into());
-                slice.devices.iter_mut().for_each(|device| device.taints.clear());
-                slice
-            })
-        };
-        (0..count).flat_map(of_clone).collect()
-    }
-
-    fn clones(&self, count: usize, catalogue: &Catalogue) -> Vec<Node> {
-        (0..count).map(|at| self.clone_number(at, catalogue)).collect()
+    /// So many clones, and slices like these of the node itself for each.
+    fn more<'s>(&self, count: usize, catalogue: &Catalogue, slices: impl Iterator<Item = &'s Slice>) -> More {
+        let nodes: Vec<Node> = (0..count).map(|at| self.clone_number(at, catalogue)).collect();
+        let of_model = self.node.name().as_str();
+        let like = |slice: &'s Slice| nodes.iter().map(move |node| slice.like(of_model, node.name().as_str()));
+        let slices = slices.flat_map(like).collect();
+        More { nodes, slices }
     }
 
     fn clone_number(&self, at: usize, catalogue: &Catalogue) -> Node {
-        let name = self.name(at);
+        let name = format!("{}-more-{at}", self.node.name());
         let label = |(key, value): (&str, &str)| match key {
             HOSTNAME => (key.to_owned(), name.clone()),
             clique if CLIQUES.contains(&clique) => (key.to_owned(), format!("more-{}", at / self.clique.max(1))),

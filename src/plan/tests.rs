@@ -1,8 +1,13 @@
 //! What fits, and what would have to grow, on clusters that can be counted by hand.
 
+use prometheus_client::registry::Registry;
+use testudo_core::engine::{AutoscalingPolicy, ClaimPolicy, Policy};
 use testudo_core::model::catalogue::Catalogue;
 
 use super::*;
+use crate::claims::with_large_stack;
+use crate::config::Mode;
+use crate::host::{Bindings, Host};
 use crate::k8s::manifests::{self, Limits, Reader};
 
 pub(super) fn cluster(text: &str) -> Manifests {
@@ -220,4 +225,72 @@ fn bad_workloads_are_told() {
     let size = error(&deployment(2, 1, "testudo.dev/pod-group: g, testudo.dev/min-member: two"));
     assert!(size.contains("testudo.dev/min-member") && size.contains("\"two\""), "{size}");
     assert_eq!(read("{apiVersion: v1, kind: Service, metadata: {name: s}}").unwrap().len(), 0);
+}
+
+/// A gang of three whose members claim both GPUs of a node each, beside one such node; devices are found for it on nodes like
+/// that one.
+#[test]
+fn what_drivers_would_publish_for_new_nodes_is_counted() {
+    const CLUSTER: &str = r#"
+apiVersion: v1
+kind: Node
+metadata: {name: gpus-0, labels: {eks.amazonaws.com/nodegroup: gpus}}
+status: {allocatable: {cpu: "64", memory: 1Ti, pods: "110"}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: cpus-0, labels: {eks.amazonaws.com/nodegroup: cpus}}
+status: {allocatable: {cpu: "64", memory: 1Ti, pods: "110"}}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceSlice
+metadata: {name: gpus-0-0}
+spec:
+  driver: gpu.nvidia.com
+  nodeName: gpus-0
+  pool: {name: gpus-0, generation: 1, resourceSliceCount: 1}
+  devices:
+    - {name: gpu-0, attributes: {type: {string: gpu}}}
+    - {name: gpu-1, attributes: {type: {string: gpu}}, taints: [{key: broken, effect: NoSchedule}]}
+---
+apiVersion: resource.k8s.io/v1
+kind: DeviceClass
+metadata: {name: gpu.nvidia.com}
+spec: {selectors: [{cel: {expression: "device.attributes['gpu.nvidia.com'].type == 'gpu'"}}]}
+"#;
+    let member = |at: usize| {
+        format!(
+            r#"---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {{name: c{at}, namespace: team, uid: c{at}}}
+spec: {{devices: {{requests: [{{name: gpus, exactly: {{deviceClassName: gpu.nvidia.com, allocationMode: ExactCount, count: 2}}}}]}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: g-{at}, namespace: team, uid: g-{at}, annotations: {{testudo.dev/pod-group: g, testudo.dev/min-member: "3"}}}}
+spec:
+  schedulerName: testudo-scheduler
+  containers: [{{name: c, resources: {{claims: [{{name: gpus}}]}}}}]
+  resourceClaims: [{{name: gpus, resourceClaimName: c{at}}}]
+"#
+        )
+    };
+    let manifests = cluster(&format!("{CLUSTER}{}", (0..3).map(member).collect::<String>()));
+    let claims = ClaimPolicy { classes: ["gpu.nvidia.com".to_owned()].into(), ..ClaimPolicy::default() };
+    let policy = Policy { claims, autoscaling: Some(AutoscalingPolicy::default()), ..Policy::default() };
+    let registry = &mut Registry::default();
+    let host = Host::new(policy, Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, registry);
+    host.take_manifests(manifests);
+    let mut branch = host.branch();
+    let gang = branch.gangs().next().expect("a gang").key;
+    let found = with_large_stack(|| {
+        assert_eq!(branch.want(&gang).map(|want| want.members), Some(3));
+        // Nothing of the first attempt is left for the second.
+        Ok([(); 2].map(|()| growths_for(&gang, &mut branch, &Catalogue::builtin())))
+    });
+    for growths in found.expect("a thread") {
+        let [Growth { group, nodes: 1, more: 3 }] = &growths[..] else { panic!("{growths:?}") };
+        assert_eq!(group.name, "gpus", "the first node has one GPU that works");
+    }
 }

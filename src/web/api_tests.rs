@@ -13,13 +13,18 @@ use super::*;
 
 /// Status, headers as text, and body of the answer of a server with two nodes to a request.
 async fn ask(request: TestRequest) -> (StatusCode, String, Vec<u8>) {
+    ask_with_turns(1, request).await
+}
+
+/// The same, where so many questions that take long may be asked now.
+async fn ask_with_turns(turns: usize, request: TestRequest) -> (StatusCode, String, Vec<u8>) {
     let fleet = Fleet::of(2);
     fleet.run(gpus("p", 8), "node-1");
     let shared = Data::new(Shared {
         host: Arc::clone(&fleet.host),
         publisher: Arc::new(Publisher::new(Arc::clone(&fleet.host), "test", None)),
         options: PageOptions::default(),
-        long_questions: tokio::sync::Semaphore::new(1),
+        long_questions: tokio::sync::Semaphore::new(turns),
     });
     let app = App::new().app_data(shared).wrap(from_fn(guard::own_pages_only)).wrap(guard::headers()).configure(routes);
     let answer = call_service(&init_service(app).await, request.to_request()).await;
@@ -85,4 +90,19 @@ async fn a_manifest_that_is_too_long_is_not_read() {
     assert_eq!(post(vec![b' '; what_if::MAX_TEXT_BYTES + 1]).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(post(b"kind: [".to_vec()).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(ask(get("/api/v1alpha1/what-if")).await.0, StatusCode::NOT_FOUND, "it is no question for GET");
+}
+
+#[actix_web::test]
+async fn what_takes_long_is_worked_out_for_one_at_a_time() {
+    let questions = || {
+        let manifest = TestRequest::post().uri("/api/v1alpha1/what-if").insert_header(("host", "localhost"));
+        let room = get("/api/v1alpha1/room/team/g");
+        [manifest.set_payload("kind: Pod"), room]
+    };
+    for question in questions() {
+        assert_eq!(ask_with_turns(0, question).await.0, StatusCode::TOO_MANY_REQUESTS);
+    }
+    for question in questions() {
+        assert_ne!(ask(question).await.0, StatusCode::TOO_MANY_REQUESTS);
+    }
 }

@@ -385,3 +385,39 @@ fn pods_are_patched_only_where_gates_are_used() {
     let error = chart::text(&["gates.enabled=false", "policies.gangs.enabled=true"]).unwrap_err().to_string();
     assert!(error.contains("nobody would open"), "{error}");
 }
+
+/// Every rule of the chart's roles, whatever is switched on.
+fn rules() -> Vec<Value> {
+    let everything = render(EVERYTHING);
+    let roles = everything.iter().filter(|object| object["kind"] == "Role" || object["kind"] == "ClusterRole");
+    let rules: Vec<Value> = roles.flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default()).collect();
+    assert!(rules.len() > 20, "{rules:?}");
+    rules
+}
+
+fn lists(rule: &Value, of: &str, wanted: &str) -> bool {
+    rule[of].as_array().is_some_and(|values| values.iter().any(|value| value == wanted))
+}
+
+#[test]
+fn nothing_is_given_with_a_wildcard_and_no_secret_is_read() {
+    for rule in rules() {
+        for of in ["verbs", "resources", "apiGroups", "nonResourceURLs"] {
+            assert!(!lists(&rule, of, "*"), "{rule}");
+        }
+        assert!(!lists(&rule, "resources", "secrets"), "{rule}");
+        assert!(!lists(&rule, "verbs", "impersonate") && !lists(&rule, "verbs", "escalate"), "{rule}");
+    }
+}
+
+/// Whoever may write another's lease can stop what it is the lease of.
+#[test]
+fn the_lease_is_given_by_name_only() {
+    let of_leases: Vec<Value> = rules().into_iter().filter(|rule| lists(rule, "resources", "leases")).collect();
+    assert!(of_leases.len() > 2, "{of_leases:?}");
+    for rule in of_leases {
+        // What is to be made has no name yet.
+        let makes_only = rule["verbs"] == json!(["create"]);
+        assert!(makes_only || rule["resourceNames"].as_array().is_some_and(|names| !names.is_empty()), "{rule}");
+    }
+}

@@ -3,11 +3,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::choice::nvidia;
 use super::claim::ClaimKey;
 use super::slice::{Device, DeviceId, PoolId, Slice};
 use crate::model::catalogue::Catalogue;
+use crate::model::mig::{MigGeometry, Placement};
 use crate::model::pod::PodUid;
 
 /// A GPU.
@@ -25,8 +27,19 @@ pub struct Gpu {
     pub index: Option<usize>,
     /// The PCIe root that it hangs on, and its NUMA node.
     pub bus: (Option<String>, Option<u8>),
+    /// Whether its driver offers MIG instances of it, and how.
+    pub mig: Option<Mig>,
     /// Partitions that it is cut into, and whatever is given of it, from its first memory slice on.
     pub parts: Vec<Part>,
+}
+
+/// How MIG instances of a GPU are offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mig {
+    /// What it can be cut into.
+    pub geometry: Arc<MigGeometry>,
+    /// Whether instances are cut when they are given. Otherwise there are those that it has been cut into.
+    pub is_on_demand: bool,
 }
 
 /// A part of a GPU, or all of it.
@@ -38,6 +51,8 @@ pub struct Part {
     pub start: u8,
     /// How many it has.
     pub size: u8,
+    /// The instance that it is; none for a whole GPU.
+    pub instance: Option<Placement>,
     /// Who it was given to, or is just being given to.
     pub takers: Vec<Taker>,
 }
@@ -109,20 +124,27 @@ impl<F: Fn(&DeviceId) -> Vec<Taker>> Reader<'_, F> {
             gpu.is_tainted = !device.taints.is_empty();
             if !takers.is_empty() {
                 let size = gpu.width;
-                gpu.parts.push(Part { device: device.name.clone(), start: 0, size, takers });
+                gpu.parts.push(Part { device: device.name.clone(), start: 0, size, instance: None, takers });
             }
             return;
         }
+        let Some((parent, _)) = device.name.split_once("-mig-") else { return };
         // What could be cut on demand is named for each place where it could lie.
-        let is_cut = device.consumes.is_empty();
-        if takers.is_empty() && !is_cut {
+        let is_on_demand = !device.consumes.is_empty();
+        let is_only_offered = is_on_demand && takers.is_empty();
+        if is_only_offered && self.gpus.get(parent).is_some_and(|gpu| gpu.mig.is_some()) {
             return;
         }
-        let Some((parent, _)) = device.name.split_once("-mig-") else { return };
         let geometry = nvidia::product(self.catalogue, driver, device).and_then(|product| product.mig());
-        let Some(placement) = geometry.and_then(|geometry| nvidia::placement(geometry, driver, device)) else { return };
-        let part = Part { device: device.name.clone(), start: placement.start(), size: placement.size(), takers };
-        self.gpu(parent, device).parts.push(part);
+        let Some(geometry) = geometry else { return };
+        let Some(placement) = nvidia::placement(geometry, driver, device) else { return };
+        let gpu = self.gpu(parent, device);
+        gpu.mig.get_or_insert_with(|| Mig { geometry: Arc::clone(geometry), is_on_demand });
+        if is_only_offered {
+            return;
+        }
+        let (start, size) = (placement.start(), placement.size());
+        gpu.parts.push(Part { device: device.name.clone(), start, size, instance: Some(placement), takers });
     }
 
     fn gpu(&mut self, name: &str, device: &Device) -> &mut Gpu {
@@ -134,6 +156,7 @@ impl<F: Fn(&DeviceId) -> Vec<Taker>> Reader<'_, F> {
             is_tainted: false,
             index: name.strip_prefix("gpu-").and_then(|number| number.parse().ok()),
             bus: (None, None),
+            mig: None,
             parts: vec![],
         })
     }
@@ -185,6 +208,10 @@ mod tests {
         assert_eq!((&*gpu.name, gpu.width, gpu.taken(), gpu.is_free()), ("gpu-0", 4, 3, false));
         let parts: Vec<(u8, u8)> = gpu.parts.iter().map(|part| (part.start, part.size)).collect();
         assert_eq!(parts, [(0, 2), (3, 1)], "what could still be cut is none");
+        let mig = gpu.mig.as_ref().expect("instances are offered");
+        assert!(mig.is_on_demand);
+        let profile = |part: &Part| mig.geometry.profile(part.instance.expect("an instance").profile()).name.clone();
+        assert_eq!(gpu.parts.iter().map(profile).collect::<Vec<_>>(), ["2g.12gb", "1g.6gb"]);
     }
 
     #[test]
@@ -197,6 +224,8 @@ mod tests {
         let names: Vec<&str> = found.iter().map(|gpu| &*gpu.name).collect();
         assert_eq!(names, ["gpu-2", "gpu-3", "gpu-10"]);
         assert_eq!((found[1].parts.len(), found[1].parts[0].start, found[1].is_free()), (1, 4, true));
+        let is_on_demand = |gpu: &Gpu| gpu.mig.as_ref().map(|mig| mig.is_on_demand);
+        assert_eq!(found.iter().map(is_on_demand).collect::<Vec<_>>(), [None, Some(false), None]);
     }
 
     #[test]

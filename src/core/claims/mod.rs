@@ -47,7 +47,7 @@ pub use claim::{
     Wish,
 };
 pub use error::AllocationError;
-pub use gpus::{Gpu, Part, Taker, gpus};
+pub use gpus::{Gpu, Mig, Part, Taker, gpus};
 pub use inquiry::{Inquiry, Room};
 pub use inventory::{DeviceNo, Inventory};
 pub use moves::Moves;

@@ -59,6 +59,19 @@ pub struct Slice {
     pub devices: Vec<Device>,
 }
 
+impl Slice {
+    /// What the driver would publish for another node that is like `node`, for which this is: all devices of a new one work.
+    pub fn like(&self, node: &str, other: &str) -> Slice {
+        let named_after = |name: &str| if name == node { other.into() } else { format!("{name}-{other}").into() };
+        let mut slice = self.clone();
+        slice.name = named_after(&self.name);
+        slice.pool.name = named_after(&self.pool.name);
+        slice.nodes = Nodes { name: Some(other.into()), ..Nodes::default() };
+        slice.devices.iter_mut().for_each(|device| device.taints.clear());
+        slice
+    }
+}
+
 /// Counters under one name, for example of one GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterSet {

@@ -121,7 +121,7 @@ impl Devices {
 }
 
 /// Nothing of nothing is nothing.
-fn permille(part: i64, all: i64) -> i64 {
+pub(super) fn permille(part: i64, all: i64) -> i64 {
     if all > 0 { part * 1000 / all } else { 0 }
 }
 

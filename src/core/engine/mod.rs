@@ -6,6 +6,7 @@ mod claims;
 mod devices;
 mod gangs;
 mod judgement;
+mod mig_room;
 mod policy;
 mod profile;
 mod quotas;
@@ -19,9 +20,10 @@ pub use claims::{
 pub use devices::Devices;
 pub use gangs::{
     Arrival, GangStage, GangView, GangWait, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order,
-    PlanTask, Report, Shortfall, Solved,
+    PlanTask, Report, Shortfall, Solved, Want,
 };
 pub use judgement::{Judgement, Offered};
+pub use mig_room::{MigSurvey, ProfileRoom};
 pub use policy::{AutoscalingPolicy, ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
 pub use profile::{Profile, Profiles, Starvation};
 pub use quotas::Quotas;
@@ -38,7 +40,7 @@ use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
-use crate::model::pod::{Demand, Pod, PodKey, PodUid, Stage};
+use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::model::resources::Resources;
 use crate::placement::{self, Reason};
 use gangs::GangKeeper;
@@ -528,9 +530,9 @@ impl Engine {
         self.gangs.making_room(gang, snapshot, &self.cluster, &self.policy)
     }
 
-    /// A gang of which it is to be found out how many more nodes would be enough, if there is one. Find it out on a
-    /// [`branch`](Self::branch), without holding up the engine, and give the result to [`assess`](Self::assess).
-    pub fn unassessed_shortfall(&self, now_ms: u64) -> Option<GangKey> {
+    /// Gangs of which it is to be found out how many more nodes would be enough. Find it out on a [`branch`](Self::branch), without
+    /// holding up the engine, and give the result to [`assess`](Self::assess).
+    pub fn unassessed_shortfalls(&self, now_ms: u64) -> impl Iterator<Item = &GangKey> {
         self.gangs.unassessed(&self.policy, now_ms)
     }
 
@@ -544,17 +546,22 @@ impl Engine {
         self.gangs.assess(gang, missing, now_ms);
     }
 
-    /// What a member of each kind of a gang asks for that has yet to get a place; nothing for a gang of which it cannot be
-    /// tried whether it would fit: it has places, or its claims are to be allocated.
-    pub fn demands_in_want(&mut self, gang: &GangKey) -> Vec<Arc<Demand>> {
+    /// What of a gang has yet to get places; nothing where it does not wait for any.
+    pub fn want(&mut self, gang: &GangKey) -> Option<Want> {
         let snapshot = self.snapshot();
-        self.gangs.trial(gang, snapshot).map(|trial| trial.demands()).unwrap_or_default()
+        self.gangs.trial(gang, snapshot).map(|trial| trial.want())
     }
 
-    /// Would a gang that waits have places for all its members as things are in this engine?
+    /// Would a gang that waits have places for all its members, and devices for their claims, as things are in this engine?
+    /// Where it has claims that needs a large stack, and an engine that nobody else decides with: ask a branch.
     pub fn would_fit(&mut self, gang: &GangKey) -> bool {
         let snapshot = self.snapshot();
-        self.gangs.trial(gang, snapshot).is_some_and(|trial| trial.fits())
+        self.gangs.would_fit(gang, snapshot, &self.cluster)
+    }
+
+    /// The slices that drivers publish for one node.
+    pub fn slices_of(&self, node: &NodeName) -> impl Iterator<Item = &Slice> {
+        self.gangs.claims.slices_of(node)
     }
 
     /// An engine of the same state that goes its own way from here: what is tried on it happens to nobody.

@@ -19,4 +19,4 @@ pub mod totals;
 pub mod workloads;
 
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;

@@ -270,6 +270,11 @@ impl ClaimKeeper {
         (nodes.cloned().collect(), resources)
     }
 
+    /// The slices of the pools that are for one node.
+    pub fn slices_of(&self, node: &NodeName) -> impl Iterator<Item = &Slice> {
+        self.fleet.slices_of(node)
+    }
+
     /// How many devices, or sets of counters, are seen to be given to several claims.
     pub fn given_twice(&self) -> usize {
         self.holders.collisions()

@@ -53,7 +53,7 @@ use report::Reported;
 use roster::{Roster, Seat, Shortage};
 use second_look::SecondLook;
 use shortfall::Scarcity;
-pub use shortfall::{Lack, MissingNodes, NodeRequest, Shortfall};
+pub use shortfall::{Lack, MissingNodes, NodeRequest, Shortfall, Want};
 use starvation::Patience;
 pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};

@@ -115,20 +115,29 @@ impl GangKeeper {
     ) -> Option<PlanTask> {
         let is_together = |gang: &GangKey| self.kept.contains_key(gang);
         let yielders = preemption::evictable(cluster, policy, i32::MAX, is_together);
-        Some(PlanTask { yielders, ..self.trial(key, snapshot)? })
+        let trial = self.trial(key, snapshot)?;
+        // Who would have to end for devices to be free is not found out.
+        (!trial.question.asks_for_devices()).then(|| PlanTask { yielders, ..trial })
     }
 
-    /// The task of finding out whether a gang would fit into a state that may only be thought of. Not for one whose claims are
-    /// to be allocated: which devices there would be is not known.
+    /// Would a gang that waits have places for all its members, and devices for their claims?
+    pub fn would_fit(&mut self, key: &GangKey, snapshot: Snapshot, cluster: &Cluster) -> bool {
+        let Some(mut trial) = self.trial(key, snapshot) else { return false };
+        trial.desk = trial.question.asks_for_devices().then(|| self.claims.take_desk(cluster));
+        let fits = trial.look().is_ok();
+        if let Some(desk) = trial.desk {
+            self.claims.return_desk(desk);
+        }
+        fits
+    }
+
+    /// The task of finding out whether a gang would fit into a state that may only be thought of.
     pub fn trial(&self, key: &GangKey, snapshot: Snapshot) -> Option<PlanTask> {
         let kept = self.kept.get(key)?;
         let roster = kept.roster_to_plan(&self.claims)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let refusals = kept.refusals();
         let question = formation::question(&roster, &refusals, fabric_of).ok()?;
-        if question.asks_for_devices() {
-            return None;
-        }
         Some(PlanTask {
             gang: key.clone(),
             profile: Arc::clone(&kept.profile),

@@ -18,7 +18,7 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, PodUid, Stage};
 use crate::placement::Rank;
-use crate::placement::gang::{self, Budget, Field};
+use crate::placement::gang::{self, Budget, Field, Shares};
 
 /// Who makes way as one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,7 +184,7 @@ pub(super) fn places(task: &PlanTask, all: &Yielders, gone: &BTreeSet<&Yielder>)
         slots.suppose(slot, state);
     }
     let (geography, domains) = (snapshot.geography(), snapshot.domains());
-    let field = Field { slots: &slots, geography, domains, ranks: &ranks, devices: &[] };
+    let field = Field { slots: &slots, geography, domains, ranks: &ranks, devices: &[], shares: Shares::OnGpus };
     let places = gang::plan(formation, field, Budget::default()).ok()?;
     Some(places.parts().iter().flatten().flatten().cloned().collect())
 }

@@ -4,7 +4,7 @@
 //! resource left, and makes nodes for those that are over. Pods with scheduling gates it does not look at. So a gang that is
 //! short even by such a count is shown to it as a whole, its gates opened for good; kube-scheduler goes on to be told no, so
 //! that nothing starts in part. Where a count finds room for all, and only what we look at besides is lacking (devices that
-//! are linked, a domain that is large enough, slices where they can be cut, free devices for claims), no autoscaler will
+//! are linked, a domain that is large enough, a GPU of which enough is left for a share, slices where they can be cut, free devices for claims), no autoscaler will
 //! come, and people are told.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use super::{GangKeeper, Kept, NewsKind};
 use crate::engine::{AutoscalingPolicy, Policy};
 use crate::model::gang::{GangKey, Group};
 use crate::model::pod::{Demand, Gate, Pod, PodUid, Stage};
-use crate::placement::gang::{self, Budget, Field, Formation, No};
+use crate::placement::gang::{self, Budget, Field, Formation, No, Shares};
 
 /// What is lacking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +60,15 @@ pub struct NodeRequest {
     pub kinds: Vec<(Arc<Pod>, u32)>,
     /// The members that exist, by name.
     pub members: Vec<Arc<Pod>>,
+}
+
+/// What of a gang has yet to get places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// What a member of each kind asks for.
+    pub demands: Vec<Arc<Demand>>,
+    /// How many members there are of all kinds.
+    pub members: usize,
 }
 
 /// How often it is seen to that there is a request, in milliseconds.
@@ -112,19 +121,15 @@ impl PlanTask {
         let ranks: Vec<_> = formation.blocks.iter().map(|block| self.snapshot.ranks_by_counts(&block.demand)).collect();
         let snapshot = &self.snapshot;
         let (slots, geography, domains) = (snapshot.slots(), snapshot.geography(), snapshot.domains());
-        let field = Field { slots, geography, domains, ranks: &ranks, devices: &[] };
+        let field = Field { slots, geography, domains, ranks: &ranks, devices: &[], shares: Shares::Summed };
         // Where that is not known in the end, nobody is shown anything: it could not be taken back.
         !gang::plan(&formation, field, Budget::default()).is_err_and(|no| no.is_proven())
     }
 
-    /// What a member of each block asks for.
-    pub fn demands(&self) -> Vec<Arc<Demand>> {
-        self.question.formation.blocks.iter().map(|block| Arc::clone(&block.demand)).collect()
-    }
-
-    /// Would all members have places, if nobody made way for them?
-    pub fn fits(&self) -> bool {
-        self.plan(&self.ranks(), &[]).is_ok()
+    /// What has yet to get places.
+    pub fn want(&self) -> Want {
+        let demands = self.question.formation.blocks.iter().map(|block| Arc::clone(&block.demand)).collect();
+        Want { demands, members: self.members() }
     }
 }
 
@@ -166,12 +171,13 @@ impl GangKeeper {
         }
     }
 
-    /// A gang of which it is to be found out how many nodes would be enough.
-    pub fn unassessed(&self, policy: &Policy, now_ms: u64) -> Option<GangKey> {
-        let policy = policy.autoscaling.as_ref()?;
-        let is_open = |current: &Current| current.has_lasted(policy, now_ms) && current.is_to_be_assessed(now_ms);
-        let mut open = self.kept.iter().filter(|(_, kept)| kept.scarcity.now.as_ref().is_some_and(is_open));
-        open.next().map(|(key, _)| key.clone())
+    /// Gangs of which it is to be found out how many nodes would be enough.
+    pub fn unassessed(&self, policy: &Policy, now_ms: u64) -> impl Iterator<Item = &GangKey> {
+        let is_open = move |kept: &Kept| {
+            let (policy, current) = (policy.autoscaling.as_ref()?, kept.scarcity.now.as_ref()?);
+            (current.has_lasted(policy, now_ms) && current.is_to_be_assessed(now_ms)).then_some(())
+        };
+        self.kept.iter().filter_map(move |(key, kept)| is_open(kept).map(|()| key))
     }
 
     /// There is a request for the nodes of a gang, or there can be none.

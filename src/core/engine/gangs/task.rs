@@ -15,7 +15,7 @@ use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{PodKey, PodUid};
 use crate::placement::Rank;
-use crate::placement::gang::{self, Block, Budget, Field, No};
+use crate::placement::gang::{self, Block, Budget, Field, No, Shares};
 
 /// A gang to plan.
 #[derive(Debug)]
@@ -81,25 +81,29 @@ impl PlanTask {
 
     /// Looks for places. May take milliseconds.
     pub fn solve(mut self) -> Solved {
-        let outcome = match self.desk.take() {
-            Some(mut desk) => {
-                let outcome = devices::plan(&mut self, &mut desk);
-                self.desk = Some(desk);
-                outcome
-            }
-            None => self.plan(&self.ranks(), &[]).map(|nodes| Way { nodes, yielders: vec![], grants: vec![] }),
-        };
+        let outcome = self.look();
         let outcome = outcome.or_else(|no| preemption::make_way(&self).ok_or(no));
         let keep_free = outcome.is_err().then(|| self.nodes_to_keep_free()).flatten();
         let lack = self.lack(&outcome);
         Solved { task: self, outcome, keep_free, lack }
     }
 
+    /// Looks for places on what is free now, and for devices where claims are to be allocated.
+    pub(super) fn look(&mut self) -> Result<Way, No> {
+        let Some(mut desk) = self.desk.take() else {
+            let nodes = self.plan(&self.ranks(), &[])?;
+            return Ok(Way { nodes, yielders: vec![], grants: vec![] });
+        };
+        let outcome = devices::plan(self, &mut desk);
+        self.desk = Some(desk);
+        outcome
+    }
+
     /// Places for all members on what is free now, in the order of the question's seats.
     pub(super) fn plan(&self, ranks: &[Vec<Option<Rank>>], devices: &[Option<Vec<u32>>]) -> Result<Vec<NodeName>, No> {
         let snapshot = &self.snapshot;
         let (slots, geography, domains) = (snapshot.slots(), snapshot.geography(), snapshot.domains());
-        let field = Field { slots, geography, domains, ranks, devices };
+        let field = Field { slots, geography, domains, ranks, devices, shares: Shares::OnGpus };
         let places = gang::plan(&self.question.formation, field, Budget::default())?;
         Ok(places.parts().iter().flatten().flatten().cloned().collect())
     }

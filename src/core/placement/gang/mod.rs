@@ -88,6 +88,17 @@ pub struct Field<'a> {
     /// For each block and slot for how many members the node has devices that claims give. No row for a block, or no rows
     /// at all: these do not matter.
     pub devices: &'a [Option<Vec<u32>>],
+    /// How shares of GPUs are counted.
+    pub shares: Shares,
+}
+
+/// How shares of GPUs are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shares {
+    /// Each must fit on one GPU.
+    OnGpus,
+    /// By their sum on a node, like any other resource: who counts resources sees no more.
+    Summed,
 }
 
 /// How long may be searched where counts do not decide.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Shares;
 use super::terrain::Terrain;
 use crate::cluster::{NodeState, SharedGpus};
 use crate::model::accelerator::AcceleratorResource;
@@ -72,7 +73,7 @@ impl<'a> Rooms<'a> {
                 .map(|(at, name)| (at, demand.requests.get(name.as_str())))
                 .filter(|(_, amount)| *amount > 0)
                 .collect(),
-            share: demand.gpu_share(),
+            share: demand.gpu_share().filter(|_| terrain.shares() == Shares::OnGpus),
         };
         let mut asks: Vec<Ask> = demands.iter().map(ask).collect();
         // Devices that claims give are counted like a resource that each block has for itself.

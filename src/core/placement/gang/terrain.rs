@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Field, Formation};
+use super::{Field, Formation, Shares};
 use crate::cluster::{DomainId, Domains, Level, NodeState};
 use crate::model::node::{Node, NodeName};
 
@@ -67,6 +67,11 @@ impl<'a> Terrain<'a> {
     /// For how many members of a block each node has devices that claims give; none where these do not matter.
     pub fn devices(&self, block: usize) -> Option<&[u32]> {
         self.devices[block].as_deref()
+    }
+
+    /// How shares of GPUs are counted.
+    pub fn shares(&self) -> Shares {
+        self.field.shares
     }
 
     /// Where the nodes stand.

@@ -71,6 +71,7 @@ impl Scene {
             domains: cluster.domains(),
             ranks,
             devices: &[],
+            shares: Shares::OnGpus,
         }
     }
 

@@ -25,12 +25,17 @@ fn gated(pod: Pod) -> Pod {
 }
 
 impl World {
+    /// A gang of which it is to be found out how many nodes would be enough.
+    fn unassessed(&self) -> Option<GangKey> {
+        self.engine.unassessed_shortfalls(self.now_ms).next().cloned()
+    }
+
     /// What is lacking, found out as the host does it, once that has lasted.
     fn lack(&mut self) -> Option<Lack> {
         self.plan();
         self.wait(SHOW_AFTER_MS);
         self.plan();
-        while let Some(gang) = self.engine.unassessed_shortfall(self.now_ms) {
+        while let Some(gang) = self.unassessed() {
             self.engine.assess(&gang, Some(MissingNodes { group: "p5".into(), nodes: 2 }), self.now_ms);
         }
         self.wait(0);
@@ -104,7 +109,7 @@ fn without_an_autoscaler_a_gate_stays() {
     world.wait(10 * SHOW_AFTER_MS);
     world.plan();
     assert_eq!(world.shown(), [""; 0]);
-    assert_eq!(world.engine.unassessed_shortfall(world.now_ms), None);
+    assert_eq!(world.unassessed(), None);
 }
 
 /// Eight GPUs are free, four on each of two nodes, and a pair of four must be on one.
@@ -164,6 +169,28 @@ fn a_level_of_topology_is_not_counted_either() {
     assert_eq!(world.lack(), Some(Lack::Counted), "three are too many however they stand");
 }
 
+/// Four tenths of each of two GPUs are left: eight tenths by their sum, on no GPU enough for six.
+#[test]
+fn shares_that_no_gpu_has_left_are_there_by_their_sum() {
+    const MILLI: &str = "alibabacloud.com/gpu-milli";
+    let asking = |milli: i64| {
+        let mut world = world(0);
+        world.apply(Change::NodeApplied(Box::new(node("n0").has(MILLI, 2000).build())));
+        for at in 0..2 {
+            world.set(pod(&format!("old-{at}")).asks(MILLI, 600).on("n0").build());
+        }
+        for index in 0..2 {
+            let name = format!("g-{index}");
+            let asks = if index == 0 { milli } else { 200 };
+            world.set(gated(pod(&name).asks(MILLI, asks).member_of("g", "", index, of(2)).build()));
+        }
+        world.lack()
+    };
+    assert_eq!(asking(600), Some(Lack::Unseen));
+    assert_eq!(asking(700), Some(Lack::Counted), "there are eight tenths in all");
+    assert_eq!(asking(200), None);
+}
+
 #[test]
 fn how_many_nodes_are_missing_is_found_out_anew_when_things_have_changed() {
     let mut world = world(1);
@@ -171,13 +198,13 @@ fn how_many_nodes_are_missing_is_found_out_anew_when_things_have_changed() {
         world.set(member(&format!("g-{index}"), "g", index, of(3)).build());
     }
     world.lack();
-    assert_eq!(world.engine.unassessed_shortfall(world.now_ms), None);
+    assert_eq!(world.unassessed(), None);
     let gpus = node("n9").instance("p5.48xlarge").product("NVIDIA-H100-80GB-HBM3");
     world.apply(Change::NodeApplied(Box::new(gpus.has("nvidia.com/gpu", 8).build())));
     world.plan();
-    assert_eq!(world.engine.unassessed_shortfall(world.now_ms), None, "not all the time");
+    assert_eq!(world.unassessed(), None, "not all the time");
     world.wait(60_000);
-    let gang = world.engine.unassessed_shortfall(world.now_ms).expect("it has changed");
+    let gang = world.unassessed().expect("it has changed");
     world.engine.assess(&gang, Some(MissingNodes { group: "p5".into(), nodes: 1 }), world.now_ms);
     let missing = Some(MissingNodes { group: "p5".into(), nodes: 1 });
     let shortfall = world.engine.gangs().next().unwrap().shortfall;
@@ -192,7 +219,8 @@ fn it_is_tried_on_a_branch_how_many_nodes_would_do() {
     }
     world.plan();
     let gang = world.engine.gangs().next().unwrap().key;
-    assert_eq!(world.engine.demands_in_want(&gang).len(), 1);
+    let want = world.engine.want(&gang).expect("it waits");
+    assert_eq!((want.demands.len(), want.members), (1, 3));
     let fits_with = |world: &World, more: usize| {
         let mut branch = world.engine.branch();
         for at in 0..more {
