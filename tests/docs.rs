@@ -185,6 +185,37 @@ fn every_threat_names_the_test_that_shows_it_is_kept_off() {
     assert!(seen > 30, "{seen}");
 }
 
+/// Limits are constants of the program: by row of the page, what it says, and where that stands.
+#[test]
+fn limits_are_those_of_the_program() {
+    const LIMITS: [(&str, &str, &str, &str); 14] = [
+        ("nodes in one request", "20,000", "src/extender/server.rs", "max_nodes: 20_000,"),
+        ("body of a request", "96 MB", "src/extender/server.rs", "body_limit_bytes: 96_000_000,"),
+        ("requests that are answered at a time", "64", "src/extender/server.rs", "max_in_flight: 64,"),
+        ("connections", "1,024", "src/extender/server.rs", "max_connections: 1024,"),
+        ("connections", "512", "src/web/server.rs", "MAX_CONNECTIONS: usize = 512;"),
+        ("time for filter and prioritize", "1 s", "src/extender/server.rs", "request_timeout: Duration::from_secs(1),"),
+        ("members of a gang", "10,000", "src/core/engine/gangs/roster.rs", "MAX_SEATS: u32 = 10_000;"),
+        ("places kept for members", "256", "src/core/engine/policy.rs", "max_expected: 256,"),
+        ("devices of a claim", "32", "src/core/claims/claim.rs", "MAX_DEVICES: usize = 32;"),
+        ("devices of a machine", "16", "src/core/model/fabric/mod.rs", "MAX_DEVICES: usize = 16;"),
+        ("GPUs of a node that are shared", "32", "src/core/model/gpu_share.rs", "MAX_SHARED_GPUS: usize = 32;"),
+        ("profiles of a placement policy", "64", "src/policy/file.rs", "MAX_PROFILES: usize = 64;"),
+        ("nodes by which a group", "512", "src/plan/growth.rs", "MAX_MORE: usize = 512;"),
+        ("values of a label in metrics", "64", "src/metrics/gauges.rs", "MAX_VALUES: usize = 64;"),
+    ];
+    let page = fs::read_to_string(workspace().join("docs/operations.md")).unwrap();
+    for (what, limit, file, constant) in LIMITS {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {what}")));
+        assert!(
+            row.is_some_and(|row| row.contains(limit)),
+            "docs/operations.md does not say {limit} of {what}: {row:?}"
+        );
+        let source = fs::read_to_string(workspace().join(file)).unwrap();
+        assert!(source.contains(constant), "{file} does not have `{constant}`: is docs/operations.md still true?");
+    }
+}
+
 /// What `testudo` is asked in the documentation about a cluster is asked about one that has what is spoken of. Commands without
 /// a file are told of one: there is no cluster here.
 #[test]

@@ -101,6 +101,42 @@ fn the_plugin_and_the_chart_are_of_this_version() {
     assert!(workflow.contains("testudo-linux-${{ matrix.arch }}.tar.gz"));
 }
 
+/// What krew's index checks before it takes a plugin (krew, `internal/index/validation`), and what an archive has to have.
+#[test]
+fn krew_would_take_the_plugin() {
+    let plugin: Value = serde_saphyr::from_str(&read("deploy/krew/testudo.yaml")).unwrap();
+    let text = |at: &str| plugin.pointer(at).and_then(Value::as_str).unwrap_or_else(|| panic!("no {at}"));
+    assert_eq!(text("/apiVersion"), "krew.googlecontainertools.github.com/v1alpha2");
+    assert_eq!(text("/kind"), "Plugin");
+    let name = text("/metadata/name");
+    assert!(!name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "{name}");
+    let version = text("/spec/version").strip_prefix('v').expect("a v before the version");
+    let numbers: Vec<&str> = version.split('.').collect();
+    assert!(numbers.len() == 3 && numbers.iter().all(|number| number.parse::<u32>().is_ok()), "{version}");
+    let short = text("/spec/shortDescription");
+    assert!(!short.is_empty() && short.len() <= 50 && !short.contains('\n'), "{short}");
+    assert!(text("/spec/homepage").starts_with("https://") && !text("/spec/description").is_empty());
+    let known = ["apiVersion", "kind", "metadata", "spec"];
+    assert!(
+        plugin.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())),
+        "krew refuses fields it does not know"
+    );
+    let platforms = plugin.pointer("/spec/platforms").and_then(Value::as_array).expect("platforms");
+    assert!(!platforms.is_empty());
+    for platform in platforms {
+        let labels = platform.pointer("/selector/matchLabels").and_then(Value::as_object).expect("labels");
+        assert!(labels.keys().all(|key| key == "os" || key == "arch"), "{labels:?}");
+        let keys: Vec<&str> = platform.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys.len(), 4, "{keys:?}");
+        let (uri, sum) = (platform["uri"].as_str().unwrap(), platform["sha256"].as_str().unwrap());
+        assert!(uri.starts_with("https://") && uri.ends_with(".tar.gz"), "{uri}");
+        assert!(sum.len() == 64 && sum.chars().all(|c| c.is_ascii_hexdigit()), "{sum}");
+        // At the top of the archive, beside the licence, which krew asks for.
+        assert_eq!(platform["bin"], "testudo");
+    }
+    assert!(read(".github/workflows/release.yaml").contains(".tar.gz testudo LICENSE\n"));
+}
+
 /// The workflow writes versions and checksums into the plugin's manifest with sed; what it looks for is there.
 #[test]
 fn the_workflow_finds_what_it_fills_in() {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testudo_e2e::manifests::workspace;
+use testudo_e2e::node_group::NODE_GROUP_LABEL;
 use testudo_e2e::prometheus::{Prometheus, Scrape};
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Namespace, node, pod};
@@ -20,10 +21,14 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 
 async fn prometheus_scrapes(d: Arc<Deployed>) -> Result<()> {
     let name = "scraped";
-    let pair = d.pair(name).await?;
+    let quota =
+        "apiVersion: policy.testudo.dev/v1alpha1\nkind: PlacementPolicy\nquotas: [{namespaces: [scraped], gpus: 64}]\n";
+    let policy = d.cp.dir().write("scraped/policy.yaml", quota)?;
+    let pair = d.pair_with(name, &[("/policyFile", json!(policy))]).await?;
     let ns = d.cp.namespace(name).await?;
-    let place = |at| node(&format!("scraped-{at}")).product("NVIDIA-H100-80GB-HBM3", 81559).gpus(8);
-    ns.create_nodes((0..2).map(place)).await?;
+    let h100 = |name: &str| node(name).product("NVIDIA-H100-80GB-HBM3", 81559).label(NODE_GROUP_LABEL, "scraped");
+    ns.create_nodes((0..2).map(|at| h100(&format!("scraped-{at}")).gpus(8))).await?;
+    ns.create_node(h100("scraped-mig").gpus(1).mig_mixed(&[("3g.40gb", 1), ("1g.10gb", 4)])).await?;
     ns.create(pod("one").gpus(1).scheduler(name)).await?;
     ns.until_running("one").await?;
     wait_with_a_gang(&ns, name).await?;
@@ -84,6 +89,8 @@ async fn a_decision_is_seen_as_it_was(prometheus: &Prometheus, ns: &Namespace) -
             r#"testudo_waiting_gangs{reason="members_missing",age="under_1m"} or testudo_waiting_gangs{reason="members_missing",age="under_10m"}"#,
             1.0,
         ),
+        (r#"testudo_quota{namespace="scraped",item="gpus",state="limit"}"#, 64.0),
+        (r#"testudo_pool_profile_fragmentation_ratio{pool="scraped",profile="3g.40gb"}"#, 0.5),
         (r#"min(testudo_watch_silence_seconds{resource=~"nodes|pods"}) < bool 120"#, 1.0),
         (r#"count(testudo_watch_silence_seconds{resource=~"nodes|pods"})"#, 2.0),
     ] {

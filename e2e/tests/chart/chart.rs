@@ -19,6 +19,8 @@ pub const EVERYTHING: &[&str] = &[
     "policies.gangs.enabled=true",
     "policies.fence.enabled=true",
     "config.claims.deviceClasses={gpu.nvidia.com}",
+    "config.autoscaling.enabled=true",
+    "config.autoscaling.provisioningClass=check-capacity",
     "page.expose=true",
 ];
 

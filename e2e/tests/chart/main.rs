@@ -3,6 +3,7 @@
 
 mod alerts;
 mod chart;
+mod documented;
 mod rendered;
 mod schemas;
 mod values;
