@@ -57,7 +57,7 @@ test: tools ## Everything that a change must pass
 	$(call stage,format,cargo fmt --all --check)
 	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
 	$(call stage,unit and property tests,cargo test --locked --workspace --exclude testudo-e2e --exclude testudo-faults)
-	$(call stage,five hundred seeds of faults,cargo test --locked -p testudo-faults)
+	$(call stage,a thousand seeds of faults,cargo test --locked -p testudo-faults)
 	$(call stage,Go tools for $(K8S),e2e/tools/build.sh)
 	$(call stage,chart and policies,cargo test --locked -p testudo-e2e --test chart)
 	$(call stage,DRA differential,cargo test --locked -p testudo-e2e --test claims)

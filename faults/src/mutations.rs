@@ -160,6 +160,20 @@ pub const ALL: &[Mutation] = &[
         breaks: &[Rule::DeviceOnce, Rule::CounterKept, Rule::Clean, Rule::Placed],
     },
     Mutation {
+        name: "a-promise-stands-though-another-has-it",
+        file: "src/core/engine/claims/mod.rs",
+        find: "        if has_others {",
+        replace: "        if has_others && !crate::mutant(\"a-promise-stands-though-another-has-it\") {",
+        breaks: &[Rule::DeviceOnce, Rule::CounterKept],
+    },
+    Mutation {
+        name: "claims-are-not-read-before-they-are-bound",
+        file: "src/host/binding.rs",
+        find: "        if ours.is_empty() {",
+        replace: "        if ours.is_empty() || testudo_core::mutant(\"claims-are-not-read-before-they-are-bound\") {",
+        breaks: &[Rule::DeviceOnce, Rule::CounterKept],
+    },
+    Mutation {
         name: "pods-are-pointed-to-places-without-devices",
         file: "src/core/engine/gangs/steering.rs",
         find: "                if !self.claims.are_given(batch.awaited_claims()) {",

@@ -20,11 +20,11 @@ fn every_bug_on_purpose_is_found_within_a_thousand_seeds() {
     put_into(&copy).unwrap_or_else(|error| panic!("{error}"));
     let mut build = Command::new(env!("CARGO"));
     // The same folder for what is built, so that other crates are not built again.
-    build.args(["build", "--locked", "--package", "testudo-faults"]).current_dir(&copy);
+    build.args(["build", "--locked", "--profile", "bench", "--package", "testudo-faults"]).current_dir(&copy);
     let status = build.env("CARGO_TARGET_DIR", root.join("target")).status().expect("cargo runs");
     assert!(status.success(), "the copy with the bugs cannot be built");
     let program = target.join("sim");
-    fs::copy(root.join("target/debug/sim"), &program).expect("a program was built");
+    fs::copy(root.join("target/release/sim"), &program).expect("a program was built");
     let mut survivors = vec![];
     for mutation in ALL {
         let output = Command::new(&program).arg("--brief").env(SWITCH, mutation.name).output().expect("it runs");

@@ -2,8 +2,7 @@
 //! of its clients.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::review::{self, ReviewError};
 use crate::extender::metrics::Metrics;
 use crate::extender::tls::{self, TlsError, TlsOptions};
+use crate::listener::{ListenError, listen};
 
 /// etcd takes no object larger than 1.5 MiB; a review has one, and something around it.
 const MAX_BODY_BYTES: usize = 3 << 20;
@@ -41,13 +41,8 @@ pub struct WebhookOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} for the admission webhook: {source}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error("the admission webhook: {0}")]
+    Listen(#[from] ListenError),
     /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -114,10 +109,7 @@ pub struct Reviews(Family<OutcomeLabels, Counter>);
 /// When the address or the TLS files cannot be used.
 pub fn start(options: WebhookOptions, reviews: Reviews, of_extender: Metrics) -> Result<Running, WebhookError> {
     let (config, reloader) = tls::load(options.tls, of_extender)?;
-    let address = options.bind_address;
-    let failed = |source| WebhookError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let (listener, address) = listen(options.bind_address)?;
     let shared = Data::from(Arc::new(Shared { schedulers: options.schedulers, reviews: reviews.0 }));
     let server = HttpServer::new(move || App::new().configure(routes(shared.clone())))
         .workers(1)
@@ -125,7 +117,7 @@ pub fn start(options: WebhookOptions, reviews: Reviews, of_extender: Metrics) ->
         .shutdown_timeout(5)
         .disable_signals()
         .listen_rustls_0_23(listener, config)
-        .map_err(failed)?
+        .map_err(|source| ListenError { address, source })?
         .run();
     let handle = server.handle();
     tokio::spawn(server);

@@ -12,6 +12,7 @@ use testudo_core::claims::{
 };
 use testudo_core::model::taint::{Comparison, Effect, Taint, Toleration};
 
+use super::template::Template;
 use super::{DEVICES_ANNOTATION, MalformedObject, wire};
 
 /// Everything that the objects say.
@@ -65,6 +66,11 @@ pub fn objects(objects: &[Value]) -> Result<Objects, MalformedObject> {
 /// Reads a ResourceClaim with all that the cluster says of it.
 pub fn seen_claim(object: &Value) -> Result<SeenClaim, MalformedObject> {
     Reader { object, at: 0 }.seen_claim()
+}
+
+/// Reads a ResourceClaimTemplate.
+pub fn template(object: &Value) -> Result<Template, MalformedObject> {
+    Reader { object, at: 0 }.template()
 }
 
 /// Reads a ResourceSlice.
@@ -235,6 +241,16 @@ impl Reader<'_> {
             serves_extended: metadata.annotations.contains_key(EXTENDED_RESOURCE_ANNOTATION),
             is_of_group: metadata.owner_references.iter().any(|owner| owner.kind == "PodGroup"),
         })
+    }
+
+    fn template(&self) -> Read<Template> {
+        let wire::ResourceClaimTemplate { metadata, spec } = self.wire()?;
+        let asked = self.asked(&metadata, spec.spec);
+        let asked = asked.map_err(|malformed| match malformed.field.strip_prefix("spec.") {
+            Some(field) => MalformedObject { field: format!("spec.spec.{field}"), ..malformed },
+            None => malformed,
+        });
+        asked.map(Template::new)
     }
 
     fn holdings(&self, results: Vec<wire::RequestResult>) -> Read<Vec<Holding>> {

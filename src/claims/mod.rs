@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+mod template;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -19,8 +20,9 @@ use testudo_core::claims::{
 };
 
 use decode::ClaimState;
-pub use decode::{class, seen_claim, slice};
+pub use decode::{class, seen_claim, slice, template};
 pub use encode::allocated;
+pub use template::Template;
 
 /// The annotation of a claim that says which devices testudo has given it, as their
 /// [`fingerprint`](testudo_core::claims::fingerprint): by it an allocation is known to be ours after a restart.

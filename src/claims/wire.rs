@@ -124,6 +124,10 @@ wire! {
 
     /// A ResourceClaim.
     ResourceClaim { metadata: Metadata, spec: ResourceClaimSpec, status: ResourceClaimStatus, }
+    /// A ResourceClaimTemplate.
+    ResourceClaimTemplate { metadata: Metadata, spec: ResourceClaimTemplateSpec, }
+    /// Its spec: what the claims that are made from it say.
+    ResourceClaimTemplateSpec { spec: ResourceClaimSpec, }
     /// Its spec.
     ResourceClaimSpec { devices: DeviceClaim, }
     /// What it asks for.

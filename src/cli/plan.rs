@@ -14,7 +14,7 @@ use super::output::{Output, table};
 use super::progress::while_working;
 use super::source::Source;
 use crate::k8s::manifests::{self, Limits, Manifests};
-use crate::plan::{self, Fit, Growth, MAX_COPIES, Room, Workload, WorkloadError};
+use crate::plan::{self, Fit, Growth, MAX_COPIES, More, Room, Workload, WorkloadError};
 
 /// Flags of `testudo plan`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,9 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     );
     let Args { kubeconfig, context, .. } = args;
     let cluster = Source { files: cluster_files, kubeconfig, context }.listed_manifests()?;
-    let answer = while_working("trying copies", || Answer::new(&cluster, &workloads, args.max));
+    let workloads: Vec<Workload> =
+        workloads.into_iter().map(|it| it.with_templates(&cluster.templates)).collect::<Result<_, _>>()?;
+    let answer = while_working("trying copies", || Answer::new(&cluster, &workloads, args.max))?;
     args.output.write(&answer, |out| answer.table(out))?;
     Ok(if answer.workloads.iter().all(WorkloadAnswer::fits) { Outcome::Done } else { Outcome::No })
 }
@@ -100,9 +102,6 @@ struct WorkloadAnswer {
     /// Of one copy.
     pods: usize,
     starts_together: bool,
-    /// Its pods use ResourceClaims, whose devices were not looked for.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    claims_passed_over: bool,
     asked: usize,
     /// With `--max`, all that fit; else no more than asked for.
     fitting: usize,
@@ -134,21 +133,22 @@ struct GrowthAnswer {
 }
 
 impl Answer {
-    fn new(cluster: &Manifests, workloads: &[Workload], max: bool) -> Self {
+    fn new(cluster: &Manifests, workloads: &[Workload], max: bool) -> anyhow::Result<Self> {
         let catalogue = Catalogue::builtin();
-        let mut room = Room::new(cluster, &catalogue, &[]);
+        let mut room = Room::new(cluster, &catalogue, More::default())?;
+        workloads.iter().try_for_each(|workload| room.can_judge(workload))?;
         let fits: Vec<Fit> = workloads
             .iter()
             .map(|workload| plan::fill(&mut room, workload, if max { MAX_COPIES } else { workload.copies }))
             .collect();
         let answers: Vec<WorkloadAnswer> =
             workloads.iter().zip(&fits).map(|(workload, fit)| WorkloadAnswer::new(workload, fit)).collect();
-        let growths = (!answers.iter().all(WorkloadAnswer::fits)).then(|| {
-            let wanted: Vec<(&Workload, usize)> =
-                workloads.iter().map(|workload| (workload, workload.copies)).collect();
-            plan::growths(cluster, &catalogue, &wanted).iter().map(GrowthAnswer::new).collect()
-        });
-        Self { workloads: answers, growths, waiting_pods: plan::waiting(cluster) }
+        let wanted: Vec<(&Workload, usize)> = workloads.iter().map(|workload| (workload, workload.copies)).collect();
+        let growths = match answers.iter().all(WorkloadAnswer::fits) {
+            true => None,
+            false => Some(plan::growths(cluster, &catalogue, &wanted)?.iter().map(GrowthAnswer::new).collect()),
+        };
+        Ok(Self { workloads: answers, growths, waiting_pods: plan::waiting(cluster) })
     }
 
     fn table(&self, out: &mut dyn Write) -> std::io::Result<()> {
@@ -193,7 +193,6 @@ impl WorkloadAnswer {
             workload: workload.name.clone(),
             pods: workload.pods(),
             starts_together: workload.is_gang(),
-            claims_passed_over: workload.uses_claims(),
             asked: workload.copies,
             fitting: fit.placed.len(),
             nodes,
@@ -213,12 +212,6 @@ impl WorkloadAnswer {
             (pods, false) => format!("each {pods} pods"),
         };
         writeln!(out, "{}: {} fit, {} asked for ({copy})", self.workload, self.fitting, self.asked)?;
-        if self.claims_passed_over {
-            writeln!(
-                out,
-                "  without its ResourceClaims: testudo claims allocate says whether there are devices for them"
-            )?;
-        }
         if let Some(reason) = &self.reason {
             writeln!(out, "  not more: {reason}")?;
         }

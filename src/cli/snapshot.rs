@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::Outcome;
 use super::progress::{PATIENCE, bar, while_working};
 use super::source::Source;
+use crate::claims::with_large_stack;
 use crate::k8s::manifests::{self, Limits};
 use crate::snapshot::{self, Snapshot};
 
@@ -22,7 +23,7 @@ pub struct Args {
     to: PathBuf,
     #[command(flatten)]
     source: Source,
-    /// Replace all names by numbers. ResourceClaims and devices are left out.
+    /// Replace all names by numbers, and selectors of devices by what they say of each.
     #[arg(long)]
     anonymise: bool,
     /// Print which fields of which kinds a snapshot has, and take none. Nothing else gets into one.
@@ -47,7 +48,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     );
     let mut snapshot = take(&args.source)?;
     if args.anonymise {
-        snapshot = while_working("taking names out", || snapshot.anonymised());
+        snapshot = while_working("taking names out", || with_large_stack(|| Ok(snapshot.anonymised())))?;
     }
     let taken_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     if to_stdout {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod screen;
+mod scroll;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use testudo_core::engine::{Census, Change, Counted};
+use testudo_core::engine::{Census, Change, Counted, Engine};
+use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::{Node, NodeName, NodeParts};
 use testudo_core::model::resources::Resources;
 use tracing::error;
@@ -36,6 +37,20 @@ impl Backing {
         self.0.retain(|name, _| nodes.contains(name.as_str()));
     }
 
+    /// Takes in what was counted: nodes of which that says something new are others from now on.
+    fn take_in(&mut self, counted: Counted, engine: &mut Engine, catalogue: &Catalogue, now_ms: u64) {
+        for (name, counts) in engine.take_in_census(counted) {
+            let Some(node) = engine.cluster().node(name.as_str()).and_then(|state| state.node()) else { continue };
+            let mut parts = node.parts.clone();
+            self.replace(&mut parts, counts);
+            if parts != node.parts {
+                // What is odd about the node was told when it was seen.
+                let (node, _) = Node::new(parts, catalogue);
+                engine.apply(Change::NodeApplied(Box::new(node)), now_ms);
+            }
+        }
+    }
+
     /// Takes in what was counted on a node that was completed before, and completes it anew.
     fn replace(&mut self, parts: &mut NodeParts, counts: Resources) {
         let before = self.0.remove(parts.name.as_str()).unwrap_or_default();
@@ -65,20 +80,19 @@ impl Host {
     }
 
     fn take_in_census(&self, counted: Counted) {
-        let now_ms = self.now_ms();
         let mut engine = self.engine.lock();
-        for (name, counts) in engine.take_in_census(counted) {
-            let Some(node) = engine.cluster().node(name.as_str()).and_then(|state| state.node()) else { continue };
-            let mut parts = node.parts.clone();
-            self.backing.lock().replace(&mut parts, counts);
-            if parts != node.parts {
-                // What is odd about the node was told when it was seen.
-                let (node, _) = Node::new(parts, &self.catalogue);
-                engine.apply(Change::NodeApplied(Box::new(node)), now_ms);
-            }
-        }
+        self.backing.lock().take_in(counted, &mut engine, &self.catalogue, self.now_ms());
         self.publish(&mut engine);
     }
+}
+
+/// Counts devices behind extended resources in an engine without a process around it, and adds them to what its nodes say.
+pub(super) fn count_all(engine: &mut Engine, catalogue: &Catalogue, now_ms: u64) -> Result<(), ClaimsError> {
+    let mut backing = Backing::default();
+    while let Some(census) = engine.next_census() {
+        backing.take_in(count(census)?, engine, catalogue, now_ms);
+    }
+    Ok(())
 }
 
 fn count(census: Census) -> Result<Counted, ClaimsError> {

@@ -277,7 +277,7 @@ impl Host {
 }
 
 /// Looks for places; where expressions are evaluated on the way, with room for that.
-fn solve(task: PlanTask) -> Solved {
+pub(super) fn solve(task: PlanTask) -> Solved {
     if !task.needs_devices() {
         return task.solve();
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use testudo_core::claims::{DeviceClass, SeenClaim, Slice};
 
 use super::watched::Kind;
-use crate::claims::{self, MalformedObject};
+use crate::claims::{self, MalformedObject, Template};
 
 /// What of `resource.k8s.io/v1` testudo watches.
 pub const API_GROUP: &str = "resource.k8s.io";
@@ -47,6 +47,8 @@ macro_rules! device_kind {
 device_kind! {
     /// A ResourceClaim.
     Claim(SeenClaim), "ResourceClaim", "resourceclaims", NamespaceResourceScope, claims::seen_claim;
+    /// A ResourceClaimTemplate.
+    ClaimTemplate(Template), "ResourceClaimTemplate", "resourceclaimtemplates", NamespaceResourceScope, claims::template;
     /// A ResourceSlice.
     DeviceSlice(Slice), "ResourceSlice", "resourceslices", ClusterResourceScope, claims::slice;
     /// A DeviceClass.

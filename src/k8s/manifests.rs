@@ -21,6 +21,7 @@ use super::gang::objects;
 use super::object;
 use super::object::Metadata;
 use super::problem::{Problem, describe};
+use crate::claims::Template;
 
 /// The namespace of pods that name none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -37,6 +38,8 @@ pub struct Manifests {
     pub groups: Vec<Group>,
     /// ResourceClaims, in the order of the files.
     pub claims: Vec<SeenClaim>,
+    /// ResourceClaimTemplates, in the order of the files.
+    pub templates: Vec<Template>,
     /// ResourceSlices, in the order of the files.
     pub slices: Vec<Slice>,
     /// DeviceClasses, in the order of the files.
@@ -251,6 +254,16 @@ impl Reader {
                 claim.key = ClaimKey { namespace: metadata.namespace.into(), name: metadata.name.into() };
                 claim.uid = metadata.uid.into();
                 self.manifests.claims.push(*seen);
+            }
+            document::Object::Template(mut template) => {
+                let (namespace, name) = (template.key.namespace.to_string(), template.key.name.to_string());
+                let mut metadata = Metadata { name, namespace, ..Metadata::default() };
+                if metadata.namespace.is_empty() {
+                    metadata.namespace = DEFAULT_NAMESPACE.into();
+                }
+                self.register("ResourceClaimTemplate", &mut metadata, place)?;
+                template.key.namespace = metadata.namespace.into();
+                self.manifests.templates.push(*template);
             }
             document::Object::Slice(slice) => {
                 let mut metadata = Metadata { name: slice.name.to_string(), ..Metadata::default() };

@@ -5,7 +5,7 @@ mod amounts;
 pub mod bind;
 pub mod claims;
 pub mod client;
-mod devices;
+pub(crate) mod devices;
 pub mod events;
 pub mod fence;
 pub mod gang;

@@ -158,6 +158,8 @@ pub struct ResourceClaimReference {
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_claim_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_claim_template_name: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]

@@ -1,7 +1,8 @@
 //! By how much which node group has to grow.
 //!
 //! A node of the group is cloned, empty, as often as needed, and the whole question is asked again with the clones. New
-//! nodes of a group whose nodes share NVLink domains are put into new domains of the size of the largest one.
+//! nodes of a group whose nodes share NVLink domains are put into new domains of the size of the largest one. Their drivers
+//! publish what those of the node publish that is cloned.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use testudo_core::model::node::{Node, NodeName, NodeParts};
 use testudo_core::model::selector::Labels;
 use testudo_core::placement;
 
-use super::{Room, Workload, fill};
+use super::{More, Room, Workload, fill};
+use crate::claims::ClaimsError;
 use crate::host::offline::NOW_MS;
 use crate::k8s::manifests::Manifests;
 use crate::overview::PoolKey;
@@ -43,19 +45,29 @@ const CLIQUES: &[&str] =
     &["nvidia.com/gpu.clique", "accelerator.topograph.run/domain", "network.topology.nvidia.com/accelerator"];
 
 /// The node groups that can be grown so that all these copies fit, those first that need the fewest nodes.
-pub fn growths(manifests: &Manifests, catalogue: &Catalogue, wanted: &[(&Workload, usize)]) -> Vec<Growth> {
-    let nodes = Room::new(manifests, catalogue, &[]).nodes();
-    sufficient(
-        nodes,
-        catalogue,
-        |_| true,
-        |_| 0,
-        MAX_MORE,
-        |model, more| {
-            let mut room = Room::new(manifests, catalogue, &model.clones(more, catalogue));
+///
+/// # Errors
+/// When the devices of the cluster cannot be counted.
+pub fn growths(
+    manifests: &Manifests,
+    catalogue: &Catalogue,
+    wanted: &[(&Workload, usize)],
+) -> Result<Vec<Growth>, ClaimsError> {
+    let nodes = Room::new(manifests, catalogue, More::default())?.nodes();
+    let published = |node: &Node| slices_of(manifests, node).map(|slice| slice.devices.len()).sum();
+    let suffices = |model: &Model, more: usize| {
+        // It was possible with the nodes that there are.
+        let room = Room::new(manifests, catalogue, model.more(more, catalogue, slices_of(manifests, &model.node)));
+        room.is_ok_and(|mut room| {
             wanted.iter().all(|(workload, copies)| fill(&mut room, workload, *copies).placed.len() == *copies)
-        },
-    )
+        })
+    };
+    Ok(sufficient(nodes, catalogue, |_| true, published, MAX_MORE, suffices))
+}
+
+/// What drivers publish for one node.
+fn slices_of<'m>(manifests: &'m Manifests, node: &'m Node) -> impl Iterator<Item = &'m Slice> {
+    manifests.slices.iter().filter(|slice| slice.nodes.single() == Some(node.name().as_str()))
 }
 
 /// The node groups that can be grown so that all members of a gang that waits fit, those first that need the fewest nodes. The
@@ -77,14 +89,7 @@ pub fn growths_for(gang: &GangKey, engine: &mut Engine, catalogue: &Catalogue) -
         .collect();
     let published = |node: &Node| published.get(node.name()).copied().unwrap_or(0);
     sufficient(nodes, catalogue, takes_some, published, most, |model, more| {
-        let nodes = model.clones(more, catalogue);
-        let like_model: Vec<Slice> = engine.slices_of(model.node.name()).cloned().collect();
-        let slices: Vec<Slice> = nodes
-            .iter()
-            .flat_map(|node| {
-                like_model.iter().map(|slice| slice.like(model.node.name().as_str(), node.name().as_str()))
-            })
-            .collect();
+        let More { nodes, slices } = model.more(more, catalogue, engine.slices_of(model.node.name()));
         let names: Vec<NodeName> = nodes.iter().map(|node| node.name().clone()).collect();
         let slice_names: Vec<String> = slices.iter().map(|slice| slice.name.to_string()).collect();
         nodes.into_iter().for_each(|node| engine.apply(Change::NodeApplied(Box::new(node)), NOW_MS));
@@ -161,8 +166,13 @@ impl Model {
         Some(Self { node: Arc::clone(node), clique: cliques.into_values().max().unwrap_or(0) })
     }
 
-    fn clones(&self, count: usize, catalogue: &Catalogue) -> Vec<Node> {
-        (0..count).map(|at| self.clone_number(at, catalogue)).collect()
+    /// So many clones, and slices like these of the node itself for each.
+    fn more<'s>(&self, count: usize, catalogue: &Catalogue, slices: impl Iterator<Item = &'s Slice>) -> More {
+        let nodes: Vec<Node> = (0..count).map(|at| self.clone_number(at, catalogue)).collect();
+        let of_model = self.node.name().as_str();
+        let like = |slice: &'s Slice| nodes.iter().map(move |node| slice.like(of_model, node.name().as_str()));
+        let slices = slices.flat_map(like).collect();
+        More { nodes, slices }
     }
 
     fn clone_number(&self, at: usize, catalogue: &Catalogue) -> Node {

@@ -3,9 +3,10 @@
 //!
 //! It is the engine that answers, on a copy of the cluster: pods are placed by its judgement and gangs by its planner, in
 //! the same code that `testudo serve` runs. Nothing is written, nobody is evicted, and pods of the cluster that wait are
-//! not placed first. What only kube-scheduler knows (volumes, ports) is not asked, nor are devices looked for that
-//! ResourceClaims ask for.
+//! not placed first. Claims are given devices by its allocator, whoever would allocate them. What only kube-scheduler knows
+//! (volumes, ports) is not asked.
 
+mod claims;
 mod controllers;
 mod growth;
 mod room;
@@ -17,7 +18,7 @@ use crate::k8s::manifests::Manifests;
 use crate::k8s::pod;
 pub use controllers::KNOWN;
 pub use growth::{Growth, growths, growths_for};
-pub use room::{Placed, Refusal, Room};
+pub use room::{More, Placed, Refusal, Room};
 pub use workload::{Workload, WorkloadError, workloads};
 
 /// More copies than this are not counted.
@@ -49,5 +50,7 @@ pub fn fill(room: &mut Room, workload: &Workload, copies: usize) -> Fit {
     Fit { placed, refusal: None }
 }
 
+#[cfg(test)]
+mod claims_tests;
 #[cfg(test)]
 mod tests;

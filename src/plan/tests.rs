@@ -10,7 +10,7 @@ use crate::config::Mode;
 use crate::host::{Bindings, Host};
 use crate::k8s::manifests::{self, Limits, Reader};
 
-fn cluster(text: &str) -> Manifests {
+pub(super) fn cluster(text: &str) -> Manifests {
     let mut reader = Reader::new(Limits::default());
     reader.add("cluster.yaml", text.as_bytes()).unwrap();
     reader.finish()
@@ -29,7 +29,7 @@ fn nodes(group: &str, count: usize, labels: &str) -> String {
     (0..count).map(node).collect()
 }
 
-fn read(text: &str) -> Result<Vec<Workload>, WorkloadError> {
+pub(super) fn read(text: &str) -> Result<Vec<Workload>, WorkloadError> {
     let path = std::env::temp_dir().join(format!("testudo-plan-{:?}.yaml", std::thread::current().id()));
     std::fs::write(&path, format!("---\n{text}")).unwrap();
     let objects = manifests::objects(std::slice::from_ref(&path), &Limits::default()).unwrap();
@@ -37,7 +37,7 @@ fn read(text: &str) -> Result<Vec<Workload>, WorkloadError> {
     workloads(&objects)
 }
 
-fn deployment(replicas: usize, gpus: u32, annotations: &str) -> String {
+pub(super) fn deployment(replicas: usize, gpus: u32, annotations: &str) -> String {
     format!(
         "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: d, namespace: team}}, spec: {{replicas: {replicas}, \
          template: {{metadata: {{annotations: {{{annotations}}}}}, spec: {{containers: [{{name: c, resources: {{limits: \
@@ -45,12 +45,12 @@ fn deployment(replicas: usize, gpus: u32, annotations: &str) -> String {
     )
 }
 
-fn fitting(cluster: &Manifests, workload: &Workload, copies: usize) -> Fit {
-    fill(&mut Room::new(cluster, &Catalogue::builtin(), &[]), workload, copies)
+pub(super) fn fitting(cluster: &Manifests, workload: &Workload, copies: usize) -> Fit {
+    fill(&mut Room::new(cluster, &Catalogue::builtin(), More::default()).unwrap(), workload, copies)
 }
 
-fn more(cluster: &Manifests, workload: &Workload) -> Vec<(String, usize)> {
-    let growths = growths(cluster, &Catalogue::builtin(), &[(workload, workload.copies)]);
+pub(super) fn more(cluster: &Manifests, workload: &Workload) -> Vec<(String, usize)> {
+    let growths = growths(cluster, &Catalogue::builtin(), &[(workload, workload.copies)]).unwrap();
     growths.into_iter().map(|growth| (growth.group.name, growth.more)).collect()
 }
 
@@ -203,6 +203,16 @@ fn what_runs_takes_room_and_what_waits_does_not() {
     assert_eq!(fit.placed.len(), 1);
     assert_eq!(fit.placed[0].nodes[0].as_str(), "p5-1");
     assert_eq!(waiting(&cluster), 1);
+}
+
+#[test]
+fn members_that_start_each_for_itself_are_placed_so() {
+    let alone = "testudo.dev/pod-group: g, testudo.dev/min-member: \"1\"";
+    let workload = &read(&deployment(3, 8, alone)).unwrap()[0];
+    let fit = fitting(&cluster(&nodes("p5", 4, "")), workload, 1);
+    assert_eq!(fit.placed.len(), 1, "{:?}", fit.refusal);
+    let refusal = fitting(&cluster(&nodes("p5", 2, "")), workload, 1).refusal.unwrap();
+    assert_eq!(refusal.reason, "none of 2 nodes has a place: needs 8 nvidia.com/gpu, too few are free");
 }
 
 #[test]

@@ -3,14 +3,16 @@
 //! A workload comes in copies that are placed one after the other: a pod of a Deployment, a replica of a LeaderWorkerSet, all
 //! pods of a gang.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
 use testudo_core::model::gang::{GangKey, Group};
 use thiserror::Error;
 
+use super::claims::{Claims, PodClaim};
 use super::controllers::{self, Made};
+use crate::claims::Template;
 use crate::k8s::gang::copies;
 use crate::k8s::gang::objects::{self, GroupObject, KINDS};
 use crate::k8s::object;
@@ -29,6 +31,19 @@ pub struct Workload {
     groups: Vec<Group>,
     /// The gang of a copy, if it is one.
     gang: Option<GangKey>,
+    /// The claims and templates that it comes with.
+    claims: Claims,
+}
+
+/// One copy of a workload.
+#[derive(Debug)]
+pub(super) struct Copy {
+    /// The pods, each with a name and a gang that nobody else has.
+    pub pods: Vec<object::Pod>,
+    /// What is said of that gang.
+    pub groups: Vec<Group>,
+    /// What claims its pods use that come with the workload.
+    pub claims: Vec<PodClaim>,
 }
 
 /// Why manifests cannot be planned.
@@ -48,6 +63,29 @@ pub enum WorkloadError {
          cluster into one file with its nodes, or take a snapshot"
     )]
     Bound(String),
+    /// What claims its pods would have cannot be known.
+    #[error(
+        "{workload}: its pods use ResourceClaimTemplate {template}, which is not known: give its manifest with that of the \
+         workload"
+    )]
+    UnknownTemplate {
+        /// Whose pods.
+        workload: String,
+        /// Namespace and name.
+        template: String,
+    },
+    /// Its pods use claims, and no devices are known.
+    #[error(
+        "{0}: its pods use ResourceClaims, and no ResourceSlices are known: either no driver publishes any, or they are not \
+         looked at (claims.deviceClasses). testudo plan reads them from the cluster"
+    )]
+    UnknownDevices(String),
+    /// Two ways to the same devices.
+    #[error(
+        "{0}: some of these pods use ResourceClaims, and some ask for an extended resource that the same devices may serve, so \
+         that it cannot be told who would get which: try them one by one"
+    )]
+    TwoWays(String),
     /// There is nothing to plan.
     #[error("there is no workload in {files}; give one of: {}", controllers::KNOWN)]
     Nothing {
@@ -72,6 +110,7 @@ struct Reader {
     /// Which workload the pods of a gang went to.
     of_gang: BTreeMap<GangKey, usize>,
     groups: Vec<Group>,
+    claims: Claims,
 }
 
 impl Reader {
@@ -81,6 +120,7 @@ impl Reader {
         if (group, kind) == ("", "Pod") {
             return self.pod(read(kind, object)?);
         }
+        self.claims.add(object)?;
         // What describes a gang may be a controller as well.
         self.group_object(object)?;
         for Made { name, copies, pods, beside } in controllers::made(group, kind, object)? {
@@ -145,7 +185,7 @@ impl Reader {
         if let Some(gang) = &gang {
             self.of_gang.insert(gang.clone(), self.workloads.len());
         }
-        self.workloads.push(Workload { name, copies, pods, groups: vec![], gang });
+        self.workloads.push(Workload { name, copies, pods, groups: vec![], gang, claims: Claims::default() });
         Ok(())
     }
 
@@ -156,6 +196,7 @@ impl Reader {
                 workload.gang.as_ref().is_some_and(|gang| gang.described_by().any(|key| key == group.key))
             };
             workload.groups = self.groups.iter().filter(describes).cloned().collect();
+            workload.claims.clone_from(&self.claims);
         }
         workloads
     }
@@ -176,9 +217,37 @@ impl Workload {
         self
     }
 
-    /// Does any pod use ResourceClaims? Their devices are not looked for.
+    /// The same where these templates are known beside those that it comes with.
+    ///
+    /// # Errors
+    /// When its pods use another one.
+    pub fn with_templates(mut self, known: &[Template]) -> Result<Self, WorkloadError> {
+        known.iter().for_each(|template| self.claims.know(template.clone()));
+        match self.claims.missing(&self.pods) {
+            None => Ok(self),
+            Some(template) => {
+                let (workload, template) = (self.name, template.to_string());
+                Err(WorkloadError::UnknownTemplate { workload, template })
+            }
+        }
+    }
+
+    /// Does any pod use ResourceClaims?
     pub fn uses_claims(&self) -> bool {
         self.pods.iter().any(|pod| !pod.spec.resource_claims.is_empty())
+    }
+
+    /// Does any pod ask for one of these resources?
+    pub(super) fn asks_for(&self, resources: &BTreeSet<Box<str>>) -> bool {
+        let asked = |pod: &object::Pod| {
+            pod::decode(pod)
+                .0
+                .demand
+                .requests
+                .iter()
+                .any(|(name, count)| count > 0 && resources.contains(name.as_str()))
+        };
+        !resources.is_empty() && self.pods.iter().any(asked)
     }
 
     /// Do the pods of a copy start together?
@@ -186,8 +255,9 @@ impl Workload {
         self.gang.is_some()
     }
 
-    /// The pods of a copy, each with a name and a gang that nobody else has, and what is said of that gang.
-    pub fn copy(&self, number: usize) -> (Vec<object::Pod>, Vec<Group>) {
+    /// The copy of this number.
+    pub(super) fn copy(&self, number: usize) -> Copy {
+        let mut claims = vec![];
         let pods = self.pods.iter().enumerate().map(|(at, pod)| {
             let mut pod = pod.clone();
             pod.metadata.name = format!("{}-plan-{number}-{at}", pod.metadata.name);
@@ -198,10 +268,12 @@ impl Workload {
             if let Some(gang) = &self.gang {
                 copies::join(&mut pod, gang, number);
             }
+            claims.extend(self.claims.give(&mut pod));
             pod
         });
-        let groups = self.groups.iter().map(|group| copies::group(group, number));
-        (pods.collect(), groups.collect())
+        let pods = pods.collect();
+        let groups = self.groups.iter().map(|group| copies::group(group, number)).collect();
+        Copy { pods, groups, claims }
     }
 }
 

@@ -3,13 +3,15 @@
 //! Every text that somebody has chosen is replaced by a number, the same text by the same number everywhere, so that what
 //! refers to each other still does. Numbers follow the order of the texts: what is decided by the order of names is decided as
 //! before. What stays: words of APIs, amounts, times, the keys of labels that are well known, and the values of those
-//! that say what hardware a node has.
+//! that say what hardware a node has; so of devices, of which the names stay that drivers give them by number. Selectors of
+//! devices become what they say ([`super::selectors`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use super::fields::{ANNOTATIONS, CONDITION, Kind, Taken};
+use super::selectors::Selectors;
 
 /// Domains of keys that are the same everywhere, with all below them.
 const KNOWN_DOMAINS: &[&str] = &[
@@ -74,18 +76,79 @@ const TELLING_LABELS: &[&str] = &[
     "ray.io/node-type",
 ];
 
-/// The snapshot without names. `objects` are what [`Kind::take`] has taken. Objects of `resource.k8s.io` are left out: what
-/// they select devices by is a program, and nobody can say what names are in it. So are annotations and messages that are
-/// texts for people or for one program.
+/// Names that are the same everywhere: those of device classes that come with drivers.
+const KNOWN_NAMES: &[&str] = &[
+    "compute-domain-daemon.nvidia.com",
+    "compute-domain-default-channel.nvidia.com",
+    "gpu.amd.com",
+    "gpu.intel.com",
+    "gpu.nvidia.com",
+    "mig.nvidia.com",
+    "neuron.aws.com",
+    "tpu.google.com",
+    "vfio.gpu.nvidia.com",
+];
+
+/// Names of attributes, capacities and counters that drivers use; numbers at their ends do not count.
+const KNOWN_FEATURES: &[&str] = &[
+    "addressingMode",
+    "architecture",
+    "brand",
+    "copy-engines",
+    "copyEngines",
+    "cudaComputeCapability",
+    "cudaDriverVersion",
+    "decoders",
+    "driverVersion",
+    "encoders",
+    "index",
+    "jpeg-engines",
+    "jpegEngines",
+    "memory",
+    "memory-slice-",
+    "memorySlice",
+    "minor",
+    "multiprocessors",
+    "numaNode",
+    "ofa-engines",
+    "ofaEngines",
+    "parentIndex",
+    "parentMinor",
+    "parentUUID",
+    "partition",
+    "pciBusID",
+    "pcieBusID",
+    "pcieRoot",
+    "productName",
+    "profile",
+    "type",
+    "uuid",
+];
+
+/// Attributes whose values say what hardware a device is.
+const TELLING_FEATURES: &[&str] =
+    &["addressingMode", "architecture", "brand", "pcieRoot", "productName", "profile", "type"];
+
+/// Words of which names of devices are made, beside numbers and MIG profiles: `gpu-0-mig-1g10gb-15-4`.
+const DEVICE_WORDS: &[&str] = &["channel", "daemon", "device", "gpu", "mig", "neuron", "tpu", "vfio"];
+
+/// The snapshot without names. `objects` are what [`Kind::take`] has taken. Annotations and messages that are texts for people
+/// or for one program are left out.
 pub(super) fn anonymise(objects: &[Value]) -> Vec<Value> {
-    let known = objects.iter().filter_map(|object| Some((Kind::of(object)?, object)));
-    let objects: Vec<(&Kind, &Value)> = known.filter(|(kind, _)| kind.api_group != super::dra::API_GROUP).collect();
+    let objects: Vec<(&Kind, &Value)> = objects.iter().filter_map(|object| Some((Kind::of(object)?, object))).collect();
     let mut finder = Finder::default();
     for (kind, object) in &objects {
         walk_object(kind, object, &mut finder);
     }
     let mut names = Names::of(finder);
-    objects.iter().map(|(kind, object)| walk_object(kind, object, &mut names)).collect()
+    let nameless = objects.iter().map(|(kind, object)| {
+        let mut nameless = walk_object(kind, object, &mut names);
+        if object["kind"] == "ResourceSlice" {
+            names.selectors.answer(object, &mut nameless);
+        }
+        nameless
+    });
+    nameless.collect()
 }
 
 /// Is a key the same everywhere?
@@ -113,6 +176,8 @@ trait Texts {
     fn name(&mut self, text: &str) -> String;
     /// A key that is not known everywhere.
     fn key(&mut self, text: &str) -> String;
+    /// A program that selects devices.
+    fn program(&mut self, text: &str) -> String;
 }
 
 /// Notes them.
@@ -120,6 +185,7 @@ trait Texts {
 struct Finder {
     names: BTreeSet<String>,
     keys: BTreeSet<String>,
+    programs: BTreeSet<String>,
 }
 
 impl Texts for Finder {
@@ -131,16 +197,21 @@ impl Texts for Finder {
         self.keys.insert(text.to_owned());
         String::new()
     }
+    fn program(&mut self, text: &str) -> String {
+        self.programs.insert(text.to_owned());
+        String::new()
+    }
 }
 
 /// Replaces them.
 struct Names {
     names: BTreeMap<String, String>,
     keys: BTreeMap<String, String>,
+    selectors: Selectors,
 }
 
 impl Names {
-    fn of(Finder { names, keys }: Finder) -> Self {
+    fn of(Finder { names, keys, programs }: Finder) -> Self {
         let number = |at: usize, text: &str| match ordinal(text) {
             Some(ordinal) => format!("n{at:07}-{ordinal}"),
             None => format!("n{at:07}"),
@@ -148,6 +219,7 @@ impl Names {
         Self {
             names: names.into_iter().enumerate().map(|(at, text)| (text.clone(), number(at, &text))).collect(),
             keys: keys.into_iter().enumerate().map(|(at, text)| (text, format!("key-{at:05}"))).collect(),
+            selectors: Selectors::of(programs),
         }
     }
 }
@@ -158,6 +230,9 @@ impl Texts for Names {
     }
     fn key(&mut self, text: &str) -> String {
         self.keys.get(text).cloned().unwrap_or_default()
+    }
+    fn program(&mut self, text: &str) -> String {
+        self.selectors.question(text)
     }
 }
 
@@ -184,6 +259,20 @@ fn walk(taken: &Taken, value: &Value, key: Option<&str>, texts: &mut impl Texts)
         (Taken::Word, value) => value.clone(),
         (Taken::Name, value) => each(value, &mut |text| name(text, texts)),
         (Taken::Key, value) => each(value, &mut |text| key_text(text, texts)),
+        (Taken::Feature, value) => each(value, &mut |text| feature(text, texts)),
+        (Taken::ValueOfFeature, value) => each(value, &mut |text| match key.is_some_and(is_telling_feature) {
+            true => text.to_owned(),
+            false => name(text, texts),
+        }),
+        (Taken::Version, value) => each(value, &mut |text| version(text, texts)),
+        (Taken::Device, value) => each(value, &mut |text| match is_by_number(text) {
+            true => text.to_owned(),
+            false => name(text, texts),
+        }),
+        (Taken::Path, value) => {
+            each(value, &mut |text| text.split('/').map(|part| name(part, texts)).collect::<Vec<_>>().join("/"))
+        }
+        (Taken::Program, value) => each(value, &mut |text| texts.program(text)),
         (Taken::ValueOfKey, value) => each(value, &mut |text| value_of(key.unwrap_or_default(), text, texts)),
         (Taken::Labels, Value::Object(map)) => {
             entries(map, |key, value| Some((key_text(key, texts), each(value, &mut |text| value_of(key, text, texts)))))
@@ -199,7 +288,7 @@ fn walk(taken: &Taken, value: &Value, key: Option<&str>, texts: &mut impl Texts)
         }),
         (Taken::Conditions, value) => walk(&Taken::List(&CONDITION), value, None, texts)?,
         (Taken::Fields(fields), Value::Object(map)) => {
-            let key = map.get("key").and_then(Value::as_str);
+            let key = map.get("key").and_then(Value::as_str).or(key);
             entries(map, |field, value| {
                 let (_, taken) = fields.iter().find(|(known, _)| *known == field)?;
                 Some((field.to_owned(), walk(taken, value, key, texts)?))
@@ -211,15 +300,61 @@ fn walk(taken: &Taken, value: &Value, key: Option<&str>, texts: &mut impl Texts)
         (Taken::ByName(taken), Value::Object(map)) => {
             entries(map, |key, value| Some((name(key, texts), walk(taken, value, None, texts)?)))
         }
-        (Taken::ByWord(taken), Value::Object(map)) => {
-            entries(map, |key, value| Some((key.to_owned(), walk(taken, value, None, texts)?)))
+        (Taken::ByFeature(taken), Value::Object(map)) => {
+            entries(map, |key, value| Some((feature(key, texts), walk(taken, value, Some(key), texts)?)))
         }
         _ => return None,
     })
 }
 
 fn name(text: &str, texts: &mut impl Texts) -> String {
-    if text.is_empty() { String::new() } else { texts.name(text) }
+    if text.is_empty() || KNOWN_NAMES.contains(&text) { text.to_owned() } else { texts.name(text) }
+}
+
+/// Has a driver named a device by its number?
+fn is_by_number(text: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+    // `1g10gb`, `1g5gb.me`
+    let is_profile = |part: &str| {
+        let rest = part.split_once('g').filter(|(slices, _)| is_number(slices)).map(|(_, rest)| rest);
+        let memory = rest.and_then(|rest| rest.split_once("gb")).filter(|(memory, _)| is_number(memory));
+        memory.is_some_and(|(_, more)| matches!(more, "" | ".me" | ".gfx" | "me" | "gfx"))
+    };
+    let is_word = |part: &str| DEVICE_WORDS.contains(&part);
+    text.split('-').all(|part| is_number(part) || is_word(part) || is_profile(part))
+        && text.split('-').next().is_some_and(is_word)
+        && text.split('-').any(is_number)
+}
+
+/// The name of an attribute, a capacity or a counter, maybe with its domain, by each of which it can be found elsewhere.
+fn feature(text: &str, texts: &mut impl Texts) -> String {
+    let name = |name: &str, texts: &mut _| match is_known_feature(name) {
+        true => name.to_owned(),
+        false => Texts::key(texts, name),
+    };
+    match text.split_once('/') {
+        Some((domain, own)) => format!("{}/{}", key_text(domain, texts), name(own, texts)),
+        None => name(text, texts),
+    }
+}
+
+fn is_known_feature(name: &str) -> bool {
+    name.is_empty() || KNOWN_FEATURES.contains(&name.trim_end_matches(|last: char| last.is_ascii_digit()))
+}
+
+fn is_telling_feature(name: &str) -> bool {
+    TELLING_FEATURES.contains(&name.rsplit('/').next().unwrap_or_default())
+}
+
+/// A version of numbers only stays; any other becomes one.
+fn version(text: &str, texts: &mut impl Texts) -> String {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_plain {
+        return text.to_owned();
+    }
+    let name = texts.name(text);
+    let number: String = name.chars().skip(1).take_while(char::is_ascii_digit).collect();
+    format!("9999.0.{}", number.trim_start_matches('0').parse::<u32>().unwrap_or_default())
 }
 
 fn key_text(text: &str, texts: &mut impl Texts) -> String {
@@ -227,7 +362,9 @@ fn key_text(text: &str, texts: &mut impl Texts) -> String {
 }
 
 fn value_of(key: &str, text: &str, texts: &mut impl Texts) -> String {
-    if is_telling(key, text) { text.to_owned() } else { name(text, texts) }
+    // Selectors compare numbers. Long ones may be somebody's.
+    let is_small = text.len() <= 6 && text.parse::<u32>().is_ok();
+    if is_telling(key, text) || is_small { text.to_owned() } else { name(text, texts) }
 }
 
 /// Numbers and times stay, and so do lists of topology levels, whose keys are replaced. Anything else makes no sense there,

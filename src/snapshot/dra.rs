@@ -1,28 +1,30 @@
 //! What is taken of objects of `resource.k8s.io`. Opaque parameters of drivers are not: only how many there are counts.
 
-use super::fields::Taken::{self, ByWord, Fields, List, Name, Of, Word};
+use super::fields::Taken::{
+    self, ByFeature, Device, Feature, Fields, Key, List, Name, Of, Path, Program, ValueOfFeature, Version, Word,
+};
 use super::fields::{METADATA, NODE_SELECTOR, TAINT};
 
 pub(super) const API_GROUP: &str = "resource.k8s.io";
 
-const SELECTOR: Taken = Fields(&[("cel", Fields(&[("expression", Word)]))]);
+const SELECTOR: Taken = Fields(&[("cel", Fields(&[("expression", Program)]))]);
 
 pub(super) const DEVICE_CLASS: &[(&str, Taken)] = &[
     ("metadata", METADATA),
-    ("spec", Fields(&[("selectors", List(&SELECTOR)), ("config", List(&Fields(&[]))), ("extendedResourceName", Word)])),
+    ("spec", Fields(&[("selectors", List(&SELECTOR)), ("config", List(&Fields(&[]))), ("extendedResourceName", Key)])),
 ];
 
-const COUNTERS: Taken = ByWord(&Fields(&[("value", Word)]));
+const COUNTERS: Taken = ByFeature(&Fields(&[("value", Word)]));
 
 const ATTRIBUTE: Taken = Fields(&[
     ("int", Word),
     ("bool", Word),
-    ("string", Word),
-    ("version", Word),
+    ("string", ValueOfFeature),
+    ("version", Version),
     ("ints", Word),
     ("bools", Word),
-    ("strings", Word),
-    ("versions", Word),
+    ("strings", ValueOfFeature),
+    ("versions", Version),
 ]);
 
 const CAPACITY: Taken = Fields(&[
@@ -38,17 +40,17 @@ const CAPACITY: Taken = Fields(&[
 ]);
 
 const DEVICE: Taken = Fields(&[
-    ("name", Name),
-    ("attributes", ByWord(&ATTRIBUTE)),
-    ("capacity", ByWord(&CAPACITY)),
+    ("name", Device),
+    ("attributes", ByFeature(&ATTRIBUTE)),
+    ("capacity", ByFeature(&CAPACITY)),
     ("consumesCounters", List(&Fields(&[("counterSet", Name), ("counters", Of(&COUNTERS))]))),
     ("nodeName", Name),
     ("nodeSelector", Of(&NODE_SELECTOR)),
     ("allNodes", Word),
     ("taints", List(&TAINT)),
     ("bindsToNode", Word),
-    ("bindingConditions", Word),
-    ("bindingFailureConditions", Word),
+    ("bindingConditions", Key),
+    ("bindingFailureConditions", Key),
     ("allowMultipleAllocations", Word),
 ]);
 
@@ -57,7 +59,7 @@ pub(super) const RESOURCE_SLICE: &[(&str, Taken)] = &[
     (
         "spec",
         Fields(&[
-            ("driver", Word),
+            ("driver", Key),
             ("pool", Fields(&[("name", Name), ("generation", Word), ("resourceSliceCount", Word)])),
             ("nodeName", Name),
             ("nodeSelector", Of(&NODE_SELECTOR)),
@@ -77,38 +79,40 @@ const ASK: &[(&str, Taken)] = &[
     ("count", Word),
     ("adminAccess", Word),
     ("tolerations", List(&TAINT)),
-    ("capacity", Fields(&[("requests", ByWord(&Word))])),
+    ("capacity", Fields(&[("requests", ByFeature(&Word))])),
 ];
 
 const REQUEST: Taken = Fields(&[("name", Name), ("exactly", Fields(ASK)), ("firstAvailable", List(&Fields(ASK)))]);
 
-const CONSTRAINT: Taken = Fields(&[("requests", Name), ("matchAttribute", Word), ("distinctAttribute", Word)]);
+const CONSTRAINT: Taken = Fields(&[("requests", Path), ("matchAttribute", Feature), ("distinctAttribute", Feature)]);
 
 const RESULT: Taken = Fields(&[
-    ("request", Name),
-    ("driver", Word),
+    ("request", Path),
+    ("driver", Key),
     ("pool", Name),
-    ("device", Name),
+    ("device", Device),
     ("adminAccess", Word),
     ("shareID", Name),
-    ("consumedCapacity", ByWord(&Word)),
+    ("consumedCapacity", ByFeature(&Word)),
 ]);
 
 const CONSUMER: Taken = Fields(&[("apiGroup", Word), ("resource", Word), ("name", Name), ("uid", Name)]);
 
+const CLAIM_SPEC: Taken = Fields(&[(
+    "devices",
+    Fields(&[
+        ("requests", List(&REQUEST)),
+        ("constraints", List(&CONSTRAINT)),
+        ("config", List(&Fields(&[("requests", Path)]))),
+    ]),
+)]);
+
+pub(super) const RESOURCE_CLAIM_TEMPLATE: &[(&str, Taken)] =
+    &[("metadata", METADATA), ("spec", Fields(&[("spec", Of(&CLAIM_SPEC))]))];
+
 pub(super) const RESOURCE_CLAIM: &[(&str, Taken)] = &[
     ("metadata", METADATA),
-    (
-        "spec",
-        Fields(&[(
-            "devices",
-            Fields(&[
-                ("requests", List(&REQUEST)),
-                ("constraints", List(&CONSTRAINT)),
-                ("config", List(&Fields(&[("requests", Name)]))),
-            ]),
-        )]),
-    ),
+    ("spec", Of(&CLAIM_SPEC)),
     (
         "status",
         Fields(&[

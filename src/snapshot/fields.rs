@@ -36,8 +36,20 @@ pub(super) enum Taken {
     List(&'static Taken),
     /// An object with names for keys.
     ByName(&'static Taken),
-    /// An object with words for keys.
-    ByWord(&'static Taken),
+    /// An object with names of attributes, capacities or counters for keys.
+    ByFeature(&'static Taken),
+    /// Such a name, maybe with its domain.
+    Feature,
+    /// The value of the attribute in whose object it stands; also a list of such.
+    ValueOfFeature,
+    /// A version; also a list of such.
+    Version,
+    /// What a driver has called a device.
+    Device,
+    /// Names with `/` between them; also a list of such.
+    Path,
+    /// A program that selects devices.
+    Program,
 }
 
 /// A kind of which objects are taken.
@@ -51,7 +63,10 @@ pub(super) struct Kind {
     pub fields: &'static [(&'static str, Taken)],
 }
 
-use Taken::{Amounts, Annotations, ByName, Conditions, Fields, Key, Labels, List, Name, Of, Prose, ValueOfKey, Word};
+use Taken::{
+    Amounts, Annotations, ByFeature, ByName, Conditions, Device, Feature, Fields, Key, Labels, List, Name, Of, Path,
+    Program, Prose, ValueOfFeature, ValueOfKey, Version, Word,
+};
 
 /// Annotations that are read, with what they hold. The keys are words of others and of ours, and no secrets.
 pub(super) const ANNOTATIONS: &[(&str, Taken)] = &[
@@ -349,6 +364,12 @@ pub(super) const KINDS: &[Kind] = &[
     Kind { api_group: "ray.io", name: "RayCluster", plural: "rayclusters", fields: RAY_CLUSTER },
     Kind { api_group: dra::API_GROUP, name: "DeviceClass", plural: "deviceclasses", fields: dra::DEVICE_CLASS },
     Kind { api_group: dra::API_GROUP, name: "ResourceSlice", plural: "resourceslices", fields: dra::RESOURCE_SLICE },
+    Kind {
+        api_group: dra::API_GROUP,
+        name: "ResourceClaimTemplate",
+        plural: "resourceclaimtemplates",
+        fields: dra::RESOURCE_CLAIM_TEMPLATE,
+    },
     Kind { api_group: dra::API_GROUP, name: "ResourceClaim", plural: "resourceclaims", fields: dra::RESOURCE_CLAIM },
 ];
 
@@ -396,11 +417,13 @@ fn list(path: &str, taken: &Taken, lines: &mut Vec<String>) {
         Fields([]) => lines.push(format!("{path} (that it is there)")),
         Fields(fields) => fields.iter().for_each(|(field, taken)| list(&format!("{path}.{field}"), taken, lines)),
         List(taken) => list(&format!("{path}[]"), taken, lines),
-        ByName(taken) | Taken::ByWord(taken) => list(&format!("{path}{{}}"), taken, lines),
+        ByName(taken) | ByFeature(taken) => list(&format!("{path}{{}}"), taken, lines),
         Labels | Amounts => lines.push(format!("{path}{{}}")),
         Conditions => lines.extend(CONDITIONS.iter().map(|kind| format!("{path}[type={kind}].{{status,message}}"))),
         Annotations => lines.push(format!("{path} (see the end of this list)")),
-        Word | Name | Prose | Key | ValueOfKey => lines.push(path.to_owned()),
+        Word | Name | Prose | Key | ValueOfKey | Feature | ValueOfFeature | Version | Path | Device | Program => {
+            lines.push(path.to_owned());
+        }
     }
 }
 
@@ -408,7 +431,10 @@ fn list(path: &str, taken: &Taken, lines: &mut Vec<String>) {
 fn take(taken: &Taken, value: &Value) -> Option<Value> {
     match (taken, value) {
         (Of(taken), value) => take(taken, value),
-        (Word | Name | Prose | Key | ValueOfKey, value) => texts(value),
+        (
+            Word | Name | Prose | Key | ValueOfKey | Feature | ValueOfFeature | Version | Path | Device | Program,
+            value,
+        ) => texts(value),
         (Labels | Amounts, Value::Object(map)) => Some(only(map, |_, value| texts(value))),
         (Annotations, Value::Object(map)) => {
             Some(only(map, |key, value| ANNOTATIONS.iter().any(|(known, _)| *known == key).then(|| texts(value))?))
@@ -426,7 +452,7 @@ fn take(taken: &Taken, value: &Value) -> Option<Value> {
         (List(taken), Value::Array(items)) => {
             Some(Value::Array(items.iter().filter_map(|item| take(taken, item)).collect()))
         }
-        (ByName(taken) | Taken::ByWord(taken), Value::Object(map)) => Some(only(map, |_, value| take(taken, value))),
+        (ByName(taken) | ByFeature(taken), Value::Object(map)) => Some(only(map, |_, value| take(taken, value))),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ mod anonymise;
 mod cluster;
 mod dra;
 mod fields;
+mod selectors;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -51,15 +52,10 @@ impl Snapshot {
         Self { objects: taken, left_out: unknown.into_iter().map(passed_over).collect(), is_anonymised: false }
     }
 
-    /// The same without names.
+    /// The same without names. Selectors of devices are compiled and evaluated for that: see
+    /// [`with_large_stack`](crate::claims::with_large_stack).
     pub fn anonymised(self) -> Self {
-        let claims = |object: &&Value| fields::Kind::of(object).is_some_and(|kind| kind.api_group == dra::API_GROUP);
-        let mut left_out = self.left_out;
-        for object in self.objects.iter().filter(claims) {
-            let why = "what devices are selected by may have names in it";
-            left_out.entry(kind_and_group(object)).or_insert_with(|| why.to_owned());
-        }
-        Self { objects: anonymise::anonymise(&self.objects), left_out, is_anonymised: true }
+        Self { objects: anonymise::anonymise(&self.objects), is_anonymised: true, ..self }
     }
 
     /// What the objects say. One that cannot be read is a problem and stands in nobody's way: a cluster has objects of many

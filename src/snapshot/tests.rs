@@ -142,3 +142,81 @@ fn a_file_that_unpacks_to_too_much_is_refused() {
     std::fs::remove_file(&path).unwrap();
     assert!(error.ends_with("is larger than 65536 bytes once it is unpacked"), "{error}");
 }
+
+/// Devices and claims with a secret in every text that somebody may have chosen.
+fn secretive() -> Vec<Value> {
+    let device = |name: &str, team: &str| {
+        json!({
+            "name": name, "nodeName": null, "bindingConditions": ["secret.example.com/attached"],
+            "attributes": {
+                "productName": {"string": "NVIDIA H100 80GB HBM3"}, "secret": {"string": "secret-value"},
+                "secret.example.com/team": {"string": team}, "driverVersion": {"version": "550.54.15"},
+                "firmware": {"version": "1.2.3-secret"}, "tags": {"strings": ["secret-tag"]}, "index": {"int": 1},
+            },
+            "capacity": {"memory": {"value": "80Gi"}, "secret-units": {"value": "4"}},
+            "consumesCounters": [{"counterSet": "secret-set", "counters": {"memory": {"value": "1"}, "secret-count": {"value": "1"}}}],
+            "taints": [{"key": "secret.example.com/broken", "value": "secret", "effect": "NoSchedule"}],
+        })
+    };
+    let pool = json!({"name": "secret-node", "generation": 1, "resourceSliceCount": 2});
+    let selector = |expression: &str| json!([{"cel": {"expression": expression}}]);
+    let chosen = "device.attributes['secret.example.com'].team == 'secret-team' // the secret team's";
+    let ask = json!({
+        "deviceClassName": "secret-class", "count": 1, "selectors": selector("device.driver.startsWith('secret')"),
+        "tolerations": [{"key": "secret.example.com/broken", "operator": "Exists"}],
+        "capacity": {"requests": {"secret-units": "2"}},
+    });
+    let spec = json!({"devices": {
+        "requests": [{"name": "secret-request", "firstAvailable": [{"name": "secret-choice", "deviceClassName": "secret-class"}]},
+            {"name": "secret-other", "exactly": ask}],
+        "constraints": [{"requests": ["secret-request/secret-choice", "secret-other"], "matchAttribute": "secret.example.com/team"}],
+        "config": [{"requests": ["secret-request"], "opaque": {"driver": "d", "parameters": {"token": "secret"}}}],
+    }});
+    let dra = "resource.k8s.io/v1";
+    let metadata =
+        |name: &str| json!({"name": name, "namespace": "secret-ns", "annotations": {"testudo.dev/devices": "secret"}});
+    let result = json!({"request": "secret-request/secret-choice", "driver": "secret.example.com", "pool": "secret-node",
+        "device": "secret-device", "shareID": "secret-share", "consumedCapacity": {"secret-units": "2"}});
+    vec![
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "secret-node"}}),
+        // Devices may be called so, and they alone.
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gpu-77"}}),
+        json!({"apiVersion": dra, "kind": "DeviceClass", "metadata": {"name": "secret-class"},
+            "spec": {"selectors": selector(chosen), "extendedResourceName": "secret.example.com/gpu"}}),
+        json!({"apiVersion": dra, "kind": "ResourceSlice", "metadata": {"name": "secret-slice"}, "spec": {
+            "driver": "secret.example.com", "nodeName": "secret-node", "pool": pool,
+            "devices": [device("secret-device", "secret-team"), device("gpu-3", "secret-others")]}}),
+        json!({"apiVersion": dra, "kind": "ResourceSlice", "metadata": {"name": "secret-counters"}, "spec": {
+            "driver": "secret.example.com", "nodeName": "secret-node", "pool": pool,
+            "sharedCounters": [{"name": "secret-set", "counters": {"memory": {"value": "9"}, "secret-count": {"value": "9"}}}]}}),
+        json!({"apiVersion": dra, "kind": "ResourceClaimTemplate", "metadata": metadata("secret-template"), "spec": {"spec": spec}}),
+        json!({"apiVersion": dra, "kind": "ResourceClaim", "metadata": metadata("secret-claim"), "spec": spec, "status": {
+            "allocation": {"devices": {"results": [result]}, "nodeSelector": {"nodeSelectorTerms": [{"matchFields": [
+                {"key": "metadata.name", "operator": "In", "values": ["secret-node"]}]}]}},
+            "reservedFor": [{"resource": "pods", "name": "secret-pod", "uid": "secret-uid"}]}}),
+    ]
+}
+
+#[test]
+fn nothing_that_somebody_has_chosen_remains_of_devices() {
+    let nameless = Snapshot::of(&secretive()).anonymised();
+    assert!(nameless.left_out.is_empty(), "{:?}", nameless.left_out);
+    let text = String::from_utf8(unpacked(&nameless)).unwrap();
+    assert!(!text.contains("secret") && !text.contains("gpu-77"), "{text}");
+    for stays in ["NVIDIA H100 80GB HBM3", "\"gpu-3\"", "550.54.15", "\"memory\"", "9999.0."] {
+        assert!(text.contains(stays), "{stays} says what hardware it is, and is not in {text}");
+    }
+    let [.., slice, _, _, claim] = &nameless.into_objects()[..] else { panic!("all are there") };
+    let class_says = |at: usize| slice["spec"]["devices"][at]["attributes"]["testudo.dev/s0"]["bool"] == true;
+    assert_eq!((class_says(0), class_says(1)), (true, false), "what the class says of its devices: {slice}");
+    let result = &claim["status"]["allocation"]["devices"]["results"][0];
+    assert_eq!(result["device"], slice["spec"]["devices"][0]["name"], "names refer to each other as before");
+    assert_eq!(result["pool"], slice["spec"]["nodeName"]);
+    let request = &claim["spec"]["devices"]["requests"][0];
+    let path =
+        format!("{}/{}", request["name"].as_str().unwrap(), request["firstAvailable"][0]["name"].as_str().unwrap());
+    assert_eq!(
+        (&result["request"], &claim["spec"]["devices"]["constraints"][0]["requests"][0]),
+        (&json!(path), &json!(path))
+    );
+}

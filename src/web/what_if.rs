@@ -11,7 +11,7 @@ use crate::claims::with_large_stack;
 use crate::explain;
 use crate::host::Host;
 use crate::k8s::manifests::{self, Limits};
-use crate::plan::{self, Fit, Room, Workload};
+use crate::plan::{self, Fit, Room, Workload, WorkloadError};
 
 /// The longest manifest that is tried.
 pub const MAX_TEXT_BYTES: usize = 256 * 1024;
@@ -46,9 +46,6 @@ pub struct WorkloadAnswer {
     pub pods: usize,
     /// How many copies fit.
     pub fitting: usize,
-    /// Its pods use ResourceClaims, whose devices were not looked for.
-    #[serde(rename = "claimsPassedOver")]
-    pub claims_passed_over: bool,
     /// Where their pods would go, with the number of pods.
     pub places: Vec<(String, usize)>,
     /// Why no more fit.
@@ -70,8 +67,12 @@ pub fn answer(host: &Host, text: &[u8], scheduler: &str) -> Result<Answer, Strin
         return Err(format!("there is nothing in it to place: give one of {}", plan::KNOWN));
     }
     let mut room = Room::on(host.branch());
-    let tried = workloads.into_iter().map(|workload| WorkloadAnswer::of(&mut room, workload.scheduled_by(scheduler)));
-    Ok(Answer { workloads: tried.collect() })
+    let ready = workloads.into_iter().map(|workload| {
+        room.can_judge(&workload)?;
+        Ok(workload.with_templates(&[])?.scheduled_by(scheduler))
+    });
+    let ready = ready.collect::<Result<Vec<Workload>, WorkloadError>>().map_err(|error| error.to_string())?;
+    Ok(Answer { workloads: ready.into_iter().map(|workload| WorkloadAnswer::of(&mut room, workload)).collect() })
 }
 
 impl WorkloadAnswer {
@@ -93,8 +94,7 @@ impl WorkloadAnswer {
         };
         refusals.truncate(MAX_REASONS);
         let (name, copies, pods, fitting) = (workload.name.clone(), workload.copies, workload.pods(), placed.len());
-        let claims_passed_over = workload.uses_claims();
-        Self { name, copies, pods, fitting, claims_passed_over, places, reason, refusals }
+        Self { name, copies, pods, fitting, places, reason, refusals }
     }
 }
 
@@ -185,7 +185,7 @@ pub fn places(host: &Host, claim: &ClaimKey) -> Result<Option<ClaimPlaces>, Stri
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::testing::{Fleet, gpus};
+    use super::super::view::testing::{Fleet, gpu_node, gpus};
     use super::*;
 
     fn deployment(replicas: usize, gpus: u32) -> String {
@@ -236,6 +236,42 @@ mod tests {
         let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, resources: {limits: \
                    {nvidia.com/gpu: 8}}}]}\n";
         assert_eq!(answer(&fleet.host, pod.as_bytes(), "s").expect("an answer").workloads[0].fitting, 1);
+    }
+
+    fn with_claims(replicas: usize, devices: usize) -> String {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d, namespace: team}}\nspec:\n  replicas: {replicas}\n  \
+             template: {{spec: {{containers: [{{name: c}}], resourceClaims: [{{name: gpus, resourceClaimTemplateName: t}}]}}}}\n\
+             ---\napiVersion: resource.k8s.io/v1\nkind: ResourceClaimTemplate\nmetadata: {{name: t, namespace: team}}\nspec: \
+             {{spec: {{devices: {{requests: [{{name: r, exactly: {{deviceClassName: gpu.nvidia.com, count: {devices}}}}}]}}}}}}\n"
+        )
+    }
+
+    #[test]
+    fn claims_are_given_devices_and_nothing_changes() {
+        let (node, mut slice) = gpu_node("n", 0);
+        slice["spec"]["devices"] = serde_json::json!([{"name": "gpu-0"}, {"name": "gpu-1"}, {"name": "gpu-2"}]);
+        let fleet = Fleet::with_devices(vec![(node, slice)], vec![]);
+        fleet.add_class("gpu.nvidia.com");
+        let tried = |text: &str| answer(&fleet.host, text.as_bytes(), "s").map(|mut answer| answer.workloads.remove(0));
+        for _ in 0..2 {
+            let answer = tried(&with_claims(9, 1)).expect("an answer");
+            assert_eq!((answer.fitting, &answer.places), (3, &vec![("n".to_owned(), 3)]));
+            let reason = answer.reason.expect("six do not fit");
+            assert!(reason.starts_with("no node has free devices: claim gpus needs 1 device"), "{reason}");
+        }
+        assert_eq!(tried(&with_claims(1, 4)).expect("an answer").fitting, 0);
+        assert!(fleet.host.claim_names().is_empty());
+        let without = with_claims(1, 1);
+        let error = tried(without.split("---").next().expect("a deployment")).expect_err("no template");
+        assert!(error.contains("ResourceClaimTemplate team/t, which is not known"), "{error}");
+    }
+
+    #[test]
+    fn where_devices_are_not_looked_at_nothing_is_said_of_claims() {
+        let fleet = Fleet::of(1);
+        let error = answer(&fleet.host, with_claims(1, 1).as_bytes(), "s").expect_err("nothing can be said");
+        assert!(error.contains("no ResourceSlices are known"), "{error}");
     }
 
     #[test]

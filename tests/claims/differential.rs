@@ -9,6 +9,7 @@
 //! | `CLAIMS_CASES` | how many cases; default 10,000 |
 //! | `CLAIMS_SEED` | the seed of the first; default 0. With `CLAIMS_CASES=1` one case is asked again |
 
+mod anonymised;
 mod case;
 mod checker;
 mod compare;

@@ -7,6 +7,9 @@ use super::{Demo, PAINTED, shot};
 /// A machine that builds and tests beside this is slow; alone, and as a release, it takes a fraction of this.
 const FIRST_VIEW_MS: f64 = 8_000.0;
 
+/// The page is light.
+const LIGHT: &str = "getComputedStyle(document.body).backgroundColor === 'rgb(246, 247, 249)'";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_nodes_are_drawn_and_can_be_zoomed_into() -> Result<()> {
     let demo = Demo::start("--nodes 5000 --pods 30000 --gangs 300 --filled 92 --pace 2s")?;
@@ -30,6 +33,11 @@ async fn five_thousand_nodes_are_drawn_and_can_be_zoomed_into() -> Result<()> {
     browser.value(click).await?;
     browser.until("crumbs", "document.querySelectorAll('#crumbs button').length > 1").await?;
     browser.screenshot(&shot("5000-zoomed-dark")?).await?;
+    browser.value("location.hash = '#/'").await?;
+    browser.press("0").await?;
+    browser.prefer(&[("prefers-color-scheme", "light"), ("prefers-reduced-motion", "reduce")]).await?;
+    browser.until("light", LIGHT).await?;
+    browser.screenshot(&shot("5000-light")?).await?;
     ensure!(browser.take_complaints().is_empty(), "{:?}", browser.take_complaints());
     Ok(())
 }
@@ -41,7 +49,7 @@ async fn eight_nodes_are_drawn_with_their_names() -> Result<()> {
     browser.until("the time line", "document.querySelector('#plot canvas') !== null").await?;
     browser.screenshot(&shot("8-dark")?).await?;
     browser.prefer(&[("prefers-color-scheme", "light"), ("prefers-reduced-motion", "reduce")]).await?;
-    browser.until("light", "getComputedStyle(document.body).backgroundColor === 'rgb(246, 247, 249)'").await?;
+    browser.until("light", LIGHT).await?;
     browser.screenshot(&shot("8-light")?).await?;
     ensure!(browser.take_complaints().is_empty(), "{:?}", browser.take_complaints());
     Ok(())

@@ -74,6 +74,9 @@ impl Scheduler {
                 Attempt::Place(node) => self.start_binding(waiting, node, around),
                 Attempt::NoPlace(refusals) => {
                     let nominated = self.after_filter(&waiting, &refusals, around);
+                    if let Some(waiting) = self.waiting.get_mut(&uid) {
+                        waiting.pod.nominated.clone_from(&nominated);
+                    }
                     self.put_aside(&waiting.pod, &refusals.message(), nominated, around);
                     self.rest(&uid, Queue::Aside { since_ms: around.now_ms, against: refusals.against });
                 }

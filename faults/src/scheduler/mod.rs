@@ -195,7 +195,13 @@ impl Scheduler {
         };
         // Its own failure is told by an update, too; that does not wake it.
         let is_news = relevant(&waiting.object) != relevant(&object);
+        let known = waiting.pod.nominated.take();
+        let was_shown = waiting.object.pod().nominated.is_some();
         (waiting.pod, waiting.object) = (pod, object);
+        // A nomination of its own counts before its watch shows it.
+        if waiting.pod.nominated.is_none() && !was_shown {
+            waiting.pod.nominated = known;
+        }
         if let Queue::Aside { against, .. } = waiting.place
             && is_news
             && (against.extender || against.claims)

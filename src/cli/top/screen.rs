@@ -1,4 +1,4 @@
-//! The live view: drawn anew every few moments until somebody presses `q`.
+//! The live view: drawn anew every few moments until somebody presses `q`. Tables that are too long are scrolled.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, Wrap};
 
 use super::answer::{Answer, GANG_COLUMNS, POOL_COLUMNS};
+use super::scroll::{Part, Scroll};
 
 /// Shows what `look` answers until somebody wants to stop.
 ///
@@ -19,10 +20,11 @@ use super::answer::{Answer, GANG_COLUMNS, POOL_COLUMNS};
 pub fn show(source: &str, interval: Duration, mut look: impl FnMut() -> Answer) -> anyhow::Result<()> {
     let mut terminal = ratatui::try_init().context("cannot use the terminal; testudo top --once prints a table")?;
     let result = (|| {
+        let mut scroll = Scroll::default();
         loop {
             let answer = look();
             let next = Instant::now() + interval;
-            terminal.draw(|frame| draw(frame, source, &answer))?;
+            terminal.draw(|frame| draw(frame, source, &answer, &mut scroll))?;
             loop {
                 let wait = next.saturating_duration_since(Instant::now());
                 if wait.is_zero() {
@@ -31,9 +33,11 @@ pub fn show(source: &str, interval: Duration, mut look: impl FnMut() -> Answer) 
                 if event::poll(wait)? {
                     match event::read()? {
                         Event::Key(key) if is_end(key.code, key.modifiers) => return Ok(()),
-                        Event::Resize(..) => _ = terminal.draw(|frame| draw(frame, source, &answer))?,
-                        _ => {}
+                        Event::Key(key) if key.is_press() && scroll.press(key.code) => {}
+                        Event::Resize(..) => {}
+                        _ => continue,
                     }
+                    terminal.draw(|frame| draw(frame, source, &answer, &mut scroll))?;
                 }
             }
         }
@@ -47,8 +51,8 @@ fn is_end(key: KeyCode, modifiers: KeyModifiers) -> bool {
     is_interrupt || matches!(key, KeyCode::Char('q') | KeyCode::Esc)
 }
 
-fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer) {
-    let pools = answer.pool_rows();
+fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer, scroll: &mut Scroll) {
+    let mut pools = answer.pool_rows();
     // Where there are many pools, gangs still have their part of the screen.
     let wanted = u16::try_from(pools.len()).unwrap_or(u16::MAX).saturating_add(2);
     let heights = [
@@ -78,7 +82,8 @@ fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer) {
         Constraint::Length(6),
         Constraint::Length(10),
     ];
-    table(frame, fleet, &POOL_COLUMNS, 2, pools, &widths);
+    let rows = scroll.rows(Part::Pools, pools.len(), rows_in(fleet));
+    table(frame, fleet, &POOL_COLUMNS, 2, pools.drain(rows), &widths);
     let widths = [
         Constraint::Length(28),
         Constraint::Length(8),
@@ -86,13 +91,21 @@ fn draw(frame: &mut Frame<'_>, source: &str, answer: &Answer) {
         Constraint::Length(16),
         Constraint::Min(20),
     ];
-    if answer.gang_rows().is_empty() {
+    let mut waiting = answer.gang_rows();
+    let rows = scroll.rows(Part::Gangs, waiting.len(), rows_in(gangs));
+    if waiting.is_empty() {
         frame.render_widget(Paragraph::new("No gang waits.").style(dim), gangs);
     } else {
-        table(frame, gangs, &GANG_COLUMNS, usize::MAX, answer.gang_rows(), &widths);
+        table(frame, gangs, &GANG_COLUMNS, usize::MAX, waiting.drain(rows), &widths);
     }
-    let placed = format!("{source}   {} gangs have places   q to quit", answer.placed_gangs());
+    let place = scroll.place().map(|place| format!("   {place}")).unwrap_or_default();
+    let placed = format!("{source}   {} gangs have places{place}   q to quit", answer.placed_gangs());
     frame.render_widget(Line::from(placed).style(dim), foot);
+}
+
+/// For how many rows there is room beside the header.
+fn rows_in(area: Rect) -> usize {
+    usize::from(area.height.saturating_sub(1))
 }
 
 /// The colour of each state of devices.
@@ -130,7 +143,7 @@ fn table(
     area: Rect,
     columns: &[&'static str],
     numbers_from: usize,
-    rows: Vec<Vec<String>>,
+    rows: impl Iterator<Item = Vec<String>>,
     widths: &[Constraint],
 ) {
     let cell = |(at, text): (usize, String)| {
@@ -139,7 +152,7 @@ fn table(
     };
     let header = columns.iter().map(|column| (*column).to_owned()).enumerate().map(cell);
     let header = Row::new(header).style(Style::new().add_modifier(Modifier::BOLD));
-    let rows = rows.into_iter().map(|row| Row::new(row.into_iter().enumerate().map(cell).collect::<Vec<_>>()));
+    let rows = rows.map(|row| Row::new(row.into_iter().enumerate().map(cell).collect::<Vec<_>>()));
     frame.render_widget(Table::new(rows, widths.iter().copied()).header(header), area);
 }
 
@@ -154,10 +167,15 @@ mod tests {
     use crate::overview::Overview;
 
     fn answer() -> Answer {
-        let node = |name: &str| {
+        answer_of(&["p5", "p5"])
+    }
+
+    /// A node in each of these node groups, and a gang that waits.
+    fn answer_of(groups: &[&str]) -> Answer {
+        let node = |(at, group): (usize, &&str)| {
             let amounts = "{cpu: \"64\", memory: 512Gi, pods: \"110\", nvidia.com/gpu: \"8\"}";
             format!(
-                "---\n{{apiVersion: v1, kind: Node, metadata: {{name: {name}, labels: {{eks.amazonaws.com/nodegroup: p5, \
+                "---\n{{apiVersion: v1, kind: Node, metadata: {{name: node-{at}, labels: {{eks.amazonaws.com/nodegroup: {group}, \
                  nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}}}}, status: {{capacity: {amounts}, allocatable: \
                  {amounts}}}}}\n"
             )
@@ -169,7 +187,8 @@ mod tests {
                  {{nvidia.com/gpu: 8}}}}}}]}}}}\n"
             )
         };
-        let text = [node("a"), node("b"), member("m-0"), member("m-1"), member("m-2")].concat();
+        let nodes: String = groups.iter().enumerate().map(node).collect();
+        let text = [nodes, member("m-0"), member("m-1"), member("m-2")].concat();
         let mut reader = Reader::new(Limits::default());
         reader.add("test.yaml", text.as_bytes()).unwrap();
         let (snapshot, gangs) = host_of(reader.finish(), Default::default()).unwrap().gangs();
@@ -180,7 +199,7 @@ mod tests {
     fn pools_gangs_and_cost_are_on_the_screen() {
         let mut terminal = Terminal::new(TestBackend::new(130, 24)).unwrap();
         let answer = answer();
-        terminal.draw(|frame| draw(frame, "cluster.json.gz", &answer)).unwrap();
+        terminal.draw(|frame| draw(frame, "cluster.json.gz", &answer, &mut Scroll::default())).unwrap();
         let screen = terminal.backend().to_string();
         for text in [
             "2 nodes with accelerators, 0 without; 16 devices",
@@ -197,11 +216,29 @@ mod tests {
     }
 
     #[test]
+    fn a_fleet_that_is_larger_than_the_screen_is_scrolled() {
+        let groups: Vec<String> = (0..40).map(|at| format!("group-{at:02}")).collect();
+        let answer = answer_of(&groups.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut terminal = Terminal::new(TestBackend::new(130, 24)).unwrap();
+        let mut scroll = Scroll::default();
+        let mut screen = |scroll: &mut Scroll| {
+            terminal.draw(|frame| draw(frame, "c", &answer, scroll)).unwrap();
+            terminal.backend().to_string()
+        };
+        let first = screen(&mut scroll);
+        assert!(first.contains("group-00") && !first.contains("group-39"), "{first}");
+        assert!(first.contains("node pools 1-11 of 40 (arrows, PgUp, PgDn)"), "{first}");
+        scroll.press(KeyCode::End);
+        let last = screen(&mut scroll);
+        assert!(last.contains("group-39") && last.contains("POOL") && !last.contains("group-28"), "{last}");
+    }
+
+    #[test]
     fn a_small_screen_is_no_error() {
         let answer = answer();
         for (width, height) in [(1, 1), (10, 3), (40, 8)] {
             let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-            terminal.draw(|frame| draw(frame, "cluster", &answer)).unwrap();
+            terminal.draw(|frame| draw(frame, "cluster", &answer, &mut Scroll::default())).unwrap();
         }
     }
 }

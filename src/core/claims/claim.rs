@@ -63,6 +63,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The classes of which it asks for devices.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.requests.iter().flat_map(|request| request.asks().map(|ask| &*ask.class))
+    }
+
     /// For any one device of a class. It is nobody's: only asked whether there is one.
     pub fn of_one(class: &str) -> Claim {
         let ask = Ask {

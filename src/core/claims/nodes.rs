@@ -83,6 +83,11 @@ impl NodeSelector {
         NodeSelector { terms, meaning }
     }
 
+    /// Is a node one of these? None is, where it makes no sense.
+    pub fn takes(&self, name: &str, labels: &Labels) -> bool {
+        self.meaning.as_ref().is_ok_and(|terms| terms.iter().any(|term| term.matches(name, labels)))
+    }
+
     /// The node of this name.
     pub fn of_node(name: &str) -> NodeSelector {
         let by_name = Requirement { key: "metadata.name".into(), operator: Operator::In(vec![name.to_owned()]) };

@@ -7,6 +7,7 @@ mod devices;
 mod gangs;
 mod judgement;
 mod mig_room;
+mod of_claims;
 mod policy;
 mod profile;
 mod quotas;
@@ -35,13 +36,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::claims::{AllocationError, BestFit, ClaimKey, DeviceClass, SeenClaim, Slice};
+use crate::claims::{DeviceClass, SeenClaim, Slice};
 use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
-use crate::model::resources::Resources;
 use crate::placement::{self, Reason};
 use gangs::GangKeeper;
 use quotas::Used;
@@ -289,6 +289,11 @@ impl Engine {
         quotas.check(pod, &Used { by_pods: self.cluster.usage(), beside: &beside }).map_err(Reason::OverQuota)
     }
 
+    /// Does another lead, so that no plan is made here?
+    pub fn stands_by(&self) -> bool {
+        self.gangs.stands_by()
+    }
+
     /// Replaces what places are chosen for. What is placed stays where it is; whoever waits is looked at again.
     pub fn set_placement(&mut self, placement: PlacementPolicy) {
         if placement.expected != self.policy.placement.expected {
@@ -365,89 +370,6 @@ impl Engine {
         orders
     }
 
-    /// Devices behind extended resources that should be counted, if there are any. Count them without holding up the engine,
-    /// and give the result to [`take_in_census`](Self::take_in_census).
-    pub fn next_census(&mut self) -> Option<Census> {
-        self.gangs.claims.next_census(&self.cluster)
-    }
-
-    /// Takes in what was counted; for each node how many devices stand behind each resource.
-    pub fn take_in_census(&mut self, counted: Counted) -> Vec<(NodeName, Resources)> {
-        self.gangs.claims.take_in(counted)
-    }
-
-    /// A claim order was carried out, or not.
-    pub fn conclude(&mut self, claim: &ClaimKey, uid: &str, outcome: ClaimOutcome) {
-        self.gangs.claims.conclude(claim, uid, outcome);
-    }
-
-    /// The claims of a pod that are ours to give devices.
-    pub fn claims_of_ours(&self, pod: &Pod) -> Vec<ClaimKey> {
-        self.gangs.claims.ours_of(pod, &self.policy.claims)
-    }
-
-    /// Takes in a claim as it was read beside the watch. One that the watch does not show, or not any more, is its to tell.
-    pub fn confirm_claim(&mut self, seen: SeenClaim, now_ms: u64) {
-        if self.gangs.claims.seen(&seen.claim.key).is_some_and(|known| known.claim.uid == seen.claim.uid) {
-            self.gangs.claims.see(seen, now_ms);
-        }
-    }
-
-    /// What of a pod's devices is seen to be given to another claim, too, in words.
-    pub fn conflict_of(&self, pod: &Pod) -> Option<String> {
-        self.gangs.claims.conflict_of(pod)
-    }
-
-    /// What of claims has been worth telling since this was last asked.
-    pub fn take_claim_news(&mut self) -> Vec<ClaimNews> {
-        self.gangs.claims.take_news()
-    }
-
-    /// How many devices several claims are seen to have for themselves.
-    pub fn devices_given_twice(&self) -> usize {
-        self.gangs.claims.given_twice()
-    }
-
-    /// The claims that have no devices, or not for sure, by key, and how many have theirs.
-    pub fn claims(&self) -> (Vec<ClaimView>, usize) {
-        let (open, allocated) = self.gangs.claims.views(&self.policy.claims);
-        (open.into_iter().map(|view| self.with_reason(view)).collect(), allocated)
-    }
-
-    /// All claims, and whether they have devices.
-    pub fn claim_names(&self) -> impl Iterator<Item = (&ClaimKey, bool)> {
-        self.gangs.claims.names()
-    }
-
-    /// The claim of this key.
-    pub fn claim(&self, key: &ClaimKey) -> Option<ClaimView> {
-        self.gangs.claims.view(key, &self.policy.claims).map(|view| self.with_reason(view))
-    }
-
-    fn with_reason(&self, view: ClaimView) -> ClaimView {
-        let gang = view.gang.as_ref().and_then(|gang| self.gangs.view(gang));
-        let created_s = gang.as_ref().map_or(0, |gang| gang.created_s);
-        let why = match (view.stage, gang) {
-            (ClaimStage::Promised | ClaimStage::Allocated | ClaimStage::Leaving, _) => None,
-            (ClaimStage::Waiting, _) if !view.is_ours => {
-                Some("it is kube-scheduler's to allocate, with its pod".into())
-            }
-            (ClaimStage::Waiting, None) => Some("no pod uses it".into()),
-            (ClaimStage::Waiting, Some(gang)) => gang.why,
-        };
-        ClaimView { why, created_s, ..view }
-    }
-
-    /// Looks for devices for one claim on every node, whoever is to allocate it. Expressions are evaluated on the way, which
-    /// needs a large stack. Nothing comes of it, but the engine's desk is away: ask a branch.
-    ///
-    /// # Errors
-    /// When the claim asks for what cannot be judged.
-    pub fn try_claim(&mut self, key: &ClaimKey) -> Option<Result<BestFit, AllocationError>> {
-        let claim = self.gangs.claims.seen(key)?.claim.clone();
-        Some(self.gangs.claims.take_desk(&self.cluster).best(&claim))
-    }
-
     /// Does a snapshot show what is so now, also where no decision depends on it?
     pub fn is_shown_by(&mut self, snapshot: &Snapshot) -> bool {
         std::ptr::eq(&**self.cluster.unconfirmed(), snapshot.unconfirmed())
@@ -519,11 +441,6 @@ impl Engine {
     pub fn would_fit(&mut self, gang: &GangKey) -> bool {
         let snapshot = self.snapshot();
         self.gangs.would_fit(gang, snapshot, &self.cluster)
-    }
-
-    /// The slices that drivers publish for one node.
-    pub fn slices_of(&self, node: &NodeName) -> impl Iterator<Item = &Slice> {
-        self.gangs.claims.slices_of(node)
     }
 
     /// An engine of the same state that goes its own way from here: what is tried on it happens to nobody.

@@ -7,11 +7,12 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 use testudo_core::claims::{DeviceClass, SeenClaim, Slice};
 
-use super::super::devices::{Claim, Class, DeviceSlice};
+use super::super::devices::{Claim, ClaimTemplate, Class, DeviceSlice};
 use super::super::gang::objects::{GroupObject, KINDS, Kind};
 use super::super::object::{self, null_as_default};
 use super::super::problem::describe;
 use super::ManifestError;
+use crate::claims::Template;
 use crate::snapshot;
 
 /// An object of a document.
@@ -20,6 +21,7 @@ pub(super) enum Object {
     Pod(Box<object::Pod>),
     Group(&'static Kind, Box<GroupObject>),
     Claim(Box<SeenClaim>),
+    Template(Box<Template>),
     Slice(Box<Slice>),
     Class(Box<DeviceClass>),
     /// Another kind, with its group.
@@ -302,6 +304,9 @@ impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
             "Pod" if core => Object::Pod(Box::new(Deserialize::deserialize(deserializer)?)),
             "ResourceClaim" if header.api_version == DRA => {
                 Object::Claim(Box::new(Claim::deserialize(deserializer)?.0))
+            }
+            "ResourceClaimTemplate" if header.api_version == DRA => {
+                Object::Template(Box::new(ClaimTemplate::deserialize(deserializer)?.0))
             }
             "ResourceSlice" if header.api_version == DRA => {
                 Object::Slice(Box::new(DeviceSlice::deserialize(deserializer)?.0))

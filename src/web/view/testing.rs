@@ -148,6 +148,13 @@ impl Fleet {
         self.host.take([ClusterEvent::PodApplied(Box::new(read(pod)))]);
     }
 
+    /// A device class appears, of all devices.
+    pub fn add_class(&self, name: &str) {
+        let class =
+            json!({"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": name}, "spec": {}});
+        self.host.take([ClusterEvent::ClassApplied(Box::new(claims::class(&class).expect("a class")))]);
+    }
+
     /// A claim has changed.
     pub fn take_claim(&self, mut claim: Value) {
         claim["metadata"]["resourceVersion"] = json!("9");

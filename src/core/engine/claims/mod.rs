@@ -116,6 +116,16 @@ impl ClaimKeeper {
         self.freed += 1;
     }
 
+    /// Has any slice been seen?
+    pub fn knows_devices(&self) -> bool {
+        self.fleet.pools().next().is_some()
+    }
+
+    /// The extended resources that classes serve.
+    pub fn extended_resources(&self) -> BTreeSet<Box<str>> {
+        self.fleet.extended_resources()
+    }
+
     /// A class is new, or has changed.
     pub fn set_class(&mut self, class: DeviceClass) {
         self.fleet.set_class(class);

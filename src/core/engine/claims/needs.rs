@@ -143,10 +143,7 @@ impl Needs {
 
     /// Can claims that have devices be used on this node, and may others be given devices there?
     pub fn allow(&self, node: &Node) -> bool {
-        let takes = |selector: &NodeSelector| {
-            let terms = selector.meaning.as_ref().ok();
-            terms.is_some_and(|terms| terms.iter().any(|term| term.matches(node.name().as_str(), &node.parts.labels)))
-        };
+        let takes = |selector: &NodeSelector| selector.takes(node.name().as_str(), &node.parts.labels);
         let is_inside = |fence: &Arc<str>| node.parts.taints.iter().any(|taint| taint.key == **fence);
         self.within.iter().all(takes) && self.fence.as_ref().is_none_or(is_inside)
     }
@@ -159,13 +156,13 @@ const CHANNELS: &str = "compute-domain-default-channel.nvidia.com";
 const SLICES: &str = "mig.nvidia.com";
 
 fn asks_for_channel(claim: &Claim) -> bool {
-    claim.requests.iter().any(|request| request.asks().any(|ask| &*ask.class == CHANNELS))
+    claim.classes().any(|class| class == CHANNELS)
 }
 
 impl ClaimPolicy {
     /// Is this claim ours to allocate? One allocation is for all of its requests, so one request suffices.
     pub fn is_ours(&self, claim: &Claim) -> bool {
-        claim.requests.iter().any(|request| request.asks().any(|ask| self.classes.contains(&*ask.class)))
+        claim.classes().any(|class| self.classes.contains(class))
     }
 
     /// What of a quota a claim takes: devices of classes that are ours.

@@ -27,6 +27,11 @@ impl GangKeeper {
         self.pass_over(cluster);
     }
 
+    /// Does another lead, or nobody?
+    pub fn stands_by(&self) -> bool {
+        self.stands_by
+    }
+
     /// What has changed is looked at by whoever leads; nothing of it piles up here.
     pub(super) fn pass_over(&mut self, cluster: &mut Cluster) {
         cluster.take_changed_gangs();

@@ -30,7 +30,6 @@ function answerOf(workload) {
     h("header", {}, h("h2", {}, workload.name), h("span", { class: fits ? "chip good" : "chip wait" }, fits ? "fits" : workload.fitting > 0 ? "fits in part" : "does not fit")),
     h("p", {}, workload.copies === 1 ? (fits ? `${many(workload.pods, "pod")}, placed.` : `Its ${many(workload.pods, "pod")} would wait.`)
       : `${count(workload.fitting)} of ${count(workload.copies)} copies of ${many(workload.pods, "pod")} fit.`),
-    workload.claimsPassedOver && h("p", { class: "note" }, "Without its ResourceClaims: devices for them were not looked for."),
     workload.reason && h("p", { class: "why ties" }, workload.reason),
     workload.refusals.length > 0 && h("table", { class: "ties" },
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "What is missing"), h("th", { scope: "col" }, "Nodes"))),

@@ -1,0 +1,133 @@
+//! What the engine is asked and told of claims and their devices.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Census, ClaimNews, ClaimOutcome, ClaimPolicy, ClaimStage, ClaimView, Counted, Engine};
+use crate::claims::{AllocationError, BestFit, Claim, ClaimKey, SeenClaim, Slice};
+use crate::model::node::{Node, NodeName};
+use crate::model::pod::Pod;
+use crate::model::resources::Resources;
+
+impl Engine {
+    /// Which claims are ours.
+    pub fn claim_policy(&self) -> &ClaimPolicy {
+        &self.policy.claims
+    }
+
+    /// Decides anew which claims are ours. What is known of pods that wait is not looked at again: for what is tried on a
+    /// [`branch`](Self::branch).
+    pub fn try_with_claims(&mut self, claims: ClaimPolicy) {
+        Arc::make_mut(&mut self.policy).claims = claims;
+    }
+
+    /// Are there devices that claims could be given, as far as is known?
+    pub fn knows_devices(&self) -> bool {
+        self.gangs.claims.knows_devices()
+    }
+
+    /// The extended resources that classes of devices serve.
+    pub fn extended_resources(&self) -> BTreeSet<Box<str>> {
+        self.gangs.claims.extended_resources()
+    }
+
+    /// Devices behind extended resources that should be counted, if there are any. Count them without holding up the engine,
+    /// and give the result to [`take_in_census`](Self::take_in_census).
+    pub fn next_census(&mut self) -> Option<Census> {
+        self.gangs.claims.next_census(&self.cluster)
+    }
+
+    /// Takes in what was counted; for each node how many devices stand behind each resource.
+    pub fn take_in_census(&mut self, counted: Counted) -> Vec<(NodeName, Resources)> {
+        self.gangs.claims.take_in(counted)
+    }
+
+    /// A claim order was carried out, or not.
+    pub fn conclude(&mut self, claim: &ClaimKey, uid: &str, outcome: ClaimOutcome) {
+        self.gangs.claims.conclude(claim, uid, outcome);
+    }
+
+    /// The claims of a pod that are ours to give devices.
+    pub fn claims_of_ours(&self, pod: &Pod) -> Vec<ClaimKey> {
+        self.gangs.claims.ours_of(pod, &self.policy.claims)
+    }
+
+    /// Takes in a claim as it was read beside the watch. One that the watch does not show, or not any more, is its to tell.
+    pub fn confirm_claim(&mut self, seen: SeenClaim, now_ms: u64) {
+        if self.gangs.claims.seen(&seen.claim.key).is_some_and(|known| known.claim.uid == seen.claim.uid) {
+            self.gangs.claims.see(seen, now_ms);
+        }
+    }
+
+    /// What of a pod's devices is seen to be given to another claim, too, in words.
+    pub fn conflict_of(&self, pod: &Pod) -> Option<String> {
+        self.gangs.claims.conflict_of(pod)
+    }
+
+    /// What of claims has been worth telling since this was last asked.
+    pub fn take_claim_news(&mut self) -> Vec<ClaimNews> {
+        self.gangs.claims.take_news()
+    }
+
+    /// How many devices several claims are seen to have for themselves.
+    pub fn devices_given_twice(&self) -> usize {
+        self.gangs.claims.given_twice()
+    }
+
+    /// The claims that have no devices, or not for sure, by key, and how many have theirs.
+    pub fn claims(&self) -> (Vec<ClaimView>, usize) {
+        let (open, allocated) = self.gangs.claims.views(&self.policy.claims);
+        (open.into_iter().map(|view| self.with_reason(view)).collect(), allocated)
+    }
+
+    /// All claims, and whether they have devices.
+    pub fn claim_names(&self) -> impl Iterator<Item = (&ClaimKey, bool)> {
+        self.gangs.claims.names()
+    }
+
+    /// The claim of this key.
+    pub fn claim(&self, key: &ClaimKey) -> Option<ClaimView> {
+        self.gangs.claims.view(key, &self.policy.claims).map(|view| self.with_reason(view))
+    }
+
+    /// What a claim asks for.
+    pub fn asked_by(&self, key: &ClaimKey) -> Option<&Arc<Claim>> {
+        self.gangs.claims.seen(key).map(|seen| &seen.claim)
+    }
+
+    /// Can what a claim has been given be used on a node? One that has nothing forbids no node.
+    pub fn is_usable_on(&self, key: &ClaimKey, node: &Node) -> bool {
+        let allocation = self.gangs.claims.seen(key).and_then(|seen| seen.allocation.as_ref());
+        let nodes = allocation.and_then(|allocation| allocation.nodes.as_ref());
+        nodes.is_none_or(|nodes| nodes.takes(node.name().as_str(), &node.parts.labels))
+    }
+
+    fn with_reason(&self, view: ClaimView) -> ClaimView {
+        let gang = view.gang.as_ref().and_then(|gang| self.gangs.view(gang));
+        let created_s = gang.as_ref().map_or(0, |gang| gang.created_s);
+        let why = match (view.stage, gang) {
+            (ClaimStage::Promised | ClaimStage::Allocated | ClaimStage::Leaving, _) => None,
+            (ClaimStage::Waiting, _) if !view.is_ours => {
+                Some("it is kube-scheduler's to allocate, with its pod".into())
+            }
+            (ClaimStage::Waiting, None) => Some("no pod uses it".into()),
+            (ClaimStage::Waiting, Some(gang)) => gang.why,
+        };
+        ClaimView { why, created_s, ..view }
+    }
+
+    /// Looks for devices for one claim on every node, whoever is to allocate it. Expressions are evaluated on the way, which
+    /// needs a large stack. Nothing comes of it, but the engine's desk is away: ask a branch.
+    ///
+    /// # Errors
+    /// When the claim asks for what cannot be judged.
+    pub fn try_claim(&mut self, key: &ClaimKey) -> Option<Result<BestFit, AllocationError>> {
+        let claim = self.gangs.claims.seen(key)?.claim.clone();
+        Some(self.gangs.claims.take_desk(&self.cluster).best(&claim))
+    }
+
+    /// The slices that drivers publish for one node.
+    pub fn slices_of(&self, node: &NodeName) -> impl Iterator<Item = &Slice> {
+        self.gangs.claims.slices_of(node)
+    }
+}
