@@ -113,9 +113,9 @@ impl Auditor {
     /// Something happens that may leave gangs in part which are just being bound.
     pub fn hear(&mut self, input: &Input, now_ms: u64) {
         if matches!(input, Input::Crash(..) | Input::Pause(..) | Input::Storm(..) | Input::SchedulerRestarts(..)) {
-            let starting = self.at_bind.iter().filter(|(_, at)| **at + ARRIVAL_REMEMBERED_MS >= now_ms);
-            let gangs = starting.filter_map(|(uid, _)| self.pods.get(uid)?.gang.clone());
-            self.hurt.extend(gangs.map(|(gang, _)| gang));
+            let starting = self.pods.values().filter(|pod| self.has_come(&pod.uid, now_ms));
+            let gangs: Vec<_> = starting.filter_map(|pod| pod.gang.clone()).collect();
+            self.hurt.extend(gangs.into_iter().map(|(gang, _)| gang));
         }
     }
 
@@ -156,13 +156,13 @@ impl Auditor {
 
     fn see_pod(&mut self, pod: Pod, what: What, now_ms: u64) -> Option<Violation> {
         if what == What::Deleted {
-            self.note_loss(&pod);
+            self.note_loss(&pod, now_ms);
             self.pods.remove(&pod.uid);
             return None;
         }
         let before = self.pods.insert(pod.uid.clone(), pod.clone());
         if pod.ended || pod.leaving {
-            self.note_loss(&pod);
+            self.note_loss(&pod, now_ms);
         }
         let is_new = pod.node.is_some() && before.is_none_or(|before| before.node.is_none());
         if !is_new || !pod.is_ours {
@@ -172,11 +172,18 @@ impl Auditor {
         self.node_kept(&pod, now_ms).or_else(|| self.gang_whole(&pod, now_ms))
     }
 
-    /// A gang that has lost a member that had started is in part, and nobody is to blame.
-    fn note_loss(&mut self, pod: &Pod) {
-        if let (Some((gang, _)), Some(_)) = (&pod.gang, &pod.node) {
+    /// A gang that has lost a member that had started, or was about to, is in part, and nobody is to blame.
+    fn note_loss(&mut self, pod: &Pod, now_ms: u64) {
+        if let Some((gang, _)) = &pod.gang
+            && (pod.node.is_some() || self.has_come(&pod.uid, now_ms))
+        {
             self.hurt.insert(gang.clone());
         }
+    }
+
+    /// Has it come to bind lately?
+    fn has_come(&self, uid: &str, now_ms: u64) -> bool {
+        self.at_bind.get(uid).is_some_and(|at| at + ARRIVAL_REMEMBERED_MS >= now_ms)
     }
 
     fn node_kept(&self, pod: &Pod, now_ms: u64) -> Option<Violation> {
@@ -203,9 +210,8 @@ impl Auditor {
             return None;
         }
         self.seen.gangs += 1;
-        let has_come =
-            |other: &&&Pod| self.at_bind.get(&other.uid).is_some_and(|at| at + ARRIVAL_REMEMBERED_MS >= now_ms);
-        let came: Vec<&str> = members.iter().filter(has_come).map(|other| other.key.name.as_str()).collect();
+        let came = members.iter().filter(|other| self.has_come(&other.uid, now_ms));
+        let came: Vec<&str> = came.map(|other| other.key.name.as_str()).collect();
         if came.len() >= together || self.hurt.contains(&gang) {
             return None;
         }
