@@ -34,7 +34,7 @@ use testudo_core::engine::{Change, ClaimView, Engine, GangStage, GangView, GangW
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::{Node, NodeName};
-use testudo_core::model::pod::{Pod, PodKey, PodUid, Stage};
+use testudo_core::model::pod::{Pod, PodKey, PodUid};
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -246,9 +246,7 @@ impl Host {
 
     /// How many pods wait for accelerators.
     pub fn waiting_pods(&self) -> usize {
-        let engine = self.engine.lock();
-        let waits = |pod: &&Arc<Pod>| pod.stage == Stage::Pending && pod.is_alive() && pod.demand.wants_accelerators();
-        engine.cluster().pods().filter(waits).count()
+        self.engine.lock().cluster().tally().waiting()
     }
 
     /// The decisions after the one of this number, oldest first.

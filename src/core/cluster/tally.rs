@@ -1,4 +1,4 @@
-//! How many pods there are of each shape, by namespace.
+//! How many pods there are of each shape, by namespace, and how many wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ pub type ShapeCounts = BTreeMap<Arc<Shape>, u32>;
 pub struct Tally {
     by_namespace: BTreeMap<String, ShapeCounts>,
     generation: u64,
+    waiting: usize,
 }
 
 impl Tally {
@@ -27,7 +28,13 @@ impl Tally {
         self.by_namespace.iter().map(|(namespace, counts)| (namespace.as_str(), counts))
     }
 
+    /// How many pods wait for accelerators.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     pub(super) fn add(&mut self, pod: &Pod) {
+        self.waiting += usize::from(waits(pod));
         let Some(shape) = counted(pod) else { return };
         self.generation += 1;
         let counts = match self.by_namespace.get_mut(&pod.key.namespace) {
@@ -38,6 +45,7 @@ impl Tally {
     }
 
     pub(super) fn remove(&mut self, pod: &Pod) {
+        self.waiting -= usize::from(waits(pod));
         let Some(shape) = counted(pod) else { return };
         self.generation += 1;
         let Some(counts) = self.by_namespace.get_mut(&pod.key.namespace) else { return };
@@ -51,6 +59,11 @@ impl Tally {
             self.by_namespace.remove(&pod.key.namespace);
         }
     }
+}
+
+/// Does it wait for accelerators?
+fn waits(pod: &Pod) -> bool {
+    pod.stage == Stage::Pending && pod.is_alive() && pod.demand.wants_accelerators()
 }
 
 fn counted(pod: &Pod) -> Option<Shape> {

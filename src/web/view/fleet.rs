@@ -11,6 +11,7 @@ use testudo_core::model::node::{Node, NodeName};
 
 use super::cells::{Flags, NodeCells, PartCell, cells, part_cells};
 use super::face::{Kind, Stand};
+use super::sets::Shelf;
 use super::workloads::Workloads;
 use crate::overview::PoolKey;
 
@@ -59,6 +60,7 @@ pub struct FleetView {
     pools: Vec<Pool>,
     pool_numbers: BTreeMap<PoolKey, usize>,
     workloads: Workloads,
+    shelf: Shelf,
     /// The slots of nodes on which places are kept: that these are taken is no change of the node.
     planned: BTreeSet<usize>,
     /// The slots of nodes without accelerators.
@@ -180,12 +182,14 @@ impl FleetView {
         let pool = &mut self.pools[seen.face.pool];
         pool.nodes += 1;
         pool.devices += seen.cells.devices;
+        self.shelf.add(seen, &self.kinds[seen.face.kind]);
     }
 
     fn count_out(&mut self, seen: &Seen) {
         let pool = &mut self.pools[seen.face.pool];
         pool.nodes -= 1;
         pool.devices -= seen.cells.devices;
+        self.shelf.remove(seen, &self.kinds[seen.face.kind]);
     }
 
     fn face(&mut self, node: &Node, gpus: Option<&[Gpu]>, snapshot: &Snapshot) -> Face {
@@ -228,6 +232,11 @@ impl FleetView {
     /// The kinds of nodes, by number.
     pub fn kinds(&self) -> &[Kind] {
         &self.kinds
+    }
+
+    /// What is free on the nodes.
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     /// The workloads, by number.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::face::{Kind, Stand};
-use super::fleet::FleetView;
+use super::fleet::{FleetView, Seen};
 
 /// The sizes that are counted.
 pub const SIZES: [i64; 7] = [1, 2, 4, 8, 16, 32, 72];
@@ -53,8 +53,8 @@ pub struct Room {
     pub parts: Vec<FreeParts>,
 }
 
-/// The nodes of an NVLink domain: how many devices are free on each, and how many it has.
-type Clique = Vec<(i64, i64)>;
+/// The nodes of an NVLink domain, by slot and pool: how many devices are free on each, and how many it has.
+type Clique = BTreeMap<(usize, Option<usize>), (i64, i64)>;
 
 #[derive(Default)]
 struct Counted {
@@ -63,39 +63,78 @@ struct Counted {
     sets: [Option<i64>; SIZES.len()],
 }
 
-/// Nodes of one kind with so many whole devices, of which so many are free: a fleet has thousands of nodes, and few sorts.
+/// Nodes of one kind with so many whole devices, of which so many are free: there are few sorts.
 type Alike = (usize, i64, i64);
 
-/// What could start now.
-pub fn room(fleet: &FleetView) -> Room {
-    let mut alike: BTreeMap<Alike, i64> = BTreeMap::new();
-    let mut cut: BTreeMap<(usize, usize), (i64, i64)> = BTreeMap::new();
-    let mut cliques: BTreeMap<(&str, &Stand), Clique> = BTreeMap::new();
-    for seen in fleet.nodes() {
-        let kind = &fleet.kinds()[seen.face.kind];
+/// What is free on the nodes, kept up as they change: a fleet has thousands of them.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    alike: BTreeMap<Alike, i64>,
+    /// Slices and replicas of each pool of a kind: how many there are, and how many are free.
+    cut: BTreeMap<(usize, usize), (i64, i64)>,
+    /// By kind and place.
+    cliques: BTreeMap<(usize, Stand), Clique>,
+}
+
+impl Shelf {
+    /// A node is there as it was seen.
+    pub fn add(&mut self, seen: &Seen, kind: &Kind) {
+        self.count(seen, kind, 1);
+    }
+
+    /// It is not there, or not so, any more.
+    pub fn remove(&mut self, seen: &Seen, kind: &Kind) {
+        self.count(seen, kind, -1);
+    }
+
+    fn count(&mut self, seen: &Seen, kind: &Kind, by: i64) {
         let open = |free: i64| if seen.cells.flags.is_open() { free } else { 0 };
-        let mut whole = |cells: i64, free: i64| {
-            *alike.entry((seen.face.kind, cells, free)).or_default() += 1;
-            if kind.reaches_out && seen.face.stand.clique {
-                cliques.entry((product(kind), &seen.face.stand)).or_default().push((free, cells));
-            }
-        };
         if let Some((cells, free)) = seen.gpus_and_free() {
-            whole(cells, open(free));
+            self.count_whole(seen, kind, None, (cells, open(free)), by);
         }
         for (at, (face, pool)) in kind.pools.iter().zip(&seen.cells.pools).enumerate() {
             let free = open(free_cells(face.cells, face.parts, pool));
             if face.parts > 1 {
-                whole(face.cells, free);
+                self.count_whole(seen, kind, Some(at), (face.cells, free), by);
                 continue;
             }
-            let sum = cut.entry((seen.face.kind, at)).or_default();
-            *sum = (sum.0 + face.cells, sum.1 + free);
+            let sum = self.cut.entry((seen.face.kind, at)).or_default();
+            *sum = (sum.0 + by * face.cells, sum.1 + by * free);
+            if sum.0 == 0 {
+                self.cut.remove(&(seen.face.kind, at));
+            }
         }
     }
+
+    fn count_whole(&mut self, seen: &Seen, kind: &Kind, pool: Option<usize>, (cells, free): (i64, i64), by: i64) {
+        let alike = (seen.face.kind, cells, free);
+        let nodes = self.alike.entry(alike).or_default();
+        *nodes += by;
+        if *nodes == 0 {
+            self.alike.remove(&alike);
+        }
+        if !kind.reaches_out || !seen.face.stand.clique {
+            return;
+        }
+        let key = (seen.face.kind, seen.face.stand.clone());
+        let clique = self.cliques.entry(key.clone()).or_default();
+        if by > 0 {
+            clique.insert((seen.cells.slot, pool), (free, cells));
+            return;
+        }
+        clique.remove(&(seen.cells.slot, pool));
+        if clique.is_empty() {
+            self.cliques.remove(&key);
+        }
+    }
+}
+
+/// What could start now.
+pub fn room(fleet: &FleetView) -> Room {
+    let Shelf { alike, cut, cliques } = fleet.shelf();
     let mut sets: BTreeMap<&str, Counted> = BTreeMap::new();
     for ((kind, cells, free), nodes) in alike {
-        let kind = &fleet.kinds()[kind];
+        let kind = &fleet.kinds()[*kind];
         let counted = sets.entry(product(kind)).or_default();
         (counted.devices, counted.free) = (counted.devices + nodes * cells, counted.free + nodes * free);
         for (size, sets) in SIZES.iter().zip(&mut counted.sets).filter(|(size, _)| **size <= kind.linked) {
@@ -104,12 +143,17 @@ pub fn room(fleet: &FleetView) -> Room {
     }
     let mut parts: BTreeMap<(&str, &str, &str), (i64, i64)> = BTreeMap::new();
     for ((kind, at), (cells, free)) in cut {
-        let kind = &fleet.kinds()[kind];
-        let face = &kind.pools[at];
+        let kind = &fleet.kinds()[*kind];
+        let face = &kind.pools[*at];
         let sum = parts.entry((product(kind), &face.unit, &face.resource)).or_default();
         *sum = (sum.0 + cells, sum.1 + free);
     }
-    for ((product, _), nodes) in cliques {
+    // Machines of several kinds may share one.
+    let mut domains: BTreeMap<(&str, &Stand), Vec<(i64, i64)>> = BTreeMap::new();
+    for ((kind, stand), nodes) in cliques {
+        domains.entry((product(&fleet.kinds()[*kind]), stand)).or_default().extend(nodes.values());
+    }
+    for ((product, _), nodes) in domains {
         let Some(counted) = sets.get_mut(product) else { continue };
         for (size, sets) in SIZES.iter().zip(&mut counted.sets) {
             let node = nodes.iter().map(|(_, cells)| *cells).max().unwrap_or(1).max(1);
@@ -175,6 +219,28 @@ mod tests {
         let [h100] = sets(&fleet).try_into().expect("one product");
         assert_eq!((h100.devices, h100.free), (24, 18));
         assert_eq!(h100.sets, [Some(18), Some(8), Some(3), Some(1), None, None, None]);
+    }
+
+    #[test]
+    fn what_is_kept_up_is_what_is_counted_anew() {
+        for (fleet, name) in [(Fleet::of(3), "node-1"), (Fleet::of_cliques(2, 3), "nvl-1-1")] {
+            let mut view = FleetView::default();
+            let steps: [&dyn Fn(); 5] = [
+                &|| {},
+                &|| fleet.run(gpus("p", 3), name),
+                &|| fleet.run(gpus("q", 1), name),
+                &|| fleet.end("p"),
+                &|| fleet.remove(name),
+            ];
+            for (at, step) in steps.iter().enumerate() {
+                step();
+                view.keep_up(&fleet.host.snapshot_to_show());
+                let mut anew = FleetView::default();
+                anew.keep_up(&fleet.host.snapshot_to_show());
+                assert_eq!(room(&view), room(&anew), "{name}, step {at}");
+                assert!(!room(&view).sets.is_empty());
+            }
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ export function open(container, focus) {
   const { page, heading } = frame("What if", "Would it fit?",
     h("section", { class: "part" },
       h("label", { class: "sr", for: "manifest" }, "Manifest"), input,
-      h("p", { class: "note ties", id: "manifest-note" }, "Pod, Deployment, StatefulSet, Job, LeaderWorkerSet, JobSet, Ray, KServe, and objects that describe gangs. It is tried on a copy of the present state: nothing changes, nobody is evicted."),
+      h("p", { class: "note ties", id: "manifest-note" }, "Pod, Deployment, StatefulSet, Job, LeaderWorkerSet, JobSet, Ray, KServe, objects that describe gangs, and ResourceClaimTemplates. It is tried on a copy of the present state: nothing changes, nobody is evicted."),
       h("div", { class: "actions" }, button)),
     result);
   container.replaceChildren(page);
