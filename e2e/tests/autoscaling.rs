@@ -23,6 +23,10 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
         stage.deployed("autoscaling::a_node_group_grows_for_a_gang", a_node_group_grows_for_a_gang),
         stage.deployed("autoscaling::what_no_autoscaler_sees_is_told", what_no_autoscaler_sees_is_told),
         stage.deployed("autoscaling::devices_of_a_new_node_appear_later", devices_of_a_new_node_appear_later),
+        stage.deployed(
+            "autoscaling::an_autoscaler_that_counts_devices_sees_the_gang",
+            an_autoscaler_that_counts_devices_sees_the_gang,
+        ),
         stage.deployed("autoscaling::nodes_are_asked_for_at_once", nodes_are_asked_for_at_once),
         stage.deployed("autoscaling::nodes_of_a_plan_are_protected", nodes_of_a_plan_are_protected),
         stage.deployed("autoscaling::a_crash_leaves_no_protection", a_crash_leaves_no_protection),
@@ -124,43 +128,57 @@ async fn what_no_autoscaler_sees_is_told(d: Arc<Deployed>) -> Result<()> {
     ns.clear().await
 }
 
-/// Three members that claim the GPUs of a whole node each, and one such node. By a count of resources all find room; a controller
-/// that goes by what testudo says is missing makes the nodes. What their driver publishes comes later, and with it the gang
-/// starts.
 async fn devices_of_a_new_node_appear_later(d: Arc<Deployed>) -> Result<()> {
-    let (scheduler, group) = ("slices-scheduler", "scale-slices");
-    d.cp.apply(devices::class("scale-slices-gpu", "gpu")).await?;
-    let autoscaling = json!({"enabled": true, "showAfter": "1s", "protectNodes": true});
-    let classes = json!(["scale-slices-gpu"]);
-    let pair = d.pair_with(scheduler, &[("/autoscaling", autoscaling), ("/claims/deviceClasses", classes)]).await?;
+    answer_for_devices(&d, "scale-slices", false).await
+}
+
+async fn an_autoscaler_that_counts_devices_sees_the_gang(d: Arc<Deployed>) -> Result<()> {
+    answer_for_devices(&d, "scale-counted", true).await
+}
+
+/// Three members that claim the GPUs of a whole node each, and one such node. A controller that goes by what testudo says is
+/// missing makes the nodes. What their driver publishes comes later, and with it the gang starts. Where the autoscaler counts
+/// devices for claims the members are shown to it; where it does not, it would find room for all, and people are told.
+async fn answer_for_devices(d: &Deployed, group: &'static str, simulates_claims: bool) -> Result<()> {
+    let (scheduler, class) = (&format!("{group}-scheduler"), &format!("{group}-gpu"));
+    d.cp.apply(devices::class(class, "gpu")).await?;
+    let autoscaling =
+        json!({"enabled": true, "showAfter": "1s", "protectNodes": true, "simulatesClaims": simulates_claims});
+    let pair =
+        d.pair_with(scheduler, &[("/autoscaling", autoscaling), ("/claims/deviceClasses", json!([class]))]).await?;
     let ns = d.cp.namespace(group).await?;
     let of_group = |name: &str| node(name).label(NODE_GROUP_LABEL, group);
-    ns.create_node(of_group("scale-slices-first")).await?;
-    publish(&d, "scale-slices-first").await?;
-    d.cp.apply(devices::template(group, "whole", vec![devices::request("gpus", "scale-slices-gpu", GPUS, None)]))
-        .await?;
+    let first = format!("{group}-first");
+    ns.create_node(of_group(&first)).await?;
+    publish(d, &first).await?;
+    d.cp.apply(devices::template(group, "whole", vec![devices::request("gpus", class, GPUS, None)])).await?;
     let observer = Observer::start(&ns).await?;
     let claiming = |index| {
         let pod = pod(&format!("g-{index}")).device_claim_template("whole").scheduler(scheduler).gate(GATE);
         pod.annotation("testudo.dev/pod-group", "g").annotation("testudo.dev/min-member", "3")
     };
     ns.create_all((0..3).map(claiming)).await?;
-    let event = ns.until_event("g-0", |event| event.reason == "GangNotAutoscalable").await?;
-    ensure!(event.note.ends_with("2 more nodes of group scale-slices would be enough"), "{event}");
+    let reason = if simulates_claims { "GangShortOfNodes" } else { "GangNotAutoscalable" };
+    let event = ns.until_event("g-0", |event| event.reason == reason).await?;
+    ensure!(event.note.ends_with(&format!("2 more nodes of group {group} would be enough")), "{event}");
 
     // The controller of the node group: it knows nothing but the metric.
-    let wanted = [("node_group", group), ("autoscalable", "false")];
+    let wanted = [("node_group", group), ("autoscalable", if simulates_claims { "true" } else { "false" })];
     until_missing(&pair.testudo, &wanted, 2.0).await?;
     let missing = Metrics::read(pair.testudo.metrics()).await?.sum("testudo_missing_nodes", &wanted)? as usize;
-    let made: Vec<String> = (0..missing).map(|at| format!("scale-slices-more-{at}")).collect();
+    let made: Vec<String> = (0..missing).map(|at| format!("{group}-more-{at}")).collect();
     ns.create_nodes(made.iter().map(|name| of_group(name))).await?;
     tokio::time::sleep(DRIVER_STARTS).await;
     for name in names("g", 3) {
-        ns.until_gated(&name).await?;
+        if simulates_claims {
+            ns.until_pending_with_message(&name, &["needs 3 places"]).await?;
+        } else {
+            ns.until_gated(&name).await?;
+        }
     }
     observer.check_never_bound(|_| true)?;
     for name in &made {
-        publish(&d, name).await?;
+        publish(d, name).await?;
     }
     observer.until_bound_together(&names("g", 3), Duration::from_secs(2)).await?;
     ns.until_all_running(&names("g", 3)).await?;

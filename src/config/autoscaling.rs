@@ -21,6 +21,9 @@ pub struct AutoscalingSection {
     /// The class of the ProvisioningRequest that is made for a gang which is short of nodes, where the cluster has that kind;
     /// `none` by default.
     pub provisioning_class: ProvisioningClass,
+    /// Does the autoscaler count devices for claims, as Cluster Autoscaler does from 1.35 on? `false` by default: then people are
+    /// told of gangs that are short of such devices.
+    pub simulates_claims: bool,
     /// Are nodes that a plan needs kept from being removed? `true` by default.
     pub protect_nodes: bool,
 }
@@ -55,6 +58,7 @@ impl Default for AutoscalingSection {
             enabled: false,
             show_after: Duration::from_secs(10),
             provisioning_class: ProvisioningClass::None,
+            simulates_claims: false,
             protect_nodes: true,
         }
     }
@@ -66,6 +70,7 @@ impl AutoscalingSection {
         self.enabled.then(|| AutoscalingPolicy {
             show_after_ms: milliseconds(self.show_after),
             provisioning_class: self.provisioning_class.name().map(Into::into),
+            simulates_claims: self.simulates_claims,
             protect_nodes: self.protect_nodes,
             ..AutoscalingPolicy::default()
         })

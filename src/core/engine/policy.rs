@@ -49,6 +49,8 @@ pub struct AutoscalingPolicy {
     pub show_after_ms: u64,
     /// The class of the ProvisioningRequest that is made for a gang which is short of nodes; none for no request.
     pub provisioning_class: Option<Arc<str>>,
+    /// Whether the autoscaler counts devices for claims, as Cluster Autoscaler does from 1.35 on.
+    pub simulates_claims: bool,
     /// Whether nodes that a plan needs are kept from being removed.
     pub protect_nodes: bool,
     /// How long a plan stands before its nodes are protected: one whose members are bound at once needs no writes for that.
@@ -57,7 +59,13 @@ pub struct AutoscalingPolicy {
 
 impl Default for AutoscalingPolicy {
     fn default() -> Self {
-        Self { show_after_ms: 10_000, provisioning_class: None, protect_nodes: true, protect_after_ms: 2_000 }
+        Self {
+            show_after_ms: 10_000,
+            provisioning_class: None,
+            simulates_claims: false,
+            protect_nodes: true,
+            protect_after_ms: 2_000,
+        }
     }
 }
 

@@ -474,6 +474,8 @@ fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
 }
 
 #[cfg(test)]
+mod autoscaling_tests;
+#[cfg(test)]
 mod expected_tests;
 #[cfg(test)]
 mod holders_tests;

@@ -13,7 +13,7 @@ use super::task::{PlanTask, Solved};
 use super::{GangKeeper, Kept, NewsKind, without_numbers};
 use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
 use crate::engine::claims::{ClaimKeeper, Grant};
-use crate::engine::{Policy, Snapshot};
+use crate::engine::{AutoscalingPolicy, Policy, Snapshot};
 use crate::model::gang::{Dialect, GangKey};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodUid, Promise};
@@ -78,7 +78,9 @@ impl GangKeeper {
                 if let Some(no) = self.dearths.iter().find_map(|dearth| dearth.answer(&question, &avoid, freed)) {
                     self.note_no(key, no, snapshot.generation(), freed.1);
                     // Nodes were found for it then, but no devices.
-                    self.note_lack(key, policy.autoscaling.as_ref().map(|_| Lack::Unseen), now_ms);
+                    let lack =
+                        |policy: &AutoscalingPolicy| if policy.simulates_claims { Lack::Counted } else { Lack::Unseen };
+                    self.note_lack(key, policy.autoscaling.as_ref().map(lack), now_ms);
                     self.post(key, now_ms);
                     return None;
                 }

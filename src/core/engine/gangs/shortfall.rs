@@ -105,14 +105,24 @@ const ASSESS_AGAIN_MS: u64 = 30_000;
 
 impl PlanTask {
     /// What is lacking, if an autoscaler is about.
-    pub(super) fn lack(&self, outcome: &Result<Way, No>) -> Option<Lack> {
+    pub(super) fn lack(&mut self, outcome: &Result<Way, No>) -> Option<Lack> {
         let no = outcome.as_ref().err()?;
-        self.snapshot.policy().autoscaling.as_ref()?;
+        let simulates_claims = self.snapshot.policy().autoscaling.as_ref()?.simulates_claims;
         // No node helps against these.
         if matches!(no, No::TooManyExpected { .. } | No::Split { .. }) {
             return None;
         }
-        Some(if self.fits_by_counts() { Lack::Unseen } else { Lack::Counted })
+        let fits = if simulates_claims && self.needs_devices() { self.fits_anywhere() } else { self.fits_by_counts() };
+        Some(if fits { Lack::Unseen } else { Lack::Counted })
+    }
+
+    /// Does each member find room and devices, wherever it is to the others?
+    fn fits_anywhere(&mut self) -> bool {
+        let formation = without_domains(&self.question.formation);
+        let asked = std::mem::replace(&mut self.question.formation, formation);
+        let outcome = self.look();
+        self.question.formation = asked;
+        !outcome.is_err_and(|no| no.is_proven())
     }
 
     /// Does each member find room when only the resources of nodes are counted?
