@@ -11,7 +11,7 @@ use testudo_core::claims::cel::Program;
 use crate::claims;
 
 /// The domain of these attributes.
-pub(super) const DOMAIN: &str = "testudo.dev";
+const DOMAIN: &str = "testudo.dev";
 
 /// What takes the place of a text that is no selector.
 const NO_SELECTOR: &str = "no selector";

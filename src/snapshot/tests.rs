@@ -207,8 +207,7 @@ fn nothing_that_somebody_has_chosen_remains_of_devices() {
         assert!(text.contains(stays), "{stays} says what hardware it is, and is not in {text}");
     }
     let [.., slice, _, _, claim] = &nameless.into_objects()[..] else { panic!("all are there") };
-    let answer = format!("{}/s0", selectors::DOMAIN);
-    let class_says = |at: usize| slice["spec"]["devices"][at]["attributes"][&answer]["bool"] == true;
+    let class_says = |at: usize| slice["spec"]["devices"][at]["attributes"]["testudo.dev/s0"]["bool"] == true;
     assert_eq!((class_says(0), class_says(1)), (true, false), "what the class says of its devices: {slice}");
     let result = &claim["status"]["allocation"]["devices"]["results"][0];
     assert_eq!(result["device"], slice["spec"]["devices"][0]["name"], "names refer to each other as before");
