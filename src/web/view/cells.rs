@@ -122,7 +122,7 @@ pub fn cells(
     let inventory = &node.inventory;
     // Most pods of a cluster have no accelerators.
     let mut holders: Vec<_> =
-        state.holders().iter().filter(|(_, holding)| holding.demand.wants_accelerators()).collect();
+        state.holders().iter().filter(|(_, holding)| parts(holding, inventory, kind).next().is_some()).collect();
     // The oldest first, so that the others keep their cells when one comes.
     holders.sort_by(|(_, a), (_, b)| (a.created_s, &a.pod).cmp(&(b.created_s, &b.pod)));
     let mut pools: Vec<PoolCells> = kind.pools.iter().map(|face| PoolCells::idle(inventory, face.at)).collect();
@@ -139,7 +139,8 @@ pub fn cells(
 
 /// What a holder has of each shown pool, in parts of its cells.
 fn parts(holding: &Holding, inventory: &Inventory, kind: &Kind) -> impl Iterator<Item = (usize, i64)> {
-    holding.demand.accelerators().filter_map(|(name, _, count)| {
+    holding.demand.requests.iter().filter(|(_, count)| *count > 0).filter_map(|(name, count)| {
+        // What is no accelerator has no pool.
         let at = inventory.pools.iter().position(|pool| pool.resource == *name)?;
         let pool = &inventory.pools[at];
         if let Some(shown) = kind.pools.iter().position(|face| face.at == at) {
