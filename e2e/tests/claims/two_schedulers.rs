@@ -26,7 +26,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     let mut scenarios = vec![stage.long("claims::two_schedulers_without_a_fence", LONG, without_a_fence)];
     // The fence needs MutatingAdmissionPolicy.
     if matches!(Version::from_env(), Ok(Version::V1_36)) {
-        scenarios.push(stage.long("claims::two_schedulers_and_the_fence", LONG, with_the_fence));
+        scenarios.push(stage.deployed_alone("claims::two_schedulers_and_the_fence", with_the_fence));
     }
     scenarios
 }
