@@ -38,6 +38,8 @@ async fn five_thousand_nodes_are_drawn_and_can_be_zoomed_into() -> Result<()> {
     browser.value(click).await?;
     browser.until("crumbs", "document.querySelectorAll('#crumbs button').length > 1").await?;
     browser.screenshot(&shot("5000-zoomed-dark")?).await?;
+    browser.value("document.getElementById('zoom-fit').click()").await?;
+    browser.until("all again", "document.querySelectorAll('#crumbs button').length <= 1").await?;
     ensure!(browser.take_complaints().is_empty(), "{:?}", browser.take_complaints());
     Ok(())
 }
