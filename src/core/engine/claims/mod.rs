@@ -418,8 +418,9 @@ impl ClaimKeeper {
         let told: Vec<_> = self.holders.told().map(|(collision, claims)| (collision.clone(), claims.clone())).collect();
         for (collision, claims) in told {
             for key in self.yielding(&collision, &claims, policy) {
-                match self.plans.get(&key).map(Plan::gang) {
-                    Some(gang) => self.fail(gang, conflict(&collision, &claims)),
+                match self.plans.get(&key) {
+                    Some(plan) if plan.is_withdrawn() => {}
+                    Some(plan) => self.fail(plan.gang(), conflict(&collision, &claims)),
                     None => self.take_back(&key),
                 }
             }
