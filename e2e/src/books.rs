@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
 
 use crate::control_plane::ControlPlane;
 use crate::namespace::Namespace;
@@ -14,13 +14,11 @@ use crate::namespace::Namespace;
 const GANG: &str = "testudo.dev/pod-group";
 const MIN_MEMBER: &str = "testudo.dev/min-member";
 
-impl ControlPlane {
-    /// Fails if the pods of any node ask for more of an extended resource than the node has to give.
+impl Namespace {
+    /// Fails if the pods of any node of this scenario, whosever they are, ask for more of an extended resource than it has to give.
     pub async fn check_nothing_is_overcommitted(&self) -> Result<()> {
-        let pods: Api<Pod> = Api::all(self.client());
-        let nodes: Api<Node> = Api::all(self.client());
-        let pods = pods.list(&ListParams::default()).await.context("cannot list pods")?;
-        let nodes = nodes.list(&ListParams::default()).await.context("cannot list nodes")?;
+        let pods = self.all_pods().list(&ListParams::default()).await.context("cannot list pods")?;
+        let nodes = self.own_nodes().await?;
         let mut used: BTreeMap<(String, String), i64> = BTreeMap::new();
         // Where kube-scheduler made a claim for the resources that a pod asks for, no node says that it has them.
         let by_claim =
@@ -31,7 +29,7 @@ impl ControlPlane {
                 *used.entry((node.clone(), resource)).or_default() += amount;
             }
         }
-        let allocatable: BTreeMap<String, Node> = nodes.items.into_iter().map(|node| (node.name_any(), node)).collect();
+        let allocatable: BTreeMap<String, Node> = nodes.into_iter().map(|node| (node.name_any(), node)).collect();
         for ((node, resource), used) in used {
             // A node may be gone before its pods are.
             let Some(status) = allocatable.get(&node).and_then(|node| node.status.as_ref()) else { continue };
@@ -89,7 +87,7 @@ impl Namespace {
     /// The books of this scenario, kept in units of one resource. Gangs are those of testudo's own words.
     pub async fn books(&self, resource: &str) -> Result<Books> {
         let mut books = Books::default();
-        for node in self.nodes().list(&self.own()).await.context("cannot list nodes")?.items {
+        for node in self.own_nodes().await? {
             let has = node.status.as_ref().and_then(|status| status.allocatable.as_ref()?.get(resource));
             let has = has.map_or(Ok(0), |quantity| quantity.0.parse()).context("not a count of devices")?;
             books.free.insert(node.name_any(), has);

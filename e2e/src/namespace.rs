@@ -103,6 +103,16 @@ impl Namespace {
         Api::all(self.client.clone())
     }
 
+    /// The pods of all namespaces.
+    pub(crate) fn all_pods(&self) -> Api<Pod> {
+        Api::all(self.client.clone())
+    }
+
+    /// The nodes of this scenario.
+    pub(crate) async fn own_nodes(&self) -> Result<Vec<Node>> {
+        Ok(self.nodes().list(&self.own()).await.context("cannot list nodes")?.items)
+    }
+
     /// What is of this scenario.
     pub(crate) fn own(&self) -> ListParams {
         ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name))
@@ -121,7 +131,7 @@ impl Namespace {
         let created: Vec<Node> = nodes.buffered(AT_A_TIME).try_collect().await?;
         let names: BTreeSet<String> = created.iter().map(ResourceExt::name_any).collect();
         wait::until(&format!("{} nodes to be Ready", names.len()), self.patience, async || {
-            let nodes = self.nodes().list(&self.own()).await.context("cannot list nodes")?.items;
+            let nodes = self.own_nodes().await?;
             let unready = |node: &Node| names.contains(&node.name_any()).then(|| why_unready(node))?;
             let reasons: Vec<&str> = nodes.iter().filter_map(unready).collect();
             let last = reasons.last().copied().unwrap_or_default();

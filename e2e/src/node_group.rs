@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::namespace::{Namespace, SCENARIO_LABEL, pod_scheduled};
+use crate::namespace::{Namespace, pod_scheduled};
 use crate::node::NodeBuilder;
 
 /// What it counts.
@@ -101,8 +101,7 @@ impl Scaler {
 
     async fn scan(&self) -> Result<()> {
         let pods = self.ns.list().await?;
-        let own = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.ns.name()));
-        let nodes = self.ns.nodes().list(&own).await.context("cannot list nodes")?.items;
+        let nodes = self.ns.own_nodes().await?;
         let new = self.nodes_for_the_rest(&pods, &nodes);
         for _ in 0..new {
             let name = {

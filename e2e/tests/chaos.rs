@@ -181,7 +181,7 @@ async fn in_order(d: &Deployed, ns: &Namespace) -> Result<()> {
         Ok(if faults.is_empty() { Look::Done(()) } else { Look::NotYet(faults.join("; ")) })
     })
     .await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     // An API server that is killed may have bound a pod and not have written that into its log.
     ns.check_nothing_is_bound_twice(&d.cp, d.testudo_account.user()).map(|_| ())
 }

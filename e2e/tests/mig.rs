@@ -51,7 +51,7 @@ async fn slices_land_where_the_profile_is_free(d: Arc<Deployed>) -> Result<()> {
     ns.until_pending_with_message("another", &["Insufficient nvidia.com/mig-3g.20gb"]).await?;
     ns.delete("three").await?;
     ensure!(ns.until_bound("another").await? == "mig-free-open");
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }

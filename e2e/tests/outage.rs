@@ -63,7 +63,7 @@ async fn killed_in_a_burst_and_back(d: Arc<Deployed>) -> Result<()> {
     for name in &names {
         ns.until_running(name).await?;
     }
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }
@@ -97,8 +97,8 @@ async fn api_server_restarted_meanwhile(d: Arc<Deployed>) -> Result<()> {
         ns.until_pending_with_message("too-many", &["Insufficient nvidia.com/gpu"]).await?;
         ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     }
-    d.cp.check_nothing_is_overcommitted().await?;
     for (_, ns) in places {
+        ns.check_nothing_is_overcommitted().await?;
         ns.clear().await?;
     }
     Ok(())

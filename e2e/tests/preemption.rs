@@ -86,7 +86,7 @@ async fn evicts_where_it_helps(d: Arc<Deployed>) -> Result<()> {
         "two pods of evict-whole had to go, gone are {evicted:?}"
     );
     ensure!(preempt_calls(&pair.testudo).await? >= 1, "testudo was not asked");
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.clear().await
 }
 

@@ -43,7 +43,7 @@ async fn forty_pods_for_twenty_nodes(d: Arc<Deployed>) -> Result<()> {
     let placed = ns.placements().await?;
     ensure!(placed.len() == 20, "{} pods have a node", placed.len());
     ensure!(losers.iter().all(|pod| !placed.contains_key(&pod.name_any())));
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
 
     let mut scheduled = 0;
     for name in placed.keys() {

@@ -49,7 +49,7 @@ async fn replicas_serve_single_requests(d: Arc<Deployed>) -> Result<()> {
     ns.create(pod("any").gpus(1)).await?;
     let on = ns.until_bound("any").await?;
     ensure!(on == "replicas-a" || on == "replicas-c", "any is on {on}");
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.clear().await
 }
 

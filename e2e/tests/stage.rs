@@ -28,6 +28,8 @@ pub struct Stage {
     /// Read by scenarios that bear company, written by those that do not.
     company: Arc<RwLock<()>>,
     times: Times,
+    /// The scenarios that failed, and why.
+    failures: Arc<Mutex<Vec<String>>>,
     /// No scenario may take longer.
     limit: Duration,
 }
@@ -115,7 +117,11 @@ impl Stage {
                 .await
                 .with_context(|| format!("the scenario took longer than {:?}", self.limit))?
         };
-        outcome.await.map_err(|error| Failed::from(tell(&error)))
+        outcome.await.map_err(|error| {
+            let error = tell(&error);
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name}: {error}"));
+            Failed::from(error)
+        })
     }
 
     /// Measures a scenario until it is dropped.
@@ -128,6 +134,13 @@ impl Stage {
         times.sort();
         for (time, name) in times.iter().rev() {
             eprintln!("{:6.1} s  {name}", time.as_secs_f64());
+        }
+    }
+
+    /// Once more, where whoever sees but the end of the output finds them.
+    fn tell_failures(&self) {
+        for failure in self.failures.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            eprintln!("FAILED {failure}");
         }
     }
 
@@ -171,6 +184,7 @@ pub fn run(scenarios: impl FnOnce(&Stage) -> Vec<Trial>) -> ExitCode {
         control_plane: Arc::default(),
         company: Arc::default(),
         times: Times::default(),
+        failures: Arc::default(),
         limit: LIMIT,
     };
     let conclusion = libtest_mimic::run(&arguments, scenarios(&stage));
@@ -180,6 +194,7 @@ pub fn run(scenarios: impl FnOnce(&Stage) -> Vec<Trial>) -> ExitCode {
         control_plane.keep_files();
     }
     stage.tell_times();
+    stage.tell_failures();
     // Not left to the statics or to the guard: here the folder is removed too, or its path printed.
     drop(stage);
     conclusion.exit_code()

@@ -55,7 +55,7 @@ async fn rows(d: &Deployed, nodes: usize, pods: usize) -> Result<[f64; 3]> {
     let name = format!("testudo-{nodes}");
     let pair = d.pair(&name).await?;
     let testudo = pods_per_second(&ns, &name, pods).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     drop(pair);
     ns.clear().await?;
     Ok([sampling, every, testudo])

@@ -92,7 +92,7 @@ async fn under_load(
     observer.until_bound(&names).await?;
     ns.until_all_running(&names).await?;
     observer.check_never_bound(|_| false)?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ensure!(observer.lives().len() == names.len(), "a pod was made twice: {} lives", observer.lives().len());
     for gang in 0..gangs {

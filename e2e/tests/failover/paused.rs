@@ -51,7 +51,7 @@ async fn comes_back_and_does_nothing(d: Arc<Deployed>) -> Result<()> {
     replicas.testudo(former).until_ready().await?;
     replicas.check_leader(leader).await?;
     observer.check_never_bound(|name| name == "late")?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await?;
     replicas.end().await

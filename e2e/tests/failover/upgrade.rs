@@ -93,7 +93,7 @@ async fn a_former_version_hands_over(d: Arc<Deployed>) -> Result<()> {
     check_sets(&observer.until_bound(&group()).await?)?;
     ns.until_all_running(&group()).await?;
     observer.check_never_bound(is_intruder)?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await?;
     service.remove_pods(["upgrade-former", "upgrade-new"]).await

@@ -101,7 +101,7 @@ async fn more_than_must_start_together(d: Arc<Deployed>) -> Result<()> {
     ns.until_pending_with_message("g-4", &["Insufficient nvidia.com/gpu"]).await?;
     ns.create_node(h100("gang-elastic-4")).await?;
     ns.until_all_running(&names("g", 5)).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }

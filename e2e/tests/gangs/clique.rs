@@ -59,7 +59,7 @@ async fn stays_in_its_clique(d: Arc<Deployed>) -> Result<()> {
     ns.delete_all(&["taker-right-0", "four-0", "four-1", "four-2", "four-3"]).await?;
     let nodes = observer.until_bound_together(&names("large", 5), WINDOW).await?;
     ensure!(nodes.iter().all(|node| node.starts_with("clique-right-")), "20 GPUs of one set are on {nodes:?}");
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }

@@ -73,7 +73,7 @@ async fn killed_while_it_binds(d: Arc<Deployed>) -> Result<()> {
         let moment = Moment::choose(seed, round);
         // Names of its own: kwok deletes by name, and late when it is busy.
         let gangs = ["a", "b"].map(|gang| format!("{gang}{round}"));
-        play(&d, &ns, &mut pair, &gangs, scheduler, moment)
+        play(&ns, &mut pair, &gangs, scheduler, moment)
             .await
             .with_context(|| format!("TESTUDO_E2E_SEED={seed}, round {round}: killed at {moment:?}"))?;
     }
@@ -81,14 +81,7 @@ async fn killed_while_it_binds(d: Arc<Deployed>) -> Result<()> {
     ns.clear().await
 }
 
-async fn play(
-    d: &Deployed,
-    ns: &Namespace,
-    pair: &mut Pair,
-    gangs: &[String; 2],
-    scheduler: &str,
-    moment: Moment,
-) -> Result<()> {
+async fn play(ns: &Namespace, pair: &mut Pair, gangs: &[String; 2], scheduler: &str, moment: Moment) -> Result<()> {
     let observer = Observer::start(ns).await?;
     let begin = Instant::now();
     let member = |gang: &String, index| member(gang, index, SIZE).scheduler(scheduler);
@@ -112,11 +105,11 @@ async fn play(
     ns.until_pending_with_message(&format!("{second}-0"), &[&why]).await?;
     observer.until_bound(&names(&first, SIZE)).await?;
     observer.check_never_bound(|name| name.starts_with(second.as_str()))?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
 
     ns.delete_all(&names(&first, SIZE)).await?;
     observer.until_bound_together(&names(second, SIZE), super::WINDOW).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.delete_all(&names(second, SIZE)).await
 }
 

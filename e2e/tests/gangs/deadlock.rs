@@ -42,7 +42,7 @@ async fn one_of_two_starts_and_then_the_other(d: Arc<Deployed>) -> Result<()> {
     observer.check_never_bound(|name| name.starts_with(second))?;
     ns.delete_all(&names(&first, SIZE)).await?;
     observer.until_bound_together(&names(second, SIZE), WINDOW).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }

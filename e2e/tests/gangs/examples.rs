@@ -146,6 +146,6 @@ async fn example_of_prefill_and_decode(d: Arc<Deployed>) -> Result<()> {
     let (_, decode) = nodes.split_at_checked(2).context("two prefill pods")?;
     ensure!(decode.iter().all(|node| ["0", "1", "2", "6"].iter().any(|at| node.ends_with(at))), "{nodes:?}");
     ns.until_all_running(&names).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.clear().await
 }

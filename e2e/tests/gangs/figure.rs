@@ -103,7 +103,7 @@ async fn testudo(d: &Deployed, ns: &Namespace) -> Result<Row> {
     let name = "figure-testudo";
     let _pair = d.pair(name).await?;
     let row = play(ns, ("testudo", "testudo"), |gang, pod| of_gang(pod, gang, SIZE).gate(GATE).scheduler(name)).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     Ok(row)
 }
 

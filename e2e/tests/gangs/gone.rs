@@ -40,7 +40,7 @@ async fn places_of_a_gang_that_is_gone_are_free(d: Arc<Deployed>) -> Result<()> 
     observer.check_never_bound(super::is_intruder)?;
     ns.delete("g-0").await?;
     ns.until_all_running(&intruders).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }

@@ -190,7 +190,7 @@ async fn one_then_the_other(
     ns.delete_all(&names(&first, SIZE)).await?;
     observer.until_bound_together(&names(second, SIZE), WINDOW).await?;
     shows(second, true).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }

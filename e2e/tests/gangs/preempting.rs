@@ -62,7 +62,7 @@ async fn evicts_only_if_it_fits(d: Arc<Deployed>) -> Result<()> {
     let left = untouched(&ns).await?;
     ensure!(!left.contains("cheap-0") && !left.contains("cheap-1"), "half a gang was evicted: {left:?}");
     ensure!(left.contains("first-0") && left.contains("first-1"), "equals were evicted: {left:?}");
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }

@@ -52,7 +52,7 @@ async fn a_member_is_replaced_in_its_own_set(d: Arc<Deployed>) -> Result<()> {
         ensure!(partner(&nodes, dead).is_some(), "the new member {dead} is in no set: {nodes:?}");
     }
     ns.until_all_running(&names("g", SIZE)).await?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     ns.clear().await
 }

@@ -75,7 +75,7 @@ async fn stateful_set_in_order(d: Arc<Deployed>) -> Result<()> {
     }
     until_turned_away(&ns, &intruders).await?;
     observer.check_never_bound(is_intruder)?;
-    d.cp.check_nothing_is_overcommitted().await?;
+    ns.check_nothing_is_overcommitted().await?;
     ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
     let sets: Api<StatefulSet> = Api::namespaced(d.cp.client(), ns.name());
     sets.delete("web", &DeleteParams::default()).await.context("cannot delete the StatefulSet")?;
