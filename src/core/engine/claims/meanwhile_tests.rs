@@ -163,3 +163,31 @@ fn parts_that_are_asked_for_at_once_are_of_one_gpu() {
     given.sort();
     assert_eq!(given, instances);
 }
+
+#[test]
+fn a_gang_whose_devices_are_being_taken_back_fails_once() {
+    let mut world = World::new(&[("a", 4)]);
+    for at in 0..2 {
+        world.claim(&format!("c{at}"), 1);
+        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
+    }
+    world.claim("theirs", 1);
+    world.plan();
+    world.claim_orders().iter().for_each(|order| world.carry_out(order));
+    world.give("theirs", "a", &["gpu-0"], false);
+    world.show("theirs", |seen| seen.is_reserved = true);
+    assert_eq!(world.claim_orders(), [], "it is found now");
+    world.wait(1);
+    let released = world.claim_orders();
+    assert!(matches!(&released[..], [ClaimOrder::Release { .. }, ClaimOrder::Release { .. }]), "{released:?}");
+    // The API server takes its time over it, and is looked at again and again.
+    for _ in 0..10 {
+        world.wait(100);
+        assert_eq!(world.claim_orders(), []);
+    }
+    released.iter().for_each(|order| world.carry_out(order));
+    world.wait(5_000);
+    world.plan();
+    let given: Vec<_> = world.claim_orders().iter().flat_map(devices_of).collect();
+    assert_eq!(given, ["a/gpu-1", "a/gpu-2"]);
+}
