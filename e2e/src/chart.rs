@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::manifests::workspace;
-use crate::tools;
+use crate::tools::{self, Version};
 
 /// Where the chart is, in the workspace.
 pub const CHART: &str = "deploy/chart/testudo";
@@ -44,9 +44,12 @@ fn template_of(chart: &str, kube_version: &str, api_versions: &str, values: &[&s
     String::from_utf8(output.stdout).context("helm writes no UTF-8")
 }
 
-/// The objects of the chart with these values.
+/// The objects of the chart with these values, for the API server of the tests.
 pub fn render(values: &[&str]) -> Result<Vec<Value>> {
-    objects(&template(KUBE_VERSION, API_VERSIONS, values)?)
+    objects(&match Version::from_env()? {
+        Version::V1_36 => template(KUBE_VERSION, API_VERSIONS, values)?,
+        older => template(&format!("v{older}.0"), "", values)?,
+    })
 }
 
 /// The objects of the chart of another checkout of the repository.

@@ -164,7 +164,7 @@ pub const ALL: &[Mutation] = &[
         file: "src/core/engine/claims/mod.rs",
         find: "        if has_others {",
         replace: "        if has_others && !crate::mutant(\"a-promise-stands-though-another-has-it\") {",
-        breaks: &[Rule::DeviceOnce, Rule::CounterKept],
+        breaks: &[Rule::DeviceOnce, Rule::CounterKept, Rule::InUse],
     },
     Mutation {
         name: "claims-are-not-read-before-they-are-bound",
@@ -176,10 +176,9 @@ pub const ALL: &[Mutation] = &[
     Mutation {
         name: "pods-are-pointed-to-places-without-devices",
         file: "src/core/engine/gangs/steering.rs",
-        find: "                if !self.claims.are_given(batch.awaited_claims()) {",
-        replace: "                if !crate::mutant(\"pods-are-pointed-to-places-without-devices\")
-                    && !self.claims.are_given(batch.awaited_claims())
-                {",
+        find: "                let have_devices = self.claims.are_given(batch.awaited_claims());",
+        replace: "                let have_devices = crate::mutant(\"pods-are-pointed-to-places-without-devices\")
+                    || self.claims.are_given(batch.awaited_claims());",
         breaks: &[Rule::DeviceOnce, Rule::Placed, Rule::GangWhole],
     },
     Mutation {

@@ -78,12 +78,14 @@ pub struct Weather {
     pub lost: usize,
     /// Of a hundred requests so many are answered with an error of the server.
     pub failed: usize,
+    /// Of a hundred requests so many are stuck on their way for seconds, whoever has given them up meanwhile.
+    pub stuck: usize,
     /// Watches are behind by so many milliseconds at most.
     pub lag_ms: usize,
 }
 
 /// A good day.
-pub const FAIR: Weather = Weather { delay_ms: 20, lost: 0, failed: 0, lag_ms: 30 };
+pub const FAIR: Weather = Weather { delay_ms: 20, lost: 0, failed: 0, stuck: 0, lag_ms: 30 };
 
 /// A request or its answer, on its way.
 struct Underway {
@@ -120,6 +122,9 @@ pub struct Network {
     watches: Vec<Watch>,
 }
 
+/// What is stuck arrives within this time: for longer no fence would hold (docs/simulation.md).
+const STUCK_MS: usize = 4_000;
+
 /// The server ends watches after this time.
 const WATCH_MS: u64 = 120_000;
 
@@ -147,7 +152,10 @@ impl Network {
     /// Takes over what a replica has sent.
     pub fn send(&mut self, from: From, sent: Vec<Sent>, now_ms: u64) {
         for sent in sent {
-            let due_ms = now_ms + 1 + self.rng.below(self.weather.delay_ms) as u64;
+            let delay_ms = 1 + self.rng.below(self.weather.delay_ms) as u64;
+            let is_stuck = self.weather.stuck > 0 && self.rng.below(100) < self.weather.stuck;
+            let stuck_ms = if is_stuck { self.rng.below(STUCK_MS) as u64 } else { 0 };
+            let due_ms = now_ms + delay_ms + stuck_ms;
             self.underway.push(Underway { due_ms, from, leg: Leg::ToServer(sent) });
         }
     }

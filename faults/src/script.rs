@@ -120,11 +120,12 @@ impl fmt::Display for Input {
             Self::Pause(replica, ms) => write!(f, "testudo-{replica} is stopped for {} s", seconds(ms)),
             Self::Storm(it, ms) => write!(
                 f,
-                "for {} s requests take up to {} ms, {} % of them get lost, {} % fail, watches are behind by up to {} ms",
+                "for {} s requests take up to {} ms, {} % of them get lost, {} % fail, {} % are stuck, watches are behind by up to {} ms",
                 seconds(ms),
                 it.delay_ms,
                 it.lost,
                 it.failed,
+                it.stuck,
                 it.lag_ms
             ),
             Self::BreakWatches => f.write_str("the connections of all watches end"),
@@ -149,11 +150,17 @@ impl fmt::Display for Input {
 pub struct Script {
     /// What is left to chance follows from this.
     pub seed: u64,
+    /// Plans take their time, so that much has changed when they come.
+    pub plans_slowly: bool,
     /// The nodes at the beginning.
     pub nodes: Vec<Machine>,
     /// What happens, in the order of time (milliseconds).
     pub inputs: Vec<(u64, Input)>,
 }
+
+/// One of so many clusters has a rough day: answers get lost and requests stuck all the time, leaders
+/// die again and again, plans come late.
+const ROUGH: u64 = 4;
 
 /// For so long things happen.
 pub const CHAOS_MS: u64 = 40_000;
@@ -182,8 +189,12 @@ impl Script {
             let at = 1_000 + writer.rng.below(CHAOS_MS as usize - 1_000) as u64;
             inputs.push((at, writer.input()));
         }
+        let is_rough = seed % ROUGH == ROUGH - 1;
+        if is_rough {
+            inputs.extend(writer.rough_day());
+        }
         inputs.sort_by_key(|(at, _)| *at);
-        Self { seed, nodes, inputs }
+        Self { seed, plans_slowly: is_rough, nodes, inputs }
     }
 }
 
@@ -254,12 +265,25 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
         }
     }
 
+    fn rough_day(&mut self) -> Vec<(u64, Input)> {
+        let rng = &mut self.rng;
+        let (delay_ms, lag_ms) = ([100, 500][rng.below(2)], [300, 2_000][rng.below(2)]);
+        let weather = Weather { delay_ms, lost: 20, failed: 5, stuck: 5, lag_ms };
+        let mut inputs = vec![(200, Input::Storm(weather, CHAOS_MS))];
+        for _ in 0..6 {
+            let at = 1_000 + rng.below(CHAOS_MS as usize - 1_000) as u64;
+            inputs.push((at, Input::Crash(rng.below(2), 200 + rng.below(2_000) as u64)));
+        }
+        inputs
+    }
+
     fn storm(&mut self) -> Weather {
         let rng = &mut self.rng;
         Weather {
             delay_ms: [20, 200, 1_000][rng.below(3)],
             lost: [0, 10, 30][rng.below(3)],
             failed: [0, 10, 30][rng.below(3)],
+            stuck: 0,
             lag_ms: [30, 500, 3_000][rng.below(3)],
         }
     }

@@ -49,6 +49,8 @@ pub struct World {
     auditor: Auditor,
     catalogue: Arc<Catalogue>,
     policy: Policy,
+    /// A search comes to its end in one of so many steps.
+    search_steps: usize,
     now_ms: u64,
     story: Story,
 }
@@ -149,6 +151,7 @@ impl World {
             auditor: Auditor::default(),
             catalogue: Catalogue::builtin(),
             policy: policy(),
+            search_steps: if script.plans_slowly { 30 } else { 2 },
             now_ms: 0,
             stations,
             store,
@@ -255,7 +258,7 @@ impl World {
         self.network.step(&mut self.store, &mut self.story, now_ms);
         for replica in &mut self.replicas {
             replica.run(now_ms);
-            if replica.is_searching() && self.rng.below(2) == 0 {
+            if replica.is_searching() && self.rng.below(self.search_steps) == 0 {
                 replica.finish_searches();
             }
             if let Some((from, sent)) = replica.take_sent() {

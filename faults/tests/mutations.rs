@@ -14,17 +14,16 @@ const LEFT_OUT: [&str; 2] = ["target", ".git"];
 fn every_bug_on_purpose_is_found_within_a_thousand_seeds() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let target = root.join("target/mutants");
-    let copy = target.join("source");
+    let (copy, built) = (target.join("source"), target.join("build"));
     let _ = fs::remove_dir_all(&copy);
     copy_folder(root, &copy);
     put_into(&copy).unwrap_or_else(|error| panic!("{error}"));
     let mut build = Command::new(env!("CARGO"));
-    // The same folder for what is built, so that other crates are not built again.
+    // A folder of its own for what is built: cargo takes a copy for what it is a copy of.
     build.args(["build", "--locked", "--profile", "bench", "--package", "testudo-faults"]).current_dir(&copy);
-    let status = build.env("CARGO_TARGET_DIR", root.join("target")).status().expect("cargo runs");
+    let status = build.env("CARGO_TARGET_DIR", &built).status().expect("cargo runs");
     assert!(status.success(), "the copy with the bugs cannot be built");
-    let program = target.join("sim");
-    fs::copy(root.join("target/release/sim"), &program).expect("a program was built");
+    let program = built.join("release/sim");
     let mut survivors = vec![];
     for mutation in ALL {
         let output = Command::new(&program).arg("--brief").env(SWITCH, mutation.name).output().expect("it runs");

@@ -51,12 +51,23 @@ impl Steerer {
 
     /// Points the scheduler to the pod's place. `attempt` tells one writing from the next.
     pub async fn steer(&self, pod: &Pod, promise: &Promise, attempt: u32) -> Result<(), SteerError> {
+        let steering = &pod.steering;
+        let is_gated = steering.gate == Gate::Ours;
+        let shows_it = steering.promise.as_ref() == Some(promise) && steering.nominated.as_ref() == Some(&promise.node);
+        // Where the place was written ahead, opening the gate is what makes the scheduler look.
+        if !(is_gated && shows_it && attempt == 0) {
+            self.nominate(pod, promise, attempt).await?;
+        }
+        if is_gated { self.show(pod).await } else { Ok(()) }
+    }
+
+    /// Writes the pod's place on it, and leaves our gate where it is.
+    pub async fn nominate(&self, pod: &Pod, promise: &Promise, attempt: u32) -> Result<(), SteerError> {
         let patch = json!({
             "metadata": {"uid": pod.uid.as_str(), "annotations": {PLAN_ANNOTATION: promise::encode(promise, attempt)}},
             "status": {"nominatedNodeName": promise.node.as_str()},
         });
-        self.patch_status(pod, patch).await?;
-        if pod.steering.gate == Gate::Ours { self.show(pod).await } else { Ok(()) }
+        self.patch_status(pod, patch).await
     }
 
     /// Takes our gate away: from then on the scheduler and autoscalers see the pod.
@@ -131,5 +142,42 @@ fn failure(pod: &Pod, error: kube::Error) -> SteerError {
         // With another unique id the API server takes the patch for a conflict.
         kube::Error::Api(status) if status.code == 404 || status.code == 409 => SteerError::Gone(pod),
         error => SteerError::Api { pod, error: Box::new(error) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testudo_core::model::pod::{Demand, PodKey, PodUid, Steering};
+
+    use super::super::mock::ApiServer;
+    use super::*;
+
+    /// The requests by which a pod that shows this is steered for the first time.
+    async fn requests(steering: Steering, attempt: u32) -> Vec<String> {
+        let shown = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}).to_string();
+        let server = ApiServer::new(move |_| Some((200, shown.clone())));
+        let key = PodKey { namespace: "default".into(), name: "p".into() };
+        let pod = Pod { steering, ..Pod::new(key, PodUid::from("u"), Demand::default()) };
+        Steerer::new(server.client).steer(&pod, &promise(), attempt).await.unwrap();
+        let requests = server.requests.lock();
+        requests.iter().map(|line| line.split(' ').nth(1).unwrap_or_default().replace('?', "")).collect()
+    }
+
+    fn promise() -> Promise {
+        Promise { plan: "1-1".into(), node: "n".into(), until_s: 7 }
+    }
+
+    #[tokio::test]
+    async fn a_place_that_was_written_ahead_is_not_written_again() {
+        let (place, gate) = ("/api/v1/namespaces/default/pods/p/status", "/api/v1/namespaces/default/pods/p");
+        let gated = Steering { gate: Gate::Ours, ..Steering::default() };
+        let ahead = Steering { promise: Some(promise()), nominated: Some("n".into()), ..gated.clone() };
+        assert_eq!(requests(gated.clone(), 0).await, [place, gate]);
+        assert_eq!(requests(ahead.clone(), 0).await, [gate]);
+        assert_eq!(requests(ahead.clone(), 1).await, [place, gate], "nothing came of it");
+        assert_eq!(requests(Steering { nominated: None, ..ahead.clone() }, 0).await, [place, gate]);
+        let of_before = Promise { plan: "0-9".into(), ..promise() };
+        assert_eq!(requests(Steering { promise: Some(of_before), ..ahead.clone() }, 0).await, [place, gate]);
+        assert_eq!(requests(Steering { gate: Gate::Open, ..ahead }, 0).await, [place], "the scheduler has to look");
     }
 }

@@ -36,6 +36,8 @@ impl Scheduler {
         let Some(chosen) = chosen else {
             return self.fail(&pod, "running Reserve plugin DynamicResources: cannot allocate", around);
         };
+        let given = chosen.iter().map(|(claim, devices)| (claim.clone(), (devices.clone(), node.clone())));
+        self.given.extend(given);
         self.assumed.insert(pod.uid.clone(), (pod.clone(), node.clone()));
         if let Some(waiting) = self.waiting.get_mut(&pod.uid) {
             waiting.place = Queue::Binding;
@@ -57,7 +59,12 @@ impl Scheduler {
                             let stage = Stage::Called { call, until_ms: around.now_ms + TIMEOUT_MS };
                             self.bindings.push(Binding { pod, node, stage, chosen });
                         }
-                        Err(error) => self.undo(&pod, &error, around),
+                        Err(error) => {
+                            let has = |key: &Key| around.store.get(Kind::Claim, key)?.claim().devices.clone();
+                            let lost = chosen.iter().filter(|(claim, devices)| has(claim).as_ref() != Some(devices));
+                            lost.for_each(|(claim, _)| _ = self.given.remove(claim));
+                            self.undo(&pod, &error, around)
+                        }
                     }
                 }
                 Stage::Called { mut call, until_ms } => match call.try_recv() {

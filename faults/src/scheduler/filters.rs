@@ -85,9 +85,12 @@ impl Scheduler {
             let name = name.as_ref().ok_or(No::Claims("waiting for resource claims to be created"))?;
             let key = crate::api::store::Key::new(&pod.key.namespace, name);
             let claim = self.view.get(Kind::Claim, &key).ok_or(No::Claims("resourceclaim not found"))?;
-            let claim = claim.claim().clone();
+            let mut claim = claim.claim().clone();
             if claim.leaving {
                 return Err(No::Claims("resourceclaim is being deleted"));
+            }
+            if let (None, Some((devices, node))) = (&claim.devices, self.given.get(&key)) {
+                (claim.devices, claim.node) = (Some(devices.clone()), Some(node.clone()));
             }
             claims.push(claim);
         }
@@ -98,8 +101,8 @@ impl Scheduler {
     /// cut from others it gives none here.
     pub(super) fn first_free(&self, claim: &Claim, node: &str) -> Option<Vec<Device>> {
         let all = Devices::read(self.view.all(Kind::Slice).map(|(_, slice)| &***slice));
-        let taken: BTreeSet<Device> =
-            self.view.all(Kind::Claim).filter_map(|(_, claim)| claim.claim().devices.clone()).flatten().collect();
+        let seen = self.view.all(Kind::Claim).filter_map(|(_, claim)| claim.claim().devices.as_ref());
+        let taken: BTreeSet<&Device> = seen.chain(self.given.values().map(|(devices, _)| devices)).flatten().collect();
         let free = all.devices.iter().filter(|(device, it)| it.node == node && !taken.contains(*device));
         let mut free: Vec<(&Device, &str)> = free.map(|(device, it)| (device, it.kind.as_str())).collect();
         let mut given = vec![];

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use testudo::sim::rng::Rng;
 
-use crate::api::store::{Happened, Kind, Store, What, text};
+use crate::api::store::{Happened, Key, Kind, Store, What, text};
 use crate::api::view::View;
-use crate::facts::{Node, Pod};
+use crate::facts::{Device, Node, Pod};
 use crate::service::Service;
 use crate::story::Story;
 use binding::Binding;
@@ -38,6 +38,8 @@ pub struct Scheduler {
     /// Where pods are that are being bound, or were, and are not seen there yet.
     assumed: BTreeMap<String, (Pod, String)>,
     bindings: Vec<Binding>,
+    /// The devices that it has itself given to claims, and on which node, until it sees that the claims have them.
+    given: BTreeMap<Key, (Vec<Device>, String)>,
     /// A filter call hangs so long, at most.
     hangs: Option<Hanging>,
     /// It is not there before.
@@ -106,6 +108,7 @@ impl Scheduler {
             waiting: BTreeMap::new(),
             assumed: BTreeMap::new(),
             bindings: vec![],
+            given: BTreeMap::new(),
             hangs: None,
             down_until_ms: 0,
             refusing: BTreeMap::new(),
@@ -166,7 +169,13 @@ impl Scheduler {
         match kind {
             Kind::Pod => self.see_pod(what, object, now_ms),
             Kind::Node => self.wake(|against| against.room || against.extender || against.other, now_ms),
-            Kind::Claim | Kind::Class => self.wake(|against| against.claims || against.extender, now_ms),
+            Kind::Claim => {
+                if what == What::Deleted || object.claim().devices.is_some() {
+                    self.given.remove(&Key::of(&object));
+                }
+                self.wake(|against| against.claims || against.extender, now_ms);
+            }
+            Kind::Class => self.wake(|against| against.claims || against.extender, now_ms),
             Kind::Slice => self.wake(|against| against.claims, now_ms),
             Kind::Lease => {}
         }

@@ -82,8 +82,13 @@ impl Scheduler {
     }
 
     /// The plugin for claims: takes its devices from one claim of the pod that cannot be used on some node and that nobody
-    /// has reserved. The finalizer stays.
+    /// else has reserved. The finalizer stays. One of two schedulers that has not seen that the pod was bound takes the devices
+    /// of a pod that runs, with testudo or without it: that is left out.
     fn clear_claim(&mut self, pod: &Pod, around: &mut Around<'_>) {
+        let is_bound = around.store.get(Kind::Pod, &pod.key).is_some_and(|now| now.pod().node.is_some());
+        if is_bound {
+            return;
+        }
         let Ok(claims) = self.claims_of(pod) else { return };
         let nodes = self.view.all(Kind::Node).count();
         let is_in_the_way = |claim: &crate::facts::Claim| {

@@ -8,7 +8,7 @@ use crate::claims::testing::{ask, class, device, request, slice};
 use crate::claims::{Allocation, Claim, DeviceId, HoldingKind, NodeSelector, SeenAllocation, fingerprint};
 use crate::engine::{Arrival, Change, ClaimPolicy, Engine, GangPolicy, Offered, Order, Policy};
 use crate::model::gang::Terms;
-use crate::model::pod::{PodClaim, Stage, Steering};
+use crate::model::pod::{Gate, PodClaim, Stage, Steering};
 use crate::model::taint::Effect;
 use crate::testing::{self, PodBuilder, node};
 
@@ -260,6 +260,29 @@ fn a_pod_waits_for_its_devices_and_then_goes_where_they_are() {
     world.wait(1_000_000);
     assert_eq!(world.claim_orders(), [], "what is in use is not taken back");
     assert!(world.engine.gangs.claims.plans.is_empty());
+}
+
+#[test]
+fn a_gated_pod_shows_its_place_while_its_devices_are_written() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    let steering = Steering { gate: Gate::Ours, ..Steering::default() };
+    world.set(Pod { steering: steering.clone(), ..pod("p", &["c"]) });
+    world.plan();
+    let orders = world.orders();
+    let [Order::Nominate { pod, promise }, Order::Claim(order)] = &orders[..] else { panic!("{orders:?}") };
+    assert_eq!((&*pod.key.name, promise.node.as_str()), ("p", "a"));
+    let (promise, nominated) = (Some(promise.clone()), Some(promise.node.clone()));
+    world.set(Pod { steering: Steering { promise, nominated, ..steering }, ..world.pods["p"].clone() });
+    assert_eq!(world.orders(), [], "once, and the gate stays");
+    world.conclude(order, ClaimOutcome::Refused { why: "no".into() });
+    let orders = world.orders();
+    assert!(matches!(&orders[..], [Order::Withdraw { .. }]), "the place is no place any more: {orders:?}");
+    world.wait(5_000);
+    world.plan();
+    let order = world.claim_orders().remove(0);
+    world.carry_out(&order);
+    assert_eq!(world.steered(), [("p".into(), "a".into())]);
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(super) struct Place {
     pub checked: Option<u64>,
     /// kube-scheduler has brought it to bind: its own filters have nothing against the node.
     pub has_arrived: bool,
+    /// The place was shown on the pod ahead, while devices are given.
+    pub is_nominated: bool,
     /// When the scheduler was last pointed to the place, in the engine's milliseconds.
     pub steered_ms: Option<u64>,
     /// How often it was.

@@ -412,6 +412,7 @@ impl Place {
             suspicion: None,
             set_aside: BTreeMap::new(),
             has_arrived: false,
+            is_nominated: false,
             steered_ms: None,
             steered: 0,
         }

@@ -26,6 +26,13 @@ pub const MAX_WOKEN: usize = 64;
 /// Something to write on a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
+    /// Show the scheduler the pod's place ahead, behind our gate, while its claims are given their devices.
+    Nominate {
+        /// The pod.
+        pod: Arc<Pod>,
+        /// Its place, and the plan.
+        promise: Promise,
+    },
     /// Point the scheduler to the pod's place, and take our gate away.
     Steer {
         /// The pod.
@@ -92,14 +99,19 @@ impl GangKeeper {
                     orders.extend(clearing.evictions(key, cluster, now_ms, policy.gangs.steer_again_ms));
                     continue;
                 }
-                if !self.claims.are_given(batch.awaited_claims()) {
-                    continue;
-                }
+                let have_devices = self.claims.are_given(batch.awaited_claims());
                 let (id, until_ms, is_going) = (Arc::clone(&batch.id), batch.until_ms, batch.is_going);
                 for place in batch.waiting() {
                     let Some(pod) = &place.pod else { continue };
                     let promise =
                         Promise { plan: Arc::clone(&id), node: place.node.clone(), until_s: (until_ms / 1000) as i64 };
+                    if !have_devices {
+                        // Without our gate the scheduler would look at the pod at once, and too early.
+                        if pod.steering.gate == Gate::Ours && !std::mem::replace(&mut place.is_nominated, true) {
+                            orders.push(Order::Nominate { pod: Arc::clone(pod), promise });
+                        }
+                        continue;
+                    }
                     if !is_going && let Some(why) = place.refusal(now_ms, &policy.gangs) {
                         refused.entry(key.clone()).or_default().push((Arc::clone(pod), place.node.clone(), why));
                         continue;
