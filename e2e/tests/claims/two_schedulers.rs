@@ -216,6 +216,9 @@ async fn without_a_fence(d: Arc<Deployed>) -> Result<()> {
     eprintln!(
         "testudo-e2e: {claims} claims of two schedulers, no fence: {took:?}, {all} devices given twice, {open} still"
     );
+    let theirs =
+        doubles.iter().filter(|double| double.claims.iter().all(|claim| claim.starts_with(both.theirs.name())));
+    eprintln!("testudo-e2e: {} of them to claims of the other scheduler alone", theirs.count());
     let late: Vec<&Double> = doubles.iter().filter(|double| !is_found_in_time(&watch, double)).collect();
     ensure!(late.is_empty(), "{} of {all} were not found in time: {:?}", late.len(), late.first());
     let metrics = Metrics::read(both.ours.pair.testudo.metrics()).await?;

@@ -336,6 +336,31 @@ fn a_gang_gets_the_devices_of_all_its_members_or_none() {
 }
 
 #[test]
+fn a_member_beyond_those_that_must_start_gets_devices_when_they_come_free() {
+    let mut world = World::new(&[("a", 3)]);
+    world.claim("theirs", 1);
+    world.give("theirs", "a", &["gpu-0"], false);
+    for at in 0..3 {
+        world.claim(&format!("c{at}"), 1);
+        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
+    }
+    world.plan();
+    world.claim_orders().iter().for_each(|order| world.carry_out(order));
+    // Two at bind before one of them is bound.
+    let (first, second) = (world.pods["g-0"].clone(), world.pods["g-1"].clone());
+    world.engine.arrive(&first, &NodeName::from("a"), world.now_ms);
+    world.engine.arrive(&second, &NodeName::from("a"), world.now_ms);
+    world.bind("g-0", "a");
+    world.bind("g-1", "a");
+    world.wait(10_000);
+    world.plan();
+    assert_eq!(world.claim_orders(), [], "the third finds no devices");
+    world.show("theirs", |seen| seen.allocation = None);
+    world.plan();
+    assert_eq!(world.claim_orders().iter().flat_map(devices_of).collect::<Vec<_>>(), ["a/gpu-0"]);
+}
+
+#[test]
 fn an_allocation_that_vanishes_fails_the_plan_and_releases_its_siblings() {
     let mut world = World::new(&[("a", 4)]);
     for at in 0..2 {

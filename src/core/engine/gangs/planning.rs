@@ -422,7 +422,10 @@ impl Place {
 impl Kept {
     /// A "no" still holds where no node has changed that would take any of the members.
     fn confirm_no(&mut self, cluster: &Cluster, devices_freed: u64) {
-        let waits_for_devices = |roster: &Roster| roster.seats.iter().any(|seat| !seat.needs.open.is_empty());
+        let waits_for_devices = |roster: &Roster| {
+            let mut seats = roster.seats.iter().chain(&roster.extras);
+            seats.any(|seat| !seat.needs.open.is_empty())
+        };
         if devices_freed > self.no_devices && self.roster.as_ref().is_ok_and(waits_for_devices) {
             self.no = None;
         }
