@@ -91,7 +91,7 @@ impl Leadership {
         self.0.terms.load(Ordering::Relaxed)
     }
 
-    /// Tells when the role changes.
+    /// Tells when the role changes, and when a lease is renewed after its time: whoever looked in between has seen no leader.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.0.changes.subscribe()
     }
@@ -117,10 +117,11 @@ impl Leadership {
         *role = next(before);
         let is_new = std::mem::discriminant(&before) != std::mem::discriminant(&*role);
         drop(role);
-        is_new.then(|| {
+        let was_over = matches!(before, Role::Leader { until, .. } if until <= Instant::now());
+        if is_new || was_over {
             self.0.changes.send_replace(());
-            before
-        })
+        }
+        is_new.then_some(before)
     }
 }
 

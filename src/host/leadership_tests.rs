@@ -11,6 +11,7 @@ use crate::host::Bindings;
 use crate::k8s::bind::Binder;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::fence::fenced;
+use crate::k8s::leader_label::LeaderLabel;
 use crate::k8s::manifests::Manifests;
 use crate::k8s::mock::ApiServer;
 use crate::k8s::object;
@@ -90,6 +91,31 @@ async fn a_leader_whose_time_is_over_does_nothing_though_nobody_has_told_it() {
     host.lead(1, Instant::now() + HOUR);
     assert_eq!(bind(&host).await, Ok(()), "nobody else has led meanwhile");
     assert_eq!(host.leadership.terms(), 1);
+}
+
+#[tokio::test]
+async fn the_label_is_kept_by_a_leader_who_renews_after_its_time() {
+    let listed =
+        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {}, "items": []});
+    let server =
+        ApiServer::new(move |line| Some((200, if line.starts_with("GET") { listed.to_string() } else { "{}".into() })));
+    let host = replica(&server);
+    host.lead(1, Instant::now() + Duration::from_millis(30));
+    // It is frozen, and nobody else has taken the lease when it goes on.
+    sleep(Duration::from_millis(40)).await;
+    let label = LeaderLabel::new(server.client.clone(), "testudo-system", "testudo-0");
+    tokio::spawn(host.leadership.clone().keep_label(label));
+    sleep(Duration::from_millis(40)).await;
+    assert_eq!(*server.requests.lock(), Vec::<String>::new(), "it does not lead");
+    host.lead(1, Instant::now() + HOUR);
+    let is_labelled = |line: &String| line.starts_with("PATCH /api/v1/namespaces/testudo-system/pods/testudo-0/status");
+    for _ in 0..100 {
+        if server.requests.lock().iter().any(is_labelled) {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the label was not written: {:?}", server.requests.lock());
 }
 
 #[tokio::test]
