@@ -114,7 +114,7 @@ impl Namespace {
     }
 
     /// What is of this scenario.
-    pub(crate) fn own(&self) -> ListParams {
+    fn own(&self) -> ListParams {
         ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", self.name))
     }
 

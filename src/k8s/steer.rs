@@ -152,15 +152,16 @@ mod tests {
     use super::super::mock::ApiServer;
     use super::*;
 
-    /// The requests by which a pod that shows this is steered for the first time.
-    async fn requests(steering: Steering, attempt: u32) -> Vec<String> {
+    /// The paths that are written, one after the other, to steer a pod that shows this.
+    async fn writes(steering: Steering, attempt: u32) -> Vec<String> {
         let shown = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}).to_string();
         let server = ApiServer::new(move |_| Some((200, shown.clone())));
         let key = PodKey { namespace: "default".into(), name: "p".into() };
         let pod = Pod { steering, ..Pod::new(key, PodUid::from("u"), Demand::default()) };
         Steerer::new(server.client).steer(&pod, &promise(), attempt).await.unwrap();
         let requests = server.requests.lock();
-        requests.iter().map(|line| line.split(' ').nth(1).unwrap_or_default().replace('?', "")).collect()
+        let path = |line: &String| line.split([' ', '?']).nth(1).unwrap_or_default().to_owned();
+        requests.iter().map(path).collect()
     }
 
     fn promise() -> Promise {
@@ -172,12 +173,12 @@ mod tests {
         let (place, gate) = ("/api/v1/namespaces/default/pods/p/status", "/api/v1/namespaces/default/pods/p");
         let gated = Steering { gate: Gate::Ours, ..Steering::default() };
         let ahead = Steering { promise: Some(promise()), nominated: Some("n".into()), ..gated.clone() };
-        assert_eq!(requests(gated.clone(), 0).await, [place, gate]);
-        assert_eq!(requests(ahead.clone(), 0).await, [gate]);
-        assert_eq!(requests(ahead.clone(), 1).await, [place, gate], "nothing came of it");
-        assert_eq!(requests(Steering { nominated: None, ..ahead.clone() }, 0).await, [place, gate]);
+        assert_eq!(writes(gated.clone(), 0).await, [place, gate]);
+        assert_eq!(writes(ahead.clone(), 0).await, [gate]);
+        assert_eq!(writes(ahead.clone(), 1).await, [place, gate], "nothing came of it");
+        assert_eq!(writes(Steering { nominated: None, ..ahead.clone() }, 0).await, [place, gate]);
         let of_before = Promise { plan: "0-9".into(), ..promise() };
-        assert_eq!(requests(Steering { promise: Some(of_before), ..ahead.clone() }, 0).await, [place, gate]);
-        assert_eq!(requests(Steering { gate: Gate::Open, ..ahead }, 0).await, [place], "the scheduler has to look");
+        assert_eq!(writes(Steering { promise: Some(of_before), ..ahead.clone() }, 0).await, [place, gate]);
+        assert_eq!(writes(Steering { gate: Gate::Open, ..ahead }, 0).await, [place], "the scheduler has to look");
     }
 }

@@ -166,16 +166,13 @@ impl Scheduler {
     }
 
     fn see(&mut self, kind: Kind, Happened { what, object, .. }: Happened, now_ms: u64) {
+        if kind == Kind::Claim && (what == What::Deleted || object.claim().devices.is_some()) {
+            self.given.remove(&Key::of(&object));
+        }
         match kind {
             Kind::Pod => self.see_pod(what, object, now_ms),
             Kind::Node => self.wake(|against| against.room || against.extender || against.other, now_ms),
-            Kind::Claim => {
-                if what == What::Deleted || object.claim().devices.is_some() {
-                    self.given.remove(&Key::of(&object));
-                }
-                self.wake(|against| against.claims || against.extender, now_ms);
-            }
-            Kind::Class => self.wake(|against| against.claims || against.extender, now_ms),
+            Kind::Claim | Kind::Class => self.wake(|against| against.claims || against.extender, now_ms),
             Kind::Slice => self.wake(|against| against.claims, now_ms),
             Kind::Lease => {}
         }

@@ -307,7 +307,7 @@ impl GangKeeper {
         let timeout = timeout.unwrap_or(policy.gangs.hold_timeout_ms).min(policy.gangs.max_hold_timeout_ms);
         let seats: Vec<((usize, &Seat), NodeName)> = places.collect();
         let placed: BTreeSet<&PodUid> = seats.iter().filter_map(|((_, seat), _)| seat.uid()).collect();
-        let known = kept.roster.iter().flat_map(|roster| roster.seats.iter().chain(&roster.extras));
+        let known = kept.roster.iter().flat_map(Roster::all);
         let joining = known.filter(|seat| seat.uid().is_some_and(|uid| placed.contains(uid)));
         let shared_claims = self.claims.planned(joining.map(|seat| &*seat.needs));
         let mut batch = Batch {
@@ -422,10 +422,7 @@ impl Place {
 impl Kept {
     /// A "no" still holds where no node has changed that would take any of the members.
     fn confirm_no(&mut self, cluster: &Cluster, devices_freed: u64) {
-        let waits_for_devices = |roster: &Roster| {
-            let mut seats = roster.seats.iter().chain(&roster.extras);
-            seats.any(|seat| !seat.needs.open.is_empty())
-        };
+        let waits_for_devices = |roster: &Roster| roster.all().any(|seat| !seat.needs.open.is_empty());
         if devices_freed > self.no_devices && self.roster.as_ref().is_ok_and(waits_for_devices) {
             self.no = None;
         }
@@ -433,7 +430,7 @@ impl Kept {
         if cluster.freed() <= *generation {
             return;
         }
-        let waiting = roster.seats.iter().chain(&roster.extras).filter(|seat| seat.node.is_none());
+        let waiting = roster.all().filter(|seat| seat.node.is_none());
         let mut demands: Vec<&Arc<Demand>> = waiting.map(|seat| &seat.demand).collect();
         demands.sort_unstable();
         demands.dedup();

@@ -6,6 +6,7 @@
 //! controller that makes none anew would not make the evicted ones anew either.
 
 use super::batch::Clearing;
+use super::roster::Roster;
 use super::{GangKeeper, Kept, NewsKind};
 use crate::cluster::Cluster;
 use crate::engine::GangPolicy;
@@ -78,7 +79,7 @@ impl Kept {
 
     /// The members that have their node.
     fn running(&self) -> impl Iterator<Item = PodUid> {
-        let seats = self.roster.iter().flat_map(|roster| roster.seats.iter().chain(&roster.extras));
+        let seats = self.roster.iter().flat_map(Roster::all);
         seats.filter(|seat| seat.node.is_some()).filter_map(|seat| Some(seat.pod.as_ref()?.uid.clone()))
     }
 }

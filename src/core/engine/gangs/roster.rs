@@ -331,6 +331,11 @@ impl Roster {
         are_numbered(&self.seats)
     }
 
+    /// Those that must start together, and those beyond them.
+    pub fn all(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.iter().chain(&self.extras)
+    }
+
     /// The same with the next member or set of members beyond those that must start at once, if there is one.
     pub fn with_next_extra(&self) -> Option<Self> {
         let first = self.extras.first()?;

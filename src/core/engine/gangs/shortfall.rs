@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::preemption::Way;
+use super::roster::Roster;
 use super::steering::Order;
 use super::task::PlanTask;
 use super::{GangKeeper, Kept, NewsKind};
@@ -313,7 +314,7 @@ impl Kept {
 
     /// The members that have no node.
     fn pending(&self) -> impl Iterator<Item = &Arc<Pod>> {
-        let seats = self.roster.iter().flat_map(|roster| roster.seats.iter().chain(&roster.extras));
+        let seats = self.roster.iter().flat_map(Roster::all);
         seats.filter_map(|seat| seat.pod.as_ref()).filter(|pod| pod.stage == Stage::Pending)
     }
 }

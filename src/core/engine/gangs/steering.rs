@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{Batch, Clearing, Place};
+use super::roster::Roster;
 use super::shortfall::NodeRequest;
 use super::{ELSEWHERE, GangKeeper, Kept, same_words, without_numbers};
 use crate::cluster::Cluster;
@@ -262,8 +263,7 @@ impl Kept {
         let misinformed: Vec<Arc<Pod>> = match &self.roster {
             Ok(roster) => {
                 let free = roster.free.iter().filter(|seat| seat.pod.as_deref().is_some_and(blames_gang));
-                let all = roster.seats.iter().chain(&roster.extras);
-                let waiting = all.filter(|seat| seat.node.is_none() && !self.has_place(seat));
+                let waiting = roster.all().filter(|seat| seat.node.is_none() && !self.has_place(seat));
                 // Numbers come and go with what is free.
                 let is_wrong = |shown: &str| !without_numbers(shown).contains(&without_numbers(told));
                 let pods = waiting.chain(free).filter_map(|seat| seat.pod.as_ref());
@@ -281,7 +281,7 @@ impl Kept {
 
     /// For pending members that show a place which is not theirs any more.
     fn withdrawals(&mut self, now_ms: u64, again_ms: u64) -> Vec<Order> {
-        let seats = self.roster.iter().flat_map(|roster| roster.seats.iter().chain(&roster.extras));
+        let seats = self.roster.iter().flat_map(Roster::all);
         let without_place = seats.filter(|seat| seat.node.is_none() && !self.has_place(seat));
         let misled: Vec<Arc<Pod>> =
             without_place.filter_map(|seat| seat.pod.clone()).filter(|pod| pod.steering.promise.is_some()).collect();
