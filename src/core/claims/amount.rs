@@ -417,7 +417,10 @@ mod tests {
         fn never_panics(text in "[-+]?[0-9.]{0,40}[a-zA-Z]{0,3}[-+]?[0-9]{0,4}") {
             if let Ok(amount) = Amount::parse(&text) {
                 let _ = (amount.units(), amount.as_integer(), amount.as_float(), amount.to_string());
-                prop_assert_eq!(amount.plus(amount).minus(amount), amount);
+                // Sums of more end at the most that is counted.
+                if amount.nanos.abs() <= MOST / 2 {
+                    prop_assert_eq!(amount.plus(amount).minus(amount), amount);
+                }
             }
         }
 
