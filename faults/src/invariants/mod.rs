@@ -99,6 +99,8 @@ pub struct Auditor {
     claims: BTreeMap<String, Claim>,
     /// When pods were last at bind.
     at_bind: BTreeMap<String, u64>,
+    /// The gangs of pods that were deleted.
+    gone: BTreeMap<String, String>,
     /// Gangs that have lost a member, or whose leader was disturbed while they started: these may be in part.
     hurt: BTreeSet<String>,
     seen: Seen,
@@ -119,8 +121,9 @@ impl Auditor {
         }
     }
 
-    /// These pods are at bind.
+    /// These pods are at bind. Whoever binds them may not have heard yet that one is gone.
     pub fn note_at_bind(&mut self, uids: Vec<String>, now_ms: u64) {
+        self.hurt.extend(uids.iter().filter_map(|uid| self.gone.get(uid)).cloned());
         self.at_bind.extend(uids.into_iter().map(|uid| (uid, now_ms)));
     }
 
@@ -158,6 +161,7 @@ impl Auditor {
         if what == What::Deleted {
             self.note_loss(&pod, now_ms);
             self.pods.remove(&pod.uid);
+            self.gone.extend(pod.gang.map(|(gang, _)| (pod.uid, gang)));
             return None;
         }
         let before = self.pods.insert(pod.uid.clone(), pod.clone());

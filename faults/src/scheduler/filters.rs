@@ -1,12 +1,12 @@
 //! kube-scheduler's own filters: room, nodes that are closed, claims; and some node that is refused now and then, as by a
 //! volume or a port.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use super::{Room, Scheduler};
 use crate::api::store::Kind;
-use crate::facts::{Amounts, Claim, Device, Devices, Pod};
+use crate::facts::{Amounts, Claim, Counter, Device, Devices, Pod, Published};
 
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,19 +97,28 @@ impl Scheduler {
         Ok(claims)
     }
 
-    /// The devices that the in-tree allocator would give a claim on a node: the first that nobody has. Of devices that are
-    /// cut from others it gives none here.
+    /// The devices that the in-tree allocator would give a claim on a node: the first that nobody has, and of whose counters
+    /// enough is left. It does not look for others where these will not do together.
     pub(super) fn first_free(&self, claim: &Claim, node: &str) -> Option<Vec<Device>> {
         let all = Devices::read(self.view.all(Kind::Slice).map(|(_, slice)| &***slice));
         let seen = self.view.all(Kind::Claim).filter_map(|(_, claim)| claim.claim().devices.as_ref());
-        let taken: BTreeSet<&Device> = seen.chain(self.given.values().map(|(devices, _)| devices)).flatten().collect();
-        let free = all.devices.iter().filter(|(device, it)| it.node == node && !taken.contains(*device));
-        let mut free: Vec<(&Device, &str)> = free.map(|(device, it)| (device, it.kind.as_str())).collect();
+        let mut taken: BTreeSet<&Device> =
+            seen.chain(self.given.values().map(|(devices, _)| devices)).flatten().collect();
+        let mut left = all.counters.clone();
+        let draw = |left: &mut BTreeMap<Counter, i64>, device: &Published| {
+            device.draws.iter().for_each(|(counter, amount)| *left.entry(counter.clone()).or_default() -= amount);
+        };
+        taken.iter().filter_map(|device| all.devices.get(*device)).for_each(|device| draw(&mut left, device));
         let mut given = vec![];
         for (class, count) in &claim.asks {
             for _ in 0..*count {
-                let at = free.iter().position(|(_, kind)| kind == class)?;
-                given.push(free.remove(at).0.clone());
+                let is_left = |(counter, amount): &(Counter, i64)| left.get(counter).is_some_and(|left| left >= amount);
+                let (device, published) = all.devices.iter().find(|(device, it)| {
+                    it.node == node && it.kind == *class && !taken.contains(*device) && it.draws.iter().all(is_left)
+                })?;
+                draw(&mut left, published);
+                taken.insert(device);
+                given.push(device.clone());
             }
         }
         Some(given)

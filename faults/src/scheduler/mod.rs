@@ -202,10 +202,11 @@ impl Scheduler {
         // Its own failure is told by an update, too; that does not wake it.
         let is_news = relevant(&waiting.object) != relevant(&object);
         let known = waiting.pod.nominated.take();
-        let was_shown = waiting.object.pod().nominated.is_some();
+        let shown = waiting.object.pod().nominated.clone();
+        let (priority, has_left) = (pod.priority, shown.is_some() && shown != pod.nominated);
         (waiting.pod, waiting.object) = (pod, object);
         // A nomination of its own counts before its watch shows it.
-        if waiting.pod.nominated.is_none() && !was_shown {
+        if waiting.pod.nominated.is_none() && shown.is_none() {
             waiting.pod.nominated = known;
         }
         if let Queue::Aside { against, .. } = waiting.place
@@ -214,13 +215,23 @@ impl Scheduler {
         {
             waiting.end_rest(now_ms);
         }
+        if has_left {
+            // For whoever is not more important it counted there: it is as if it had been deleted.
+            let helps = |pod: &Pod, against: &Against| pod.priority <= priority && (against.room || against.extender);
+            self.wake_those(helps, now_ms);
+        }
     }
 
     /// Something happened that may help.
     fn wake(&mut self, helps: impl Fn(&Against) -> bool, now_ms: u64) {
+        self.wake_those(|_, against| helps(against), now_ms);
+    }
+
+    /// Something happened that may help some pods.
+    fn wake_those(&mut self, helps: impl Fn(&Pod, &Against) -> bool, now_ms: u64) {
         for waiting in self.waiting.values_mut() {
             if let Queue::Aside { against, .. } = &waiting.place
-                && helps(against)
+                && helps(&waiting.pod, against)
             {
                 waiting.end_rest(now_ms);
             }
