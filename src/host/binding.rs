@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
+use testudo_core::claims::{ClaimKey, SeenClaim};
 use testudo_core::engine::{ASSUME_TTL_MS, Change, Stance};
 use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::node::NodeName;
@@ -112,32 +113,35 @@ impl Host {
         }
     }
 
-    /// Reads the claims of the pod once more. kube-scheduler takes the devices from a claim for whose pod it finds no node,
-    /// and then gives it others by itself where our watch has not shown that yet, and filter has let the pod pass. By now
-    /// that is written, and who was promised these devices has to be given others.
+    /// Reads the claims of the pod once more. kube-scheduler gives devices by itself to claims that are not ours, to those that
+    /// it makes for extended resources, and to one of ours from which it has taken its devices where our watch has not shown
+    /// that yet and filter has let the pod pass. By now that is written, and who was promised these devices has to be given
+    /// others.
     async fn confirm_claims(&self, pod: &Pod, deadline: Instant) -> Result<(), Refusal> {
         let (Bindings::Cluster { claims, .. }, Mode::Enforce) = (&self.bindings, self.mode) else { return Ok(()) };
-        let ours = self.engine.lock().claims_of_ours(pod);
-        if ours.is_empty() {
+        let (named, is_served) = {
+            let engine = self.engine.lock();
+            (engine.claims_of(pod), engine.is_served_by_devices(pod))
+        };
+        if named.is_empty() && !is_served {
             return Ok(());
         }
-        let reads =
-            ours.iter().map(async |key| claims.read(key).await.map_err(|error| format!("claim {key}: {error}")));
-        let read = timeout_at(deadline, try_join_all(reads)).await.unwrap_or_else(|_| Err("no answer in time".into()));
+        let read = timeout_at(deadline, read_claims(claims, pod, named, is_served)).await;
         let refuse = |text: String| {
             self.metrics.bound("claims_refused");
             Err(Refusal::Error(text))
         };
-        let seen = match read {
+        let seen = match read.unwrap_or_else(|_| Err("no answer in time".into())) {
             Ok(seen) => seen,
             Err(error) => return refuse(format!("the claims of pod {} cannot be read: {error}", pod.key)),
         };
+        let keys: Vec<ClaimKey> = seen.iter().map(|seen| seen.claim.key.clone()).collect();
         let mut engine = self.engine.lock();
         let now_ms = self.now_ms();
         seen.into_iter().for_each(|seen| engine.confirm_claim(seen, now_ms));
         engine.keep_gangs(now_ms);
         self.publish(&mut engine);
-        engine.conflict_of(pod).map_or(Ok(()), refuse)
+        engine.conflict_of(&keys).map_or(Ok(()), refuse)
     }
 
     fn assume(&self, pod: &Pod, node: &NodeName) -> Result<Option<DeviceSet>, Refusal> {
@@ -196,6 +200,20 @@ impl Host {
         self.publish(&mut engine);
         result
     }
+}
+
+/// The claims that a pod names, and, where it is served by devices, the one that was made for it.
+async fn read_claims(
+    claims: &ClaimWriter,
+    pod: &Pod,
+    mut keys: Vec<ClaimKey>,
+    is_served: bool,
+) -> Result<Vec<SeenClaim>, String> {
+    if is_served {
+        keys.extend(claims.made_for(&pod.key).await.map_err(|error| error.to_string())?);
+    }
+    let read = async |key| claims.read(key).await.map_err(|error| format!("claim {key}: {error}"));
+    try_join_all(keys.iter().map(read)).await
 }
 
 #[cfg(test)]
@@ -323,6 +341,55 @@ mod tests {
             }
             let Err(Refusal::Error(text)) = bind(&host, "p").await else { panic!("must be refused") };
             assert!(text.starts_with(expected), "{text}");
+        }
+    }
+
+    /// A pod that asks for a resource which devices serve: kube-scheduler has made a claim for it, which no watch has shown.
+    #[tokio::test]
+    async fn claims_made_for_extended_resources_are_read_before_their_pod_is_bound() {
+        let policy = Policy {
+            claims: ClaimPolicy { classes: ["gpu".to_owned()].into(), ..ClaimPolicy::default() },
+            ..Policy::default()
+        };
+        for (theirs_is_given, is_bound) in [(true, false), (false, true)] {
+            let server = ApiServer::new(|request| {
+                let answer = match request {
+                    request if request.contains("/resourceclaims/made") => claim("made", 8, true),
+                    request if request.contains("GET /api/v1/namespaces/default/pods/p") => {
+                        let status = json!({"extendedResourceClaimStatus": {"resourceClaimName": "made"}});
+                        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "status": status})
+                    }
+                    _ => json!({}),
+                };
+                Some((200, answer.to_string()))
+            });
+            let (binder, claims) = (Binder::new(server.client.clone()), ClaimWriter::new(server.client.clone()));
+            let bindings = Bindings::Cluster { binder, claims, timeout: Duration::from_millis(500) };
+            let registry = &mut Registry::default();
+            let host = Host::new(policy.clone(), Mode::Enforce, Catalogue::builtin(), bindings, registry);
+            let resources = json!({"cpu": "96", "pods": "110", "nvidia.com/gpu": "8"});
+            let node = json!({"metadata": {"name": "a"}, "status": {"capacity": resources, "allocatable": resources}});
+            let nodes = vec![serde_json::from_value(node).expect("a node")];
+            host.take_manifests(Manifests { nodes, ..Manifests::default() });
+            let class = json!({
+                "apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "gpu"},
+                "spec": {"extendedResourceName": "nvidia.com/gpu"},
+            });
+            host.take([ClusterEvent::ClassApplied(Box::new(claims::class(&class).expect("a class")))]);
+            let theirs = claims::seen_claim(&claim("theirs", 6, theirs_is_given)).expect("a claim");
+            host.take([ClusterEvent::ClaimApplied(Box::new(theirs))]);
+            let pod = json!({
+                "metadata": {"name": "p", "namespace": "default", "uid": "p"},
+                "spec": {"containers": [{"resources": {"requests": {"nvidia.com/gpu": "1"}}}]},
+            });
+            let pod: object::Pod = serde_json::from_value(pod).expect("a pod");
+            host.take([ClusterEvent::PodApplied(Box::new(pod))]);
+            let expected = "device d/a/gpu-0 was given to claims default/made and default/theirs";
+            match bind(&host, "p").await {
+                Ok(()) => assert!(is_bound),
+                Err(Refusal::Error(text)) => assert!(!is_bound && text.starts_with(expected), "{text}"),
+                Err(other) => panic!("{other:?}"),
+            }
         }
     }
 

@@ -139,10 +139,12 @@ impl Host {
         match &outcome {
             ClaimOutcome::Allocated { .. } => info!(%claim, "given its devices"),
             ClaimOutcome::Refused { why } => warn!(%claim, "not given its devices: {why}"),
-            outcome => debug!(%claim, ?outcome, "written"),
+            ClaimOutcome::Released { .. } => debug!(%claim, "has not its devices any more"),
+            ClaimOutcome::Reserved => debug!(%claim, "keeps its devices: somebody may use them"),
+            ClaimOutcome::Unknown => debug!(%claim, "it is not known what became of the write"),
         }
         let mut engine = self.engine.lock();
-        engine.conclude(claim, uid, outcome);
+        engine.conclude(claim, uid, outcome, self.now_ms());
         engine.keep_gangs(self.now_ms());
         self.publish(&mut engine);
         self.outcomes.notify_one();

@@ -198,7 +198,7 @@ impl Metrics {
         let outcome = match outcome {
             ClaimOutcome::Allocated { .. } => "allocated",
             ClaimOutcome::Refused { .. } => "refused",
-            ClaimOutcome::Released => "released",
+            ClaimOutcome::Released { .. } => "released",
             ClaimOutcome::Reserved => "reserved",
             ClaimOutcome::Unknown => "unknown",
         };

@@ -66,7 +66,7 @@ pub fn settle(engine: &mut Engine) {
 fn give_devices(engine: &mut Engine) {
     for order in engine.orders(NOW_MS) {
         if let Order::Claim(ClaimOrder::Allocate { claim, uid, .. }) = order {
-            engine.conclude(&claim, &uid, ClaimOutcome::Allocated { version: 1 });
+            engine.conclude(&claim, &uid, ClaimOutcome::Allocated { version: 1 }, NOW_MS);
         }
     }
 }

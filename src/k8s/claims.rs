@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use testudo_core::claims::{Allocation, ClaimKey, ConfigSource, Holding, SeenClaim, fingerprint};
 use testudo_core::engine::{ClaimOrder, ClaimOutcome};
+use testudo_core::model::pod::PodKey;
 
 use super::devices::API_GROUP;
 use crate::claims::{self, DEVICES_ANNOTATION};
@@ -55,6 +57,18 @@ impl ClaimWriter {
     /// When the API server does not answer, has no such claim, or answers with something else.
     pub async fn read(&self, key: &ClaimKey) -> Result<SeenClaim, kube::Error> {
         shown(self.api(key).get(&key.name).await?).map(|shown| shown.seen).ok_or_else(not_a_claim)
+    }
+
+    /// The claim that kube-scheduler has made for a pod, since it asks for an extended resource that devices serve.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or has no such pod.
+    pub async fn made_for(&self, pod: &PodKey) -> Result<Option<ClaimKey>, kube::Error> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &pod.namespace, &ApiResource::erase::<Pod>(&()));
+        let object = api.get(&pod.name).await?;
+        let name = object.data.pointer("/status/extendedResourceClaimStatus/resourceClaimName").and_then(Value::as_str);
+        Ok(name.map(|name| ClaimKey { namespace: pod.namespace.as_str().into(), name: name.into() }))
     }
 
     async fn allocate(&self, key: &ClaimKey, uid: &str, allocation: &Allocation) -> ClaimOutcome {
@@ -102,20 +116,20 @@ impl ClaimWriter {
                     Some(shown) => shown,
                     None => return ClaimOutcome::Unknown,
                 },
-                Err(error) if is_gone(&error) => return ClaimOutcome::Released,
+                Err(error) if is_gone(&error) => return ClaimOutcome::Released { seen: None },
                 Err(_) => return ClaimOutcome::Unknown,
             };
             match &seen.allocation {
-                _ if *seen.claim.uid != *uid => return ClaimOutcome::Released,
+                _ if *seen.claim.uid != *uid => return released(seen),
                 // A write may still be under way.
                 None => {
                     return match self.mark(key, uid, &json!({"annotations": {DEVICES_ANNOTATION: null}})).await {
-                        Ok(Shown { seen, .. }) if seen.allocation.is_none() => ClaimOutcome::Released,
-                        Err(ClaimOutcome::Refused { .. }) => ClaimOutcome::Released,
+                        Ok(Shown { seen, .. }) if seen.allocation.is_none() => released(seen),
+                        Err(ClaimOutcome::Refused { .. }) => released(seen),
                         _ => ClaimOutcome::Unknown,
                     };
                 }
-                Some(given) if fingerprint(&given.holdings) != devices => return ClaimOutcome::Released,
+                Some(given) if fingerprint(&given.holdings) != devices => return released(seen),
                 Some(_) if seen.is_reserved => return ClaimOutcome::Reserved,
                 Some(_) => {}
             }
@@ -123,9 +137,9 @@ impl ClaimWriter {
                 status.remove("allocation");
             }
             match self.write_status(key, object).await {
-                Ok(_) => return ClaimOutcome::Released,
+                Ok(seen) => return released(seen),
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
-                Err(error) if is_gone(&error) => return ClaimOutcome::Released,
+                Err(error) if is_gone(&error) => return ClaimOutcome::Released { seen: None },
                 Err(_) => return ClaimOutcome::Unknown,
             }
         }
@@ -187,6 +201,10 @@ fn not_a_claim() -> kube::Error {
 
 fn refused(why: &str) -> ClaimOutcome {
     ClaimOutcome::Refused { why: why.into() }
+}
+
+fn released(seen: SeenClaim) -> ClaimOutcome {
+    ClaimOutcome::Released { seen: Some(Box::new(seen)) }
 }
 
 fn is_gone(error: &kube::Error) -> bool {
@@ -379,13 +397,14 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_uses_is_taken_back() {
         let (outcome, _, state) = carry_out(release(), given("gpu-0", false), 1).await;
-        assert_eq!(outcome, ClaimOutcome::Released);
         assert_eq!(state["status"]["allocation"], Value::Null);
+        assert_eq!(outcome, released(claims::seen_claim(&state).unwrap()));
         let (outcome, methods, state) = carry_out(release(), given("gpu-0", true), 0).await;
         assert_eq!((outcome, methods.len()), (ClaimOutcome::Reserved, 1));
         assert_ne!(state["status"]["allocation"], Value::Null);
-        let (outcome, methods, _) = carry_out(release(), given("gpu-1", false), 0).await;
-        assert_eq!((outcome, methods.len()), (ClaimOutcome::Released, 1), "it is not ours");
+        let others = given("gpu-1", false);
+        let (outcome, methods, _) = carry_out(release(), others.clone(), 0).await;
+        assert_eq!((outcome, methods.len()), (released(claims::seen_claim(&others).unwrap()), 1), "it is not ours");
     }
 
     #[tokio::test]
@@ -393,10 +412,10 @@ mod tests {
         let (outcome, methods, state) = carry_out(release(), claim(), 0).await;
         assert_eq!(
             (outcome, methods.as_slice()),
-            (ClaimOutcome::Released, ["GET".to_owned(), "PATCH".to_owned()].as_slice())
+            (released(claims::seen_claim(&state).unwrap()), ["GET".to_owned(), "PATCH".to_owned()].as_slice())
         );
         assert_eq!(state["metadata"]["resourceVersion"], "8");
         let gone = ApiServer::new(|_| Some(failure(404, "NotFound", "gone")));
-        assert_eq!(ClaimWriter::new(gone.client.clone()).carry_out(&release()).await, ClaimOutcome::Released);
+        assert_eq!(ClaimWriter::new(gone.client.clone()).carry_out(&release()).await, ClaimOutcome::Released { seen: None });
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::claims::claims_of;
 use super::{Census, ClaimNews, ClaimOutcome, ClaimPolicy, ClaimStage, ClaimView, Counted, Engine};
 use crate::claims::{AllocationError, BestFit, Claim, ClaimKey, SeenClaim, Slice};
 use crate::model::node::{Node, NodeName};
@@ -43,25 +44,34 @@ impl Engine {
     }
 
     /// A claim order was carried out, or not.
-    pub fn conclude(&mut self, claim: &ClaimKey, uid: &str, outcome: ClaimOutcome) {
+    pub fn conclude(&mut self, claim: &ClaimKey, uid: &str, outcome: ClaimOutcome, now_ms: u64) {
+        let seen = match &outcome {
+            ClaimOutcome::Released { seen } => seen.clone(),
+            _ => None,
+        };
         self.gangs.claims.conclude(claim, uid, outcome);
+        seen.into_iter().for_each(|seen| self.confirm_claim(*seen, now_ms));
     }
 
-    /// The claims of a pod that are ours to give devices.
-    pub fn claims_of_ours(&self, pod: &Pod) -> Vec<ClaimKey> {
-        self.gangs.claims.ours_of(pod, &self.policy.claims)
+    /// The claims that a pod names, if claims are looked at.
+    pub fn claims_of(&self, pod: &Pod) -> Vec<ClaimKey> {
+        if self.policy.claims.is_on() { claims_of(pod) } else { vec![] }
     }
 
-    /// Takes in a claim as it was read beside the watch. One that the watch does not show, or not any more, is its to tell.
+    /// Does kube-scheduler make a claim for this pod, since it asks for an extended resource that devices serve?
+    pub fn is_served_by_devices(&self, pod: &Pod) -> bool {
+        let is_asked_for = |resource: &Box<str>| pod.demand.requests.get(resource) > 0;
+        self.policy.claims.is_on() && self.extended_resources().iter().any(is_asked_for)
+    }
+
+    /// Takes in a claim as it was read beside the watch.
     pub fn confirm_claim(&mut self, seen: SeenClaim, now_ms: u64) {
-        if self.gangs.claims.seen(&seen.claim.key).is_some_and(|known| known.claim.uid == seen.claim.uid) {
-            self.gangs.claims.see(seen, now_ms);
-        }
+        self.gangs.claims.see_ahead(seen, now_ms);
     }
 
-    /// What of a pod's devices is seen to be given to another claim, too, in words.
-    pub fn conflict_of(&self, pod: &Pod) -> Option<String> {
-        self.gangs.claims.conflict_of(pod)
+    /// What of the devices of these claims is seen to be given to another, too, in words.
+    pub fn conflict_of(&self, claims: &[ClaimKey]) -> Option<String> {
+        self.gangs.claims.conflict_of(claims)
     }
 
     /// What of claims has been worth telling since this was last asked.

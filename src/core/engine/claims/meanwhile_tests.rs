@@ -191,3 +191,103 @@ fn a_gang_whose_devices_are_being_taken_back_fails_once() {
     let given: Vec<_> = world.claim_orders().iter().flat_map(devices_of).collect();
     assert_eq!(given, ["a/gpu-1", "a/gpu-2"]);
 }
+
+/// A gang of two, of which the first has got its devices from a leader that is gone, and the other has none.
+fn half_given() -> World {
+    let mut world = World::new(&[("a", 2)]);
+    for at in 0..2 {
+        world.claim(&format!("c{at}"), 1);
+    }
+    world.give("c0", "a", &["gpu-0"], true);
+    for at in 0..2 {
+        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
+    }
+    world
+}
+
+#[test]
+fn who_has_devices_is_not_refused_while_the_others_are_yet_to_be_looked_at() {
+    let mut world = half_given();
+    let is_refused = |answer: Result<Vec<String>, String>| answer.is_err_and(|why| !why.starts_with("in a moment"));
+    assert!(!is_refused(world.filter("g-0")), "kube-scheduler would take its devices from it");
+    assert!(is_refused(world.filter("g-1")), "who has none has none to lose");
+    world.claim("more", 1);
+    world.give("more", "a", &["gpu-1"], false);
+    world.plan();
+    assert!(is_refused(world.filter("g-0")), "nothing is left for the other: what it has is of no use");
+}
+
+#[test]
+fn a_place_is_given_up_when_the_devices_it_rests_on_are_taken_away() {
+    let mut world = half_given();
+    world.plan();
+    let order = world.claim_orders().remove(0);
+    world.carry_out(&order);
+    assert_eq!(world.filter("g-0"), Ok(vec!["a".into()]));
+    world.show("c0", |seen| seen.allocation = None);
+    assert!(world.filter("g-0").is_err(), "kube-scheduler would choose devices for it");
+    let released = world.claim_orders().remove(0);
+    world.carry_out(&released);
+    world.wait(5_000);
+    world.plan();
+    let mut given: Vec<_> = world.claim_orders().iter().flat_map(devices_of).collect();
+    given.sort();
+    assert_eq!(given, ["a/gpu-0", "a/gpu-1"], "and all are planned anew");
+}
+
+#[test]
+fn what_a_claim_has_after_its_devices_were_taken_back_is_what_the_api_server_says() {
+    let mut world = World::new(&[("a", 2)]);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let given = world.claim_orders().remove(0);
+    world.carry_out(&given);
+    world.apply(Change::PodDeleted(world.pods["p"].uid.clone()));
+    let release = world.claim_orders().remove(0);
+    let late = SeenClaim { is_reserved: true, ..world.claims["c"].clone() };
+    world.version += 1;
+    world.accept(&release);
+    world.apply(Change::ClaimApplied(Box::new(late)));
+    assert_eq!(world.engine.gangs.claims.names().map(|(_, has)| has).collect::<Vec<_>>(), [false], "that is older");
+
+    // Another has given it a device before we came.
+    world.set(pod("q", &["c"]));
+    world.wait(5_000);
+    world.plan();
+    let given = world.claim_orders().remove(0);
+    world.apply(Change::PodDeleted(world.pods["q"].uid.clone()));
+    world.conclude(&given, ClaimOutcome::Unknown);
+    let release = world.claim_orders().remove(0);
+    world.give("c", "a", &["gpu-1"], false);
+    world.conclude(&release, ClaimOutcome::Released { seen: Some(Box::new(world.claims["c"].clone())) });
+    assert_eq!(world.engine.gangs.claims.names().map(|(_, has)| has).collect::<Vec<_>>(), [true]);
+}
+
+#[test]
+fn a_claim_that_was_read_counts_before_it_is_watched_but_not_for_ever() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("made", 1);
+    world.give("made", "a", &["gpu-0"], false);
+    let made = world.claims["made"].clone();
+    world.apply(Change::ClaimDeleted(made.claim.uid.clone().into()));
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+
+    world.engine.confirm_claim(made.clone(), world.now_ms);
+    world.plan();
+    assert_eq!(world.claim_orders(), [], "its device is in use");
+    world.engine.confirm_claim(made.clone(), world.now_ms);
+    world.wait(AHEAD_MS);
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-0"], "the watch had shown its end");
+
+    let mut world = World::new(&[("a", 1)]);
+    world.engine.confirm_claim(made.clone(), world.now_ms);
+    world.apply(Change::ClaimApplied(Box::new(made)));
+    world.wait(AHEAD_MS);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    assert_eq!(world.claim_orders(), [], "now it is the watch's to tell");
+}

@@ -61,6 +61,9 @@ pub enum ClaimNewsKind {
 /// News that are kept until somebody asks for them.
 const MAX_NEWS: usize = 10_000;
 
+/// For so long a claim counts that was read and that the watch does not show, in milliseconds: much longer than a watch is behind.
+const AHEAD_MS: u64 = 60_000;
+
 /// Where the desk is when no task has taken it along. A copy of the engine makes one of its own when it needs it.
 #[derive(Debug, Default)]
 struct Home(Option<Desk>);
@@ -77,6 +80,8 @@ pub(super) struct ClaimKeeper {
     fleet: Fleet,
     claims: BTreeMap<ClaimKey, SeenClaim>,
     by_uid: BTreeMap<Box<str>, ClaimKey>,
+    /// Claims that were read and that the watch has not shown yet, and until when they count.
+    ahead: BTreeMap<ClaimKey, u64>,
     /// Which gangs, by their pods, use a claim.
     users: BTreeMap<ClaimKey, BTreeMap<PodUid, GangKey>>,
     plans: BTreeMap<ClaimKey, Plan>,
@@ -171,6 +176,30 @@ impl ClaimKeeper {
         self.touch_pools(pools);
     }
 
+    /// A claim was read beside the watch. One that the watch does not show counts for a while: it may show it late, or may
+    /// have shown its end already.
+    pub fn see_ahead(&mut self, seen: SeenClaim, now_ms: u64) {
+        let key = seen.claim.key.clone();
+        let until_ms = match self.claims.get(&key) {
+            // There was another of this name, and the watch tells which of them is there.
+            Some(known) if known.claim.uid != seen.claim.uid => return,
+            Some(_) => self.ahead.get(&key).copied(),
+            None => Some(now_ms + AHEAD_MS),
+        };
+        self.see(seen, now_ms);
+        self.ahead.extend(until_ms.map(|until_ms| (key, until_ms)));
+    }
+
+    /// Claims that the watch has not shown in time are not there any more.
+    fn forget_ahead(&mut self, now_ms: u64) {
+        let due = self.ahead.iter().filter(|(_, until_ms)| now_ms >= **until_ms).map(|(key, _)| key.clone());
+        for key in due.collect::<Vec<_>>() {
+            if let Some(uid) = self.claims.get(&key).map(|seen| seen.claim.uid.clone()) {
+                self.remove(&uid);
+            }
+        }
+    }
+
     /// A claim is new, or has changed.
     pub fn see(&mut self, seen: SeenClaim, now_ms: u64) {
         let key = seen.claim.key.clone();
@@ -182,6 +211,7 @@ impl ClaimKeeper {
             self.by_uid.remove(&before.claim.uid);
         }
         let has_others = before.map(SeenClaim::holdings).unwrap_or_default() != seen.holdings();
+        self.ahead.remove(&key);
         self.by_uid.insert(seen.claim.uid.clone(), key.clone());
         self.replace(&key, Some(seen));
         self.compare(&key);
@@ -198,6 +228,7 @@ impl ClaimKeeper {
         let Some(key) = self.by_uid.remove(uid) else { return };
         self.replace(&key, None);
         self.unused.remove(&key);
+        self.ahead.remove(&key);
         if let Some(gang) = self.plans.get(&key).map(Plan::gang) {
             self.set_plan(&key, None);
             self.fail(gang, format!("claim {key} is gone"));
@@ -280,17 +311,10 @@ impl ClaimKeeper {
         self.holders.collisions()
     }
 
-    /// What of a pod's devices is seen to be given to another claim, too, in words.
-    pub fn conflict_of(&self, pod: &Pod) -> Option<String> {
-        let own = claims_of(pod);
+    /// What of the devices of these claims is seen to be given to another, too, in words.
+    pub fn conflict_of(&self, own: &[ClaimKey]) -> Option<String> {
         let told = self.holders.told().find(|(_, claims)| own.iter().any(|key| claims.contains(key)));
         told.map(|(collision, claims)| conflict(collision, claims))
-    }
-
-    /// The claims of a pod that are ours to give devices.
-    pub fn ours_of(&self, pod: &Pod, policy: &ClaimPolicy) -> Vec<ClaimKey> {
-        let is_ours = |key: &ClaimKey| self.claims.get(key).is_some_and(|seen| policy.is_ours(&seen.claim));
-        claims_of(pod).into_iter().filter(is_ours).collect()
     }
 
     /// Grows whenever devices may have become free.
@@ -341,13 +365,6 @@ impl ClaimKeeper {
             None => self.claims.remove(key),
         };
         self.note_move(key, &before);
-    }
-
-    /// The allocation that was last seen is not there any more.
-    fn forget_allocation(&mut self, key: &ClaimKey) {
-        let Some(seen) = self.claims.get(key).cloned() else { return };
-        self.replace(key, Some(SeenClaim { allocation: None, ..seen }));
-        self.unused.remove(key);
     }
 
     fn set_plan(&mut self, key: &ClaimKey, plan: Option<Plan>) {
@@ -469,7 +486,7 @@ fn held(seen: Option<&SeenClaim>, plan: Option<&Plan>) -> Vec<Holding> {
 }
 
 /// The claims that a pod uses and that have names.
-fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
+pub(super) fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
     let named = pod.claims.iter().filter_map(|claim| claim.name.clone());
     named.map(|name| ClaimKey { namespace: pod.key.namespace.as_str().into(), name }).collect()
 }

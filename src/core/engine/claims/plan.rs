@@ -93,7 +93,10 @@ pub enum ClaimOutcome {
         why: String,
     },
     /// The claim does not have them, or not any more.
-    Released,
+    Released {
+        /// The claim as the API server showed it then, if it is still there: the watch may be behind.
+        seen: Option<Box<SeenClaim>>,
+    },
     /// They were not taken back: somebody may use them.
     Reserved,
     /// It is not known; to be tried again.
@@ -240,6 +243,7 @@ impl ClaimKeeper {
     /// Time passes, and this one leads.
     pub fn lead(&mut self, now_ms: u64) {
         self.term_began_ms.get_or_insert(now_ms);
+        self.forget_ahead(now_ms);
     }
 
     /// What is to be written now.
@@ -281,10 +285,8 @@ impl ClaimKeeper {
             }
             // It has been withdrawn meanwhile: the order to take it back is next.
             (Stage::TakingBack, ClaimOutcome::Allocated { .. }) => plan.tried_ms = None,
-            (Stage::TakingBack, ClaimOutcome::Released) => {
+            (Stage::TakingBack, ClaimOutcome::Released { .. }) => {
                 self.set_plan(key, None);
-                // What was seen of it may be older than that.
-                self.forget_allocation(key);
                 self.tell(key, ClaimNewsKind::Released, "its devices were taken back: its pod did not start".into());
             }
             (Stage::TakingBack, ClaimOutcome::Refused { .. } | ClaimOutcome::Reserved) => self.set_plan(key, None),

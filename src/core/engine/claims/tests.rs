@@ -142,7 +142,7 @@ impl World {
 
     fn conclude(&mut self, order: &ClaimOrder, outcome: ClaimOutcome) {
         let (ClaimOrder::Allocate { claim, uid, .. } | ClaimOrder::Release { claim, uid, .. }) = order;
-        self.engine.conclude(claim, uid, outcome);
+        self.engine.conclude(claim, uid, outcome, self.now_ms);
         self.engine.keep_gangs(self.now_ms);
     }
 
@@ -151,7 +151,10 @@ impl World {
         self.version += 1;
         let outcome = match order {
             ClaimOrder::Allocate { .. } => ClaimOutcome::Allocated { version: self.version },
-            ClaimOrder::Release { .. } => ClaimOutcome::Released,
+            ClaimOrder::Release { claim, .. } => {
+                let seen = SeenClaim { allocation: None, version: self.version, ..self.claims[&*claim.name].clone() };
+                ClaimOutcome::Released { seen: Some(Box::new(seen)) }
+            }
         };
         self.conclude(order, outcome);
     }

@@ -15,6 +15,7 @@ mod newcomers;
 mod news;
 mod planning;
 mod preemption;
+mod prior_devices;
 mod protection;
 mod quotas;
 mod regrouping;
@@ -298,7 +299,8 @@ impl GangKeeper {
         // Nothing has started, and the places are not those of all any more: all are planned anew together.
         let is_partial =
             !kept.has_started() && !kept.batches.is_empty() && (kept.roster.is_err() || kept.lacks_places());
-        if let Some(text) = failure {
+        let robbed = || Some(format!("the devices of claim {} were taken away", kept.robbed(&self.claims)?));
+        if let Some(text) = failure.or_else(robbed) {
             self.fail(key, cluster, &text, BTreeSet::new(), policy, now_ms);
         } else if is_partial {
             self.withdraw(key, cluster);
@@ -444,11 +446,12 @@ impl GangKeeper {
         let has_devices = |batch: &&Batch| self.claims.are_given(batch.awaited_claims());
         let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none()).filter(has_devices);
         let unsettled = kept.batches.iter().filter(|batch| self.claims.are_being_given(batch.awaited_claims()));
+        let unsettled = unsettled.flat_map(|batch| batch.unsettled(&self.claims));
         let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
-            unsettled: { unsettled.flat_map(|batch| batch.unsettled(&self.claims)) }.collect(),
+            unsettled: unsettled.chain(kept.found_with_devices(&self.claims).map(|uid| (uid.clone(), None))).collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };

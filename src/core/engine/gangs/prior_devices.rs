@@ -1,0 +1,28 @@
+//! Devices that members had before their plan, as from an earlier leader: no order of ours is about them.
+
+use super::Kept;
+use super::roster::{Roster, Seat};
+use super::wait::Wait;
+use crate::claims::ClaimKey;
+use crate::engine::claims::ClaimKeeper;
+use crate::model::pod::PodUid;
+
+impl Kept {
+    /// A claim that has lost the devices on which a place rests.
+    pub(super) fn robbed(&self, claims: &ClaimKeeper) -> Option<&ClaimKey> {
+        let is_kept = |seat: &&Seat| {
+            let batches = self.batches.iter().filter(|batch| !batch.is_going);
+            seat.uid().is_some_and(|uid| { batches }.any(|batch| batch.places.contains_key(uid)))
+        };
+        let open = self.roster.iter().flat_map(Roster::all).filter(is_kept).flat_map(|seat| &seat.needs.open);
+        let ours = open.filter(|open| open.is_ours).map(|open| &open.claim.key);
+        { ours }.find(|key| !claims.has_devices(key))
+    }
+
+    /// Members that have such devices, as long as it is not known whether the gang can be placed around them.
+    pub(super) fn found_with_devices(&self, claims: &ClaimKeeper) -> impl Iterator<Item = &PodUid> {
+        let is_open = matches!(self.wait(claims), Wait::Unplanned);
+        let seats = self.roster.iter().flat_map(Roster::all).filter(move |seat| is_open && seat.node.is_none());
+        { seats }.filter(|seat| !seat.needs.within.is_empty() && !self.has_place(seat)).filter_map(Seat::uid)
+    }
+}
