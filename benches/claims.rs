@@ -186,7 +186,7 @@ impl Planned {
         let allocated: Vec<_> = allocated.collect();
         assert_eq!(allocated.len(), 1, "the claim has its devices");
         for (claim, uid) in allocated {
-            self.engine.conclude(claim, uid, ClaimOutcome::Allocated { version: 2 });
+            self.engine.conclude(claim, uid, ClaimOutcome::Allocated { version: 2 }, NOW_MS);
         }
         took
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use testudo_e2e::wait::{self, Look};
-use testudo_e2e::{ControlPlane, Namespace, Observer, Scheduler, SchedulerConfig, node, pod};
+use testudo_e2e::{ControlPlane, Metrics, Namespace, Observer, Scheduler, SchedulerConfig, node, pod};
 
 use crate::deployed::Deployed;
 use crate::stage::Stage;
@@ -18,7 +18,36 @@ use crate::stage::Stage;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
-    vec![stage.long("throughput::beside_plain_kube_scheduler", Duration::from_secs(3_600), beside_plain)]
+    vec![
+        stage.deployed("throughput::a_long_queue_is_shown_its_nodes_ahead", long_queue),
+        stage.long("throughput::beside_plain_kube_scheduler", Duration::from_secs(3_600), beside_plain),
+    ]
+}
+
+/// Pods that come faster than kube-scheduler takes them from its queue. Most find their node on themselves when their turn comes.
+async fn long_queue(d: Arc<Deployed>) -> Result<()> {
+    let (nodes, pods) = (32, 256);
+    let ns = d.cp.namespace("queue").await?;
+    let l40s = |at| node(&format!("queue-{at}")).product("NVIDIA-L40S", 46068).gpus(8);
+    ns.create_nodes((0..nodes).map(l40s)).await?;
+    let pair = d.pair("queue").await?;
+    let observer = Observer::start(&ns).await?;
+    ns.create_at_once((0..pods).map(|at| pod(&format!("queue-{at}")).gpus(1).scheduler("queue"))).await?;
+    wait::until("all pods to have nodes", PATIENCE, async || {
+        let bound = observer.bound_count();
+        Ok(if bound == pods { Look::Done(()) } else { Look::NotYet(format!("{bound} of {pods} are bound")) })
+    })
+    .await?;
+    ns.check_nothing_is_overcommitted().await?;
+    let metrics = Metrics::read(pair.testudo.metrics()).await?;
+    let shown = metrics.count("testudo_pod_writes_total", &[("write", "hint"), ("outcome", "done")])?;
+    ensure!(shown >= pods as u64 / 4, "only {shown} of {pods} were shown their nodes ahead");
+    ensure!(
+        metrics.count("testudo_bindings_total", &[("outcome", "bound")])? == pods as u64,
+        "all are bound by testudo"
+    );
+    drop(pair);
+    ns.clear().await
 }
 
 fn sizes() -> Result<(Vec<usize>, usize)> {
@@ -55,6 +84,10 @@ async fn rows(d: &Deployed, nodes: usize, pods: usize) -> Result<[f64; 3]> {
     let name = format!("testudo-{nodes}");
     let pair = d.pair(&name).await?;
     let testudo = pods_per_second(&ns, &name, pods).await?;
+    // Who finds a node shown has nothing to choose from.
+    let metrics = Metrics::read(pair.testudo.metrics()).await?;
+    let chosen = metrics.count("testudo_extender_requests_total", &[("verb", "prioritize")])?;
+    println!("{nodes:>6}  {chosen} of {pods} pods came to their turn before a node was shown to them");
     ns.check_nothing_is_overcommitted().await?;
     drop(pair);
     ns.clear().await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use testudo::sim::rng::Rng;
-use testudo_core::engine::{ClaimPolicy, GangPolicy, Policy};
+use testudo_core::engine::{AheadPolicy, ClaimPolicy, GangPolicy, Policy};
 use testudo_core::model::catalogue::Catalogue;
 
 use crate::actors::controllers::ClaimController;
@@ -118,7 +118,10 @@ fn policy() -> Policy {
         ..GangPolicy::default()
     };
     let classes = ["gpu", "mig"].map(str::to_owned).into();
-    Policy { gangs, claims: ClaimPolicy { classes, unused_ms: 10_000, ..ClaimPolicy::default() }, ..Policy::default() }
+    let claims = ClaimPolicy { classes, unused_ms: 10_000, ..ClaimPolicy::default() };
+    // Few wait here at a time.
+    let ahead = AheadPolicy { min_waiting: 2, skipped: 0, ..AheadPolicy::default() };
+    Policy { gangs, claims, ahead, ..Policy::default() }
 }
 
 impl World {

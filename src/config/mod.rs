@@ -405,6 +405,7 @@ impl Configuration {
                 ..ClaimPolicy::default()
             },
             autoscaling: self.autoscaling.policy(),
+            ..Policy::default()
         }
     }
 }

@@ -153,6 +153,7 @@ impl Host {
     async fn write_pod(&self, steerer: &Steerer, order: Order) {
         let (write, result) = match &order {
             Order::Nominate { pod, promise } => ("nominate", steerer.nominate(pod, promise, 0).await.map(|()| "done")),
+            Order::Hint { pod, node } => ("hint", steerer.hint(pod, node).await.map(|()| "done")),
             Order::Steer { pod, promise, attempt } => {
                 ("steer", steerer.steer(pod, promise, *attempt).await.map(|()| "done"))
             }

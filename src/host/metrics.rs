@@ -118,7 +118,7 @@ impl Metrics {
         );
         registry.register(
             "testudo_pod_writes",
-            "Writes on pods for gangs: pointing to a place, taking that back, waking, evicting",
+            "Writes on pods: pointing to a place, or to one ahead of its turn (hint), taking that back, waking, evicting",
             pod_writes.clone(),
         );
         registry.register(

@@ -416,6 +416,9 @@ mod tests {
         );
         assert_eq!(state["metadata"]["resourceVersion"], "8");
         let gone = ApiServer::new(|_| Some(failure(404, "NotFound", "gone")));
-        assert_eq!(ClaimWriter::new(gone.client.clone()).carry_out(&release()).await, ClaimOutcome::Released { seen: None });
+        assert_eq!(
+            ClaimWriter::new(gone.client.clone()).carry_out(&release()).await,
+            ClaimOutcome::Released { seen: None }
+        );
     }
 }

@@ -11,6 +11,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use testudo_core::engine::Mark;
+use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{Gate, Pod, Promise};
 
 use super::gang::promise::{self, PLAN_ANNOTATION};
@@ -67,6 +68,12 @@ impl Steerer {
             "metadata": {"uid": pod.uid.as_str(), "annotations": {PLAN_ANNOTATION: promise::encode(promise, attempt)}},
             "status": {"nominatedNodeName": promise.node.as_str()},
         });
+        self.patch_status(pod, patch).await
+    }
+
+    /// Shows the scheduler a node for the pod, which it looks at first.
+    pub async fn hint(&self, pod: &Pod, node: &NodeName) -> Result<(), SteerError> {
+        let patch = json!({"metadata": {"uid": pod.uid.as_str()}, "status": {"nominatedNodeName": node.as_str()}});
         self.patch_status(pod, patch).await
     }
 

@@ -311,6 +311,13 @@ impl Cluster {
         }
     }
 
+    /// Frees what is kept for a pod by a plan; what it holds by being bound, or being about to be, stays.
+    pub fn release_if_planned(&mut self, uid: &PodUid) {
+        if self.holding(uid).is_some_and(|entry| entry.standing == Standing::Planned) {
+            self.release(uid);
+        }
+    }
+
     /// Gives back what a pod holds, if it holds anything.
     pub fn release(&mut self, uid: &PodUid) {
         if let Some(Entry { holding, .. }) = self.ledger.remove(uid) {

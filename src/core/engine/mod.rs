@@ -2,6 +2,7 @@
 //!
 //! The engine is a synchronous state machine. It is told the time; it never asks for it.
 
+mod ahead;
 mod claims;
 mod devices;
 mod gangs;
@@ -15,6 +16,7 @@ mod scoring;
 mod snapshot;
 mod verdicts;
 
+pub use ahead::AheadPolicy;
 pub use claims::{
     Census, ClaimNews, ClaimNewsKind, ClaimOrder, ClaimOutcome, ClaimStage, ClaimView, Counted, GpusByNode, Mark,
 };
@@ -43,6 +45,7 @@ use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
+use ahead::Ahead;
 use gangs::GangKeeper;
 use quotas::Used;
 use scoring::MixKeeper;
@@ -142,6 +145,7 @@ pub struct Engine {
     verdicts: Arc<VerdictCache>,
     mix: MixKeeper,
     gangs: GangKeeper,
+    ahead: Ahead,
 }
 
 impl Engine {
@@ -153,6 +157,7 @@ impl Engine {
             verdicts: Arc::default(),
             mix: MixKeeper::default(),
             gangs: GangKeeper::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -175,9 +180,11 @@ impl Engine {
             Change::PodDeleted(uid) => {
                 self.gangs.claims.replace_user(self.cluster.pod(&uid).map(|pod| &**pod), None);
                 self.cluster.remove_pod(&uid);
+                self.forget_ahead(&uid);
             }
             Change::PodsListed(uids) => {
                 self.gangs.claims.retain_users(&uids);
+                self.ahead.retain(&uids);
                 self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS);
             }
             Change::GroupApplied(group) => self.cluster.set_group(*group),
@@ -220,7 +227,10 @@ impl Engine {
     fn set_pod(&mut self, pod: Pod) {
         let pod = self.policy.as_planned(pod);
         self.gangs.claims.replace_user(self.cluster.pod(&pod.uid).map(|pod| &**pod), Some(&pod));
+        let uid = pod.uid.clone();
+        let is_new = self.cluster.pod(&uid).is_none();
         self.cluster.set_pod(pod);
+        self.see_ahead(&uid, is_new);
     }
 
     /// Lets time pass: assumptions that nothing has confirmed are dropped, and named.
@@ -251,6 +261,8 @@ impl Engine {
         if *known == Stage::Finished {
             return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
         }
+        // A node that was only shown ahead binds nobody, and is checked like any other.
+        self.forget_ahead(&pod.uid);
         if let Some(Entry { holding, standing }) = self.cluster.holding(&pod.uid).cloned() {
             return if holding.node == *node {
                 let gpus = holding.gpus;
@@ -328,6 +340,7 @@ impl Engine {
 
     /// Another leads: follows the cluster, and makes no plan until this one leads.
     pub fn stand_by(&mut self) {
+        self.give_up_ahead(u64::MAX, i32::MIN);
         self.gangs.stand_by(&mut self.cluster);
     }
 
@@ -361,6 +374,9 @@ impl Engine {
     /// What is to be written on pods now.
     pub fn orders(&mut self, now_ms: u64) -> Vec<Order> {
         let mut orders = self.gangs.orders(&mut self.cluster, &self.policy, now_ms);
+        if !self.stands_by() {
+            orders.extend(self.look_ahead(now_ms));
+        }
         let to_wake = self.gangs.take_sleepers(&self.cluster, &self.policy);
         if !to_wake.is_empty() {
             let snapshot = self.snapshot();
@@ -452,6 +468,7 @@ impl Engine {
             verdicts: Arc::default(),
             mix: self.mix.clone(),
             gangs: self.gangs.clone(),
+            ahead: self.ahead.clone(),
         }
     }
 

@@ -60,8 +60,8 @@ impl Engine {
 
     /// Does kube-scheduler make a claim for this pod, since it asks for an extended resource that devices serve?
     pub fn is_served_by_devices(&self, pod: &Pod) -> bool {
-        let is_asked_for = |resource: &Box<str>| pod.demand.requests.get(resource) > 0;
-        self.policy.claims.is_on() && self.extended_resources().iter().any(is_asked_for)
+        let served = if self.policy.claims.is_on() { self.extended_resources() } else { BTreeSet::new() };
+        served.iter().any(|resource| pod.demand.requests.get(resource) > 0)
     }
 
     /// Takes in a claim as it was read beside the watch.

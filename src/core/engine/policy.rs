@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::ahead::AheadPolicy;
 use super::profile::{Profile, Profiles};
 use super::quotas::Quotas;
 use crate::model::gang::{Dialect, GangKey, Membership, Terms};
@@ -35,6 +36,8 @@ pub struct Policy {
     pub placement: PlacementPolicy,
     /// How gangs are planned.
     pub gangs: GangPolicy,
+    /// When pods of no gang are shown their nodes ahead.
+    pub ahead: AheadPolicy,
     /// Which claims are allocated.
     pub claims: ClaimPolicy,
     /// How it works beside an autoscaler of nodes; none where there is none.

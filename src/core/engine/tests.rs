@@ -213,6 +213,7 @@ fn engine_copy(engine: &Engine) -> Engine {
         verdicts: Arc::default(),
         mix: MixKeeper::default(),
         gangs: GangKeeper::default(),
+        ahead: Ahead::default(),
     }
 }
 

@@ -285,7 +285,7 @@ impl GangKeeper {
             for uid in left.iter().chain(gone.iter().map(|(uid, _)| uid)) {
                 batch.places.remove(uid);
                 self.gang_of.remove(uid);
-                release_if_planned(cluster, uid);
+                cluster.release_if_planned(uid);
             }
             if let (false, Some((_, pod))) = (batch.is_going, gone.first()) {
                 self.claims.withdraw(&batch.claims);
@@ -351,7 +351,7 @@ impl GangKeeper {
                 self.claims.free(place.set_aside.values());
             }
             self.gang_of.remove(uid);
-            release_if_planned(cluster, uid);
+            cluster.release_if_planned(uid);
         }
         kept.drop_empty(&mut self.claims);
         let kept_is_behind = kept.is_behind;
@@ -418,7 +418,7 @@ impl GangKeeper {
     fn give_back(&mut self, batch: Batch, cluster: &mut Cluster) {
         for uid in batch.places.keys() {
             self.gang_of.remove(uid);
-            release_if_planned(cluster, uid);
+            cluster.release_if_planned(uid);
         }
         self.claims.withdraw(&batch.claims);
         self.claims.free(batch.set_aside());
@@ -471,13 +471,6 @@ fn same_words(a: &str, b: &str) -> bool {
 
 fn without_numbers(text: &str) -> String {
     text.chars().filter(|c| !c.is_ascii_digit()).collect()
-}
-
-/// Frees what is held for a member, unless it is being bound.
-fn release_if_planned(cluster: &mut Cluster, uid: &PodUid) {
-    if cluster.holding(uid).is_some_and(|entry| entry.standing == Standing::Planned) {
-        cluster.release(uid);
-    }
 }
 
 /// A place of a batch that would not do any more: the node has changed since.

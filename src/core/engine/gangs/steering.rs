@@ -34,6 +34,13 @@ pub enum Order {
         /// Its place, and the plan.
         promise: Promise,
     },
+    /// Show the scheduler a node for a pod of no gang, ahead of its turn. Nothing rests on it.
+    Hint {
+        /// The pod.
+        pod: Arc<Pod>,
+        /// Where it would go.
+        node: NodeName,
+    },
     /// Point the scheduler to the pod's place, and take our gate away.
     Steer {
         /// The pod.
