@@ -169,8 +169,9 @@ pub const ALL: &[Mutation] = &[
     Mutation {
         name: "claims-are-not-read-before-they-are-bound",
         file: "src/host/binding.rs",
-        find: "        if ours.is_empty() {",
-        replace: "        if ours.is_empty() || testudo_core::mutant(\"claims-are-not-read-before-they-are-bound\") {",
+        find: "        if named.is_empty() && !is_served {",
+        replace: "        let is_skipped = testudo_core::mutant(\"claims-are-not-read-before-they-are-bound\");
+        if is_skipped || (named.is_empty() && !is_served) {",
         breaks: &[Rule::DeviceOnce, Rule::CounterKept],
     },
     Mutation {

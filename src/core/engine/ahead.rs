@@ -114,7 +114,8 @@ impl Engine {
         if self.ahead.see(&pod, &self.policy) {
             self.cluster.release_if_planned(uid);
         }
-        if is_new && pod.stage == Stage::Pending {
+        let is_ours = || self.policy.is_ours(&pod) && self.policy.stance(&pod) == Stance::Placed;
+        if is_new && pod.stage == Stage::Pending && is_ours() {
             self.give_up_ahead(0, pod.priority);
         }
     }

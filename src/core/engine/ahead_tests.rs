@@ -130,8 +130,8 @@ fn nothing_is_kept_from_who_is_more_important() {
     let mut world = World::new(2);
     world.come(["p0", "p1", "p2", "p3"]);
     assert_eq!(world.hints().len(), 2);
-    world.set(testing::pod("cpu").build());
-    assert_eq!(world.kept(), 2);
+    world.set(Pod { priority: 10, ..testing::pod("cpu").build() });
+    assert_eq!(world.kept(), 2, "it takes none of them");
     world.set(Pod { priority: 10, ..one("important") });
     assert_eq!(world.kept(), 0);
 }

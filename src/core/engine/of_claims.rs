@@ -66,7 +66,7 @@ impl Engine {
 
     /// Takes in a claim as it was read beside the watch.
     pub fn confirm_claim(&mut self, seen: SeenClaim, now_ms: u64) {
-        self.gangs.claims.see_ahead(seen, now_ms);
+        self.gangs.claims.confirm(seen, now_ms);
     }
 
     /// What of the devices of these claims is seen to be given to another, too, in words.

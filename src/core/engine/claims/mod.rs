@@ -62,7 +62,7 @@ pub enum ClaimNewsKind {
 const MAX_NEWS: usize = 10_000;
 
 /// For so long a claim counts that was read and that the watch does not show, in milliseconds: much longer than a watch is behind.
-const AHEAD_MS: u64 = 60_000;
+const UNWATCHED_MS: u64 = 60_000;
 
 /// Where the desk is when no task has taken it along. A copy of the engine makes one of its own when it needs it.
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ pub(super) struct ClaimKeeper {
     claims: BTreeMap<ClaimKey, SeenClaim>,
     by_uid: BTreeMap<Box<str>, ClaimKey>,
     /// Claims that were read and that the watch has not shown yet, and until when they count.
-    ahead: BTreeMap<ClaimKey, u64>,
+    unwatched: BTreeMap<ClaimKey, u64>,
     /// Which gangs, by their pods, use a claim.
     users: BTreeMap<ClaimKey, BTreeMap<PodUid, GangKey>>,
     plans: BTreeMap<ClaimKey, Plan>,
@@ -178,21 +178,21 @@ impl ClaimKeeper {
 
     /// A claim was read beside the watch. One that the watch does not show counts for a while: it may show it late, or may
     /// have shown its end already.
-    pub fn see_ahead(&mut self, seen: SeenClaim, now_ms: u64) {
+    pub fn confirm(&mut self, seen: SeenClaim, now_ms: u64) {
         let key = seen.claim.key.clone();
         let until_ms = match self.claims.get(&key) {
             // There was another of this name, and the watch tells which of them is there.
             Some(known) if known.claim.uid != seen.claim.uid => return,
-            Some(_) => self.ahead.get(&key).copied(),
-            None => Some(now_ms + AHEAD_MS),
+            Some(_) => self.unwatched.get(&key).copied(),
+            None => Some(now_ms + UNWATCHED_MS),
         };
         self.see(seen, now_ms);
-        self.ahead.extend(until_ms.map(|until_ms| (key, until_ms)));
+        self.unwatched.extend(until_ms.map(|until_ms| (key, until_ms)));
     }
 
     /// Claims that the watch has not shown in time are not there any more.
-    fn forget_ahead(&mut self, now_ms: u64) {
-        let due = self.ahead.iter().filter(|(_, until_ms)| now_ms >= **until_ms).map(|(key, _)| key.clone());
+    fn forget_unwatched(&mut self, now_ms: u64) {
+        let due = self.unwatched.iter().filter(|(_, until_ms)| now_ms >= **until_ms).map(|(key, _)| key.clone());
         for key in due.collect::<Vec<_>>() {
             if let Some(uid) = self.claims.get(&key).map(|seen| seen.claim.uid.clone()) {
                 self.remove(&uid);
@@ -211,7 +211,7 @@ impl ClaimKeeper {
             self.by_uid.remove(&before.claim.uid);
         }
         let has_others = before.map(SeenClaim::holdings).unwrap_or_default() != seen.holdings();
-        self.ahead.remove(&key);
+        self.unwatched.remove(&key);
         self.by_uid.insert(seen.claim.uid.clone(), key.clone());
         self.replace(&key, Some(seen));
         self.compare(&key);
@@ -228,7 +228,7 @@ impl ClaimKeeper {
         let Some(key) = self.by_uid.remove(uid) else { return };
         self.replace(&key, None);
         self.unused.remove(&key);
-        self.ahead.remove(&key);
+        self.unwatched.remove(&key);
         if let Some(gang) = self.plans.get(&key).map(Plan::gang) {
             self.set_plan(&key, None);
             self.fail(gang, format!("claim {key} is gone"));
