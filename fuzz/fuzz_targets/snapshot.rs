@@ -1,7 +1,3 @@
 #![no_main]
 
-#[allow(dead_code)]
-#[path = "../targets.rs"]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::snapshot(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| testudo_fuzz::snapshot(bytes));
