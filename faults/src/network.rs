@@ -30,6 +30,17 @@ pub struct Sent {
     reply: oneshot::Sender<Reply>,
 }
 
+impl Sent {
+    /// Does it write something by which others decide? Leases and events are no such thing.
+    pub fn is_decisive(&self) -> bool {
+        is_decisive(&self.request)
+    }
+}
+
+fn is_decisive(request: &Request) -> bool {
+    request.is_write() && !request.path.contains("/leases/") && !request.path.contains("events.k8s.io")
+}
+
 /// Where a replica puts what it sends.
 #[derive(Debug, Clone, Default)]
 pub struct Outbox(Arc<Mutex<Vec<Sent>>>);
@@ -207,7 +218,7 @@ impl Network {
         };
         let answer = match answer {
             Answer::Whole(code, body) => {
-                if request.is_write() && !request.path.contains("/leases/") && !request.path.contains("events.k8s.io") {
+                if is_decisive(&request) {
                     let said = if code < 300 { String::new() } else { format!(": {code} {}", body["message"]) };
                     let lost = if chance < lost { ", and the answer is lost" } else { "" };
                     story.tell(now_ms, || format!("{who}: {}{said}{lost}", title(&request)));

@@ -31,6 +31,8 @@ pub struct Workload {
     pub gpus: usize,
     /// Devices for each, and of which class.
     pub claims: Option<(&'static str, usize)>,
+    /// Are its claims made by hand, and stay when its pods go?
+    pub keeps_claims: bool,
     /// Thousandths of CPUs for each.
     pub cpu: usize,
     /// Its priority.
@@ -66,6 +68,10 @@ pub enum Input {
     Crash(usize, u64),
     /// A replica is stopped for a while, and does not know it.
     Pause(usize, u64),
+    /// Whoever of testudo writes something next is killed when the request is on its way, and starts again after a while.
+    CrashAtWrite(u64),
+    /// Whoever of testudo writes something next is stopped for a while when the request is on its way.
+    PauseAtWrite(u64),
     /// The network is like this for a while.
     Storm(Weather, u64),
     /// The connections of all watches end.
@@ -91,7 +97,8 @@ impl fmt::Display for Input {
             Self::Create(it) => {
                 write!(f, "{} is created: {} pods of {} GPUs", it.name, it.pods, it.gpus)?;
                 if let Some((class, count)) = it.claims {
-                    write!(f, ", each with a claim for {count} of class {class}")?;
+                    let kept = if it.keeps_claims { " that stays" } else { "" };
+                    write!(f, ", each with a claim for {count} of class {class}{kept}")?;
                 }
                 if let Some(together) = it.together {
                     write!(f, ", {together} together")?;
@@ -118,6 +125,10 @@ impl fmt::Display for Input {
                 write!(f, "testudo-{replica} is killed, and starts again after {} s", seconds(ms))
             }
             Self::Pause(replica, ms) => write!(f, "testudo-{replica} is stopped for {} s", seconds(ms)),
+            Self::CrashAtWrite(ms) => {
+                write!(f, "who writes next is killed, and starts again after {} s", seconds(ms))
+            }
+            Self::PauseAtWrite(ms) => write!(f, "who writes next is stopped for {} s", seconds(ms)),
             Self::Storm(it, ms) => write!(
                 f,
                 "for {} s requests take up to {} ms, {} % of them get lost, {} % fail, {} % are stuck, watches are behind by up to {} ms",
@@ -158,9 +169,20 @@ pub struct Script {
     pub inputs: Vec<(u64, Input)>,
 }
 
-/// One of so many clusters has a rough day: answers get lost and requests stuck all the time, leaders
-/// die again and again, plans come late.
-const ROUGH: u64 = 4;
+/// What kind of day a cluster has, by its seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Day {
+    /// Things happen now and then.
+    Usual,
+    /// Replicas are struck while they write, and users change their minds meanwhile.
+    Ambushed,
+    /// All watches are seconds behind all the time, and kube-scheduler finds something against nodes again and again.
+    Behind,
+    /// Answers get lost and requests stuck all the time, leaders die again and again, plans come late.
+    Rough,
+}
+
+const DAYS: [Day; 4] = [Day::Usual, Day::Ambushed, Day::Behind, Day::Rough];
 
 /// For so long things happen.
 pub const CHAOS_MS: u64 = 40_000;
@@ -179,7 +201,8 @@ impl Script {
             _ => Machine::Claimed(4),
         };
         let nodes: Vec<Machine> = (0..2 + rng.below(3)).map(|_| machine(&mut rng)).collect();
-        let mut writer = Writer { rng, claims, parts, nodes: nodes.len(), names: vec![], machine };
+        let day = DAYS[(seed % DAYS.len() as u64) as usize];
+        let mut writer = Writer { rng, claims, parts, day, nodes: nodes.len(), names: vec![], machine };
         let mut inputs = vec![];
         for _ in 0..2 + writer.rng.below(6) {
             let at = writer.rng.below(8_000) as u64;
@@ -189,12 +212,14 @@ impl Script {
             let at = 1_000 + writer.rng.below(CHAOS_MS as usize - 1_000) as u64;
             inputs.push((at, writer.input()));
         }
-        let is_rough = seed % ROUGH == ROUGH - 1;
-        if is_rough {
-            inputs.extend(writer.rough_day());
-        }
+        inputs.extend(match day {
+            Day::Usual => vec![],
+            Day::Ambushed => writer.ambushes(),
+            Day::Behind => writer.day_behind(),
+            Day::Rough => writer.rough_day(),
+        });
         inputs.sort_by_key(|(at, _)| *at);
-        Self { seed, plans_slowly: is_rough, nodes, inputs }
+        Self { seed, plans_slowly: day == Day::Rough, nodes, inputs }
     }
 }
 
@@ -202,6 +227,7 @@ struct Writer<M> {
     rng: Rng,
     claims: bool,
     parts: bool,
+    day: Day,
     nodes: usize,
     names: Vec<String>,
     machine: M,
@@ -225,6 +251,7 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
             together: gang.then_some(pods),
             gpus,
             claims,
+            keeps_claims: self.day == Day::Ambushed && claims.is_some() && rng.below(2) == 0,
             cpu: 500 + 500 * rng.below(4),
             priority: [0, 0, 0, 100][rng.below(4)],
             gated: rng.below(2) == 0 && gang,
@@ -273,6 +300,37 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
         for _ in 0..6 {
             let at = 1_000 + rng.below(CHAOS_MS as usize - 1_000) as u64;
             inputs.push((at, Input::Crash(rng.below(2), 200 + rng.below(2_000) as u64)));
+        }
+        inputs
+    }
+
+    fn day_behind(&mut self) -> Vec<(u64, Input)> {
+        let lag_ms = [1_000, 3_000][self.rng.below(2)];
+        let weather = Weather { delay_ms: 100, lost: 0, failed: 0, stuck: 0, lag_ms };
+        let mut inputs = vec![(200, Input::Storm(weather, CHAOS_MS))];
+        for _ in 0..6 {
+            let at = 500 + self.rng.below(CHAOS_MS as usize - 500) as u64;
+            let (node, for_ms) = (self.rng.below(self.nodes), 500 + self.rng.below(6_000) as u64);
+            inputs.push((at, Input::Refuse(node, for_ms)));
+            inputs.push((at / 2, self.create()));
+        }
+        inputs
+    }
+
+    fn ambushes(&mut self) -> Vec<(u64, Input)> {
+        let mut inputs = vec![];
+        for _ in 0..3 {
+            let at = 500 + self.rng.below(CHAOS_MS as usize / 2) as u64;
+            // Many are longer than a lease: another leads when it comes back.
+            let for_ms = 1_000 + self.rng.below(24_000) as u64;
+            let is_killed = self.rng.below(2) == 0;
+            inputs.push((at, if is_killed { Input::CrashAtWrite(for_ms) } else { Input::PauseAtWrite(for_ms) }));
+            let soon = at + 500 + self.rng.below(8_000) as u64;
+            match self.rng.below(3) {
+                0 => inputs.push((soon, Input::Delete(self.some()))),
+                1 => inputs.push((soon, Input::Lose(self.some()))),
+                _ => {}
+            }
         }
         inputs
     }

@@ -41,7 +41,9 @@ impl ClaimController {
             let is_there = |claim: Key| store.get(Kind::Claim, &claim).is_some();
             let facts = pod.pod();
             // A claim that is gone is made anew for a pod that waits.
-            if facts.is_pending() && !(facts.claims.iter().all(Option::is_some) && facts.claim_keys().all(is_there)) {
+            let is_templated = pod.pointer("/spec/resourceClaims/0/resourceClaimTemplateName").is_some();
+            let has_all = facts.claims.iter().all(Option::is_some) && facts.claim_keys().all(is_there);
+            if facts.is_pending() && is_templated && !has_all {
                 make_claims(pod, store);
             }
         }

@@ -87,6 +87,9 @@ impl Users {
                 continue;
             }
             let mut has_made = false;
+            if kept.workload.keeps_claims {
+                make_claims(&kept.workload, kept.made.len(), store);
+            }
             for (index, made) in kept.made.iter_mut().enumerate() {
                 let pod =
                     store.get(Kind::Pod, &key(name, index, *made)).map(|pod| text(pod, "/status/phase").to_owned());
@@ -104,6 +107,28 @@ impl Users {
             kept.due_ms = now_ms + 10 + self.rng.below(pause) as u64;
         }
     }
+}
+
+/// Makes the claims of its own that are not there.
+fn make_claims(workload: &Workload, pods: usize, store: &mut Store) {
+    let requests = workload.claims.map(request);
+    for index in 0..pods {
+        let name = claim_of(&workload.name, index);
+        if store.get(Kind::Claim, &Key::new(NAMESPACE, &name)).is_none() {
+            let spec = json!({"devices": {"requests": [requests]}});
+            let claim = json!({"metadata": {"namespace": NAMESPACE, "name": name}, "spec": spec});
+            store.create(Kind::Claim, claim).expect("a new name");
+        }
+    }
+}
+
+fn claim_of(workload: &str, index: usize) -> String {
+    format!("{workload}-{index}-devices")
+}
+
+fn request((class, count): (&str, usize)) -> Value {
+    let exactly = json!({"deviceClassName": class, "allocationMode": "ExactCount", "count": count});
+    json!({"name": "devices", "exactly": exactly})
 }
 
 fn key(workload: &str, index: usize, made: u64) -> Key {
@@ -137,10 +162,12 @@ fn pod_of(workload: &Workload, index: usize, made: u64) -> Value {
     if workload.gated {
         spec["schedulingGates"] = json!([{"name": "testudo.dev/gang"}]);
     }
-    if let Some((class, count)) = workload.claims {
+    if workload.keeps_claims {
+        let claim = claim_of(&workload.name, index);
+        spec["resourceClaims"] = json!([{"name": "devices", "resourceClaimName": claim}]);
+    } else if let Some(claim) = workload.claims {
         // What a template says stands here beside the reference to it.
-        let exactly = json!({"deviceClassName": class, "allocationMode": "ExactCount", "count": count});
-        let request = json!({"name": "devices", "exactly": exactly});
+        let request = request(claim);
         spec["resourceClaims"] = json!([{"name": "devices", "resourceClaimTemplateName": "t", "request": request}]);
     }
     json!({
