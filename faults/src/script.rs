@@ -68,10 +68,10 @@ pub enum Input {
     Crash(usize, u64),
     /// A replica is stopped for a while, and does not know it.
     Pause(usize, u64),
-    /// Whoever of testudo writes something next is killed when the request is on its way, and starts again after a while.
-    CrashAtWrite(u64),
-    /// Whoever of testudo writes something next is stopped for a while when the request is on its way.
-    PauseAtWrite(u64),
+    /// Whoever of testudo sends the request that is so many writes from now is killed then, and starts again after a while.
+    CrashAtWrite(usize, u64),
+    /// Whoever of testudo sends the request that is so many writes from now is stopped then, for a while.
+    PauseAtWrite(usize, u64),
     /// The network is like this for a while.
     Storm(Weather, u64),
     /// The connections of all watches end.
@@ -125,10 +125,12 @@ impl fmt::Display for Input {
                 write!(f, "testudo-{replica} is killed, and starts again after {} s", seconds(ms))
             }
             Self::Pause(replica, ms) => write!(f, "testudo-{replica} is stopped for {} s", seconds(ms)),
-            Self::CrashAtWrite(ms) => {
-                write!(f, "who writes next is killed, and starts again after {} s", seconds(ms))
+            Self::CrashAtWrite(nth, ms) => {
+                write!(f, "who makes write {nth} from now is killed, and starts again after {} s", seconds(ms))
             }
-            Self::PauseAtWrite(ms) => write!(f, "who writes next is stopped for {} s", seconds(ms)),
+            Self::PauseAtWrite(nth, ms) => {
+                write!(f, "who makes write {nth} from now is stopped for {} s", seconds(ms))
+            }
             Self::Storm(it, ms) => write!(
                 f,
                 "for {} s requests take up to {} ms, {} % of them get lost, {} % fail, {} % are stuck, watches are behind by up to {} ms",
@@ -214,12 +216,12 @@ impl Script {
         }
         inputs.extend(match day {
             Day::Usual => vec![],
-            Day::Ambushed => writer.ambushes(),
+            Day::Ambushed => writer.ambushes(&inputs),
             Day::Behind => writer.day_behind(),
             Day::Rough => writer.rough_day(),
         });
         inputs.sort_by_key(|(at, _)| *at);
-        Self { seed, plans_slowly: day == Day::Rough, nodes, inputs }
+        Self { seed, plans_slowly: matches!(day, Day::Behind | Day::Rough), nodes, inputs }
     }
 }
 
@@ -251,7 +253,7 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
             together: gang.then_some(pods),
             gpus,
             claims,
-            keeps_claims: self.day == Day::Ambushed && claims.is_some() && rng.below(2) == 0,
+            keeps_claims: self.day == Day::Ambushed && claims.is_some(),
             cpu: 500 + 500 * rng.below(4),
             priority: [0, 0, 0, 100][rng.below(4)],
             gated: rng.below(2) == 0 && gang,
@@ -317,22 +319,30 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
         inputs
     }
 
-    fn ambushes(&mut self) -> Vec<(u64, Input)> {
-        let mut inputs = vec![];
+    /// Strikes while something is written for workloads that have just come, and users who want these no more.
+    fn ambushes(&mut self, inputs: &[(u64, Input)]) -> Vec<(u64, Input)> {
+        let created = |(at, input): &(u64, Input)| match input {
+            Input::Create(workload) => Some((*at, workload.name.clone())),
+            _ => None,
+        };
+        let created: Vec<(u64, String)> = inputs.iter().filter_map(created).collect();
+        let mut struck = vec![];
         for _ in 0..3 {
-            let at = 500 + self.rng.below(CHAOS_MS as usize / 2) as u64;
+            let (at, name) = created[self.rng.below(created.len())].clone();
+            let nth = 1 + self.rng.below(6);
             // Many are longer than a lease: another leads when it comes back.
             let for_ms = 1_000 + self.rng.below(24_000) as u64;
             let is_killed = self.rng.below(2) == 0;
-            inputs.push((at, if is_killed { Input::CrashAtWrite(for_ms) } else { Input::PauseAtWrite(for_ms) }));
+            let strike = if is_killed { Input::CrashAtWrite(nth, for_ms) } else { Input::PauseAtWrite(nth, for_ms) };
+            struck.push((at, strike));
             let soon = at + 500 + self.rng.below(8_000) as u64;
             match self.rng.below(3) {
-                0 => inputs.push((soon, Input::Delete(self.some()))),
-                1 => inputs.push((soon, Input::Lose(self.some()))),
+                0 => struck.push((soon, Input::Delete(name))),
+                1 => struck.push((soon, Input::Lose(name))),
                 _ => {}
             }
         }
-        inputs
+        struck
     }
 
     fn storm(&mut self) -> Weather {

@@ -1,6 +1,5 @@
 //! The simulated cluster: everything there is, moved on step by step.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -15,7 +14,7 @@ use crate::actors::users::Users;
 use crate::api::store::{Kind, Store};
 use crate::facts::SCHEDULER;
 use crate::invariants::{Auditor, Rule, Seen, Violation};
-use crate::network::{Network, Sent};
+use crate::network::Network;
 use crate::panics;
 use crate::replica::{NAMESPACE, REPLICAS, Replica};
 use crate::scheduler::{Around, Scheduler};
@@ -42,8 +41,8 @@ pub struct World {
     users: Users,
     rng: Rng,
     restarts: Vec<(u64, usize)>,
-    /// What happens to those who write next, while things happen at all.
-    ambushes: VecDeque<Input>,
+    /// What happens to who writes, after how many more writes, while things happen at all.
+    ambushes: Vec<(usize, Input)>,
     /// The store as it was when something last happened.
     moved: (u64, u64),
     /// The replica that the Service leads to, and as of which version of the store.
@@ -151,7 +150,7 @@ impl World {
             users: Users::new(rng.branch()),
             replicas: (0..REPLICAS).map(Replica::new).collect(),
             restarts: vec![],
-            ambushes: VecDeque::new(),
+            ambushes: vec![],
             moved: (0, 0),
             leader: None,
             routed: 0,
@@ -196,7 +195,7 @@ impl World {
                 }
             }
             Input::Pause(index, for_ms) => self.replicas[*index].pause(now_ms + for_ms),
-            Input::CrashAtWrite(_) | Input::PauseAtWrite(_) => self.ambushes.push_back(input.clone()),
+            Input::CrashAtWrite(nth, _) | Input::PauseAtWrite(nth, _) => self.ambushes.push((*nth, input.clone())),
             Input::Storm(weather, for_ms) => self.network.set_weather(*weather, now_ms + for_ms),
             Input::BreakWatches => self.network.break_watches(None),
             Input::Compact => self.store.compact(),
@@ -264,35 +263,40 @@ impl World {
         self.store.set_time(now_ms);
         self.mend();
         self.network.step(&mut self.store, &mut self.story, now_ms);
-        let mut writers = vec![];
+        let mut writes = vec![];
         for replica in &mut self.replicas {
             replica.run(now_ms);
             if replica.is_searching() && self.rng.below(self.search_steps) == 0 {
                 replica.finish_searches();
             }
             if let Some((from, sent)) = replica.take_sent() {
-                if sent.iter().any(Sent::is_decisive) {
-                    writers.push(from.0);
-                }
+                writes.extend(sent.iter().filter(|sent| sent.is_decisive()).map(|_| from.0));
                 self.network.send(from, sent, now_ms);
             }
         }
         if now_ms >= CHAOS_MS {
             self.ambushes.clear();
         }
-        for index in writers {
-            match self.ambushes.pop_front() {
-                Some(Input::CrashAtWrite(for_ms)) => self.take(&Input::Crash(index, for_ms)),
-                Some(Input::PauseAtWrite(for_ms)) => self.take(&Input::Pause(index, for_ms)),
-                _ => {}
-            }
-        }
+        writes.into_iter().for_each(|index| self.spring_ambushes(index));
         self.around(Scheduler::step);
         self.kubelets.step(&mut self.store, &mut self.story, now_ms);
         self.claims.step(&mut self.store, now_ms);
         self.users.step(&mut self.store, &mut self.story, now_ms);
         if self.store.version() != self.moved.0 {
             self.moved = (self.store.version(), now_ms);
+        }
+    }
+
+    /// A replica has sent a request that writes something.
+    fn spring_ambushes(&mut self, index: usize) {
+        self.ambushes.iter_mut().for_each(|(left, _)| *left -= 1);
+        let sprung: Vec<_> = self.ambushes.extract_if(.., |(left, _)| *left == 0).collect();
+        for (_, input) in sprung {
+            match input {
+                Input::CrashAtWrite(_, for_ms) => self.take(&Input::Crash(index, for_ms)),
+                Input::PauseAtWrite(_, for_ms) => self.take(&Input::Pause(index, for_ms)),
+                _ => {}
+            }
         }
     }
 
