@@ -327,14 +327,17 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
         };
         let created: Vec<(u64, String)> = inputs.iter().filter_map(created).collect();
         let mut struck = vec![];
-        for _ in 0..3 {
+        for _ in 0..4 {
             let (at, name) = created[self.rng.below(created.len())].clone();
             let nth = 1 + self.rng.below(6);
-            // Many are longer than a lease: another leads when it comes back.
-            let for_ms = 1_000 + self.rng.below(24_000) as u64;
-            let is_killed = self.rng.below(2) == 0;
-            let strike = if is_killed { Input::CrashAtWrite(nth, for_ms) } else { Input::PauseAtWrite(nth, for_ms) };
-            struck.push((at, strike));
+            struck.push((
+                at,
+                match self.rng.below(2) {
+                    0 => Input::CrashAtWrite(nth, 1_000 + self.rng.below(24_000) as u64),
+                    // About as long as a lease or longer: another leads when it comes back.
+                    _ => Input::PauseAtWrite(nth, 13_000 + self.rng.below(12_000) as u64),
+                },
+            ));
             let soon = at + 500 + self.rng.below(8_000) as u64;
             match self.rng.below(3) {
                 0 => struck.push((soon, Input::Delete(name))),
