@@ -33,11 +33,7 @@ async fn long_queue(d: Arc<Deployed>) -> Result<()> {
     let pair = d.pair("queue").await?;
     let observer = Observer::start(&ns).await?;
     ns.create_at_once((0..pods).map(|at| pod(&format!("queue-{at}")).gpus(1).scheduler("queue"))).await?;
-    wait::until("all pods to have nodes", PATIENCE, async || {
-        let bound = observer.bound_count();
-        Ok(if bound == pods { Look::Done(()) } else { Look::NotYet(format!("{bound} of {pods} are bound")) })
-    })
-    .await?;
+    all_bound(&observer, pods).await?;
     ns.check_nothing_is_overcommitted().await?;
     let metrics = Metrics::read(pair.testudo.metrics()).await?;
     let shown = metrics.count("testudo_pod_writes_total", &[("write", "hint"), ("outcome", "done")])?;
@@ -101,17 +97,21 @@ async fn plain(cp: &ControlPlane, ns: &Namespace, row: &str, percentage_of_nodes
     pods_per_second(ns, &name, pods).await
 }
 
+async fn all_bound(observer: &Observer, pods: usize) -> Result<()> {
+    wait::until("all pods to have nodes", PATIENCE, async || {
+        let bound = observer.bound_count();
+        Ok(if bound == pods { Look::Done(()) } else { Look::NotYet(format!("{bound} of {pods} are bound")) })
+    })
+    .await
+}
+
 /// From the first pod that gets a node to the last.
 async fn pods_per_second(ns: &Namespace, scheduler: &str, pods: usize) -> Result<f64> {
     let observer = Observer::start(ns).await?;
     // Names of their own: kwok deletes by name, and late when it is busy.
     let all = (0..pods).map(|at| pod(&format!("{scheduler}-{at}")).gpus(1).scheduler(scheduler));
     ns.create_at_once(all).await?;
-    wait::until("all pods to have nodes", PATIENCE, async || {
-        let bound = observer.bound_count();
-        Ok(if bound == pods { Look::Done(()) } else { Look::NotYet(format!("{bound} of {pods} are bound")) })
-    })
-    .await?;
+    all_bound(&observer, pods).await?;
     let times: Vec<Instant> = observer.lives().iter().filter_map(|life| Some(life.bound.as_ref()?.1)).collect();
     let (first, last) = times.iter().min().zip(times.iter().max()).context("nothing was bound")?;
     ns.clear_pods().await?;

@@ -103,8 +103,11 @@ fn is_untried(pod: &Pod, policy: &Policy) -> bool {
         && !pod.leaving
         && pod.membership.is_none()
         && pod.claims.is_empty()
-        && policy.is_ours(pod)
-        && policy.stance(pod) == Stance::Placed
+        && is_placed_by_us(pod, policy)
+}
+
+fn is_placed_by_us(pod: &Pod, policy: &Policy) -> bool {
+    policy.is_ours(pod) && policy.stance(pod) == Stance::Placed
 }
 
 impl Engine {
@@ -114,8 +117,7 @@ impl Engine {
         if self.ahead.see(&pod, &self.policy) {
             self.cluster.release_if_planned(uid);
         }
-        let is_ours = || self.policy.is_ours(&pod) && self.policy.stance(&pod) == Stance::Placed;
-        if is_new && pod.stage == Stage::Pending && is_ours() {
+        if is_new && pod.stage == Stage::Pending && is_placed_by_us(&pod, &self.policy) {
             self.give_up_ahead(0, pod.priority);
         }
     }
