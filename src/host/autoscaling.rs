@@ -33,7 +33,7 @@ impl Host {
                 (gangs, engine.branch())
             };
             let (keys, catalogue) = (gangs.clone(), Arc::clone(&self.catalogue));
-            let found = tokio::task::spawn_blocking(move || missing(&keys, branch, &catalogue)).await;
+            let found = self.searches.run(move || missing(&keys, branch, &catalogue)).await;
             let found = found.unwrap_or_else(|error| {
                 warn!(?gangs, %error, "how many nodes they need was not found out");
                 vec![None; gangs.len()]

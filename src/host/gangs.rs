@@ -231,7 +231,7 @@ impl Host {
             }
         }
         let Some(GangWriters { events, statuses, .. }) = writers else { return };
-        statuses.report(reports);
+        statuses.report(reports, self.now_ms());
         if !news.is_empty() || !claim_news.is_empty() {
             let events = events.clone();
             tokio::spawn(async move {

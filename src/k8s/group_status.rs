@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures::StreamExt;
 use futures::stream;
@@ -41,9 +41,16 @@ pub struct GroupStatuses {
     mailbox: Arc<Mailbox>,
 }
 
+/// What is to be shown, and when it was told, in milliseconds since 1970.
+#[derive(Debug, Clone)]
+struct Reported {
+    report: Report,
+    at_ms: u64,
+}
+
 #[derive(Default)]
 struct Mailbox {
-    reports: Mutex<BTreeMap<GangKey, Report>>,
+    reports: Mutex<BTreeMap<GangKey, Reported>>,
     news: Notify,
 }
 
@@ -57,11 +64,11 @@ impl GroupStatuses {
         Self { mailbox }
     }
 
-    /// Takes in what is to be shown.
-    pub fn report(&self, reports: Vec<Report>) {
+    /// Takes in what is to be shown; the time is in milliseconds since 1970.
+    pub fn report(&self, reports: Vec<Report>, at_ms: u64) {
         let told = reports.into_iter().filter(|report| has_status(report.group.key.dialect));
         let mut waiting = self.mailbox.reports.lock();
-        waiting.extend(told.map(|report| (report.gang.clone(), report)));
+        waiting.extend(told.map(|report| (report.gang.clone(), Reported { report, at_ms })));
         if !waiting.is_empty() {
             self.mailbox.news.notify_one();
         }
@@ -94,29 +101,29 @@ impl Writer {
             // Nobody may report any more, and then nobody wakes us.
             let _ = tokio::time::timeout(PAUSE, mailbox.news.notified()).await;
             let reports = std::mem::take(&mut *mailbox.reports.lock());
-            let written = stream::iter(reports.into_values()).map(|report| async {
-                let result = self.write(&report).await;
-                (report, result)
+            let written = stream::iter(reports.into_values()).map(|reported| async {
+                let result = self.write(&reported).await;
+                (reported, result)
             });
-            let failed: Vec<Report> = written
+            let failed: Vec<Reported> = written
                 .buffer_unordered(WRITES)
-                .filter_map(async |(report, result)| self.again(report, result))
+                .filter_map(async |(reported, result)| self.again(reported, result))
                 .collect()
                 .await;
             if !failed.is_empty() {
                 tokio::time::sleep(PAUSE).await;
                 let mut waiting = mailbox.reports.lock();
-                for report in failed {
-                    waiting.entry(report.gang.clone()).or_insert(report);
+                for reported in failed {
+                    waiting.entry(reported.report.gang.clone()).or_insert(reported);
                 }
             }
         }
     }
 
     /// The report, if it should be tried again.
-    fn again(&self, report: Report, result: Result<(), kube::Error>) -> Option<Report> {
+    fn again(&self, reported: Reported, result: Result<(), kube::Error>) -> Option<Reported> {
+        let (report, error) = (&reported.report, result.err()?);
         let object = &report.group.object;
-        let error = result.err()?;
         match &error {
             // With another unique id the API server takes the patch for a conflict.
             kube::Error::Api(status) if status.code == 404 || status.code == 409 => {
@@ -135,12 +142,12 @@ impl Writer {
             }
             _ => {
                 debug!(gang = %report.gang, %error, "the status of its group object is written later");
-                Some(report)
+                Some(reported)
             }
         }
     }
 
-    async fn write(&self, report: &Report) -> Result<(), kube::Error> {
+    async fn write(&self, Reported { report, at_ms }: &Reported) -> Result<(), kube::Error> {
         let object = &report.group.object;
         let Some(api) = self.api(&report.group.key.namespace, object) else { return Ok(()) };
         match report.group.key.dialect {
@@ -152,7 +159,7 @@ impl Writer {
                 api.patch_status(&object.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
             }
             _ => {
-                let shown = self.show(&api, report).await?;
+                let shown = self.show(&api, report, *at_ms).await?;
                 let patch = json!({
                     "apiVersion": &*object.api_version,
                     "kind": &*object.kind,
@@ -167,7 +174,7 @@ impl Writer {
     }
 
     /// What the condition is to say, and since when it is so. What an earlier leader wrote is asked for.
-    async fn show(&self, api: &Api<DynamicObject>, report: &Report) -> Result<Shown, kube::Error> {
+    async fn show(&self, api: &Api<DynamicObject>, report: &Report, at_ms: u64) -> Result<Shown, kube::Error> {
         let object = &report.group.object;
         let status = if report.stage == GangStage::Running { "True" } else { "False" };
         let known = self.shown.lock().get(&object.uid).cloned();
@@ -176,10 +183,8 @@ impl Writer {
             None => shown_by(&api.get(&object.name).await?.data),
         };
         let since = before.filter(|(before, _)| before == status).map(|(_, since)| since);
-        Ok(Shown {
-            status,
-            since: since.unwrap_or_else(|| humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
-        })
+        let told = || humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(at_ms)).to_string();
+        Ok(Shown { status, since: since.unwrap_or_else(told) })
     }
 
     fn api(&self, namespace: &str, object: &ObjectRef) -> Option<Api<DynamicObject>> {
@@ -234,7 +239,7 @@ mod tests {
     use super::super::mock::{ApiServer, failure};
     use super::*;
 
-    fn report(dialect: Dialect, stage: GangStage) -> Report {
+    fn reported(dialect: Dialect, stage: GangStage) -> Reported {
         let gang = GangKey { namespace: "team".into(), name: "g".into(), dialect };
         let api_version = match dialect {
             Dialect::Native => "scheduling.k8s.io/v1alpha2",
@@ -249,7 +254,8 @@ mod tests {
         };
         let terms = Terms::default();
         let group = Group { key: gang.clone(), object, created_s: 0, priority: None, terms, fault: None };
-        Report { gang, group: Arc::new(group), stage, is_invalid: false, bound: 2, text: "why".into() }
+        let report = Report { gang, group: Arc::new(group), stage, is_invalid: false, bound: 2, text: "why".into() };
+        Reported { report, at_ms: 1_772_330_645_000 }
     }
 
     fn writer(server: &ApiServer) -> Writer {
@@ -273,7 +279,7 @@ mod tests {
         let server = ApiServer::new(move |_| Some((200, before.to_string())));
         let writer = writer(&server);
         for stage in [GangStage::Gathering, GangStage::Waiting, GangStage::Running] {
-            writer.write(&report(Dialect::Native, stage)).await.unwrap();
+            writer.write(&reported(Dialect::Native, stage)).await.unwrap();
         }
         let requests = server.requests.lock().clone();
         let path = "/apis/scheduling.k8s.io/v1alpha2/namespaces/team/podgroups/g";
@@ -287,14 +293,14 @@ mod tests {
         assert_eq!(reasons, ["MembersMissing", "Waiting", "Started"], "asked once, written three times");
         assert_eq!(conditions[0]["lastTransitionTime"], "2026-01-02T03:04:05Z", "as an earlier leader wrote it");
         assert_eq!(conditions[1]["lastTransitionTime"], "2026-01-02T03:04:05Z");
-        assert_ne!(conditions[2]["lastTransitionTime"], "2026-01-02T03:04:05Z");
+        assert_eq!(conditions[2]["lastTransitionTime"], "2026-03-01T02:04:05Z", "when it was told");
         assert_eq!((&conditions[2]["status"], &conditions[2]["observedGeneration"]), (&json!("True"), &json!(3)));
     }
 
     #[tokio::test]
     async fn pod_groups_of_scheduler_plugins_get_a_phase_and_a_count() {
         let server = ApiServer::new(|_| Some((200, json!({"metadata": {"name": "g"}}).to_string())));
-        writer(&server).write(&report(Dialect::Coscheduling, GangStage::Waiting)).await.unwrap();
+        writer(&server).write(&reported(Dialect::Coscheduling, GangStage::Waiting)).await.unwrap();
         let request = server.requests.lock()[0].clone();
         assert!(
             request.ends_with(r#"{"metadata":{"uid":"u-1"},"status":{"phase":"Scheduling","scheduled":2}}"#),
@@ -306,9 +312,9 @@ mod tests {
     async fn only_what_may_pass_by_itself_is_tried_again() {
         let is_again = async |code: u16, reason: &'static str| {
             let server = ApiServer::new(move |_| Some(failure(code, reason, "no")));
-            let (writer, report) = (writer(&server), report(Dialect::Coscheduling, GangStage::Waiting));
-            let result = writer.write(&report).await;
-            writer.again(report, result).is_some()
+            let (writer, reported) = (writer(&server), reported(Dialect::Coscheduling, GangStage::Waiting));
+            let result = writer.write(&reported).await;
+            writer.again(reported, result).is_some()
         };
         assert!(is_again(500, "InternalError").await && is_again(429, "TooManyRequests").await);
         for (code, reason) in [(403, "Forbidden"), (404, "NotFound"), (409, "Conflict"), (422, "Invalid")] {
