@@ -99,6 +99,8 @@ struct Kept {
     /// What its places are chosen for: the profile of that member.
     profile: Arc<Profile>,
     roster: Result<Roster, Shortage>,
+    /// Has any member its node, whatever is known of the gang?
+    runs: bool,
     batches: Vec<Batch>,
     /// Why it cannot be placed, and the generation for which that is so.
     no: Option<(No, u64)>,
@@ -240,6 +242,7 @@ impl GangKeeper {
             cluster.gangs().get(key).and_then(|gang| cluster.gangs().descriptions(key, gang).into_iter().next());
         kept.member =
             cluster.gangs().get(key).and_then(|gang| gang.members.values().min_by_key(|pod| &pod.key).cloned());
+        kept.runs = cluster.gangs().get(key).is_some_and(GangState::runs);
         if let Some(member) = &kept.member {
             kept.profile = Arc::clone(policy.placement.profiles.of(member));
         }
@@ -501,6 +504,7 @@ impl Kept {
             member: None,
             profile: Arc::default(),
             roster,
+            runs: false,
             batches: vec![],
             no: None,
             no_devices: 0,

@@ -10,12 +10,11 @@ use crate::model::pod::PodUid;
 impl Kept {
     /// A claim that has lost the devices on which a place rests.
     pub(super) fn robbed(&self, claims: &ClaimKeeper) -> Option<&ClaimKey> {
-        let is_kept = |seat: &&Seat| {
-            let batches = self.batches.iter().filter(|batch| !batch.is_going);
-            seat.uid().is_some_and(|uid| { batches }.any(|batch| batch.places.contains_key(uid)))
-        };
-        let open = self.roster.iter().flat_map(Roster::all).filter(is_kept).flat_map(|seat| &seat.needs.open);
-        let ours = open.filter(|open| open.is_ours).map(|open| &open.claim.key);
+        let batches = || self.batches.iter().filter(|batch| !batch.is_going);
+        let is_kept = |seat: &Seat| seat.uid().is_some_and(|uid| batches().any(|batch| batch.places.contains_key(uid)));
+        let seats =
+            self.roster.iter().flat_map(Roster::all).filter(|seat| !seat.needs.open.is_empty() && is_kept(seat));
+        let ours = seats.flat_map(|seat| &seat.needs.open).filter(|open| open.is_ours).map(|open| &open.claim.key);
         { ours }.find(|key| !claims.has_devices(key))
     }
 

@@ -57,5 +57,5 @@ impl GangKeeper {
 
 /// Does it count as one of the gangs of its namespace? A pod alone with its claims is none.
 fn counts(key: &GangKey, kept: &Kept) -> bool {
-    key.dialect != Dialect::Claims && (kept.has_started() || !kept.batches.is_empty())
+    key.dialect != Dialect::Claims && (kept.runs || !kept.batches.is_empty())
 }

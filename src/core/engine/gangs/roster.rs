@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cluster::GangState;
 use crate::engine::claims::{Needs, Unready};
-use crate::model::gang::{Group, Role, RoleTerms, Strictness, Terms, TopologyLevel, TopologyRule};
+use crate::model::gang::{Dialect, Group, Role, RoleTerms, Strictness, Terms, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Gate, Pod, PodKey, PodUid, Stage};
 
@@ -102,6 +102,14 @@ pub enum Shortage {
         /// How many more exist, but have scheduling gates of others.
         gated: u32,
     },
+    /// kube-scheduler itself holds members of a PodGroup until as many exist as must start together, and those that have ended
+    /// are none any more (its plugin `GangScheduling`).
+    Quorum {
+        /// How many have not ended.
+        alive: u32,
+        /// How many are needed.
+        required: u32,
+    },
     /// Places would have to be kept for more members that do not exist yet than the policy allows in a namespace.
     TooManyExpected {
         /// For how many.
@@ -133,7 +141,7 @@ impl Shortage {
         match self {
             Self::Fault(_) => "fault",
             Self::UnknownSize => "unknown_size",
-            Self::Members { .. } => "members_missing",
+            Self::Members { .. } | Self::Quorum { .. } => "members_missing",
             Self::TooManyExpected { .. } => "too_many_expected",
             Self::Claims { .. } => "claims_unknown",
             Self::UnevenSet { .. } => "uneven_set",
@@ -142,7 +150,10 @@ impl Shortage {
 
     /// Is something to be mended, instead of waited for?
     pub fn is_invalid(&self) -> bool {
-        !matches!(self, Self::Members { .. } | Self::Claims { .. } | Self::UnevenSet { has_run: true, .. })
+        !matches!(
+            self,
+            Self::Members { .. } | Self::Quorum { .. } | Self::Claims { .. } | Self::UnevenSet { has_run: true, .. }
+        )
     }
 }
 
@@ -162,6 +173,12 @@ impl fmt::Display for Shortage {
                     write!(f, ", {gated} more have other scheduling gates")?;
                 }
                 Ok(())
+            }
+            Self::Quorum { alive, required } => {
+                write!(
+                    f,
+                    "{alive} of {required} members exist that have not ended: kube-scheduler lets none through before"
+                )
             }
             Self::TooManyExpected { expected, limit } => {
                 write!(f, "{expected} members do not exist yet, places are kept for {limit} at most in a namespace")
@@ -218,6 +235,10 @@ pub fn roster(
     if required <= 1 && !has_several_roles(&terms) && !candidates.iter().any(waits_for_devices) {
         return Ok(None);
     }
+    let waits = alive.iter().any(|pod| pod.stage == Stage::Pending);
+    if has_started && waits && is_queued_together(&alive) && alive.len() < required as usize {
+        return Err(Shortage::Quorum { alive: alive.len() as u32, required });
+    }
     arrange(&mut candidates);
     let priority = groups.iter().find_map(|group| group.priority);
     let created = gang.group.as_ref().map(|group| group.created_s);
@@ -258,6 +279,11 @@ pub fn roster(
     let all = roster.seats.iter_mut().chain(&mut roster.extras).chain(&mut roster.free);
     Needs::share(all.map(|seat| &mut seat.needs));
     Ok(Some(roster))
+}
+
+/// Does kube-scheduler queue its members only when as many exist as must start together?
+fn is_queued_together(members: &[&Arc<Pod>]) -> bool {
+    members.iter().any(|pod| pod.membership.as_ref().is_some_and(|it| it.gang.dialect == Dialect::Native))
 }
 
 /// What is said of a gang: by its members in the order of their names, then by the objects that describe it.

@@ -103,6 +103,30 @@ fn who_started_waits_for_nobody_who_is_missing() {
 }
 
 #[test]
+fn who_is_left_of_a_native_gang_waits_until_kube_scheduler_lets_it_pass() {
+    let native = |members: &str| {
+        let mut gang = gang(members, &min(2));
+        for pod in gang.members.values_mut() {
+            let membership = pod.membership.as_deref().cloned().map(|mut membership| {
+                membership.gang.dialect = Dialect::Native;
+                Arc::new(membership)
+            });
+            *pod = Arc::new(Pod { membership, ..Pod::clone(pod) });
+        }
+        gang
+    };
+    let mut left = native("*a - 0 8\n*b - 1 8\nc - 2 8");
+    assert_eq!(names(&left).1, ["c"], "two run");
+    for name in ["a", "b"] {
+        let pod = left.members.get_mut(&PodUid::from(format!("uid-{name}").as_str())).expect("a member");
+        *pod = Arc::new(Pod { stage: Stage::Finished, ..Pod::clone(pod) });
+    }
+    let text = "1 of 2 members exist that have not ended: kube-scheduler lets none through before";
+    assert_eq!(of(&left), Err(text.into()));
+    assert_eq!(names(&native("*a - 0 8")).0, ["a"], "nobody waits");
+}
+
+#[test]
 fn those_yet_to_be_made_take_the_numbers_that_are_left() {
     let roles = [("worker".into(), RoleTerms { first: 1, total: Some(3), ..RoleTerms::default() })].into();
     let terms = Terms { total: Some(4), roles, ..Terms::default() };

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{Batch, Clearing, Place};
-use super::roster::Roster;
 use super::shortfall::NodeRequest;
 use super::{ELSEWHERE, GangKeeper, Kept, same_words, without_numbers};
 use crate::cluster::Cluster;
@@ -133,8 +132,8 @@ impl GangKeeper {
             if let Some(leaving) = kept.regrouping.leaving() {
                 orders.extend(leaving.evictions(key, cluster, now_ms, policy.gangs.steer_again_ms));
             }
-            orders.extend(kept.withdrawals(now_ms, policy.gangs.steer_again_ms));
             if let Some(gang) = cluster.gangs().get(key) {
+                orders.extend(kept.withdrawals(&gang.members, policy, now_ms));
                 orders.extend(kept.corrections(&gang.members, now_ms));
             }
             orders.extend(kept.showings(key, policy, now_ms));
@@ -286,13 +285,15 @@ impl Kept {
         news.into_iter().map(|pod| Order::Wake { pod }).collect()
     }
 
-    /// For pending members that show a place which is not theirs any more.
-    fn withdrawals(&mut self, now_ms: u64, again_ms: u64) -> Vec<Order> {
-        let seats = self.roster.iter().flat_map(Roster::all);
-        let without_place = seats.filter(|seat| seat.node.is_none() && !self.has_place(seat));
-        let misled: Vec<Arc<Pod>> =
-            without_place.filter_map(|seat| seat.pod.clone()).filter(|pod| pod.steering.promise.is_some()).collect();
-        self.withdrawn.retain(|_, written_ms| now_ms < *written_ms + again_ms);
+    /// For pending members that show a place which is not theirs any more, also where the gang cannot be planned: to
+    /// kube-scheduler they count there, so that nobody else finds room.
+    fn withdrawals(&mut self, members: &BTreeMap<PodUid, Arc<Pod>>, policy: &Policy, now_ms: u64) -> Vec<Order> {
+        let has_place = |pod: &Pod| self.places().any(|(uid, _)| *uid == pod.uid);
+        let is_misled = |pod: &&Arc<Pod>| {
+            pod.stage == Stage::Pending && pod.steering.promise.is_some() && policy.is_ours(pod) && !has_place(pod)
+        };
+        let misled: Vec<Arc<Pod>> = members.values().filter(is_misled).cloned().collect();
+        self.withdrawn.retain(|_, written_ms| now_ms < *written_ms + policy.gangs.steer_again_ms);
         let mut orders = vec![];
         for pod in misled {
             if !self.withdrawn.contains_key(&pod.uid) {

@@ -74,6 +74,18 @@ fn only_so_many_gangs_of_a_namespace_run_at_a_time() {
 }
 
 #[test]
+fn a_gang_that_runs_counts_whatever_is_known_of_it() {
+    let mut world = world(Quota::default().limited(Item::Gangs, 1));
+    // Its size stood on an object that is gone, or not seen yet.
+    world.set(member("first-0", "first", 0, Terms::default()).on("n0").build());
+    let second = gang(&mut world, "second", 2);
+    assert_eq!(world.plan(), 0);
+    world.delete("first-0");
+    assert_eq!(world.plan(), 1);
+    assert!(world.filter(&second[0]).is_ok());
+}
+
+#[test]
 fn a_plan_that_comes_back_late_is_not_adopted_over_quota() {
     let mut world = world(gpus(16));
     let members = gang(&mut world, "g", 2);

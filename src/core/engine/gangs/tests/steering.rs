@@ -106,6 +106,23 @@ fn the_scheduler_is_pointed_to_places_until_it_comes() {
 }
 
 #[test]
+fn who_shows_a_place_of_a_gang_that_cannot_be_planned_any_more_is_told() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    world.plan();
+    let orders = world.engine.orders(world.now_ms);
+    let Some(Order::Steer { promise, pod, .. }) = orders.first() else { panic!("{orders:?}") };
+    let steering =
+        Steering { promise: Some(promise.clone()), nominated: Some(promise.node.clone()), ..Steering::default() };
+    world.set(Pod { steering, ..Pod::clone(pod) });
+    let other = if pod.key.name == "g-0" { "g-1" } else { "g-0" };
+    world.delete(other);
+    world.wait(GangPolicy::default().steer_again_ms);
+    let orders = world.engine.orders(world.now_ms);
+    assert!(matches!(&orders[..], [Order::Withdraw { pod: told }] if told.uid == pod.uid), "{orders:?}");
+}
+
+#[test]
 fn members_that_refuse_each_others_nodes_change_places() {
     let mut world = World::new(2);
     gang(&mut world, "g", 2);
