@@ -89,6 +89,8 @@ pub struct Pod {
     pub claims: Vec<Option<String>>,
     /// Its gang, and how many must start together.
     pub gang: Option<(String, usize)>,
+    /// Its PodGroup, if the gang is one of Kubernetes itself.
+    pub group: Option<Key>,
 }
 
 impl Pod {
@@ -96,7 +98,9 @@ impl Pod {
     pub fn read(pod: &Value) -> Self {
         let optional = |at: &str| Some(text(pod, at)).filter(|text| !text.is_empty()).map(str::to_owned);
         let annotation = |name: &str| pod["metadata"]["annotations"][name].as_str();
-        let min_member = annotation("testudo.dev/min-member").and_then(|number| number.parse().ok());
+        let group = optional("/spec/schedulingGroup/podGroupName");
+        let min_member = annotation(if group.is_some() { MIN_COUNT } else { "testudo.dev/min-member" });
+        let gang = group.clone().or_else(|| annotation("testudo.dev/pod-group").map(str::to_owned));
         let conditions = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
         let refusal = { conditions }.find(|it| it["type"] == "PodScheduled" && it["status"] == "False");
         let requests = pod.pointer("/spec/containers/0/resources/requests").unwrap_or(&Value::Null);
@@ -116,7 +120,8 @@ impl Pod {
             promised: annotation("testudo.dev/plan").is_some(),
             message: refusal.map(|it| text(it, "/message").to_owned()).unwrap_or_default(),
             claims: claims(pod),
-            gang: annotation("testudo.dev/pod-group").zip(min_member).map(|(gang, size)| (gang.to_owned(), size)),
+            gang: gang.zip(min_member.and_then(|number| number.parse().ok())),
+            group: group.map(|name| Key::new(text(pod, "/metadata/namespace"), &name)),
         }
     }
 
@@ -135,6 +140,9 @@ impl Pod {
         self.claims.iter().flatten().map(|name| Key::new(&self.key.namespace, name))
     }
 }
+
+/// What the PodGroup of a native gang says, for who reads pods only.
+pub const MIN_COUNT: &str = "simulation/min-count";
 
 /// The scheduler that asks testudo.
 pub const SCHEDULER: &str = "testudo-scheduler";

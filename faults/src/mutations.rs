@@ -183,6 +183,28 @@ pub const ALL: &[Mutation] = &[
         breaks: &[Rule::DeviceOnce, Rule::Placed, Rule::GangWhole],
     },
     Mutation {
+        name: "quotas-are-not-counted-at-bind",
+        file: "src/core/engine/mod.rs",
+        find: "if quotas.of(&pod.key.namespace).is_none() {",
+        replace: "if quotas.of(&pod.key.namespace).is_none() || crate::mutant(\"quotas-are-not-counted-at-bind\") {",
+        breaks: &[Rule::QuotaKept],
+    },
+    Mutation {
+        name: "gangs-are-not-shown-to-the-autoscaler",
+        file: "src/core/engine/gangs/shortfall.rs",
+        find: "        if !is_short {\n            return vec![];",
+        replace: "        if !is_short || crate::mutant(\"gangs-are-not-shown-to-the-autoscaler\") {\n            return vec![];",
+        breaks: &[Rule::Placed],
+    },
+    Mutation {
+        name: "nodes-are-kept-from-the-autoscaler-for-ever",
+        file: "src/core/engine/gangs/protection.rs",
+        find: "let left = self.shown.iter().filter(|node| !needed.contains_key(*node));",
+        replace: "let is_kept = crate::mutant(\"nodes-are-kept-from-the-autoscaler-for-ever\");
+        let left = self.shown.iter().filter(|node| !is_kept && !needed.contains_key(*node));",
+        breaks: &[Rule::Clean],
+    },
+    Mutation {
         name: "nobody-is-woken-when-places-come-free",
         file: "src/core/engine/gangs/steering.rs",
         find: "        if !std::mem::take(&mut self.freed_places) {",

@@ -39,8 +39,28 @@ pub struct Workload {
     pub priority: i64,
     /// Do its pods wait with testudo's gate?
     pub gated: bool,
+    /// Is it a gang of Kubernetes itself, with a PodGroup?
+    pub native: bool,
     /// How long a pod runs.
     pub lasts_ms: Option<u64>,
+}
+
+/// How much the namespace of all workloads may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// GPUs, of device plugins and of claims.
+    pub gpus: usize,
+    /// Gangs that run or have places.
+    pub gangs: usize,
+}
+
+/// Nodes that an autoscaler makes, and takes away when nothing runs there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeGroup {
+    /// What they are.
+    pub machine: Machine,
+    /// How many there are at most.
+    pub most: usize,
 }
 
 /// Something that happens.
@@ -103,7 +123,9 @@ impl fmt::Display for Input {
                 if let Some(together) = it.together {
                     write!(f, ", {together} together")?;
                 }
-                write!(f, ", priority {}{}", it.priority, if it.gated { ", gated" } else { "" })?;
+                let gated = if it.gated { ", gated" } else { "" };
+                let native = if it.native { ", with a PodGroup" } else { "" };
+                write!(f, ", priority {}{gated}{native}", it.priority)?;
                 it.lasts_ms.map_or(Ok(()), |ms| write!(f, ", for {} s", seconds(&ms)))
             }
             Self::Delete(name) => write!(f, "{name} is deleted"),
@@ -167,6 +189,10 @@ pub struct Script {
     pub plans_slowly: bool,
     /// The nodes at the beginning.
     pub nodes: Vec<Machine>,
+    /// What the users may have, where there is a limit.
+    pub quota: Option<Quota>,
+    /// What an autoscaler may add, where there is one.
+    pub group: Option<NodeGroup>,
     /// What happens, in the order of time (milliseconds).
     pub inputs: Vec<(u64, Input)>,
 }
@@ -203,6 +229,8 @@ impl Script {
             _ => Machine::Claimed(4),
         };
         let nodes: Vec<Machine> = (0..2 + rng.below(3)).map(|_| machine(&mut rng)).collect();
+        let quota = (rng.below(4) == 0).then(|| Quota { gpus: 6 + 4 * rng.below(3), gangs: 1 + rng.below(4) });
+        let group = (rng.below(4) == 0).then(|| NodeGroup { machine: Machine::Plugin(8), most: 1 + rng.below(3) });
         let day = DAYS[(seed % DAYS.len() as u64) as usize];
         let mut writer = Writer { rng, claims, parts, day, nodes: nodes.len(), names: vec![], machine };
         let mut inputs = vec![];
@@ -221,7 +249,7 @@ impl Script {
             Day::Rough => writer.rough_day(),
         });
         inputs.sort_by_key(|(at, _)| *at);
-        Self { seed, plans_slowly: day == Day::Rough, nodes, inputs }
+        Self { seed, plans_slowly: day == Day::Rough, nodes, quota, group, inputs }
     }
 }
 
@@ -257,6 +285,7 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
             cpu: 500 + 500 * rng.below(4),
             priority: [0, 0, 0, 100][rng.below(4)],
             gated: rng.below(2) == 0 && gang,
+            native: rng.below(4) == 0 && gang,
             lasts_ms: (rng.below(3) == 0).then(|| 2_000 + rng.below(20_000) as u64),
         })
     }

@@ -19,6 +19,8 @@ pub fn shortest(script: &Script, rule: Rule) -> Script {
         }
     }
     search.without_last_nodes();
+    search.without(|script| script.quota = None);
+    search.without(|script| script.group = None);
     search.best
 }
 
@@ -49,6 +51,14 @@ impl Search {
             }
         }
         was_shortened
+    }
+
+    fn without(&mut self, change: impl FnOnce(&mut Script)) {
+        let mut simpler = self.best.clone();
+        change(&mut simpler);
+        if simpler != self.best && self.fails(&simpler) {
+            self.best = simpler;
+        }
     }
 
     fn without_last_nodes(&mut self) {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 use testudo::sim::rng::Rng;
-use testudo_core::engine::{AheadPolicy, ClaimPolicy, GangPolicy, Policy};
+use testudo_core::engine::{AheadPolicy, AutoscalingPolicy, ClaimPolicy, GangPolicy, PlacementPolicy, Policy, Quotas};
 use testudo_core::model::catalogue::Catalogue;
+use testudo_core::model::quota::{Item, Quota};
 
+use crate::actors::autoscaler::Autoscaler;
 use crate::actors::controllers::ClaimController;
 use crate::actors::kubelets::Kubelets;
 use crate::actors::machines::{Station, class};
-use crate::actors::users::Users;
+use crate::actors::users::{self, Users};
 use crate::api::store::{Kind, Store};
 use crate::facts::SCHEDULER;
 use crate::invariants::{Auditor, Rule, Seen, Violation};
@@ -39,6 +41,7 @@ pub struct World {
     kubelets: Kubelets,
     claims: ClaimController,
     users: Users,
+    autoscaler: Option<Autoscaler>,
     rng: Rng,
     restarts: Vec<(u64, usize)>,
     /// What happens to who writes, after how many more writes, while things happen at all.
@@ -111,7 +114,7 @@ fn play_on(script: &Script, story: Story) -> (Outcome, Story) {
 }
 
 /// What the operator has configured, with shorter times.
-fn policy() -> Policy {
+fn policy(script: &Script) -> Policy {
     let gangs = GangPolicy {
         schedulers: [SCHEDULER.to_owned()].into(),
         bind_window_ms: 20_000,
@@ -123,7 +126,18 @@ fn policy() -> Policy {
     let claims = ClaimPolicy { classes, unused_ms: 10_000, ..ClaimPolicy::default() };
     // Few wait here at a time.
     let ahead = AheadPolicy { min_waiting: 2, skipped: 0, ..AheadPolicy::default() };
-    Policy { gangs, claims, ahead, ..Policy::default() }
+    let quota = script.quota.map(|quota| {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let limits = Quota::default().limited(Item::Gpus, count(quota.gpus)).limited(Item::Gangs, count(quota.gangs));
+        (users::NAMESPACE.into(), limits)
+    });
+    let placement = PlacementPolicy { quotas: Quotas::new(quota, None), ..PlacementPolicy::default() };
+    let autoscaling = { script.group.as_ref() }.map(|_| AutoscalingPolicy {
+        show_after_ms: 3_000,
+        protect_after_ms: 1_000,
+        ..AutoscalingPolicy::default()
+    });
+    Policy { gangs, claims, ahead, placement, autoscaling, ..Policy::default() }
 }
 
 impl World {
@@ -148,15 +162,16 @@ impl World {
             kubelets: Kubelets::new(rng.branch()),
             claims: ClaimController::new(rng.branch()),
             users: Users::new(rng.branch()),
+            autoscaler: script.group.clone().map(|group| Autoscaler::new(group, rng.branch())),
             replicas: (0..REPLICAS).map(Replica::new).collect(),
             restarts: vec![],
             ambushes: vec![],
             moved: (0, 0),
             leader: None,
             routed: 0,
-            auditor: Auditor::default(),
+            auditor: Auditor::new(script.quota),
             catalogue: Catalogue::builtin(),
-            policy: policy(),
+            policy: policy(script),
             search_steps: if script.plans_slowly { 30 } else { 2 },
             now_ms: 0,
             stations,
@@ -282,6 +297,10 @@ impl World {
         self.kubelets.step(&mut self.store, &mut self.story, now_ms);
         self.claims.step(&mut self.store, now_ms);
         self.users.step(&mut self.store, &mut self.story, now_ms);
+        if let Some(autoscaler) = &mut self.autoscaler {
+            let shrinks = now_ms < CHAOS_MS;
+            autoscaler.step(&mut self.stations, &mut self.store, &mut self.story, now_ms, shrinks);
+        }
         if self.store.version() != self.moved.0 {
             self.moved = (self.store.version(), now_ms);
         }
@@ -328,7 +347,8 @@ impl World {
             || self.replicas.iter().any(Replica::is_searching);
         let pause = if is_lively { 2 + self.rng.below(40) } else { 300 } as u64;
         let due = [self.network.next_ms(), self.kubelets.next_ms(), self.users.next_ms()].into_iter().flatten();
-        let due = due.chain(self.schedulers.iter().filter_map(|(it, _)| it.next_ms())).min().unwrap_or(u64::MAX);
+        let due = due.chain(self.schedulers.iter().filter_map(|(it, _)| it.next_ms()));
+        let due = due.chain(self.autoscaler.iter().map(Autoscaler::next_ms)).min().unwrap_or(u64::MAX);
         (self.now_ms + pause).min(due).max(self.now_ms + 1)
     }
 
@@ -341,7 +361,8 @@ impl World {
 
     fn audit_end(&mut self) -> Option<Violation> {
         let engines: Vec<_> = self.replicas.iter().filter_map(Replica::engine).collect();
-        self.auditor.check_end(&self.store, &engines)
+        let could_add = self.autoscaler.as_ref().map(Autoscaler::could_add).unwrap_or_default();
+        self.auditor.check_end(&self.store, &engines, &could_add)
     }
 
     fn digest(&self) -> u64 {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::store::{Key, Kind, Store, text};
+use crate::facts::Amounts;
 use crate::script::Machine;
 
 /// The driver of claimed GPUs, which testudo knows.
@@ -38,12 +39,17 @@ impl Station {
     /// Its node joins the cluster, and its devices are published.
     pub fn join(&mut self, store: &mut Store) {
         self.back_ms = None;
-        let gpus = if let Machine::Plugin(gpus) = self.machine { gpus } else { 0 };
-        let mut resources = json!({"cpu": "16000m", "memory": "256Gi", "pods": "20"});
-        if gpus > 0 {
-            resources["nvidia.com/gpu"] = json!(gpus.to_string());
-        }
-        let labels = json!({"kubernetes.io/hostname": self.name, "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"});
+        let resources = self.resources();
+        let (kind, gpus) = match self.machine {
+            Machine::Plugin(gpus) => ("plugin", gpus),
+            Machine::Claimed(gpus) => ("claimed", gpus),
+            Machine::Parted(gpus) => ("parted", gpus),
+        };
+        let labels = json!({
+            "kubernetes.io/hostname": self.name,
+            "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+            "eks.amazonaws.com/nodegroup": format!("{kind}-{gpus}"),
+        });
         let node = json!({
             "metadata": {"name": self.name, "labels": labels}, "spec": {},
             "status": {"capacity": resources, "allocatable": resources},
@@ -51,6 +57,26 @@ impl Station {
         // It is there already where it came back before it was missed.
         let _ = store.create(Kind::Node, node);
         self.publish(None, store);
+    }
+
+    fn resources(&self) -> Value {
+        let mut resources = json!({"cpu": "16000m", "memory": "256Gi", "pods": "20"});
+        if let Machine::Plugin(gpus) = self.machine {
+            resources["nvidia.com/gpu"] = json!(gpus.to_string());
+        }
+        resources
+    }
+
+    /// What its node has for pods.
+    pub fn has(&self) -> Amounts {
+        Amounts::read(&self.resources())
+    }
+
+    /// An autoscaler is about to remove its node.
+    pub fn mark_for_removal(&self, store: &mut Store) {
+        self.change(store, |node| {
+            node["spec"]["taints"] = json!([{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]);
+        });
     }
 
     /// Its node leaves, and its devices with it.

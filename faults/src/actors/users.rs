@@ -7,7 +7,7 @@ use testudo::sim::rng::Rng;
 
 use super::kubelets::LASTS;
 use crate::api::store::{Key, Kind, Store, text};
-use crate::facts::SCHEDULER;
+use crate::facts::{MIN_COUNT, SCHEDULER};
 use crate::script::Workload;
 use crate::story::Story;
 
@@ -45,6 +45,8 @@ impl Users {
     /// A user wants it no more: all pods of it are deleted.
     pub fn delete(&mut self, name: &str, store: &mut Store) {
         self.kept.remove(name);
+        // Not all have one.
+        let _ = store.delete(Kind::PodGroup, &Key::new(NAMESPACE, name));
         for key in pods_of(name, store) {
             store.delete(Kind::Pod, &key).expect("it was there just now");
         }
@@ -87,6 +89,9 @@ impl Users {
                 continue;
             }
             let mut has_made = false;
+            if kept.workload.native && store.get(Kind::PodGroup, &Key::new(NAMESPACE, name)).is_none() {
+                store.create(Kind::PodGroup, group_of(&kept.workload)).expect("a new name");
+            }
             if kept.workload.keeps_claims {
                 make_claims(&kept.workload, kept.made.len(), store);
             }
@@ -107,6 +112,12 @@ impl Users {
             kept.due_ms = now_ms + 10 + self.rng.below(pause) as u64;
         }
     }
+}
+
+/// The PodGroup of a native gang.
+fn group_of(workload: &Workload) -> Value {
+    let policy = json!({"gang": {"minCount": workload.together}});
+    json!({"metadata": {"namespace": NAMESPACE, "name": workload.name}, "spec": {"schedulingPolicy": policy}})
 }
 
 /// Makes the claims of its own that are not there.
@@ -147,7 +158,9 @@ fn pod_of(workload: &Workload, index: usize, made: u64) -> Value {
         requests["nvidia.com/gpu"] = json!(workload.gpus.to_string());
     }
     let mut annotations = json!({});
-    if let Some(together) = workload.together {
+    if let Some(together) = workload.together.filter(|_| workload.native) {
+        annotations[MIN_COUNT] = json!(together.to_string());
+    } else if let Some(together) = workload.together {
         annotations["testudo.dev/pod-group"] = json!(workload.name);
         annotations["testudo.dev/min-member"] = json!(together.to_string());
     }
@@ -159,6 +172,9 @@ fn pod_of(workload: &Workload, index: usize, made: u64) -> Value {
         "priority": workload.priority,
         "containers": [{"name": "main", "resources": {"requests": requests, "limits": requests}}],
     });
+    if workload.native {
+        spec["schedulingGroup"] = json!({"podGroupName": workload.name});
+    }
     if workload.gated {
         spec["schedulingGates"] = json!([{"name": "testudo.dev/gang"}]);
     }

@@ -53,7 +53,10 @@ enum Target {
     },
     /// `POST` of a new object into a namespace.
     Within(Kind, String),
+    /// The API groups that testudo asks for.
     Groups,
+    /// What is served of the API group of gangs.
+    Resources,
     Events,
 }
 
@@ -64,7 +67,8 @@ pub fn answer(store: &mut Store, request: &Request) -> Answer {
         return refused(Refused { code: 404, reason: "NotFound", message });
     };
     let result = match target {
-        Target::Groups => Ok(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})),
+        Target::Groups => Ok(groups()),
+        Target::Resources => Ok(resources()),
         Target::Events => Ok(request.body.clone()),
         Target::All(kind) if is_watch(request) => return watch(store, kind, request),
         Target::All(kind) | Target::Within(kind, _) if request.method == Method::GET => {
@@ -84,6 +88,21 @@ pub fn answer(store: &mut Store, request: &Request) -> Answer {
     }
 }
 
+fn groups() -> Value {
+    let version = json!({"groupVersion": "scheduling.k8s.io/v1alpha2", "version": "v1alpha2"});
+    let group = json!({"name": "scheduling.k8s.io", "versions": [version], "preferredVersion": version});
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]})
+}
+
+fn resources() -> Value {
+    let (group_version, kind) = Kind::PodGroup.type_meta();
+    let resource = json!({
+        "name": Kind::PodGroup.plural(), "singularName": "podgroup", "kind": kind, "namespaced": true,
+        "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+    });
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": [resource]})
+}
+
 /// An answer that says why not.
 pub fn refused(Refused { code, reason, message }: Refused) -> Answer {
     Answer::Whole(
@@ -99,10 +118,12 @@ fn target(path: &str) -> Option<Target> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let rest = match parts.as_slice() {
         ["apis"] => return Some(Target::Groups),
+        ["apis", "scheduling.k8s.io", "v1alpha2"] => return Some(Target::Resources),
         ["apis", "events.k8s.io", ..] => return Some(Target::Events),
         ["api", "v1", rest @ ..]
         | ["apis", "resource.k8s.io", "v1", rest @ ..]
-        | ["apis", "coordination.k8s.io", "v1", rest @ ..] => rest,
+        | ["apis", "coordination.k8s.io", "v1", rest @ ..]
+        | ["apis", "scheduling.k8s.io", "v1alpha2", rest @ ..] => rest,
         _ => return None,
     };
     let kind = |plural: &str| Kind::ALL.into_iter().find(|kind| kind.plural() == plural);

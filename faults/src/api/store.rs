@@ -23,11 +23,14 @@ pub enum Kind {
     Class,
     /// `coordination.k8s.io/v1` Lease.
     Lease,
+    /// `scheduling.k8s.io/v1alpha2` PodGroup.
+    PodGroup,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 6] = [Kind::Node, Kind::Pod, Kind::Claim, Kind::Slice, Kind::Class, Kind::Lease];
+    pub const ALL: [Kind; 7] =
+        [Kind::Node, Kind::Pod, Kind::Claim, Kind::Slice, Kind::Class, Kind::Lease, Kind::PodGroup];
 
     /// `v1`, and `Pod`.
     pub fn type_meta(self) -> (&'static str, &'static str) {
@@ -38,6 +41,7 @@ impl Kind {
             Self::Slice => ("resource.k8s.io/v1", "ResourceSlice"),
             Self::Class => ("resource.k8s.io/v1", "DeviceClass"),
             Self::Lease => ("coordination.k8s.io/v1", "Lease"),
+            Self::PodGroup => ("scheduling.k8s.io/v1alpha2", "PodGroup"),
         }
     }
 
@@ -50,6 +54,7 @@ impl Kind {
             Self::Slice => "resourceslices",
             Self::Class => "deviceclasses",
             Self::Lease => "leases",
+            Self::PodGroup => "podgroups",
         }
     }
 }

@@ -13,6 +13,11 @@ pub fn left_behind(store: &Store) -> Option<Violation> {
             return wrong(Rule::Clean, format!("claim {} was deleted and does not go", claim.key));
         }
     }
+    let mut nodes = store.all(Kind::Node);
+    if let Some((key, _)) = nodes.find(|(_, node)| node["metadata"]["annotations"]["testudo.dev/protected"].is_string())
+    {
+        return wrong(Rule::Clean, format!("node {key} is kept from autoscalers, and nobody has a place there"));
+    }
     let ours = store.all(Kind::Pod).map(|(_, pod)| pod.pod()).filter(|pod| pod.is_ours);
     let misled = { ours }.find(|pod| pod.is_pending() && pod.promised);
     misled.and_then(|pod| {

@@ -1,7 +1,8 @@
 //! What must always hold, found out by somebody who reads the cluster and knows nothing of testudo's books.
 //!
 //! After every step ([`Auditor::check`]): no device and no counter is given twice; no node has more bound to it than it
-//! has; the first member of a gang is bound only when all that must start together have come to bind. At the end, when all
+//! has, and users no more than they may ([`quotas`]); the first member of a gang is bound only when all that must start
+//! together have come to bind. At the end, when all
 //! faults are over and everything has had its time ([`Auditor::check_end`]): whatever can be placed is ([`placed`]), no gang
 //! is half started without a reason, testudo's ledger says what the cluster says ([`ledger`]), and nothing is left lying
 //! around ([`leaks`]).
@@ -10,6 +11,7 @@ mod feasible;
 mod leaks;
 mod ledger;
 mod placed;
+mod quotas;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,8 +19,9 @@ use std::fmt;
 use testudo_core::engine::Engine;
 
 use crate::api::store::{Kind, Store, What};
-use crate::facts::{Amounts, Claim, Counter, Device, Devices, Pod};
-use crate::script::Input;
+use crate::facts::{Amounts, Claim, Counter, Device, Devices, Node, Pod};
+use crate::script::{Input, Quota};
+use quotas::Used;
 
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +34,8 @@ pub enum Rule {
     InUse,
     /// Nothing is bound to a node beyond what it has.
     NodeKept,
+    /// Users get no more than they may have.
+    QuotaKept,
     /// A gang starts as a whole.
     GangWhole,
     /// What can be placed is placed.
@@ -93,6 +98,7 @@ const ARRIVAL_REMEMBERED_MS: u64 = 20_000;
 /// The reader.
 #[derive(Debug, Default)]
 pub struct Auditor {
+    quota: Option<Quota>,
     read: u64,
     nodes: BTreeMap<String, Vec<(u64, Amounts)>>,
     pods: BTreeMap<String, Pod>,
@@ -107,6 +113,11 @@ pub struct Auditor {
 }
 
 impl Auditor {
+    /// Of a cluster whose users may have so much.
+    pub fn new(quota: Option<Quota>) -> Self {
+        Self { quota, ..Self::default() }
+    }
+
     /// How much was going on.
     pub fn seen(&self) -> Seen {
         self.seen
@@ -150,10 +161,11 @@ impl Auditor {
         violation
     }
 
-    /// Judges how things are at the end.
-    pub fn check_end(&self, store: &Store, engines: &[Engine]) -> Option<Violation> {
+    /// Judges how things are at the end, where an autoscaler could add these nodes.
+    pub fn check_end(&self, store: &Store, engines: &[Engine], could_add: &[Node]) -> Option<Violation> {
         let gangs = placed::half_started(store, &self.hurt);
-        let rest = gangs.or_else(|| placed::left_out(store)).or_else(|| leaks::left_behind(store));
+        let rest = gangs.or_else(|| placed::left_out(store, self.quota, could_add));
+        let rest = rest.or_else(|| leaks::left_behind(store));
         rest.or_else(|| engines.iter().find_map(|engine| ledger::differs(store, engine)))
     }
 
@@ -173,7 +185,8 @@ impl Auditor {
             return None;
         }
         self.seen.bound += 1;
-        self.node_kept(&pod, now_ms).or_else(|| self.gang_whole(&pod, now_ms))
+        let kept = self.node_kept(&pod, now_ms).or_else(|| self.quota_kept(&pod));
+        kept.or_else(|| self.gang_whole(&pod, now_ms))
     }
 
     /// A gang that has lost a member that had started, or was about to, is in part, and nobody is to blame.
@@ -203,6 +216,14 @@ impl Auditor {
         let pods: Vec<String> =
             self.pods.values().filter(|pod| pod.is_on(node)).map(|pod| pod.key.name.clone()).collect();
         wrong(Rule::NodeKept, format!("node {node} has {had:?}, and {} hold {used:?}", pods.join(", ")))
+    }
+
+    fn quota_kept(&self, pod: &Pod) -> Option<Violation> {
+        let quota = self.quota?;
+        let claims: Vec<&Claim> = self.claims.values().collect();
+        let used = Used::of(self.pods.values(), &claims);
+        let text = || format!("{} is bound; then {used:?} are in use, and there may be {quota:?}", pod.key);
+        (!used.is_within(quota)).then(|| wrong(Rule::QuotaKept, text()))?
     }
 
     /// The first of a gang is bound: have all that must start with it come to bind?

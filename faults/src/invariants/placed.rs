@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::feasible::Free;
+use super::quotas::Used;
 use super::{Rule, Violation, wrong};
 use crate::api::store::{Kind, Store};
 use crate::facts::{Claim, Node, Pod};
+use crate::script::Quota;
 
 fn pods(store: &Store) -> Vec<Pod> {
     store.all(Kind::Pod).map(|(_, pod)| pod.pod().clone()).filter(|pod| pod.is_ours).collect()
@@ -32,12 +34,23 @@ pub fn half_started(store: &Store, hurt: &BTreeSet<String>) -> Option<Violation>
     })
 }
 
-/// A pod, or a gang, that waits although there is room for it.
-pub fn left_out(store: &Store) -> Option<Violation> {
+/// A pod, or a gang, that waits although there is room for it, or would be if an autoscaler had added these nodes.
+pub fn left_out(store: &Store, quota: Option<Quota>, could_add: &[Node]) -> Option<Violation> {
     let pods = pods(store);
     let nodes: Vec<Node> = store.all(Kind::Node).map(|(_, node)| node.node().clone()).collect();
     let claims: Vec<Claim> = store.all(Kind::Claim).map(|(_, claim)| claim.claim().clone()).collect();
-    let free = Free::of(&nodes, &pods, &claims, store.all(Kind::Slice).map(|(_, slice)| &***slice));
+    let slices = store.all(Kind::Slice).map(|(_, slice)| &***slice);
+    let free = Free::of(&nodes, &pods, &claims, slices.clone());
+    let grown = Free::of(&[&nodes, could_add].concat(), &pods, &claims, slices);
+    let used = Used::of(pods.iter(), &claims.iter().collect::<Vec<_>>());
+    let places = |wanted: &[(&Pod, Vec<(String, usize)>)]| {
+        if !quota.is_none_or(|quota| used.with(wanted).is_within(quota)) {
+            return None;
+        }
+        // Pods with claims the autoscaler leaves to others.
+        let makes_room = !could_add.is_empty() && wanted.iter().all(|(_, asks)| asks.is_empty());
+        free.places(wanted).or_else(|| grown.places(wanted).filter(|_| makes_room))
+    };
     let asks = |pod: &Pod| -> Vec<(String, usize)> {
         let of_claim = |key| claims.iter().find(|claim| claim.key == key).map(|claim| claim.asks.clone());
         pod.claim_keys().filter_map(of_claim).flatten().collect()
@@ -50,7 +63,7 @@ pub fn left_out(store: &Store) -> Option<Violation> {
         pod.claims.iter().all(Option::is_some) && pod.claim_keys().all(|key| store.get(Kind::Claim, &key).is_some())
     };
     for pod in pods.iter().filter(|pod| pod.is_pending() && pod.gang.is_none() && has_claims(pod)) {
-        if let Some(places) = free.places(&[(pod, asks(pod))]) {
+        if let Some(places) = places(&[(pod, asks(pod))]) {
             return say(format!("pod {}", pod.key), &[pod], places);
         }
     }
@@ -64,7 +77,7 @@ pub fn left_out(store: &Store) -> Option<Violation> {
         }
         waiting.truncate(needed);
         let wanted: Vec<_> = waiting.iter().map(|pod| (*pod, asks(pod))).collect();
-        if let Some(places) = free.places(&wanted) {
+        if let Some(places) = places(&wanted) {
             return say(format!("gang {gang} ({started} started)"), &waiting, places);
         }
     }

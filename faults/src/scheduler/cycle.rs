@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::filters::No;
+use super::groups::Cycle;
 use super::{Against, Around, Hanging, Queue, Room, Scheduler, Waiting};
 use crate::api::store::{Kind, text};
 use crate::facts::{Claim, Pod};
@@ -15,7 +16,7 @@ use crate::service::{NoAnswer, TIMEOUT_MS};
 const AT_ONCE: usize = 4;
 
 /// What became of an attempt.
-enum Attempt {
+pub(super) enum Attempt {
     Place(String),
     /// No node will do.
     NoPlace(Refusals),
@@ -48,7 +49,7 @@ impl Refusals {
     }
 
     /// As kube-scheduler words it.
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (text, _) in self.nodes.values() {
             *counts.entry(text).or_default() += 1;
@@ -67,6 +68,13 @@ impl Scheduler {
             let first = active.min_by_key(|it| (Reverse(it.pod.priority), it.pod.created.clone(), it.pod.uid.clone()));
             let Some(waiting) = first.cloned() else { return };
             let uid = waiting.pod.uid.clone();
+            if let Some(group) = &waiting.pod.group {
+                if let Cycle::Hangs { uid, replica } = self.place_group(group, around) {
+                    self.hangs = Some(Hanging { uid, replica, until_ms: around.now_ms + TIMEOUT_MS });
+                    return;
+                }
+                continue;
+            }
             if let Some(waiting) = self.waiting.get_mut(&uid) {
                 waiting.attempts += 1;
             }
@@ -112,7 +120,7 @@ impl Scheduler {
         }
     }
 
-    fn attempt(&mut self, waiting: &Waiting, around: &mut Around<'_>) -> Attempt {
+    pub(super) fn attempt(&mut self, waiting: &Waiting, around: &mut Around<'_>) -> Attempt {
         let rooms = self.room();
         if rooms.is_empty() {
             return Attempt::Error("no nodes available to schedule pods".into());
@@ -193,14 +201,14 @@ impl Scheduler {
         }
     }
 
-    fn rest(&mut self, uid: &str, place: Queue) {
+    pub(super) fn rest(&mut self, uid: &str, place: Queue) {
         if let Some(waiting) = self.waiting.get_mut(uid) {
             waiting.place = place;
         }
     }
 
     /// Writes on the pod why it has no node. A nomination with which the attempt began is gone.
-    fn put_aside(&self, pod: &Pod, message: &str, nominated: Option<String>, around: &mut Around<'_>) {
+    pub(super) fn put_aside(&self, pod: &Pod, message: &str, nominated: Option<String>, around: &mut Around<'_>) {
         let uid = pod.uid.clone();
         let name = &pod.key;
         around.story.tell(around.now_ms, || format!("kube-scheduler: {name}: {message}"));

@@ -1,5 +1,6 @@
 //! A model of kube-scheduler: what it sees of the cluster is behind, it takes pods from a queue, places one after the other
-//! ([`cycle`]) with its own filters ([`filters`]) and testudo's, and binds several at the same time ([`binding`]).
+//! ([`cycle`]), or the members of a PodGroup together ([`groups`]), with its own filters ([`filters`]) and testudo's, and binds
+//! several at the same time ([`binding`]).
 //!
 //! Pods that found no place are put aside and come back when something happens that could help, as its plugins say; after
 //! an error they wait for a while only.
@@ -7,6 +8,7 @@
 mod binding;
 mod cycle;
 mod filters;
+mod groups;
 mod preemption;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +23,7 @@ use crate::story::Story;
 use binding::Binding;
 
 /// The kinds that it watches.
-const KINDS: [Kind; 5] = [Kind::Node, Kind::Pod, Kind::Claim, Kind::Slice, Kind::Class];
+const KINDS: [Kind; 6] = [Kind::Node, Kind::Pod, Kind::Claim, Kind::Slice, Kind::Class, Kind::PodGroup];
 
 /// How long it waits after a failed attempt, and after several: as testudo's chart sets it.
 const FIRST_BACKOFF_MS: u64 = 1_000;
@@ -82,7 +84,21 @@ struct Against {
     room: bool,
     claims: bool,
     extender: bool,
+    /// There are too few of its group.
+    quorum: bool,
     other: bool,
+}
+
+impl Against {
+    fn or(self, more: Self) -> Self {
+        Self {
+            room: self.room || more.room,
+            claims: self.claims || more.claims,
+            extender: self.extender || more.extender,
+            quorum: self.quorum || more.quorum,
+            other: self.other || more.other,
+        }
+    }
 }
 
 /// What a step of it needs of the world.
@@ -174,6 +190,7 @@ impl Scheduler {
             Kind::Node => self.wake(|against| against.room || against.extender || against.other, now_ms),
             Kind::Claim | Kind::Class => self.wake(|against| against.claims || against.extender, now_ms),
             Kind::Slice => self.wake(|against| against.claims, now_ms),
+            Kind::PodGroup => self.wake(|against| against.quorum || against.extender, now_ms),
             Kind::Lease => {}
         }
     }
@@ -189,6 +206,9 @@ impl Scheduler {
                 self.wake(|against| against.extender || (against.room && is_less), now_ms);
             }
             return;
+        }
+        if what == What::Added && pod.group.is_some() {
+            self.wake(|against| against.quorum, now_ms);
         }
         if !pod.is_ours || pod.gated {
             self.waiting.remove(&uid);
