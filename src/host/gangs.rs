@@ -52,11 +52,17 @@ pub struct GangWriters {
 /// Pods written at the same time, at most.
 const WRITES: usize = 48;
 
+/// Pods on which is shown that a device of theirs was given twice, at the same time: these do not wait for the others.
+const MARKS: usize = 16;
+
+/// So many plans are looked for before orders are given: where a thousand wait, what is already known is not to wait for them.
+const PLANS_AT_ONCE: usize = 16;
+
 impl Host {
     /// Plans gangs, gives their claims devices, and points kube-scheduler to the places of their members; ends never.
     /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter.
     pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
-        let writes = Arc::new(Semaphore::new(WRITES));
+        let (writes, marks) = (Arc::new(Semaphore::new(WRITES)), Arc::new(Semaphore::new(MARKS)));
         // Orders do not wait for it.
         let mut assessing: Option<JoinHandle<()>> = None;
         loop {
@@ -70,7 +76,13 @@ impl Host {
                 continue;
             }
             self.count_devices().await;
-            self.settle_gangs().await;
+            let mut planned = 0;
+            while planned < PLANS_AT_ONCE && self.plan_next().await {
+                planned += 1;
+            }
+            if planned == PLANS_AT_ONCE {
+                self.outcomes.notify_one();
+            }
             if assessing.as_ref().is_none_or(JoinHandle::is_finished) && self.has_unassessed_shortfalls() {
                 let host = Arc::clone(&self);
                 assessing = Some(tokio::spawn(async move { host.assess_shortfalls().await }));
@@ -80,13 +92,14 @@ impl Host {
             if let Some(GangWriters { steerer, claims, provisioner, protector, .. }) = &writers {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
-                    let (host, writes) = (Arc::clone(&self), Arc::clone(&writes));
+                    let permits = if matches!(order, Order::Mark(_)) { &marks } else { &writes };
+                    let (host, permits) = (Arc::clone(&self), Arc::clone(permits));
                     let (steerer, claims) = (steerer.clone(), claims.clone());
                     let (provisioner, protector) = (provisioner.clone(), protector.clone());
                     let leadership = self.leadership.clone();
                     tokio::spawn(async move {
                         let _act = leadership.act().await;
-                        let _permit = writes.acquire_owned().await;
+                        let _permit = permits.acquire_owned().await;
                         match order {
                             Order::Claim(order) => host.write_claim(&claims, &order).await,
                             Order::Request(request) => host.request_nodes(&provisioner, &request).await,
@@ -102,34 +115,38 @@ impl Host {
 
     /// Looks for plans until there is nothing left to plan.
     pub async fn settle_gangs(&self) {
-        loop {
-            let task = {
-                let now_ms = self.now_ms();
-                let mut engine = self.engine.lock();
-                engine.keep_gangs(now_ms);
-                let task = engine.next_plan(now_ms);
-                self.publish(&mut engine);
-                task
-            };
-            let Some(task) = task else { break };
-            let gang = task.gang().clone();
-            let begun = Instant::now();
-            let span = info_span!("plan", %gang, pods = task.members(), outcome = field::Empty);
-            let solving = span.clone();
-            let Ok(solved) = self.searches.run(move || solving.in_scope(|| solve(task))).await else {
-                span.record("outcome", "panic");
-                self.metrics.planned("panic", begun);
-                self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
-                continue;
-            };
-            let outcome = solved.label();
-            self.metrics.planned(outcome, begun);
-            span.record("outcome", outcome);
-            debug!(%gang, outcome, took = ?begun.elapsed(), "looked for places");
+        while self.plan_next().await {}
+    }
+
+    /// Looks for the next plan, and says whether there was one to look for.
+    async fn plan_next(&self) -> bool {
+        let task = {
+            let now_ms = self.now_ms();
             let mut engine = self.engine.lock();
-            engine.adopt(solved, self.now_ms());
+            engine.keep_gangs(now_ms);
+            let task = engine.next_plan(now_ms);
             self.publish(&mut engine);
-        }
+            task
+        };
+        let Some(task) = task else { return false };
+        let gang = task.gang().clone();
+        let begun = Instant::now();
+        let span = info_span!("plan", %gang, pods = task.members(), outcome = field::Empty);
+        let solving = span.clone();
+        let Ok(solved) = self.searches.run(move || solving.in_scope(|| solve(task))).await else {
+            span.record("outcome", "panic");
+            self.metrics.planned("panic", begun);
+            self.engine.lock().set_aside(&gang, "looking for its places ended in a panic", self.now_ms());
+            return true;
+        };
+        let outcome = solved.label();
+        self.metrics.planned(outcome, begun);
+        span.record("outcome", outcome);
+        debug!(%gang, outcome, took = ?begun.elapsed(), "looked for places");
+        let mut engine = self.engine.lock();
+        engine.adopt(solved, self.now_ms());
+        self.publish(&mut engine);
+        true
     }
 
     async fn write_claim(&self, writer: &ClaimWriter, order: &ClaimOrder) {

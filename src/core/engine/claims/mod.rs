@@ -87,6 +87,8 @@ pub(super) struct ClaimKeeper {
     plans: BTreeMap<ClaimKey, Plan>,
     /// Claims that we gave devices, that nobody uses and that no plan is for; and since when.
     unused: BTreeMap<ClaimKey, u64>,
+    /// Claims whose plan has begun or ended: whether anybody uses what they have is to be seen anew.
+    replanned: BTreeSet<ClaimKey>,
     /// Since when we may take them back.
     term_began_ms: Option<u64>,
     /// Which claims are seen to have which devices.
@@ -373,7 +375,7 @@ impl ClaimKeeper {
             Some(plan) => _ = self.plans.insert(key.clone(), plan),
             None => _ = self.plans.remove(key),
         }
-        self.unused.remove(key);
+        self.replanned.insert(key.clone());
         self.note_move(key, &before);
     }
 

@@ -351,6 +351,9 @@ impl ClaimKeeper {
     /// Claims that we gave devices and that nobody uses are to lose them after a while: their pods went, or we were killed
     /// before these heard of it.
     fn release_unused(&mut self, policy: &ClaimPolicy, now_ms: u64) {
+        for key in std::mem::take(&mut self.replanned) {
+            self.watch_use(&key, now_ms);
+        }
         // The pods of an earlier leader's plans have as long as ours.
         let began_ms = self.term_began_ms.unwrap_or(now_ms);
         let is_due = |(key, since): &(&ClaimKey, &u64)| {

@@ -409,6 +409,47 @@ fn what_was_given_and_is_used_by_nobody_is_taken_back_after_a_while() {
 }
 
 #[test]
+fn what_was_given_to_a_pod_that_does_not_come_is_taken_back_whatever_ends_its_plan() {
+    let mut world = World::new(&[("a", 1), ("b", 1), ("c", 1)]);
+    for at in 0..3 {
+        world.claim(&format!("c{at}"), 1);
+        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
+    }
+    world.plan();
+    world.claim_orders().iter().for_each(|order| world.carry_out(order));
+    for at in 0..2 {
+        let name = format!("g-{at}");
+        let nodes = world.filter(&name).expect("it has a place");
+        world.set(Pod { stage: Stage::Bound(nodes[0].as_str().into()), ..world.pods[&name].clone() });
+        world.show(&format!("c{at}"), |seen| seen.is_reserved = true);
+    }
+    world.plan();
+    world.claim_orders().iter().for_each(|order| world.carry_out(order));
+    assert!(world.filter("g-2").is_ok(), "the third goes beside the others, when it comes");
+    world.wait(GangPolicy::default().bind_window_ms);
+    assert_eq!(world.claim_orders(), []);
+    world.wait(ClaimPolicy::default().unused_ms);
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "c2"), "{orders:?}");
+}
+
+#[test]
+fn a_leader_that_leads_again_takes_back_what_it_gave_before() {
+    let mut world = World::new(&[("n1", 1)]);
+    world.claim("c", 1);
+    world.set(member("g-0", "g", 0, 1, &["c"]));
+    world.plan();
+    world.claim_orders().iter().for_each(|order| world.carry_out(order));
+    world.engine.stand_by();
+    world.engine.lead(2);
+    world.wait(0);
+    assert_eq!(world.claim_orders(), []);
+    world.wait(ClaimPolicy::default().unused_ms);
+    let orders = world.claim_orders();
+    assert!(matches!(orders[..], [ClaimOrder::Release { .. }]), "{orders:?}");
+}
+
+#[test]
 fn who_takes_over_lets_the_pods_of_the_last_leader_come() {
     let mut world = World::new(&[("n1", 1)]);
     world.claim("c", 1);

@@ -60,6 +60,7 @@ pub use steering::{MAX_WOKEN, Order};
 pub use task::{PlanTask, Solved};
 pub use view::{GangStage, GangView, MemberView};
 pub use wait::GangWait;
+use wait::Wait;
 
 /// All gangs whose members do not start each for itself.
 #[derive(Debug, Clone, Default)]
@@ -434,6 +435,7 @@ impl GangKeeper {
         let Some(kept) = self.kept.get_mut(key) else { return };
         let wait = kept.wait(&self.claims);
         let (label, mut text) = (wait.verdict(), wait.text());
+        let is_undecided = matches!(wait, Wait::Unplanned);
         if let (Ok(_), None, Some((told, _))) = (&kept.roster, &kept.no, &kept.told) {
             // It is being looked at again: what it was told last holds until that comes to another end.
             text = Arc::clone(told);
@@ -450,11 +452,12 @@ impl GangKeeper {
         let usable = kept.batches.iter().filter(|batch| batch.clearing.is_none()).filter(has_devices);
         let unsettled = kept.batches.iter().filter(|batch| self.claims.are_being_given(batch.awaited_claims()));
         let unsettled = unsettled.flat_map(|batch| batch.unsettled(&self.claims));
+        let found = kept.found_with_devices().filter(|_| is_undecided);
         let pods = usable.flat_map(|batch| &batch.places).filter(|(_, place)| place.pod.is_some());
         let notice = Notice {
             places: pods.map(|(uid, place)| (uid.clone(), place.node.clone())).collect(),
             free: kept.roster.iter().flat_map(|roster| &roster.free).filter_map(Seat::uid).cloned().collect(),
-            unsettled: unsettled.chain(kept.found_with_devices(&self.claims).map(|uid| (uid.clone(), None))).collect(),
+            unsettled: unsettled.chain(found.map(|uid| (uid.clone(), None))).collect(),
             elsewhere: Arc::new(held(key, "gang_elsewhere", ELSEWHERE)),
             held: Arc::new(held(key, label, told)),
         };

@@ -2,7 +2,6 @@
 
 use super::Kept;
 use super::roster::{Roster, Seat};
-use super::wait::Wait;
 use crate::claims::ClaimKey;
 use crate::engine::claims::ClaimKeeper;
 use crate::model::pod::PodUid;
@@ -18,10 +17,10 @@ impl Kept {
         { ours }.find(|key| !claims.has_devices(key))
     }
 
-    /// Members that have such devices, as long as it is not known whether the gang can be placed around them.
-    pub(super) fn found_with_devices(&self, claims: &ClaimKeeper) -> impl Iterator<Item = &PodUid> {
-        let is_open = matches!(self.wait(claims), Wait::Unplanned);
-        let seats = self.roster.iter().flat_map(Roster::all).filter(move |seat| is_open && seat.node.is_none());
+    /// Members that have such devices and no place. Until it is known whether the gang can be placed around them, nothing
+    /// can be said to them.
+    pub(super) fn found_with_devices(&self) -> impl Iterator<Item = &PodUid> {
+        let seats = self.roster.iter().flat_map(Roster::all).filter(|seat| seat.node.is_none());
         { seats }.filter(|seat| !seat.needs.within.is_empty() && !self.has_place(seat)).filter_map(Seat::uid)
     }
 }
