@@ -62,7 +62,7 @@ pub const ALL: &[Mutation] = &[
         file: "src/core/engine/mod.rs",
         find: "        if self.policy.stance(pod) == Stance::Placed {",
         replace: "        if !crate::mutant(\"bind-without-looking-at-the-ledger\") && self.policy.stance(pod) == Stance::Placed {",
-        breaks: &[Rule::NodeKept],
+        breaks: &[Rule::NodeKept, Rule::QuotaKept],
     },
     Mutation {
         name: "in-doubt-counts-as-refused",
@@ -83,15 +83,16 @@ pub const ALL: &[Mutation] = &[
         breaks: &[Rule::DeviceOnce, Rule::CounterKept],
     },
     Mutation {
-        name: "claims-are-written-without-their-version",
+        name: "claims-are-written-without-a-precondition",
         file: "src/k8s/claims.rs",
         find: "        let object: DynamicObject = serde_json::from_value(object)",
         replace: "        let mut object = object;
-        if testudo_core::mutant(\"claims-are-written-without-their-version\") {
+        if testudo_core::mutant(\"claims-are-written-without-a-precondition\") {
             object[\"metadata\"][\"resourceVersion\"] = Value::Null;
+            object[\"metadata\"][\"uid\"] = Value::Null;
         }
         let object: DynamicObject = serde_json::from_value(object)",
-        breaks: &[Rule::InUse, Rule::DeviceOnce],
+        breaks: &[Rule::InUse, Rule::DeviceOnce, Rule::CounterKept],
     },
     Mutation {
         name: "claims-are-given-without-the-finalizer",
@@ -142,45 +143,12 @@ pub const ALL: &[Mutation] = &[
         breaks: &[Rule::Ledger, Rule::Placed],
     },
     Mutation {
-        name: "a-refused-binding-counts-as-done",
-        file: "src/core/engine/mod.rs",
-        find: "        } else if self.gangs.stays(uid) {",
-        replace: "        } else if crate::mutant(\"a-refused-binding-counts-as-done\") {
-            self.cluster.set_standing(uid, Standing::Committed);
-        } else if self.gangs.stays(uid) {",
-        breaks: &[Rule::Ledger, Rule::Placed, Rule::GangWhole],
-    },
-    Mutation {
-        name: "an-adopted-plan-rests-on-what-was",
-        file: "src/core/engine/gangs/planning.rs",
-        find: "                if !self.claims.still_hold(grants.iter().flatten()) {",
-        replace: "                if !crate::mutant(\"an-adopted-plan-rests-on-what-was\")
-                    && !self.claims.still_hold(grants.iter().flatten())
-                {",
-        breaks: &[Rule::DeviceOnce, Rule::CounterKept, Rule::Clean, Rule::Placed],
-    },
-    Mutation {
-        name: "a-promise-stands-though-another-has-it",
-        file: "src/core/engine/claims/mod.rs",
-        find: "        if has_others {",
-        replace: "        if has_others && !crate::mutant(\"a-promise-stands-though-another-has-it\") {",
-        breaks: &[Rule::DeviceOnce, Rule::CounterKept, Rule::InUse],
-    },
-    Mutation {
         name: "claims-are-not-read-before-they-are-bound",
         file: "src/host/binding.rs",
         find: "        if named.is_empty() && !is_served {",
         replace: "        let is_skipped = testudo_core::mutant(\"claims-are-not-read-before-they-are-bound\");
         if is_skipped || (named.is_empty() && !is_served) {",
         breaks: &[Rule::DeviceOnce, Rule::CounterKept],
-    },
-    Mutation {
-        name: "pods-are-pointed-to-places-without-devices",
-        file: "src/core/engine/gangs/steering.rs",
-        find: "                let have_devices = self.claims.are_given(batch.awaited_claims());",
-        replace: "                let have_devices = crate::mutant(\"pods-are-pointed-to-places-without-devices\")
-                    || self.claims.are_given(batch.awaited_claims());",
-        breaks: &[Rule::DeviceOnce, Rule::Placed, Rule::GangWhole],
     },
     Mutation {
         name: "quotas-are-not-counted-at-bind",

@@ -219,7 +219,7 @@ impl Script {
     /// The script of a seed.
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x7465_7374_7564_6f00);
-        let claims = rng.below(2) == 0;
+        let claims = rng.below(4) > 0;
         // What parts are worth takes long to find out where nothing is optimised.
         let parts = claims && rng.below(4) == 0;
         let machine = move |rng: &mut Rng| match rng.below(if claims { 4 } else { 2 }) {

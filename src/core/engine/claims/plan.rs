@@ -216,7 +216,7 @@ impl ClaimKeeper {
     /// The pods of these claims are on their nodes: what was given stays.
     pub fn finish(&mut self, claims: &[ClaimKey]) {
         for key in claims {
-            self.settle(key, |plan| matches!(plan.stage, Stage::Given { .. }));
+            self.settle(key);
         }
     }
 
@@ -331,10 +331,13 @@ impl ClaimKeeper {
         }
     }
 
-    /// Ends a plan, if it has come far enough and the cluster shows what it gave.
-    fn settle(&mut self, key: &ClaimKey, is_over: impl Fn(&Plan) -> bool) {
-        let shows = self.claims.get(key).is_some_and(|seen| seen.allocation.is_some());
-        if shows && self.plans.get(key).is_some_and(is_over) {
+    /// Ends a plan, if it has come far enough and the cluster shows what it gave, or that this was taken away since.
+    fn settle(&mut self, key: &ClaimKey) {
+        let is_shown = |version: u64| {
+            self.claims.get(key).is_some_and(|seen| seen.allocation.is_some() || seen.version > version)
+        };
+        let given = |plan: &Plan| if let Stage::Given { version } = plan.stage { Some(version) } else { None };
+        if self.plans.get(key).and_then(given).is_some_and(is_shown) {
             self.set_plan(key, None);
         } else if let Some(plan) = self.plans.get_mut(key) {
             plan.gang = None;
@@ -344,7 +347,7 @@ impl ClaimKeeper {
     /// Ends plans that nobody waits for any more, once the cluster shows what they gave.
     pub(super) fn settle_orphan(&mut self, key: &ClaimKey) {
         if self.plans.get(key).is_some_and(|plan| plan.gang.is_none()) {
-            self.settle(key, |plan| matches!(plan.stage, Stage::Given { .. }));
+            self.settle(key);
         }
     }
 

@@ -434,6 +434,25 @@ fn what_was_given_to_a_pod_that_does_not_come_is_taken_back_whatever_ends_its_pl
 }
 
 #[test]
+fn devices_that_a_pod_on_its_node_has_lost_are_there_for_others() {
+    let mut world = World::new(&[("n1", 1)]);
+    for name in ["first", "second"] {
+        world.claim(name, 1);
+        world.set(member(name, name, 0, 1, &[name]));
+    }
+    world.plan();
+    world.claim_orders().iter().for_each(|order| world.carry_out(order));
+    // kube-scheduler takes them, and the pod was already about to be bound.
+    let first = world.pods["first"].clone();
+    assert_eq!(world.engine.arrive(&first, &"n1".into(), world.now_ms), Arrival::Go);
+    world.show("first", |seen| seen.allocation = None);
+    world.set(Pod { stage: Stage::Bound("n1".into()), ..first });
+    world.plan();
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Allocate { claim, .. }] if &*claim.name == "second"), "{orders:?}");
+}
+
+#[test]
 fn a_leader_that_leads_again_takes_back_what_it_gave_before() {
     let mut world = World::new(&[("n1", 1)]);
     world.claim("c", 1);
