@@ -145,6 +145,10 @@ impl Engine {
             let Some(pod) = self.cluster.pod(&uid).map(Arc::clone) else { continue };
             // Whether there is a place or not: it is looked for once.
             self.ahead.leave_queue(&uid);
+            // The watch may show it for the first time when it is bound already, or about to be.
+            if self.cluster.holding(&uid).is_some() {
+                continue;
+            }
             let Some(node) = self.snapshot().judge(&pod).best().cloned() else { continue };
             let gpus = self.cluster.node(node.as_str()).and_then(|state| state.choose_gpus(&pod.demand));
             self.cluster.hold(&uid, Holding { gpus, ..Holding::of(&pod, &node) }, Standing::Planned);

@@ -150,3 +150,18 @@ fn only_pods_that_are_placed_alone_are_shown_nodes() {
     world.apply(Change::PodDeleted(one("p1").uid));
     assert_eq!(names(&world.hints()), ["p2", "p3"], "in the order of their turns: important, p0, p2, p3, p4");
 }
+
+#[test]
+fn who_is_bound_before_the_watch_shows_it_keeps_its_node() {
+    let mut world = World::new(8);
+    let late = one("late");
+    world.engine.assume(&late, &NodeName::from("b"), world.now_ms + 60_000).expect("it fits");
+    world.engine.commit(&late.uid);
+    world.come(["late", "p1", "p2", "p3", "p4", "p5"]);
+    for _ in 0..3 {
+        assert!(!names(&world.hints()).contains(&"late"));
+    }
+    assert_eq!(world.kept(), 3);
+    let holding = world.engine.cluster().holding(&late.uid).expect("it is bound");
+    assert_eq!((holding.holding.node.as_str(), holding.standing), ("b", crate::cluster::Standing::Committed));
+}
