@@ -1,12 +1,13 @@
 //! Type checking, by the rules of `cel-go`'s checker; what passes is compiled at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, SelectExpr, operators};
 
 use super::CompileError;
 use super::code::{Access, Code, Comprehension, Entry};
+use super::formatting::{self, Argument, FORMAT};
 use super::functions;
 use super::parse::map_entry;
 use super::pod;
@@ -34,9 +35,18 @@ pub(super) struct Compiled {
 
 /// Compiles an expression that evaluates to a truth value, or may.
 pub(super) fn compile(tree: &IdedExpr, subject: Subject) -> Result<Compiled, CompileError> {
-    let unknowns = Unknowns::default();
-    let mut checker = Checker { subject, fields: BTreeSet::new(), unknowns, scopes: vec![], depth: 0 };
+    let mut checker = Checker {
+        subject,
+        fields: BTreeSet::new(),
+        unknowns: Unknowns::default(),
+        scopes: vec![],
+        depth: 0,
+        formats: vec![],
+        formatting: 0,
+        formatted: BTreeMap::new(),
+    };
     let (code, of) = checker.expr(tree)?;
+    checker.formats()?;
     match checker.unknowns.resolve(&of) {
         Type::Bool | Type::Dyn | Type::Var(_) => Ok(Compiled { code, fields: checker.fields }),
         other => Err(CompileError::NotBool(other.to_string())),
@@ -49,7 +59,7 @@ fn error<T>(what: impl Into<String>) -> Result<T, CompileError> {
     Err(CompileError::Type(what.into()))
 }
 
-struct Checker {
+struct Checker<'t> {
     subject: Subject,
     /// The fields of the pod that were asked for.
     fields: BTreeSet<&'static str>,
@@ -57,10 +67,16 @@ struct Checker {
     /// Variables of comprehensions around, by name; the place is that on the evaluator's stack.
     scopes: Vec<(String, Type)>,
     depth: usize,
+    /// The calls of `format`.
+    formats: Vec<&'t CallExpr>,
+    /// How many of them are around.
+    formatting: usize,
+    /// Types of what is in them, by the number of the expression.
+    formatted: BTreeMap<u64, Type>,
 }
 
-impl Checker {
-    fn expr(&mut self, tree: &IdedExpr) -> Checked {
+impl<'t> Checker<'t> {
+    fn expr(&mut self, tree: &'t IdedExpr) -> Checked {
         self.depth += 1;
         if self.depth > MAX_TREE {
             return Err(CompileError::TooDeep);
@@ -77,6 +93,11 @@ impl Checker {
             Expr::Unspecified => error("is no expression"),
         };
         self.depth -= 1;
+        if self.formatting > 0
+            && let Ok((_, of)) = &checked
+        {
+            self.formatted.insert(tree.id, of.clone());
+        }
         checked
     }
 
@@ -96,7 +117,7 @@ impl Checker {
         }
     }
 
-    fn select(&mut self, select: &SelectExpr) -> Checked {
+    fn select(&mut self, select: &'t SelectExpr) -> Checked {
         let access = if select.test { Access::Has } else { Access::Get };
         if access == Access::Get
             && let Some(name) = qualified(&select.operand, &select.field)
@@ -116,7 +137,7 @@ impl Checker {
     }
 
     /// A field of a value, and its type.
-    fn field(&mut self, operand: &IdedExpr, field: &str, access: Access) -> Checked {
+    fn field(&mut self, operand: &'t IdedExpr, field: &str, access: Access) -> Checked {
         let (code, of) = self.expr(operand)?;
         let of = self.unknowns.resolve(&of);
         let (target, optional) = match &of {
@@ -151,8 +172,19 @@ impl Checker {
         Ok((access_code(code, field, access), self.unknowns.resolve(&result)))
     }
 
-    fn call(&mut self, call: &CallExpr) -> Checked {
+    fn call(&mut self, call: &'t CallExpr) -> Checked {
         let name = call.func_name.as_str();
+        if name != FORMAT {
+            return self.plain_call(name, call);
+        }
+        self.formats.push(call);
+        self.formatting += 1;
+        let checked = self.plain_call(name, call);
+        self.formatting -= 1;
+        checked
+    }
+
+    fn plain_call(&mut self, name: &str, call: &'t CallExpr) -> Checked {
         if name == operators::OPT_SELECT {
             return match (&call.target, call.args.as_slice()) {
                 (None, [operand, field]) => match &field.expr {
@@ -180,7 +212,7 @@ impl Checker {
         self.resolve(name, true, args)
     }
 
-    fn args(&mut self, args: &[IdedExpr]) -> Result<Vec<(Code, Type)>, CompileError> {
+    fn args(&mut self, args: &'t [IdedExpr]) -> Result<Vec<(Code, Type)>, CompileError> {
         args.iter().map(|arg| self.expr(arg)).collect()
     }
 
@@ -209,7 +241,7 @@ impl Checker {
             let types: Vec<String> = types.iter().map(|of| self.unknowns.resolve(of).to_string()).collect();
             return error(format!("found no matching overload for '{name}' applied to '({})'", types.join(", ")));
         };
-        Ok((call_code(name, codes)?, result))
+        Ok((call_code(name, codes, &result)?, result))
     }
 
     fn logic(&mut self, name: &str, codes: Vec<Code>, types: &[Type]) -> Checked {
@@ -238,6 +270,10 @@ impl Checker {
     fn join(&mut self, so_far: Option<Type>, next: Type) -> Result<Option<Type>, CompileError> {
         let (expected, found) = (so_far.clone(), next.clone());
         let joined = self.unknowns.join(so_far, next);
+        if self.formatting > 0 {
+            // What is to be written may be of all kinds.
+            return Ok(Some(joined.unwrap_or(Type::Dyn)));
+        }
         let Some(expected) = expected else { return Ok(joined) };
         // Kubernetes' environment also refuses elements of which the type is not known beside others.
         let (expected, found) = (self.unknowns.resolve(&expected), self.unknowns.resolve(&found));
@@ -247,7 +283,7 @@ impl Checker {
         Ok(joined)
     }
 
-    fn list(&mut self, list: &ListExpr) -> Checked {
+    fn list(&mut self, list: &'t ListExpr) -> Checked {
         let (mut codes, mut item) = (vec![], None);
         for (at, element) in list.elements.iter().enumerate() {
             let optional = list.optional_indices.contains(&at);
@@ -260,7 +296,7 @@ impl Checker {
         Ok((Code::List(codes), Type::list(item)))
     }
 
-    fn map<'t>(&mut self, entries: impl Iterator<Item = Option<(&'t IdedExpr, &'t IdedExpr, bool)>>) -> Checked {
+    fn map(&mut self, entries: impl Iterator<Item = Option<(&'t IdedExpr, &'t IdedExpr, bool)>>) -> Checked {
         let (mut codes, mut keys, mut values) = (vec![], None, None);
         for entry in entries {
             let Some((key, value, optional)) = entry else { return error("a map has keys and values") };
@@ -276,7 +312,7 @@ impl Checker {
         Ok((Code::Map(codes), Type::map(keys, values)))
     }
 
-    fn comprehension(&mut self, fold: &ComprehensionExpr) -> Checked {
+    fn comprehension(&mut self, fold: &'t ComprehensionExpr) -> Checked {
         let (range, over) = self.expr(&fold.iter_range)?;
         let (init, accu) = self.expr(&fold.accu_init)?;
         let pairs = fold.iter_var2.is_some();
@@ -313,6 +349,32 @@ impl Checker {
         let code = Comprehension { range, pairs, init, condition, step, result };
         Ok((Code::Comprehension(Box::new(code)), of))
     }
+
+    /// Looks at the formats that are written out with a list of what they are given, when all types are known.
+    fn formats(&self) -> Result<(), CompileError> {
+        for call in &self.formats {
+            let format = call.target.as_deref().map(|target| &target.expr);
+            if let (Some(Expr::Literal(LiteralValue::String(format))), [args]) = (format, call.args.as_slice())
+                && let Expr::List(_) = &args.expr
+            {
+                formatting::check(format.inner(), &self.argument(args).parts).map_err(CompileError::Type)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn argument(&self, tree: &IdedExpr) -> Argument {
+        let of = self.formatted.get(&tree.id).map_or(Type::Dyn, |of| self.unknowns.resolve(of));
+        let parts = match &tree.expr {
+            Expr::List(list) => list.elements.iter().map(|element| self.argument(element)).collect(),
+            Expr::Map(map) => {
+                let entries = map.entries.iter().filter_map(|entry| map_entry(&entry.expr));
+                entries.flat_map(|(key, value, _)| [self.argument(key), self.argument(value)]).collect()
+            }
+            _ => vec![],
+        };
+        Argument { of, parts }
+    }
 }
 
 fn facet_type(value: Type) -> Type {
@@ -342,7 +404,11 @@ fn entry(facet: Facet, domain: &str, id: &str, access: Access) -> Code {
     Code::Entry(Box::new(Entry { facet, domain: domain.into(), id: id.into(), qualified }), access)
 }
 
-fn call_code(name: &'static str, mut args: Vec<Code>) -> Result<Code, CompileError> {
+/// Conversions: of what is written out they are done when the expression is compiled, and fail then.
+const CONVERSIONS: [&str; 10] =
+    ["bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"];
+
+fn call_code(name: &'static str, mut args: Vec<Code>, result: &Type) -> Result<Code, CompileError> {
     let code = match (name, args.len()) {
         (operators::INDEX, 2) => {
             let (index, operand) = (args.remove(1), args.remove(0));
@@ -373,9 +439,8 @@ fn call_code(name: &'static str, mut args: Vec<Code>) -> Result<Code, CompileErr
                 _ => Code::Call(name, functions::named(name), args),
             }
         }
-        ("duration", 1) if matches!(args[0], Code::Const(Value::Int(_))) => return error("invalid duration argument"),
-        // Conversions of what is written out are done now, and fail now.
-        ("bool" | "bytes" | "double" | "duration" | "int" | "string" | "uint" | "dyn", 1) => match &args[0] {
+        ("sum", 1) => Code::Call(name, functions::sum_of(result), args),
+        (_, 1) if CONVERSIONS.contains(&name) => match &args[0] {
             Code::Const(value) => match functions::named(name)(std::slice::from_ref(value)) {
                 Ok(value) => Code::Const(value),
                 Err(fault) => return error(fault.to_string()),
@@ -423,7 +488,6 @@ fn type_named(name: &str) -> Option<Type> {
         "bool" => Type::Bool,
         "bytes" => Type::Bytes,
         "double" => Type::Double,
-        "dyn" => Type::Dyn,
         "int" => Type::Int,
         "list" => Type::list(Type::Dyn),
         "map" => Type::map(Type::Dyn, Type::Dyn),
@@ -435,6 +499,7 @@ fn type_named(name: &str) -> Option<Type> {
         "net.IP" => Type::Ip,
         "net.CIDR" => Type::Cidr,
         "google.protobuf.Duration" => Type::Duration,
+        "google.protobuf.Timestamp" => Type::Timestamp,
         _ => return None,
     })
 }

@@ -116,6 +116,21 @@ fn every_expression_is_judged_as_upstream_judges_it() {
     });
 }
 
+/// What upstream understands and this does not is refused.
+#[test]
+fn what_is_not_understood_is_an_error() {
+    with_large_stack(|| {
+        for (expression, expect) in [
+            ("timestamp(0).getHours('Europe/Berlin') == 1", "runtime-error"),
+            ("google.protobuf.Duration{seconds: 1} == duration('1s')", "compile-error"),
+            ("double('0x1p-2') == 0.25", "compile-error"),
+            ("{timestamp(0): 1}.size() == 1", "runtime-error"),
+        ] {
+            assert_eq!(verdict(expression, "d", &Device::default()).0, expect, "{expression}");
+        }
+    });
+}
+
 #[test]
 fn nothing_nasty_overflows_the_stack_or_takes_for_ever() {
     with_large_stack(|| {
@@ -145,6 +160,15 @@ fn nothing_nasty_overflows_the_stack_or_takes_for_ever() {
         let doubling = (0..40).fold("size(s) > 0".to_owned(), |inner, _| format!("cel.bind(s, s + s, {inner})"));
         let doubling = format!("cel.bind(s, \"0123456789\", {doubling})");
         assert_eq!(verdict(&doubling, "d", &Device::default()).0, "runtime-error");
+        let nested =
+            (0..40).fold("'%s'.format([x]) != ''".to_owned(), |inner, _| format!("cel.bind(x, [x, x], {inner})"));
+        assert_eq!(verdict(&format!("cel.bind(x, [], {nested})"), "d", &Device::default()).0, "runtime-error");
+        let wide = format!("'{}'.format(lists.range(200).map(x, double(x))) != ''", "%.65535e".repeat(200));
+        assert_eq!(verdict(&wide, "d", &Device::default()).0, "runtime-error");
+        // What comes to nothing costs, too.
+        let in_vain = format!("'{}%d'.format(lists.range(50).map(x, 1.0)) != ''", "%.65535e".repeat(50));
+        let in_vain = format!("lists.range(100000).exists(x, {in_vain})");
+        assert_eq!(verdict(&in_vain, "d", &Device::default()).0, "runtime-error");
     });
 }
 
@@ -163,5 +187,20 @@ proptest! {
     #[test]
     fn no_text_panics(expression in "[a-z0-9.?:()\\[\\]{}\"'+*/%<>=!&|, -]{0,60}") {
         with_large_stack(move || _ = verdict(&expression, "d", &Device::default()));
+    }
+
+    #[test]
+    fn no_text_that_is_read_panics(text in "[^a]{0,20}|(http:)?//[a-z@:\\[\\]%25é/?#]{0,20}", zone in "[-+0-9:]{0,20}") {
+        let value = Value::string(&text);
+        for function in ["timestamp", "url", "isURL", "double", "duration"] {
+            _ = functions::named(function)(std::slice::from_ref(&value));
+        }
+        for format in ["dns1123LabelPrefix", "qualifiedName", "uri", "uuid", "byte", "datetime"] {
+            let format = functions::named(&format!("format.{format}"))(&[]).expect("a format");
+            _ = functions::named("validate")(&[format, value.clone()]);
+        }
+        let at = functions::named("timestamp")(&[Value::Int(0)]).expect("a timestamp");
+        _ = functions::named("getFullYear")(&[at, Value::string(&zone)]);
+        _ = functions::named("format")(&[value.clone(), Value::list(vec![value])]);
     }
 }

@@ -1,8 +1,10 @@
 //! Durations, in nanoseconds, written as Go writes them.
 
 use super::code::Function;
+use super::decimal;
 use super::fault::{Eval, Fault};
 use super::functions::{none, overflow};
+use super::timestamp::{self, Field};
 use super::value::Value;
 
 const SECOND: i64 = 1_000_000_000;
@@ -19,21 +21,21 @@ const UNITS: [(&str, i64); 8] = [
     ("h", 3600 * SECOND),
 ];
 
-/// The function of a name that is about durations only, if it is one.
+/// The function of a name that is about durations, if it is one. Some ask timestamps for the same.
 pub(super) fn named(name: &str) -> Option<Function> {
     Some(match name {
         "duration" => |args| match args {
-            [Value::Duration(nanos)] | [Value::Int(nanos)] => Ok(Value::Duration(*nanos)),
+            [Value::Duration(nanos)] => Ok(Value::Duration(*nanos)),
             [Value::String(text)] => {
                 let wrong = || Fault::Value(format!("type conversion error: {text:?} is no duration"));
                 parse(text).map(Value::Duration).ok_or_else(wrong)
             }
             args => none("duration", args),
         },
-        "getHours" => |args| part("getHours", args, 3600 * SECOND),
-        "getMinutes" => |args| part("getMinutes", args, 60 * SECOND),
-        "getSeconds" => |args| part("getSeconds", args, SECOND),
-        "getMilliseconds" => |args| part("getMilliseconds", args, SECOND / 1_000),
+        "getHours" => |args| part("getHours", args, 3600 * SECOND, Field::Hours),
+        "getMinutes" => |args| part("getMinutes", args, 60 * SECOND, Field::Minutes),
+        "getSeconds" => |args| part("getSeconds", args, SECOND, Field::Seconds),
+        "getMilliseconds" => |args| part("getMilliseconds", args, SECOND / 1_000, Field::Milliseconds),
         _ => return None,
     })
 }
@@ -42,7 +44,7 @@ pub(super) fn named(name: &str) -> Option<Function> {
 pub(super) fn text(nanos: i64) -> String {
     let (whole, rest) = (nanos / SECOND, nanos % SECOND);
     // As Go adds them, with what rounding that brings.
-    format!("{}s", whole as f64 + rest as f64 / 1e9)
+    format!("{}s", decimal::plain(whole as f64 + rest as f64 / 1e9))
 }
 
 /// The sum, or the difference.
@@ -50,10 +52,10 @@ pub(super) fn combined(a: i64, b: i64, combine: fn(i64, i64) -> Option<i64>) -> 
     combine(a, b).map(Value::Duration).ok_or_else(overflow)
 }
 
-fn part(name: &str, args: &[Value], unit: i64) -> Eval<Value> {
+fn part(name: &str, args: &[Value], unit: i64, field: Field) -> Eval<Value> {
     match args {
         [Value::Duration(nanos)] => Ok(Value::Int(nanos / unit)),
-        args => none(name, args),
+        args => timestamp::part(name, args, field),
     }
 }
 
@@ -81,7 +83,7 @@ fn parse(text: &str) -> Option<i64> {
         // A unit ends where the next number begins.
         let end = after.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after.len());
         let (_, unit) = UNITS.into_iter().find(|(name, _)| *name == &after[..end])?;
-        let whole: i128 = if whole.is_empty() { 0 } else { whole.parse::<i64>().ok()?.into() };
+        let whole: i128 = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()?.into() };
         nanos += whole * i128::from(unit) + part_of(fraction, unit);
         if nanos > i128::from(i64::MAX) + i128::from(is_negative) {
             return None;

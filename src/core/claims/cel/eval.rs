@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::code::{Access, Code, Comprehension, Entry};
 use super::collections;
 use super::fault::{Eval, Fault};
+use super::formatting::{self, FORMAT};
 use super::functions;
 use super::semver::Semver;
 use super::value::{Key, MapValue, Value};
@@ -52,7 +53,7 @@ impl<'d> Evaluation<'d> {
         match code {
             Code::Const(value) => Ok(value.clone()),
             Code::Variable(at) => self.stack[*at].clone(),
-            Code::Device => Ok(Value::Device),
+            Code::Device => Ok(self.device()?.whole()),
             Code::Pod => match &self.about {
                 About::Pod(fields) => Ok(fields.clone()),
                 About::Device(_) => Err(Fault::value("there is no pod")),
@@ -67,7 +68,7 @@ impl<'d> Evaluation<'d> {
             Code::Entry(entry, access) => access_result(self.device()?.entry(entry), &entry.id, *access),
             Code::Select(operand, field, access) => {
                 let operand = self.value(operand)?;
-                self.select(operand, field, *access)
+                select(operand, field, *access)
             }
             Code::Index(operand, index) => {
                 let (operand, index) = (self.value(operand)?, self.value(index)?);
@@ -135,24 +136,26 @@ impl<'d> Evaluation<'d> {
 
     fn call(&mut self, name: &str, function: super::code::Function, args: &[Code]) -> Eval<Value> {
         if let ("@in", [wanted, Code::List(elements)]) = (name, args) {
-            // What is written out upstream makes a set of. Nothing is in an empty one, not even what cannot be evaluated; and
-            // versions cannot be looked up in any.
+            // Numbers, texts and truth values that are written out upstream makes a set of. Nothing is in an empty one, not
+            // even what cannot be evaluated; and versions, formats and bytes cannot be looked up in any.
             if elements.is_empty() {
                 return Ok(Value::Bool(false));
             }
-            let is_set = elements.iter().all(|(element, _)| matches!(element, Code::Const(_)));
-            if is_set && let version @ Value::Semver(_) = self.value(wanted)? {
-                return Err(Fault::overload("@in", &[&version]));
+            let is_set = elements.iter().all(|(element, _)| matches!(element, Code::Const(value) if is_plain(value)));
+            if is_set && let odd @ (Value::Semver(_) | Value::Format(_) | Value::Bytes(_)) = self.value(wanted)? {
+                return Err(Fault::overload("@in", &[&odd]));
             }
         }
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
-            // Where there is a value, nobody looks at what would stand in for it.
+            // Where there is a value, nobody looks at what would stand in for it; nor where there never was an optional.
             match (name, values.as_slice()) {
-                ("or", [Value::Optional(Some(_))]) => return Ok(values.remove(0)),
                 ("orValue", [Value::Optional(Some(inner))]) => return Ok((**inner).clone()),
-                _ => values.push(self.value(arg)?),
+                ("or" | "orValue", [Value::Optional(None)]) => {}
+                ("or" | "orValue", [value]) => return Ok(value.clone()),
+                _ => {}
             }
+            values.push(self.value(arg)?);
         }
         self.spend(values.iter().map(functions::traversal).sum())?;
         // These make what they are given as long as it is.
@@ -161,6 +164,12 @@ impl<'d> Evaluation<'d> {
         }
         if name == "flatten" {
             self.spend(collections::flat_length(&values))?;
+        }
+        if name == FORMAT {
+            // What is written counts, also where it comes to nothing and an operator makes up for that.
+            let (result, effort) = formatting::format(&values);
+            self.spend(effort / 10)?;
+            return result;
         }
         let result = function(&values)?;
         self.spend(functions::traversal(&result))?;
@@ -231,26 +240,11 @@ impl<'d> Evaluation<'d> {
         self.stack.truncate(base);
         result
     }
+}
 
-    fn select(&mut self, operand: Value, field: &str, access: Access) -> Eval<Value> {
-        match operand {
-            Value::Optional(None) if access == Access::Has => Ok(Value::Bool(false)),
-            Value::Optional(None) => Ok(Value::Optional(None)),
-            Value::Optional(Some(inner)) => {
-                let access = if access == Access::Get { Access::Optional } else { access };
-                access_result(self.field(&inner, field)?, field, access)
-            }
-            operand => access_result(self.field(&operand, field)?, field, access),
-        }
-    }
-
-    fn field(&self, operand: &Value, field: &str) -> Eval<Option<Value>> {
-        Ok(match operand {
-            Value::Map(map) => map.get(&Value::string(field)),
-            Value::Device => self.device()?.field(field),
-            _ => None,
-        })
-    }
+/// Whether upstream puts a value into a set.
+fn is_plain(value: &Value) -> bool {
+    matches!(value, Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_))
 }
 
 /// What an expression is evaluated for.
@@ -267,14 +261,16 @@ struct Described<'d> {
 }
 
 impl Described<'_> {
-    fn field(&self, field: &str) -> Option<Value> {
-        match field {
-            "driver" => Some(Value::string(self.driver)),
-            "allowMultipleAllocations" => Some(Value::Bool(self.device.shareable)),
-            "attributes" => Some(self.facet(Facet::Attributes)),
-            "capacity" => Some(self.facet(Facet::Capacity)),
-            _ => None,
-        }
+    /// The device as a map of its fields: what else is done with it than to ask for one.
+    fn whole(&self) -> Value {
+        let fields = [
+            ("driver", Value::string(self.driver)),
+            ("allowMultipleAllocations", Value::Bool(self.device.shareable)),
+            ("attributes", self.facet(Facet::Attributes)),
+            ("capacity", self.facet(Facet::Capacity)),
+        ];
+        let entries = fields.into_iter().map(|(name, value)| (Key::String(name.into()), value)).collect();
+        Value::Map(Arc::new(MapValue { entries, lenient: false }))
     }
 
     fn entry(&self, entry: &Entry) -> Option<Value> {
@@ -325,6 +321,25 @@ impl Described<'_> {
                 self.device.capacity.iter().for_each(|(name, capacity)| of(name, Value::Quantity(capacity.value)));
             }
         }
+    }
+}
+
+fn select(operand: Value, field: &str, access: Access) -> Eval<Value> {
+    match operand {
+        Value::Optional(None) if access == Access::Has => Ok(Value::Bool(false)),
+        Value::Optional(None) => Ok(Value::Optional(None)),
+        Value::Optional(Some(inner)) => {
+            let access = if access == Access::Get { Access::Optional } else { access };
+            access_result(field_of(&inner, field), field, access)
+        }
+        operand => access_result(field_of(&operand, field), field, access),
+    }
+}
+
+fn field_of(operand: &Value, field: &str) -> Option<Value> {
+    match operand {
+        Value::Map(map) => map.get(&Value::string(field)),
+        _ => None,
     }
 }
 

@@ -9,9 +9,13 @@ use super::code::Function;
 use super::collections;
 use super::duration;
 use super::fault::{Eval, Fault};
+use super::format;
 use super::net;
 use super::semver::Semver;
 use super::text;
+use super::timestamp;
+use super::types::Type;
+use super::url;
 use super::value::{MapValue, Value};
 use crate::claims::amount::Amount;
 
@@ -39,16 +43,14 @@ pub(super) fn named(name: &str) -> Function {
         "_>_" => |args| ordered("_>_", args, |order| order == Ordering::Greater),
         "_>=_" => |args| ordered("_>=_", args, |order| order != Ordering::Less),
         "_+_" => add,
-        "_-_" => |args| match args {
-            [Value::Duration(a), Value::Duration(b)] => duration::combined(*a, *b, i64::checked_sub),
-            args => subtract(args),
-        },
+        "_-_" => subtract,
         "_*_" => |args| arithmetic("_*_", args, i64::checked_mul, u64::checked_mul, |a, b| a * b),
         "_/_" => divide,
         "_%_" => modulo,
         "-_" => |args| match args {
             [Value::Int(value)] => value.checked_neg().map(Value::Int).ok_or_else(overflow),
             [Value::Double(value)] => Ok(Value::Double(-value)),
+            [Value::Duration(nanos)] => nanos.checked_neg().map(Value::Duration).ok_or_else(overflow),
             args => none("-_", args),
         },
         "@in" => contained,
@@ -66,7 +68,7 @@ pub(super) fn named(name: &str) -> Function {
         "dyn" => |args| args.first().cloned().ok_or_else(|| Fault::overload("dyn", &[])),
         "bool" | "bytes" | "double" | "int" | "string" | "uint" => text::conversion(name),
         "isSorted" => |args| sorted(args),
-        "sum" => sum,
+        "sum" => |args| sum(args, Value::Int(0)),
         "min" => |args| extreme("min", args, Ordering::Less),
         "max" => |args| extreme("max", args, Ordering::Greater),
         "slice" => slice,
@@ -94,6 +96,7 @@ pub(super) fn named(name: &str) -> Function {
             |args| Ok(Value::Optional(args.first().filter(|value| !value.is_zero()).cloned().map(Arc::new)))
         }
         "optional.none" => |_| Ok(Value::Optional(None)),
+        "optional.unwrap" | "unwrapOpt" => unwrap,
         "value" => |args| match args {
             [Value::Optional(Some(value))] => Ok((**value).clone()),
             [Value::Optional(None)] => Err(Fault::value("optional.none() dereference")),
@@ -104,13 +107,14 @@ pub(super) fn named(name: &str) -> Function {
             args => none("hasValue", args),
         },
         "or" => |args| match args {
-            [Value::Optional(None), other @ Value::Optional(_)] => Ok(other.clone()),
-            [known @ Value::Optional(Some(_)), Value::Optional(_)] => Ok(known.clone()),
+            [Value::Optional(None), other] => Ok(other.clone()),
+            [known, _] => Ok(known.clone()),
             args => none("or", args),
         },
         "orValue" => |args| match args {
             [Value::Optional(Some(value)), _] => Ok((**value).clone()),
             [Value::Optional(None), other] => Ok(other.clone()),
+            [known, _] => Ok(known.clone()),
             args => none("orValue", args),
         },
         "quantity" => |args| match args {
@@ -158,10 +162,26 @@ pub(super) fn named(name: &str) -> Function {
         "major" => |args| part_of("major", args, |version| version.major),
         "minor" => |args| part_of("minor", args, |version| version.minor),
         "patch" => |args| part_of("patch", args, |version| version.patch),
-        _ => {
-            let other = collections::named(name).or_else(|| net::named(name)).or_else(|| duration::named(name));
-            other.unwrap_or_else(|| text::named(name))
+        "path" | "group" | "serviceAccount" | "resource" | "subresource" | "namespace" | "name" | "fieldSelector"
+        | "labelSelector" | "check" | "allowed" | "reason" | "errored" | "error" => {
+            // Only the API server has an authorizer to ask.
+            |args| none("authorizer", args)
         }
+        _ => {
+            let libraries =
+                [collections::named, net::named, duration::named, timestamp::named, url::named, format::named];
+            libraries.into_iter().find_map(|named| named(name)).unwrap_or_else(|| text::named(name))
+        }
+    }
+}
+
+/// The sum of a list of which it is known what it is a list of: that matters when the list is empty.
+pub(super) fn sum_of(of: &Type) -> Function {
+    match of {
+        Type::Uint => |args| sum(args, Value::Uint(0)),
+        Type::Double => |args| sum(args, Value::Double(0.0)),
+        Type::Duration => |args| sum(args, Value::Duration(0)),
+        _ => |args| sum(args, Value::Int(0)),
     }
 }
 
@@ -180,6 +200,7 @@ pub(super) fn traversal(value: &Value) -> usize {
         Value::String(text) => text.len() / 10,
         Value::Bytes(bytes) => bytes.len() / 10,
         Value::List(values) => values.len() / 100,
+        Value::Url(url) => url.length() / 10,
         _ => 0,
     }
 }
@@ -230,10 +251,12 @@ fn equality(args: &[Value]) -> Eval<bool> {
     }
 }
 
-/// Numbers that are none are in no order.
 fn ordered(name: &str, args: &[Value], holds: fn(Ordering) -> bool) -> Eval<Value> {
     match args {
-        [a, b] => Ok(Value::Bool(a.order(name, b)?.is_some_and(holds))),
+        [a, b] => match a.order(name, b)? {
+            Some(order) => Ok(Value::Bool(holds(order))),
+            None => Err(Fault::value("NaN values cannot be ordered")),
+        },
         args => none(name, args),
     }
 }
@@ -245,6 +268,9 @@ fn add(args: &[Value]) -> Eval<Value> {
         [Value::List(a), Value::List(b)] if a.len() + b.len() > MAX_ELEMENTS => Err(Fault::Cost),
         [Value::List(a), Value::List(b)] => Ok(Value::List(a.iter().chain(b.iter()).cloned().collect())),
         [Value::Duration(a), Value::Duration(b)] => duration::combined(*a, *b, i64::checked_add),
+        [Value::Timestamp(at), Value::Duration(nanos)] | [Value::Duration(nanos), Value::Timestamp(at)] => {
+            at.plus(*nanos).map(Value::Timestamp)
+        }
         args => arithmetic("_+_", args, i64::checked_add, u64::checked_add, |a, b| a + b),
     }
 }
@@ -265,7 +291,12 @@ fn arithmetic(
 }
 
 fn subtract(args: &[Value]) -> Eval<Value> {
-    arithmetic("_-_", args, i64::checked_sub, u64::checked_sub, |a, b| a - b)
+    match args {
+        [Value::Duration(a), Value::Duration(b)] => duration::combined(*a, *b, i64::checked_sub),
+        [Value::Timestamp(a), Value::Timestamp(b)] => a.since(*b).map(Value::Duration),
+        [Value::Timestamp(at), Value::Duration(nanos)] => at.minus(*nanos).map(Value::Timestamp),
+        args => arithmetic("_-_", args, i64::checked_sub, u64::checked_sub, |a, b| a - b),
+    }
 }
 
 fn divide(args: &[Value]) -> Eval<Value> {
@@ -339,20 +370,28 @@ fn sorted(args: &[Value]) -> Eval<Value> {
     Ok(Value::Bool(true))
 }
 
-fn sum(args: &[Value]) -> Eval<Value> {
+/// The sum of a list; of an empty one it is what is given for nothing.
+fn sum(args: &[Value], nothing: Value) -> Eval<Value> {
     let [Value::List(values)] = args else { return none("sum", args) };
-    let Some((first, rest)) = values.split_first() else { return Ok(Value::Int(0)) };
-    rest.iter().try_fold(first.clone(), |sum, value| add(&[sum, value.clone()]))
+    let nothing = match values.first() {
+        None | Some(Value::Int(_)) => nothing,
+        Some(Value::Uint(_)) => Value::Uint(0),
+        Some(Value::Double(_)) => Value::Double(0.0),
+        Some(Value::Duration(_)) => Value::Duration(0),
+        Some(_) => return none("sum", args),
+    };
+    values.iter().try_fold(nothing, |sum, value| add(&[sum, value.clone()]))
 }
 
 fn extreme(name: &str, args: &[Value], wanted: Ordering) -> Eval<Value> {
     let [Value::List(values)] = args else { return none(name, args) };
     let mut best: Option<&Value> = None;
     for value in values.iter() {
-        let better = match best {
-            None => true,
-            Some(best) => value.order(name, best)? == Some(wanted),
-        };
+        if !value.has_order() {
+            return none(name, args);
+        }
+        // What cannot be compared with the best is not better, as upstream.
+        let better = best.is_none_or(|best| value.order(name, best) == Ok(Some(wanted)));
         if better {
             best = Some(value);
         }
@@ -378,6 +417,16 @@ fn distinct(args: &[Value]) -> Eval<Value> {
         }
     }
     Ok(Value::list(kept))
+}
+
+/// The values of those optionals in a list that have one.
+fn unwrap(args: &[Value]) -> Eval<Value> {
+    let [Value::List(values)] = args else { return none("optional.unwrap", args) };
+    let inner = values.iter().map(|value| match value {
+        Value::Optional(inner) => Ok(inner.as_deref().cloned()),
+        other => Err(Fault::Value(format!("a value of type {} is not optional", other.type_name()))),
+    });
+    Ok(Value::list(inner.filter_map(Result::transpose).collect::<Eval<_>>()?))
 }
 
 fn end(name: &str, args: &[Value], of: fn(&[Value]) -> Option<&Value>) -> Eval<Value> {

@@ -11,17 +11,23 @@
 mod check;
 mod code;
 mod collections;
+mod decimal;
 mod duration;
 mod eval;
 mod fault;
+mod format;
+mod formatting;
 mod functions;
 mod net;
 mod parse;
 mod pod;
+mod quote;
 mod semver;
 mod signatures;
 mod text;
+mod timestamp;
 mod types;
+mod url;
 mod value;
 
 use thiserror::Error;

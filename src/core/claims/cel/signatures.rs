@@ -1,6 +1,6 @@
-//! Which functions there are, and for which types: the standard library and the libraries of Kubernetes' environment.
-//!
-//! Timestamps are missing, as are URLs, named formats and `format`: devices have no such attributes.
+//! Which functions there are, and for which types: the standard library and the libraries of Kubernetes' environment, all
+//! that an expression about a device can name. That includes the library of authorization: it has no values here, but what
+//! is not known before it is evaluated could be one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -134,6 +134,8 @@ sets.intersects(list<A>, list<A>) bool
 optional.of(A) optional<A>
 optional.ofNonZeroValue(A) optional<A>
 optional.none() optional<A>
+optional.unwrap(list<optional<A>>) list<A>
+.unwrapOpt(list<optional<A>>) list<A>
 .value(optional<A>) A
 .hasValue(optional<A>) bool
 .or(optional<A>, optional<A>) optional<A>
@@ -169,6 +171,7 @@ isSemver(string, bool) bool
 .sort(list<double>) list<double>
 .sort(list<bool>) list<bool>
 .sort(list<duration>) list<duration>
+.sort(list<timestamp>) list<timestamp>
 .sort(list<string>) list<string>
 .sort(list<bytes>) list<bytes>
 .@sortByAssociatedKeys(list<A>, list<int>) list<A>
@@ -176,16 +179,22 @@ isSemver(string, bool) bool
 .@sortByAssociatedKeys(list<A>, list<double>) list<A>
 .@sortByAssociatedKeys(list<A>, list<bool>) list<A>
 .@sortByAssociatedKeys(list<A>, list<duration>) list<A>
+.@sortByAssociatedKeys(list<A>, list<timestamp>) list<A>
 .@sortByAssociatedKeys(list<A>, list<string>) list<A>
 .@sortByAssociatedKeys(list<A>, list<bytes>) list<A>
 cel.@mapInsert(map<A, B>, A, B) map<A, B>
 cel.@mapInsert(map<A, B>, map<A, B>) map<A, B>
 strings.quote(string) string
+.format(string, list<dyn>) string
 duration(duration) duration
 duration(int) duration
 duration(string) duration
 _+_(duration, duration) duration
+_+_(duration, timestamp) timestamp
+_+_(timestamp, duration) timestamp
 _-_(duration, duration) duration
+_-_(timestamp, duration) timestamp
+_-_(timestamp, timestamp) duration
 int(duration) int
 string(duration) string
 .getHours(duration) int
@@ -193,8 +202,37 @@ string(duration) string
 .getSeconds(duration) int
 .getMilliseconds(duration) int
 .isSorted(list<duration>) bool
+.isSorted(list<timestamp>) bool
+.sum(list<duration>) duration
 .min(list<duration>) duration
+.min(list<timestamp>) timestamp
 .max(list<duration>) duration
+.max(list<timestamp>) timestamp
+timestamp(timestamp) timestamp
+timestamp(int) timestamp
+timestamp(string) timestamp
+int(timestamp) int
+string(timestamp) string
+.getFullYear(timestamp) int
+.getFullYear(timestamp, string) int
+.getMonth(timestamp) int
+.getMonth(timestamp, string) int
+.getDayOfYear(timestamp) int
+.getDayOfYear(timestamp, string) int
+.getDayOfMonth(timestamp) int
+.getDayOfMonth(timestamp, string) int
+.getDate(timestamp) int
+.getDate(timestamp, string) int
+.getDayOfWeek(timestamp) int
+.getDayOfWeek(timestamp, string) int
+.getHours(timestamp) int
+.getHours(timestamp, string) int
+.getMinutes(timestamp) int
+.getMinutes(timestamp, string) int
+.getSeconds(timestamp) int
+.getSeconds(timestamp, string) int
+.getMilliseconds(timestamp) int
+.getMilliseconds(timestamp, string) int
 ip(string) ip
 isIP(string) bool
 ip.isCanonical(string) bool
@@ -215,10 +253,48 @@ isCIDR(string) bool
 .prefixLength(cidr) int
 .masked(cidr) cidr
 string(cidr) string
+url(string) url
+isURL(string) bool
+.getScheme(url) string
+.getHost(url) string
+.getHostname(url) string
+.getPort(url) string
+.getEscapedPath(url) string
+.getQuery(url) map<string, list<string>>
+format.dns1123Label() format
+format.dns1123LabelPrefix() format
+format.dns1123Subdomain() format
+format.dns1123SubdomainPrefix() format
+format.dns1035Label() format
+format.dns1035LabelPrefix() format
+format.qualifiedName() format
+format.labelValue() format
+format.uri() format
+format.uuid() format
+format.byte() format
+format.date() format
+format.datetime() format
+format.named(string) optional<format>
+.validate(format, string) optional<list<string>>
+.path(Authorizer, string) PathCheck
+.group(Authorizer, string) GroupCheck
+.serviceAccount(Authorizer, string, string) Authorizer
+.resource(GroupCheck, string) ResourceCheck
+.subresource(ResourceCheck, string) ResourceCheck
+.namespace(ResourceCheck, string) ResourceCheck
+.name(ResourceCheck, string) ResourceCheck
+.fieldSelector(ResourceCheck, string) ResourceCheck
+.labelSelector(ResourceCheck, string) ResourceCheck
+.check(PathCheck, string) Decision
+.check(ResourceCheck, string) Decision
+.allowed(Decision) bool
+.reason(Decision) string
+.errored(Decision) bool
+.error(Decision) string
 ";
 
 /// Types that are ordered, by themselves and numbers with each other.
-const ORDERED: [Type; 4] = [Type::Bool, Type::String, Type::Bytes, Type::Duration];
+const ORDERED: [Type; 5] = [Type::Bool, Type::String, Type::Bytes, Type::Duration, Type::Timestamp];
 const NUMBERS: [Type; 3] = [Type::Int, Type::Uint, Type::Double];
 
 /// An overload of a function.
@@ -292,7 +368,7 @@ fn read(line: &'static str) -> Option<(&'static str, Overload)> {
 }
 
 /// The parts between commas that are in no brackets.
-fn split(list: &str) -> Vec<&str> {
+fn split(list: &'static str) -> Vec<&'static str> {
     let (mut parts, mut depth, mut start) = (vec![], 0, 0);
     for (at, byte) in list.bytes().enumerate() {
         match byte {
@@ -311,7 +387,7 @@ fn split(list: &str) -> Vec<&str> {
     parts.into_iter().map(str::trim).collect()
 }
 
-fn read_type(text: &str) -> Option<Type> {
+fn read_type(text: &'static str) -> Option<Type> {
     if let Some((outer, inner)) = text.strip_suffix('>').and_then(|text| text.split_once('<')) {
         let inner = split(inner).into_iter().map(read_type).collect::<Option<Vec<Type>>>()?;
         return match (outer, inner.as_slice()) {
@@ -337,6 +413,10 @@ fn read_type(text: &str) -> Option<Type> {
         "ip" => Type::Ip,
         "cidr" => Type::Cidr,
         "duration" => Type::Duration,
+        "timestamp" => Type::Timestamp,
+        "url" => Type::Url,
+        "format" => Type::Format,
+        "Authorizer" | "PathCheck" | "GroupCheck" | "ResourceCheck" | "Decision" => Type::Authorization(text),
         _ => return None,
     })
 }

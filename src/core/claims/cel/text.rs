@@ -1,8 +1,10 @@
 //! Functions on texts, and conversions.
 
 use super::code::Function;
+use super::decimal;
 use super::duration;
 use super::fault::{Eval, Fault};
+use super::formatting;
 use super::functions::{none, pattern};
 use super::value::Value;
 
@@ -33,6 +35,7 @@ pub(super) fn named(name: &str) -> Function {
         "split" => split,
         "substring" => substring,
         "join" => join,
+        "format" => |args| formatting::format(args).0,
         "strings.quote" => |args| match args {
             [Value::String(text)] => Ok(Value::string(&quoted(text))),
             args => none("strings.quote", args),
@@ -62,7 +65,9 @@ pub(super) fn conversion(name: &str) -> Function {
             [Value::Double(value)] => Ok(Value::Double(*value)),
             [Value::Int(value)] => Ok(Value::Double(*value as f64)),
             [Value::Uint(value)] => Ok(Value::Double(*value as f64)),
-            [Value::String(text)] => text.parse().map(Value::Double).map_err(|_| inconvertible("double", text)),
+            [Value::String(text)] => {
+                decimal::parse(text).map(Value::Double).ok_or_else(|| inconvertible("double", text))
+            }
             args => none("double", args),
         },
         "int" => |args| match args {
@@ -75,6 +80,7 @@ pub(super) fn conversion(name: &str) -> Function {
             [Value::Double(_)] => Err(super::functions::overflow()),
             [Value::String(text)] => text.parse().map(Value::Int).map_err(|_| inconvertible("int", text)),
             [Value::Duration(nanos)] => Ok(Value::Int(*nanos)),
+            [Value::Timestamp(at)] => Ok(Value::Int(at.seconds())),
             args => none("int", args),
         },
         "uint" => |args| match args {
@@ -84,6 +90,8 @@ pub(super) fn conversion(name: &str) -> Function {
                 Ok(Value::Uint(*value as u64))
             }
             [Value::Double(_)] => Err(super::functions::overflow()),
+            // There is no sign, not even a plus.
+            [Value::String(text)] if text.starts_with('+') => Err(inconvertible("uint", text)),
             [Value::String(text)] => text.parse().map(Value::Uint).map_err(|_| inconvertible("uint", text)),
             args => none("uint", args),
         },
@@ -92,8 +100,9 @@ pub(super) fn conversion(name: &str) -> Function {
             [Value::Bool(value)] => Ok(Value::string(&value.to_string())),
             [Value::Int(value)] => Ok(Value::string(&value.to_string())),
             [Value::Uint(value)] => Ok(Value::string(&value.to_string())),
-            [Value::Double(value)] => Ok(Value::string(&value.to_string())),
+            [Value::Double(value)] => Ok(Value::string(&decimal::general(*value))),
             [Value::Duration(nanos)] => Ok(Value::string(&duration::text(*nanos))),
+            [Value::Timestamp(at)] => Ok(Value::string(&at.to_string())),
             [Value::Ip(address)] => Ok(Value::string(&address.to_string())),
             [Value::Cidr(network)] => Ok(Value::string(&network.to_string())),
             [Value::Bytes(bytes)] => match std::str::from_utf8(bytes) {

@@ -20,6 +20,11 @@ pub(super) enum Type {
     Ip,
     Cidr,
     Duration,
+    Timestamp,
+    Url,
+    Format,
+    /// One of the authorization library. Its functions are known, but nothing that they could be called on.
+    Authorization(&'static str),
     Device,
     Pod,
     List(Arc<Type>),
@@ -70,6 +75,10 @@ impl fmt::Display for Type {
             Type::Ip => "net.IP",
             Type::Cidr => "net.CIDR",
             Type::Duration => "google.protobuf.Duration",
+            Type::Timestamp => "google.protobuf.Timestamp",
+            Type::Url => "kubernetes.URL",
+            Type::Format => "kubernetes.NamedFormat",
+            Type::Authorization(name) => return write!(f, "kubernetes.authorization.{name}"),
             Type::Device => "kubernetes.DRADevice",
             Type::Pod => "testudo.Pod",
             Type::List(item) => return write!(f, "list({item})"),
@@ -139,8 +148,10 @@ impl Unknowns {
         match (actual, expected) {
             (Type::Dyn, _) | (_, Type::Dyn) => true,
             (Type::Null, other) | (other, Type::Null) => {
-                use Type::{Cidr, Device, Duration, Ip, Null, Optional, Pod, Quantity, Semver};
-                matches!(other, Null | Quantity | Semver | Ip | Cidr | Duration | Device | Pod | Optional(_))
+                use Type::{Authorization, Cidr, Device, Duration, Format, Ip, Null, Optional, Pod};
+                use Type::{Quantity, Semver, Timestamp, Url};
+                let is_added = matches!(other, Quantity | Semver | Ip | Cidr | Url | Format | Authorization(_));
+                is_added || matches!(other, Null | Duration | Timestamp | Device | Pod | Optional(_))
             }
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.goes_for(a, b),
             (Type::Map(a, x), Type::Map(b, y)) => self.goes_for(a, b) && self.goes_for(x, y),

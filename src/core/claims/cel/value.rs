@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fault::{Eval, Fault};
+use super::format::Format;
 use super::net::Network;
 use super::semver::Semver;
+use super::timestamp::Timestamp;
+use super::url::Url;
 use crate::claims::amount::Amount;
 
 /// A value of an expression.
@@ -31,8 +34,9 @@ pub(super) enum Value {
     Cidr(Network),
     /// In nanoseconds.
     Duration(i64),
-    /// The device itself, which only has fields.
-    Device,
+    Timestamp(Timestamp),
+    Url(Arc<Url>),
+    Format(Format),
 }
 
 /// Entries by key.
@@ -116,12 +120,20 @@ impl Value {
             Value::Ip(_) => "net.IP",
             Value::Cidr(_) => "net.CIDR",
             Value::Duration(_) => "google.protobuf.Duration",
-            Value::Device => "kubernetes.DRADevice",
+            Value::Timestamp(_) => "google.protobuf.Timestamp",
+            Value::Url(_) => "kubernetes.URL",
+            Value::Format(_) => "kubernetes.NamedFormat",
         }
     }
 
-    /// Whether two values are equal. Values of different types are not, save numbers; but a quantity or a version on the
-    /// left refuses to be compared with anything else, as upstream's do.
+    /// Whether it is of a type that Kubernetes added to the language.
+    fn is_added(&self) -> bool {
+        use Value::{Cidr, Format, Ip, Quantity, Semver, Url};
+        matches!(self, Quantity(_) | Semver(_) | Ip(_) | Cidr(_) | Url(_) | Format(_))
+    }
+
+    /// Whether two values are equal. Values of different types are not, save numbers; but what Kubernetes added refuses on
+    /// the left to be compared with anything else, as upstream's do.
     pub fn equals(&self, other: &Value) -> Eval<bool> {
         Ok(match (self, other) {
             (Value::Null, _) | (_, Value::Null) => matches!((self, other), (Value::Null, Value::Null)),
@@ -152,10 +164,10 @@ impl Value {
             (Value::Ip(a), Value::Ip(b)) => a == b,
             (Value::Cidr(a), Value::Cidr(b)) => a == b,
             (Value::Duration(a), Value::Duration(b)) => a == b,
-            (Value::Quantity(_) | Value::Semver(_) | Value::Ip(_) | Value::Cidr(_), _) => {
-                return Err(Fault::overload("_==_", &[self, other]));
-            }
-            (Value::Device, Value::Device) => true,
+            (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
+            (Value::Url(a), Value::Url(b)) => a == b,
+            (Value::Format(a), Value::Format(b)) => a == b,
+            (added, _) if added.is_added() => return Err(Fault::overload("_==_", &[self, other])),
             _ => false,
         })
     }
@@ -167,6 +179,7 @@ impl Value {
             (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
             (Value::Bytes(a), Value::Bytes(b)) => Some(a.cmp(b)),
             (Value::Duration(a), Value::Duration(b)) => Some(a.cmp(b)),
+            (Value::Timestamp(a), Value::Timestamp(b)) => Some(a.cmp(b)),
             (Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
                 numbers(self, other)
             }
@@ -176,8 +189,8 @@ impl Value {
 
     /// Whether values of its type are ordered.
     pub fn has_order(&self) -> bool {
-        use Value::{Bool, Bytes, Double, Duration, Int, String, Uint};
-        matches!(self, Bool(_) | Int(_) | Uint(_) | Double(_) | String(_) | Bytes(_) | Duration(_))
+        use Value::{Bool, Bytes, Double, Duration, Int, String, Timestamp, Uint};
+        matches!(self, Bool(_) | Int(_) | Uint(_) | Double(_) | String(_) | Bytes(_) | Duration(_) | Timestamp(_))
     }
 
     /// Whether it is what its type has without anything said: `optional.ofNonZeroValue` asks.
@@ -192,11 +205,11 @@ impl Value {
             Value::Bytes(value) => value.is_empty(),
             Value::List(values) => values.is_empty(),
             Value::Map(map) => map.entries.is_empty(),
-            Value::Optional(value) => value.is_none(),
             Value::Duration(nanos) => *nanos == 0,
-            Value::Type(_) | Value::Quantity(_) | Value::Semver(_) | Value::Ip(_) | Value::Cidr(_) | Value::Device => {
-                false
-            }
+            Value::Timestamp(at) => at.is_zero(),
+            Value::Optional(_) | Value::Type(_) => false,
+            Value::Quantity(_) | Value::Semver(_) => false,
+            Value::Ip(_) | Value::Cidr(_) | Value::Url(_) | Value::Format(_) => false,
         }
     }
 }
