@@ -83,18 +83,6 @@ pub const ALL: &[Mutation] = &[
         breaks: &[Rule::DeviceOnce, Rule::CounterKept],
     },
     Mutation {
-        name: "claims-are-written-without-a-precondition",
-        file: "src/k8s/claims.rs",
-        find: "        let object: DynamicObject = serde_json::from_value(object)",
-        replace: "        let mut object = object;
-        if testudo_core::mutant(\"claims-are-written-without-a-precondition\") {
-            object[\"metadata\"][\"resourceVersion\"] = Value::Null;
-            object[\"metadata\"][\"uid\"] = Value::Null;
-        }
-        let object: DynamicObject = serde_json::from_value(object)",
-        breaks: &[Rule::InUse, Rule::DeviceOnce, Rule::CounterKept],
-    },
-    Mutation {
         name: "claims-are-given-without-the-finalizer",
         file: "src/k8s/claims.rs",
         find: "        let metadata = json!({\"finalizers\": [FINALIZER], ",
@@ -141,14 +129,6 @@ pub const ALL: &[Mutation] = &[
                     self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS);
                 }",
         breaks: &[Rule::Ledger, Rule::Placed],
-    },
-    Mutation {
-        name: "claims-are-not-read-before-they-are-bound",
-        file: "src/host/binding.rs",
-        find: "        if named.is_empty() && !is_served {",
-        replace: "        let is_skipped = testudo_core::mutant(\"claims-are-not-read-before-they-are-bound\");
-        if is_skipped || (named.is_empty() && !is_served) {",
-        breaks: &[Rule::DeviceOnce, Rule::CounterKept],
     },
     Mutation {
         name: "quotas-are-not-counted-at-bind",

@@ -4,6 +4,7 @@
 
 mod autoscaling;
 mod leader_election;
+mod nominations;
 mod tracing;
 pub(crate) mod units;
 mod web;
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 pub use autoscaling::{AutoscalingSection, ProvisioningClass};
 pub use leader_election::LeaderElectionSection;
+pub use nominations::NominationsSection;
 pub use tracing::TracingSection;
 pub use web::{Authentication, WebSection};
 
@@ -68,6 +70,9 @@ pub struct Configuration {
     /// How it works beside an autoscaler of nodes.
     #[serde(default)]
     pub autoscaling: AutoscalingSection,
+    /// Which nodes are shown to kube-scheduler before it comes to a pod.
+    #[serde(default)]
+    pub nominations: NominationsSection,
     /// How one of several replicas is chosen to lead.
     #[serde(default)]
     pub leader_election: LeaderElectionSection,
@@ -295,6 +300,7 @@ impl Default for Configuration {
             gangs: GangsSection::default(),
             claims: ClaimsSection::default(),
             autoscaling: AutoscalingSection::default(),
+            nominations: NominationsSection::default(),
             leader_election: LeaderElectionSection::default(),
             tracing: TracingSection::default(),
             catalogue_file: None,
@@ -405,7 +411,7 @@ impl Configuration {
                 ..ClaimPolicy::default()
             },
             autoscaling: self.autoscaling.policy(),
-            ..Policy::default()
+            ahead: self.nominations.policy(),
         }
     }
 }

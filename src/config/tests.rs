@@ -1,3 +1,5 @@
+use testudo_core::engine::AheadPolicy;
+
 use super::*;
 
 fn parse(body: &str) -> Result<Configuration, String> {
@@ -42,6 +44,7 @@ gangs:
   maxExpectedMembers: 16
   preemptingNamespaces: [inference]
   regroupingNamespaces: [serving]
+nominations: {minWaiting: 8}
 leaderElection:
   leaderElect: false
   leaseDuration: 30s
@@ -73,6 +76,14 @@ catalogueFile: /etc/testudo/catalogue.yaml
         ..GangPolicy::default()
     };
     assert_eq!(policy.gangs, gangs);
+    assert_eq!(policy.ahead, AheadPolicy { min_waiting: 8, ..AheadPolicy::default() });
+}
+
+#[test]
+fn no_queue_is_long_enough_where_no_nodes_are_to_be_nominated() {
+    let ahead = |body| parse(body).unwrap().policy(PlacementPolicy::default()).ahead;
+    assert_eq!(ahead("nominations: {enabled: false, minWaiting: 8}").min_waiting, usize::MAX);
+    assert_eq!(ahead(""), AheadPolicy::default());
 }
 
 #[test]

@@ -333,9 +333,8 @@ impl ClaimKeeper {
 
     /// Ends a plan, if it has come far enough and the cluster shows what it gave, or that this was taken away since.
     fn settle(&mut self, key: &ClaimKey) {
-        let is_shown = |version: u64| {
-            self.claims.get(key).is_some_and(|seen| seen.allocation.is_some() || seen.version > version)
-        };
+        let is_shown =
+            |version: u64| self.claims.get(key).is_some_and(|seen| seen.allocation.is_some() || seen.version > version);
         let given = |plan: &Plan| if let Stage::Given { version } = plan.stage { Some(version) } else { None };
         if self.plans.get(key).and_then(given).is_some_and(is_shown) {
             self.set_plan(key, None);
