@@ -74,7 +74,8 @@ fn main() -> Result<()> {
     println!("ready {ready:.1?} after the start, with {at_rest:.0} MB");
 
     let world = World { api: &api, size, next: AtomicUsize::new(size.pods), running: Mutex::default() };
-    world.running.lock().expect("no panic").extend((0..size.pods).map(pod_key));
+    // Who is placed later asks for a GPU and takes the place of one that has one: as many are in use all the time.
+    world.running.lock().expect("no panic").extend((0..size.pods).filter(|at| has_gpu(*at)).map(pod_key));
     let steady = steady(&world, &testudo)?;
     steady.print("steady", size.rate);
     let rude = rude(&world, &testudo)?;
@@ -125,10 +126,15 @@ fn pod_key(at: usize) -> String {
     format!("team-{}/{}", at % 40, pod_name(at))
 }
 
-/// Three of four ask for a GPU, of six of the eight that each node has. Those that are placed later all do.
+/// Of the pods that run from the beginning three of four have a GPU, which are six of the eight of each node.
+fn has_gpu(at: usize) -> bool {
+    at % 4 != 3
+}
+
+/// A pod that is there from the beginning, on a node, or is placed later: those all ask for a GPU.
 fn pod(at: usize, on: Option<String>) -> Value {
     let mut requests = json!({"cpu": "4", "memory": "32Gi"});
-    if on.is_none() || at % 4 != 3 {
+    if on.is_none() || has_gpu(at) {
         requests["nvidia.com/gpu"] = json!("1");
     }
     json!({
