@@ -502,6 +502,8 @@ mod holders_tests;
 #[cfg(test)]
 mod quota_tests;
 #[cfg(test)]
+mod release_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod wide_tests;
