@@ -43,8 +43,13 @@ impl Autoscaler {
     /// Nodes that it may still add.
     pub fn could_add(&self) -> Vec<Node> {
         let missing = self.group.most.saturating_sub(self.nodes.len() + self.coming.len());
-        let has = Station::new(0, self.group.machine.clone()).has();
+        let has = self.whole();
         (0..missing).map(|index| Node { name: format!("new-{index}"), has, closed: false }).collect()
+    }
+
+    /// What a node of the group has.
+    fn whole(&self) -> Amounts {
+        Station::new(0, self.group.machine.clone()).has()
     }
 
     /// When it does something next.
@@ -85,7 +90,7 @@ impl Autoscaler {
         let nodes = store.all(Kind::Node).map(|(_, node)| node.node()).filter(|node| !node.closed);
         let used = |node: &Node| pods.iter().filter(|pod| pod.is_on(&node.name)).map(|pod| pod.asks).sum::<Amounts>();
         let mut free: Vec<Amounts> = nodes.map(|node| node.has - used(node)).collect();
-        let whole = Station::new(0, self.group.machine.clone()).has();
+        let whole = self.whole();
         free.extend(self.coming.iter().map(|_| whole));
         // Pods with claims it leaves to others.
         let is_short = |pod: &&Pod| {

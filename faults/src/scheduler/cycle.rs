@@ -1,6 +1,5 @@
 //! The scheduling cycle: one pod at a time, from the queue to its node.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -65,8 +64,7 @@ impl Scheduler {
     pub(super) fn place_next(&mut self, around: &mut Around<'_>) {
         for _ in 0..AT_ONCE {
             let active = self.waiting.values().filter(|waiting| waiting.place == Queue::Active);
-            let first = active.min_by_key(|it| (Reverse(it.pod.priority), it.pod.created.clone(), it.pod.uid.clone()));
-            let Some(waiting) = first.cloned() else { return };
+            let Some(waiting) = active.min_by_key(|waiting| waiting.turn()).cloned() else { return };
             let uid = waiting.pod.uid.clone();
             if let Some(group) = &waiting.pod.group {
                 if let Cycle::Hangs { uid, replica } = self.place_group(group, around) {

@@ -1,8 +1,6 @@
 //! The scheduling cycle of a PodGroup: its members are placed one after the other, each beside those before it. Either as many
 //! as must start together find a place, and all that did are bound, or none is (`schedule_one_podgroup.go`, 1.36).
 
-use std::cmp::Reverse;
-
 use super::cycle::Attempt;
 use super::{Against, Around, Queue, Scheduler, Waiting};
 use crate::api::store::{Key, Kind};
@@ -92,7 +90,7 @@ impl Scheduler {
     fn members(&self, group: &Key) -> Vec<Waiting> {
         let is_member = |it: &&Waiting| it.pod.group.as_ref() == Some(group) && it.place != Queue::Binding;
         let mut members: Vec<Waiting> = self.waiting.values().filter(is_member).cloned().collect();
-        members.sort_by_key(|it| (Reverse(it.pod.priority), it.pod.created.clone(), it.pod.uid.clone()));
+        members.sort_by_key(Waiting::turn);
         members
     }
 

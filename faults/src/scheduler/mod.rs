@@ -11,6 +11,7 @@ mod filters;
 mod groups;
 mod preemption;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use testudo::sim::rng::Rng;
@@ -298,6 +299,11 @@ struct Room {
 }
 
 impl Waiting {
+    /// Whose turn it is first: the most important, then the oldest.
+    fn turn(&self) -> (Reverse<i64>, String, String) {
+        (Reverse(self.pod.priority), self.pod.created.clone(), self.pod.uid.clone())
+    }
+
     fn end_rest(&mut self, now_ms: u64) {
         if let Queue::Aside { since_ms, .. } = self.place {
             let until_ms = since_ms + self.back_off_ms();
