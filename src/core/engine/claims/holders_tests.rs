@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::tests::World;
+use super::tests::{World, pod};
 use super::{ClaimNewsKind, ClaimOrder};
 use crate::claims::testing::a30s;
 use crate::engine::Change;
+use crate::model::pod::Pod;
 
 #[test]
 fn a_device_given_twice_is_told_and_ours_gives_way_unless_it_has_started() {
@@ -32,6 +33,23 @@ fn a_device_given_twice_is_told_and_ours_gives_way_unless_it_has_started() {
     world.show("ours", |seen| seen.is_reserved = false);
     let orders = world.claim_orders();
     assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "ours"), "{orders:?}");
+}
+
+#[test]
+fn who_waits_for_us_gives_way_whoever_gave_it_its_devices() {
+    let mut world = World::asked_by(&["gpu-scheduler"], &[("a", 4)]);
+    for (name, scheduler) in [("ours", "gpu-scheduler"), ("theirs", "default-scheduler"), ("unused", "")] {
+        world.claim(name, 1);
+        if name != "unused" {
+            world.set(Pod { scheduler: scheduler.into(), ..pod(name, &[name]) });
+        }
+        world.give(name, "a", &["gpu-0"], false);
+    }
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "ours"), "{orders:?}");
+    world.carry_out(&orders[0]);
+    assert_eq!(world.plan(), 1, "it is given another");
+    assert_eq!(world.engine.devices_given_twice(), 1, "it is not for us to say which of the others keeps it");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::claims::{ClaimKey, DeviceClass, Holding, HoldingKind, PoolId, SeenClaim, Slice};
 use crate::cluster::Cluster;
-use crate::engine::policy::ClaimPolicy;
+use crate::engine::policy::Policy;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
@@ -433,10 +433,10 @@ impl ClaimKeeper {
 
     /// Of what was given twice ours give way where they have not started, as far as it takes. Looked at again and again:
     /// a claim may be reserved for a pod that does not come to run after all.
-    fn resolve_collisions(&mut self, policy: &ClaimPolicy) {
+    fn resolve_collisions(&mut self, cluster: &Cluster, policy: &Policy) {
         let told: Vec<_> = self.holders.told().map(|(collision, claims)| (collision.clone(), claims.clone())).collect();
         for (collision, claims) in told {
-            for key in self.yielding(&collision, &claims, policy) {
+            for key in self.yielding(&collision, &claims, cluster, policy) {
                 match self.plans.get(&key) {
                     Some(plan) if plan.is_withdrawn() => {}
                     Some(plan) => self.fail(plan.gang(), conflict(&collision, &claims)),
@@ -447,11 +447,19 @@ impl ClaimKeeper {
     }
 
     /// Which of ours have to give way: the later ones by name, until there is no collision any more.
-    fn yielding(&self, collision: &Collision, claims: &BTreeSet<ClaimKey>, policy: &ClaimPolicy) -> Vec<ClaimKey> {
+    fn yielding(
+        &self,
+        collision: &Collision,
+        claims: &BTreeSet<ClaimKey>,
+        cluster: &Cluster,
+        policy: &Policy,
+    ) -> Vec<ClaimKey> {
         let may_yield = |key: &&ClaimKey| {
             self.claims.get(*key).is_some_and(|seen| {
                 let was_given = seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours);
-                was_given && !seen.is_reserved && policy.is_ours(&seen.claim)
+                let is_ours =
+                    policy.claims.is_ours(&seen.claim) && (was_given || self.is_for_ours(key, cluster, policy));
+                is_ours && !seen.is_reserved
             })
         };
         let mut yielding = vec![];
@@ -462,6 +470,13 @@ impl ClaimKeeper {
             yielding.push(key.clone());
         }
         yielding
+    }
+
+    /// Do only pods use a claim that are planned for by us? What kube-scheduler has given it by itself, such as while our
+    /// own write was on its way, is taken from nobody else then.
+    fn is_for_ours(&self, key: &ClaimKey, cluster: &Cluster, policy: &Policy) -> bool {
+        let Some(users) = self.users.get(key).filter(|users| !users.is_empty()) else { return false };
+        users.keys().all(|uid| cluster.pod(uid).is_some_and(|pod| policy.is_ours(pod)))
     }
 
     fn fail(&mut self, gang: Option<GangKey>, why: String) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::Needs;
 use super::{ClaimKeeper, ClaimNewsKind};
 use crate::claims::{Allocation, Claim, ClaimKey, Holding, NodeSelector, SeenClaim, fingerprint};
-use crate::engine::policy::ClaimPolicy;
+use crate::cluster::Cluster;
+use crate::engine::policy::{ClaimPolicy, Policy};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 
@@ -247,9 +248,10 @@ impl ClaimKeeper {
     }
 
     /// What is to be written now.
-    pub fn orders(&mut self, policy: &ClaimPolicy, now_ms: u64) -> Vec<ClaimOrder> {
+    pub fn orders(&mut self, cluster: &Cluster, policy: &Policy, now_ms: u64) -> Vec<ClaimOrder> {
         self.check_pools();
-        self.resolve_collisions(policy);
+        self.resolve_collisions(cluster, policy);
+        let policy = &policy.claims;
         self.release_unused(policy, now_ms);
         let is_due =
             |plan: &Plan| !plan.in_flight && plan.tried_ms.is_none_or(|tried| now_ms >= tried + policy.write_again_ms);
@@ -368,7 +370,7 @@ impl ClaimKeeper {
         }
     }
 
-    /// Takes back what we gave a claim that has no plan.
+    /// Takes back what a claim has that has no plan.
     pub(super) fn take_back(&mut self, key: &ClaimKey) {
         let Some(seen) = self.claims.get(key).filter(|_| !self.plans.contains_key(key)) else { return };
         let (uid, holdings) = (seen.claim.uid.clone(), seen.holdings().to_vec());

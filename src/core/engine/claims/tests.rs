@@ -23,8 +23,16 @@ pub(super) struct World {
 
 impl World {
     pub fn new(nodes: &[(&str, usize)]) -> Self {
+        Self::asked_by(&[], nodes)
+    }
+
+    /// Asked by these schedulers only, or by all if none.
+    pub fn asked_by(schedulers: &[&str], nodes: &[(&str, usize)]) -> Self {
         let classes = BTreeSet::from(["any".to_owned()]);
-        let policy = Policy { claims: ClaimPolicy { classes, ..ClaimPolicy::default() }, ..Policy::default() };
+        let claims = ClaimPolicy { classes, ..ClaimPolicy::default() };
+        let schedulers = schedulers.iter().map(ToString::to_string).collect();
+        let gangs = GangPolicy { schedulers, ..GangPolicy::default() };
+        let policy = Policy { claims, gangs, ..Policy::default() };
         let mut world = Self {
             engine: Engine::new(policy),
             now_ms: 1_000_000,

@@ -138,7 +138,7 @@ impl GangKeeper {
             }
             orders.extend(kept.showings(key, policy, now_ms));
         }
-        let claim_orders = self.claims.orders(&policy.claims, now_ms);
+        let claim_orders = self.claims.orders(cluster, policy, now_ms);
         let begun: BTreeSet<GangKey> = claim_orders.iter().filter_map(|order| self.claims.gang_of(order)).collect();
         // From now on the cluster may show devices of a part of them.
         begun.iter().for_each(|gang| self.post(gang, now_ms));
