@@ -70,7 +70,7 @@ test-all: test ## The same, bugs on purpose, the long simulations, and the end-t
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
 	$(call stage,killed while it binds gangs and allocates claims,TESTUDO_E2E_CRASHES=20 cargo test --locked -p testudo-e2e --test e2e -- killed_while)
-	$(call stage,two schedulers and 1000 claims,TESTUDO_E2E_CLAIMS=1000 cargo test --locked -p testudo-e2e --test e2e -- --include-ignored claims::two_schedulers --test-threads=1)
+	$(call stage,two schedulers and 1000 claims,cargo build --locked --release -p testudo && TESTUDO_BIN=$(CURDIR)/target/release/testudo TESTUDO_E2E_CLAIMS=1000 cargo test --locked -p testudo-e2e --test e2e -- --include-ignored claims::two_schedulers --test-threads=1)
 	$(call stage,an upgrade from the last state,former=$$(e2e/tools/former.sh $(FORMER)) && TESTUDO_FORMER=$$former cargo test --locked -p testudo-e2e --test e2e -- failover::a_former_version)
 	$(call stage,the leader changes under 500 pods,TESTUDO_E2E_PODS=500 cargo test --locked -p testudo-e2e --test e2e -- failover::)
 	$(call stage,DRA differential at length,CLAIMS_SEED=1000000 CLAIMS_CASES=200000 cargo test --locked -p testudo-e2e --test claims agree)

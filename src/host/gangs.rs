@@ -5,9 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use testudo_core::engine::{
-    Arrival, ClaimNewsKind, ClaimOrder, ClaimOutcome, NewsKind, NodeRequest, Order, PlanTask, Solved,
-};
+use testudo_core::engine::{Arrival, ClaimOrder, ClaimOutcome, Mark, NodeRequest, Order, PlanTask, Solved};
 use testudo_core::model::gang::GangKey;
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
@@ -17,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, field, info, info_span, warn};
 
 use super::Host;
+use super::news::EventQueue;
 use crate::claims::with_large_stack;
 use crate::config::Mode;
 use crate::extender::Refusal;
@@ -52,8 +51,8 @@ pub struct GangWriters {
 /// Pods written at the same time, at most.
 const WRITES: usize = 48;
 
-/// Pods on which is shown that a device of theirs was given twice, at the same time: these do not wait for the others.
-const MARKS: usize = 16;
+/// What is to be done at once where a device was given twice, at the same time: it does not wait for other writes.
+const URGENT: usize = 32;
 
 /// So many plans are looked for before orders are given: where a thousand wait, what is already known is not to wait for them.
 const PLANS_AT_ONCE: usize = 16;
@@ -62,7 +61,8 @@ impl Host {
     /// Plans gangs, gives their claims devices, and points kube-scheduler to the places of their members; ends never.
     /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter.
     pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
-        let (writes, marks) = (Arc::new(Semaphore::new(WRITES)), Arc::new(Semaphore::new(MARKS)));
+        let (writes, urgent) = (Arc::new(Semaphore::new(WRITES)), Arc::new(Semaphore::new(URGENT)));
+        let events = writers.as_ref().map(|writers| EventQueue::new(writers.events.clone()));
         // Orders do not wait for it.
         let mut assessing: Option<JoinHandle<()>> = None;
         loop {
@@ -87,12 +87,12 @@ impl Host {
                 let host = Arc::clone(&self);
                 assessing = Some(tokio::spawn(async move { host.assess_shortfalls().await }));
             }
-            self.tell_news(writers.as_ref());
+            self.tell_news(writers.as_ref().map(|writers| &writers.statuses), events.as_ref());
             let orders = self.gang_orders();
             if let Some(GangWriters { steerer, claims, provisioner, protector, .. }) = &writers {
                 // Planning goes on meanwhile: an order is given again only after a while, so that few pile up.
                 for order in orders {
-                    let permits = if matches!(order, Order::Mark(_)) { &marks } else { &writes };
+                    let permits = if is_urgent(&order) { &urgent } else { &writes };
                     let (host, permits) = (Arc::clone(&self), Arc::clone(permits));
                     let (steerer, claims) = (steerer.clone(), claims.clone());
                     let (provisioner, protector) = (provisioner.clone(), protector.clone());
@@ -220,44 +220,6 @@ impl Host {
         orders
     }
 
-    fn tell_news(&self, writers: Option<&GangWriters>) {
-        let (news, claim_news, reports) = {
-            let mut engine = self.engine.lock();
-            (engine.take_news(), engine.take_claim_news(), engine.take_reports(self.now_ms()))
-        };
-        for news in &claim_news {
-            let (claim, text) = (&news.claim, &news.text);
-            self.metrics.claim_news(news.kind);
-            match news.kind {
-                ClaimNewsKind::GivenTwice => warn!(%claim, "{text}"),
-                ClaimNewsKind::Released => info!(%claim, "{text}"),
-            }
-        }
-        for news in &news {
-            let (gang, text) = (&news.gang, &news.text);
-            self.metrics.gang_news(news.kind);
-            match news.kind {
-                NewsKind::Invalid
-                | NewsKind::Failed
-                | NewsKind::Regrouping
-                | NewsKind::TimedOut
-                | NewsKind::NotAutoscalable => warn!(%gang, "{text}"),
-                NewsKind::Waiting | NewsKind::Planned | NewsKind::Started | NewsKind::ShortOfNodes => {
-                    info!(%gang, "{text}")
-                }
-            }
-        }
-        let Some(GangWriters { events, statuses, .. }) = writers else { return };
-        statuses.report(reports, self.now_ms());
-        if !news.is_empty() || !claim_news.is_empty() {
-            let events = events.clone();
-            tokio::spawn(async move {
-                events.tell_all(&news).await;
-                events.tell_of_claims(&claim_news).await;
-            });
-        }
-    }
-
     /// Waits until all members of the pod's batch are at bind; at the deadline the batch is given up.
     pub(super) async fn pass_barrier(&self, pod: &Pod, node: &NodeName, deadline: Instant) -> Result<(), Refusal> {
         if self.mode == Mode::Observe {
@@ -303,6 +265,11 @@ pub(super) fn solve(task: PlanTask) -> Solved {
         return task.solve();
     }
     with_large_stack(|| Ok(task.solve())).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A pod is to show that a device of it was given twice, or a claim is to lose what another needs.
+fn is_urgent(order: &Order) -> bool {
+    matches!(order, Order::Mark(Mark { conflict: Some(_), .. }) | Order::Claim(ClaimOrder::Release { .. }))
 }
 
 async fn protect(protector: &Protector, node: &NodeName, gang: &GangKey) {

@@ -16,6 +16,7 @@ mod gangs;
 mod leader_metrics;
 mod leadership;
 mod metrics;
+mod news;
 pub mod offline;
 mod policy;
 mod problems;

@@ -219,12 +219,20 @@ async fn without_a_fence(d: Arc<Deployed>) -> Result<()> {
     let theirs =
         doubles.iter().filter(|double| double.claims.iter().all(|claim| claim.starts_with(both.theirs.name())));
     eprintln!("testudo-e2e: {} of them to claims of the other scheduler alone", theirs.count());
-    let late: Vec<&Double> = doubles.iter().filter(|double| !is_found_in_time(&watch, double)).collect();
-    ensure!(late.is_empty(), "{} of {all} were not found in time: {:?}", late.len(), late.first());
+    let late: Vec<String> =
+        doubles.iter().filter(|double| !is_found_in_time(&watch, double)).map(|late| when_told(&watch, late)).collect();
+    ensure!(late.is_empty(), "{} of {all} were not found in time: {late:#?}", late.len());
     let metrics = Metrics::read(both.ours.pair.testudo.metrics()).await?;
     let told = metrics.count("testudo_claim_events_total", &[("outcome", "device_given_twice")])?;
     ensure!(told as usize >= all, "{told} claims were counted for {all} devices");
     both.end().await
+}
+
+/// When the pods that had the device showed it, and when that was over.
+fn when_told(watch: &DoubleWatch, double: &Double) -> String {
+    let after = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(double.since));
+    let told: Vec<_> = double.claims.iter().map(|pod| (pod, after(watch.told(pod)))).collect();
+    format!("{:?} of {told:?}, over after {:?}", double.device, after(double.until))
 }
 
 /// Did all pods that have the device show it soon? What was over before is no news any more.
