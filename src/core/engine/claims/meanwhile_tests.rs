@@ -265,6 +265,27 @@ fn what_a_claim_has_after_its_devices_were_taken_back_is_what_the_api_server_say
 }
 
 #[test]
+fn who_may_be_bound_by_now_is_held_until_what_its_claim_has_lost_is_given_again() {
+    let mut world = World::new(&[("a", 2)]);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let given = world.claim_orders().remove(0);
+    world.carry_out(&given);
+    let p = world.engine.snapshot().as_planned(world.pods["p"].clone());
+    assert_eq!(world.engine.arrive(&p, &NodeName::from("a"), world.now_ms), Arrival::Go);
+    assert_eq!(world.filter("p"), Ok(vec!["a".into()]), "nothing was heard of its binding");
+
+    world.show("c", |seen| seen.allocation = None);
+    assert!(world.filter("p").is_err(), "kube-scheduler would take any device for it");
+    world.wait(ClaimPolicy::default().write_again_ms);
+    let again = world.claim_orders().remove(0);
+    assert_eq!(devices_of(&again), devices_of(&given));
+    world.carry_out(&again);
+    assert_eq!(world.filter("p"), Ok(vec!["a".into()]));
+}
+
+#[test]
 fn a_claim_that_was_read_counts_before_it_is_watched_but_not_for_ever() {
     let mut world = World::new(&[("a", 1)]);
     world.claim("made", 1);

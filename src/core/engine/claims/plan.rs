@@ -49,7 +49,7 @@ enum Stage {
     /// To be written.
     Giving(Arc<Allocation>),
     /// The API server has taken it, as this version of the claim.
-    Given { version: u64 },
+    Given { allocation: Arc<Allocation>, version: u64 },
     /// To be taken back, if the cluster has it.
     TakingBack,
 }
@@ -276,8 +276,8 @@ impl ClaimKeeper {
         plan.in_flight = false;
         match (&plan.stage, outcome) {
             (_, ClaimOutcome::Unknown) => {}
-            (Stage::Giving(_), ClaimOutcome::Allocated { version }) => {
-                plan.stage = Stage::Given { version };
+            (Stage::Giving(allocation), ClaimOutcome::Allocated { version }) => {
+                plan.stage = Stage::Given { allocation: Arc::clone(allocation), version };
                 self.changed.extend(plan.gang());
             }
             (Stage::Giving(_), ClaimOutcome::Refused { why }) => {
@@ -303,13 +303,16 @@ impl ClaimKeeper {
         let is_as_planned = has(seen) && fingerprint(seen.holdings()) == fingerprint(&plan.holdings);
         let failure = match &plan.stage {
             _ if *seen.claim.uid != *plan.uid => Some(format!("claim {key} was replaced by another")),
-            Stage::Giving(_) if is_as_planned => {
-                plan.stage = Stage::Given { version: seen.version };
+            Stage::Giving(allocation) if is_as_planned => {
+                plan.stage = Stage::Given { allocation: Arc::clone(allocation), version: seen.version };
                 self.changed.extend(plan.gang());
                 None
             }
             Stage::Giving(_) if has(seen) => Some(format!("claim {key} was given devices by somebody else")),
-            Stage::Given { version } if seen.version > *version && !is_as_planned => {
+            Stage::Given { allocation, version } if seen.version > *version && !is_as_planned => {
+                // Where the plan cannot be given up any more, since its pods may be bound by now, they are given again.
+                plan.stage = Stage::Giving(Arc::clone(allocation));
+                self.changed.extend(plan.gang());
                 Some(format!("the devices of claim {key} were taken away"))
             }
             _ => None,
@@ -333,14 +336,18 @@ impl ClaimKeeper {
         }
     }
 
-    /// Ends a plan, if it has come far enough and the cluster shows what it gave, or that this was taken away since.
+    /// Ends a plan, if it has come far enough and the cluster shows what it gave, or that this was taken away since. What it
+    /// was to give again, nobody needs any more.
     fn settle(&mut self, key: &ClaimKey) {
         let is_shown =
             |version: u64| self.claims.get(key).is_some_and(|seen| seen.allocation.is_some() || seen.version > version);
-        let given = |plan: &Plan| if let Stage::Given { version } = plan.stage { Some(version) } else { None };
+        let given = |plan: &Plan| if let Stage::Given { version, .. } = plan.stage { Some(version) } else { None };
         if self.plans.get(key).and_then(given).is_some_and(is_shown) {
             self.set_plan(key, None);
         } else if let Some(plan) = self.plans.get_mut(key) {
+            if matches!(plan.stage, Stage::Giving(_)) {
+                (plan.stage, plan.tried_ms) = (Stage::TakingBack, None);
+            }
             plan.gang = None;
         }
     }

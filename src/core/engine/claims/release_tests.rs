@@ -68,6 +68,9 @@ fn devices_that_a_pod_on_its_node_has_lost_are_there_for_others() {
     assert_eq!(world.engine.arrive(&first, &"n1".into(), world.now_ms), Arrival::Go);
     world.show("first", |seen| seen.allocation = None);
     world.set(Pod { stage: Stage::Bound("n1".into()), ..first });
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "first"), "{orders:?}");
+    world.carry_out(&orders[0]);
     world.plan();
     let orders = world.claim_orders();
     assert!(matches!(&orders[..], [ClaimOrder::Allocate { claim, .. }] if &*claim.name == "second"), "{orders:?}");
