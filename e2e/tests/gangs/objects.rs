@@ -104,6 +104,7 @@ async fn with_the_gang_api_of_kubernetes_on() -> Result<()> {
     let outcome = async {
         let shown = Shown { waiting: "False Waiting", started: "True Started" };
         in_a_namespace(&d, "group-native", &native, Some(shown)).await?;
+        for_who_is_left_nothing_is_kept(&d, &native).await?;
         // Gangs that are none of kube-scheduler's.
         let ns = stage_of(&d, "group-bare").await?;
         let bare = |gang: &str, index| member(gang, index, SIZE).scheduler("group-bare-scheduler");
@@ -115,6 +116,34 @@ async fn with_the_gang_api_of_kubernetes_on() -> Result<()> {
         cp.keep_files();
     }
     outcome
+}
+
+/// kube-scheduler lets no member through while fewer exist than its group needs: others get the room, until new ones come.
+async fn for_who_is_left_nothing_is_kept(d: &Deployed, native: &Dialect) -> Result<()> {
+    let (name, scheduler) = ("group-left", "group-left-scheduler");
+    let ns = d.cp.namespace(name).await?;
+    ns.create_nodes(h100s(&ns, SIZE)).await?;
+    let mut object = (native.object)("g");
+    object["metadata"]["namespace"] = json!(name);
+    d.cp.apply(object).await?;
+    let _pair = d.pair(scheduler).await?;
+    let of = |index: usize| (native.of)(pod(&format!("g-{index}")).gpus(8), "g").scheduler(scheduler);
+    let observer = Observer::start(&ns).await?;
+    ns.create_all((0..=SIZE).map(of)).await?;
+    let started: Vec<String> = ns.until_count_bound(SIZE).await?.into_keys().collect();
+    ns.until_all_running(&started).await?;
+    let left = names("g", SIZE + 1).into_iter().find(|name| !started.contains(name)).context("nobody is left")?;
+    ns.delete_all(&started[1..]).await?;
+    let others = names("other", SIZE - 1);
+    ns.create_all(others.iter().map(|name| pod(name).gpus(8).scheduler(scheduler))).await?;
+    ns.until_all_running(&others).await?;
+    observer.check_never_bound(|name| name == left)?;
+    ns.delete_all(&others).await?;
+    ns.create(of(SIZE + 1)).await?;
+    observer.until_bound_together(&[left, format!("g-{}", SIZE + 1)], WINDOW).await?;
+    ns.check_nothing_is_overcommitted().await?;
+    ns.check_bindings(&d.cp, d.testudo_account.user()).await?;
+    ns.clear().await
 }
 
 async fn stage_of(d: &Deployed, name: &str) -> Result<Namespace> {

@@ -1,12 +1,13 @@
 //! What must always hold, found out by somebody who reads the cluster and knows nothing of testudo's books.
 //!
-//! After every step ([`Auditor::check`]): no device and no counter is given twice; no node has more bound to it than it
+//! After every step ([`Auditor::check`]): no device and no counter is given twice ([`devices`]); no node has more bound to it than it
 //! has, and users no more than they may ([`quotas`]); the first member of a gang is bound only when all that must start
 //! together have come to bind. At the end, when all
 //! faults are over and everything has had its time ([`Auditor::check_end`]): whatever can be placed is ([`placed`]), no gang
 //! is half started without a reason, testudo's ledger says what the cluster says ([`ledger`]), and nothing is left lying
 //! around ([`leaks`]).
 
+mod devices;
 mod feasible;
 mod leaks;
 mod ledger;
@@ -19,8 +20,9 @@ use std::fmt;
 use testudo_core::engine::Engine;
 
 use crate::api::store::{Kind, Store, What};
-use crate::facts::{Amounts, Claim, Counter, Device, Devices, Node, Pod};
+use crate::facts::{Amounts, Claim, Node, Pod};
 use crate::script::{Input, Quota};
+use devices::Counting;
 use quotas::Used;
 
 /// The rules.
@@ -103,6 +105,8 @@ pub struct Auditor {
     nodes: BTreeMap<String, Vec<(u64, Amounts)>>,
     pods: BTreeMap<String, Pod>,
     claims: BTreeMap<String, Claim>,
+    /// Claims that kube-scheduler has given devices by itself: together with the reservation for its pod.
+    given_by_scheduler: BTreeSet<String>,
     /// When pods were last at bind.
     at_bind: BTreeMap<String, u64>,
     /// The gangs of pods that were deleted.
@@ -151,12 +155,11 @@ impl Auditor {
             let pod = happened.object.pod().clone();
             violation = violation.or_else(|| self.see_pod(pod, happened.what, now_ms));
         }
-        let (claims, slices) = (store.ever_since(Kind::Claim, read), store.ever_since(Kind::Slice, read));
-        for happened in claims {
+        for happened in store.ever_since(Kind::Claim, read) {
             violation = violation.or_else(|| self.see_claim(happened.object.claim(), happened.what));
         }
-        if !claims.is_empty() || !slices.is_empty() {
-            violation = violation.or_else(|| self.devices_once()).or_else(|| self.counters_kept(store));
+        if [Kind::Pod, Kind::Claim, Kind::Slice].iter().any(|kind| !store.ever_since(*kind, read).is_empty()) {
+            violation = violation.or_else(|| self.devices_kept(store, Counting::OursAndUsed));
         }
         violation
     }
@@ -164,7 +167,8 @@ impl Auditor {
     /// Judges how things are at the end, where an autoscaler could add these nodes.
     pub fn check_end(&self, store: &Store, engines: &[Engine], could_add: &[Node]) -> Option<Violation> {
         let gangs = placed::half_started(store, &self.hurt);
-        let rest = gangs.or_else(|| placed::left_out(store, self.quota, could_add));
+        let devices = gangs.or_else(|| self.devices_kept(store, Counting::All));
+        let rest = devices.or_else(|| placed::left_out(store, self.quota, could_add));
         let rest = rest.or_else(|| leaks::left_behind(store));
         rest.or_else(|| engines.iter().find_map(|engine| ledger::differs(store, engine)))
     }
@@ -248,44 +252,29 @@ impl Auditor {
 
     fn see_claim(&mut self, claim: &Claim, what: What) -> Option<Violation> {
         let name = claim.key.to_string();
-        let before =
-            if what == What::Deleted { self.claims.remove(&name) } else { self.claims.insert(name, claim.clone()) };
+        let before = if what == What::Deleted {
+            self.claims.remove(&name)
+        } else {
+            self.claims.insert(name.clone(), claim.clone())
+        };
         let had = before.as_ref().is_some_and(|before| before.devices.is_some());
+        if what == What::Deleted || claim.devices.is_none() {
+            self.given_by_scheduler.remove(&name);
+        } else if !had && !claim.reserved.is_empty() {
+            self.given_by_scheduler.insert(name);
+        }
         if !had && claim.devices.is_some() && claim.marked {
             self.seen.allocated += 1;
         }
         let before = before.filter(|_| had && (claim.devices.is_none() || what == What::Deleted))?;
         self.seen.taken_back += u64::from(before.reserved.is_empty());
-        let runs = |uid: &&String| self.pods.get(*uid).is_some_and(|pod| pod.node.is_some() && !pod.ended);
-        let user = before.reserved.iter().find(runs)?;
-        let user = &self.pods.get(user)?.key;
+        let user = &self.user_of(&before)?.key;
         wrong(Rule::InUse, format!("claim {} has lost its devices, and pod {user} runs with them", claim.key))
     }
 
-    fn devices_once(&self) -> Option<Violation> {
-        let mut holders: BTreeMap<&Device, &Claim> = BTreeMap::new();
-        for claim in self.claims.values() {
-            for device in claim.devices.iter().flatten() {
-                if let Some(other) = holders.insert(device, claim) {
-                    let (_, pool, name) = device;
-                    let text = format!("device {pool}/{name} was given to claims {} and {}", other.key, claim.key);
-                    return wrong(Rule::DeviceOnce, text);
-                }
-            }
-        }
-        None
-    }
-
-    fn counters_kept(&self, store: &Store) -> Option<Violation> {
-        let published = Devices::read(store.all(Kind::Slice).map(|(_, slice)| &***slice));
-        let mut drawn: BTreeMap<&Counter, i64> = BTreeMap::new();
-        let held = self.claims.values().flat_map(|claim| claim.devices.iter().flatten());
-        for (counter, amount) in held.filter_map(|device| published.devices.get(device)).flat_map(|it| &it.draws) {
-            *drawn.entry(counter).or_default() += amount;
-        }
-        let beyond =
-            drawn.iter().find(|(counter, drawn)| published.counters.get(*counter).is_some_and(|has| has < drawn));
-        let ((_, pool, set, counter), drawn) = beyond?;
-        wrong(Rule::CounterKept, format!("{drawn} are drawn of counter {counter} of {pool}/{set}"))
+    /// A pod that is on its node and uses the claim.
+    fn user_of(&self, claim: &Claim) -> Option<&Pod> {
+        let users = claim.reserved.iter().filter_map(|uid| self.pods.get(uid));
+        { users }.find(|pod| pod.node.is_some() && !pod.ended)
     }
 }

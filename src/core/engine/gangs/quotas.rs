@@ -26,24 +26,34 @@ impl GangKeeper {
 
     /// What of its namespace's quota stands against the members of a gang that have no place.
     pub(super) fn over_quota(&self, key: &GangKey, roster: &Roster, cluster: &Cluster, policy: &Policy) -> Option<No> {
-        let quotas = &policy.placement.quotas;
-        quotas.of(&key.namespace)?;
+        policy.placement.quotas.of(&key.namespace)?;
         let beside = self.usage(policy);
-        let used = Used { by_pods: cluster.usage(), beside: &beside };
+        self.beyond_quota(key, roster, &Used { by_pods: cluster.usage(), beside: &beside }, policy)
+    }
+
+    /// The same, where it is known what there is of the quotas.
+    fn beyond_quota(&self, key: &GangKey, roster: &Roster, used: &Used<'_>, policy: &Policy) -> Option<No> {
         let is_new = self.kept.get(key).is_some_and(|kept| !counts(key, kept)) && key.dialect != Dialect::Claims;
         let gang = Amounts::whole(Item::Gangs, i64::from(is_new));
         let seats = roster.seats.iter().filter(|seat| seat.node.is_none());
         let more = || seats.fold(gang, |sum, seat| sum.plus(&self.amounts(seat, policy)));
-        let over = quotas.check_amounts(&key.namespace, &used, more).err()?;
+        let over = policy.placement.quotas.check_amounts(&key.namespace, used, more).err()?;
         Some(No::OverQuota(*over))
     }
 
     /// The gangs that were over quota and are so still: what ends that need not make a place free where a member would fit.
     pub(super) fn still_over_quota(&self, cluster: &Cluster, policy: &Policy) -> BTreeSet<GangKey> {
-        let were_so = self.kept.iter().filter(|(_, kept)| matches!(kept.no, Some((No::OverQuota(_), _))));
+        let mut were_so =
+            self.kept.iter().filter(|(_, kept)| matches!(kept.no, Some((No::OverQuota(_), _)))).peekable();
+        if were_so.peek().is_none() {
+            return BTreeSet::new();
+        }
+        // Counted once: thousands may wait.
+        let beside = self.usage(policy);
+        let used = Used { by_pods: cluster.usage(), beside: &beside };
         let is_so = |(key, kept): &(&GangKey, &Kept)| {
             let roster = kept.roster_to_plan(&self.claims);
-            roster.is_some_and(|roster| self.over_quota(key, &roster, cluster, policy).is_some())
+            roster.is_some_and(|roster| self.beyond_quota(key, &roster, &used, policy).is_some())
         };
         were_so.filter(is_so).map(|(key, _)| key.clone()).collect()
     }
