@@ -240,9 +240,12 @@ mod tests {
 
     /// A host with one node of 8 GPUs whose bindings the API server answers like this.
     fn host(answer: impl Fn() -> Option<(u16, String)> + Send + 'static) -> Arc<Host> {
-        let bindings = cluster(answer, Duration::from_millis(50));
-        let host =
-            Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), bindings, &mut Registry::default());
+        with_policy(Policy::default(), cluster(answer, Duration::from_millis(50)))
+    }
+
+    /// The same under this policy.
+    fn with_policy(policy: Policy, bindings: Bindings) -> Arc<Host> {
+        let host = Host::new(policy, Mode::Enforce, Catalogue::builtin(), bindings, &mut Registry::default());
         let resources = json!({"cpu": "96", "pods": "110", "nvidia.com/gpu": "8"});
         let node = json!({"metadata": {"name": "a"}, "status": {"capacity": resources, "allocatable": resources}});
         let nodes = vec![serde_json::from_value(node).expect("a node")];
@@ -250,13 +253,23 @@ mod tests {
         Arc::new(host)
     }
 
+    /// Claims of the class `gpu` are ours.
+    fn of_claims() -> Policy {
+        let claims = ClaimPolicy { classes: ["gpu".to_owned()].into(), ..ClaimPolicy::default() };
+        Policy { claims, ..Policy::default() }
+    }
+
+    fn pod(name: &str, spec: Value) -> object::Pod {
+        let metadata = json!({"name": name, "namespace": "default", "uid": name});
+        serde_json::from_value(json!({"metadata": metadata, "spec": spec})).expect("a pod")
+    }
+
+    fn asking(name: &str, gpus: &str) -> object::Pod {
+        pod(name, json!({"containers": [{"resources": {"requests": {"nvidia.com/gpu": gpus}}}]}))
+    }
+
     fn fits(host: &Host, name: &str) -> bool {
-        let pod = json!({
-            "metadata": {"name": name, "namespace": "default", "uid": name},
-            "spec": {"containers": [{"resources": {"requests": {"nvidia.com/gpu": "8"}}}]},
-        });
-        let pod: object::Pod = serde_json::from_value(pod).expect("a pod");
-        host.filter(&pod, &Offer::Names(vec!["a".into()])) == Ok(Verdicts::all_fit(1))
+        host.filter(&asking(name, "8"), &Offer::Names(vec!["a".into()])) == Ok(Verdicts::all_fit(1))
     }
 
     async fn bind(host: &Host, name: &str) -> Result<(), Refusal> {
@@ -309,10 +322,6 @@ mod tests {
 
     #[tokio::test]
     async fn claims_are_read_once_more_before_their_pod_is_bound() {
-        let policy = Policy {
-            claims: ClaimPolicy { classes: ["gpu".to_owned()].into(), ..ClaimPolicy::default() },
-            ..Policy::default()
-        };
         let answers = [
             (failure(500, "InternalError", "no"), "the claims of pod default/p cannot be read: claim default/c"),
             (
@@ -321,19 +330,8 @@ mod tests {
             ),
         ];
         for (answer, expected) in answers {
-            let host = Host::new(
-                policy.clone(),
-                Mode::Enforce,
-                Catalogue::builtin(),
-                cluster(move || Some(answer.clone()), Duration::from_millis(50)),
-                &mut Registry::default(),
-            );
-            host.take_manifests(Manifests::default());
-            let pod = json!({
-                "metadata": {"name": "p", "namespace": "default", "uid": "p"},
-                "spec": {"resourceClaims": [{"name": "c", "resourceClaimName": "c"}]},
-            });
-            let pod: object::Pod = serde_json::from_value(pod).expect("a pod");
+            let host = with_policy(of_claims(), cluster(move || Some(answer.clone()), Duration::from_millis(50)));
+            let pod = pod("p", json!({"resourceClaims": [{"name": "c", "resourceClaimName": "c"}]}));
             host.take([ClusterEvent::PodApplied(Box::new(pod))]);
             // The watch does not show yet that kube-scheduler has given `c` a device, and which.
             for claim in [claim("c", 7, false), claim("theirs", 6, true)] {
@@ -347,10 +345,6 @@ mod tests {
     /// A pod that asks for a resource which devices serve: kube-scheduler has made a claim for it, which no watch has shown.
     #[tokio::test]
     async fn claims_made_for_extended_resources_are_read_before_their_pod_is_bound() {
-        let policy = Policy {
-            claims: ClaimPolicy { classes: ["gpu".to_owned()].into(), ..ClaimPolicy::default() },
-            ..Policy::default()
-        };
         for (theirs_is_given, is_bound) in [(true, false), (false, true)] {
             let server = ApiServer::new(|request| {
                 let answer = match request {
@@ -365,12 +359,7 @@ mod tests {
             });
             let (binder, claims) = (Binder::new(server.client.clone()), ClaimWriter::new(server.client.clone()));
             let bindings = Bindings::Cluster { binder, claims, timeout: Duration::from_millis(500) };
-            let registry = &mut Registry::default();
-            let host = Host::new(policy.clone(), Mode::Enforce, Catalogue::builtin(), bindings, registry);
-            let resources = json!({"cpu": "96", "pods": "110", "nvidia.com/gpu": "8"});
-            let node = json!({"metadata": {"name": "a"}, "status": {"capacity": resources, "allocatable": resources}});
-            let nodes = vec![serde_json::from_value(node).expect("a node")];
-            host.take_manifests(Manifests { nodes, ..Manifests::default() });
+            let host = with_policy(of_claims(), bindings);
             let class = json!({
                 "apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "gpu"},
                 "spec": {"extendedResourceName": "nvidia.com/gpu"},
@@ -378,12 +367,7 @@ mod tests {
             host.take([ClusterEvent::ClassApplied(Box::new(claims::class(&class).expect("a class")))]);
             let theirs = claims::seen_claim(&claim("theirs", 6, theirs_is_given)).expect("a claim");
             host.take([ClusterEvent::ClaimApplied(Box::new(theirs))]);
-            let pod = json!({
-                "metadata": {"name": "p", "namespace": "default", "uid": "p"},
-                "spec": {"containers": [{"resources": {"requests": {"nvidia.com/gpu": "1"}}}]},
-            });
-            let pod: object::Pod = serde_json::from_value(pod).expect("a pod");
-            host.take([ClusterEvent::PodApplied(Box::new(pod))]);
+            host.take([ClusterEvent::PodApplied(Box::new(asking("p", "1")))]);
             let expected = "device d/a/gpu-0 was given to claims default/made and default/theirs";
             match bind(&host, "p").await {
                 Ok(()) => assert!(is_bound),
