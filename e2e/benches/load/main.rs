@@ -73,7 +73,13 @@ fn main() -> Result<()> {
     let at_rest = usage::resident_mb(testudo.id())?;
     println!("ready {ready:.1?} after the start, with {at_rest:.0} MB");
 
-    let world = World { api: &api, size, next: AtomicUsize::new(size.pods), running: Mutex::default() };
+    let world = World {
+        api: &api,
+        size,
+        next: AtomicUsize::new(size.pods),
+        running: Mutex::default(),
+        outrun: AtomicUsize::new(0),
+    };
     // Who is placed later asks for a GPU and takes the place of one that has one: as many are in use all the time.
     world.running.lock().expect("no panic").extend((0..size.pods).filter(|at| has_gpu(*at)).map(pod_key));
     let steady = steady(&world, &testudo)?;
@@ -82,6 +88,7 @@ fn main() -> Result<()> {
     rude.print("beside slow clients", size.rate);
     overload(&world, &testudo)?;
 
+    println!("{} times another was bound to the node first", world.outrun.load(Ordering::Relaxed));
     let growth = steady.memory_at_end / steady.memory_early;
     println!("memory: {:.0} MB at most, {:.2} times as much at the end as after a quarter", steady.memory_most, growth);
     ensure!(steady.errors + rude.errors == 0, "{} requests failed", steady.errors + rude.errors);
@@ -216,7 +223,12 @@ struct World<'a> {
     next: AtomicUsize,
     /// Pods that run, oldest first.
     running: Mutex<VecDeque<String>>,
+    /// How often a pod came to bind when its node had just been taken by another.
+    outrun: AtomicUsize,
 }
+
+/// So often a pod is tried whose node was taken by another meanwhile.
+const TRIES: usize = 5;
 
 impl World<'_> {
     /// One pod's way; how long each answer took since it was due.
@@ -224,34 +236,59 @@ impl World<'_> {
         let at = self.next.fetch_add(1, Ordering::Relaxed);
         let pod = pod(at, None);
         self.api.put(Kind::Pods, pod.clone());
+        for _ in 0..TRIES {
+            if let Some(took) = self.try_to_place(client, &pod, nodes, due)? {
+                self.end_another(at);
+                return Ok(took);
+            }
+            self.outrun.fetch_add(1, Ordering::Relaxed);
+        }
+        bail!("{} was outrun {TRIES} times", pod_key(at))
+    }
+
+    /// Nothing where another that was looked at beside it was bound to its node first: kube-scheduler tries again then.
+    fn try_to_place(
+        &self,
+        client: &mut Client,
+        pod: &Value,
+        nodes: &str,
+        due: Instant,
+    ) -> Result<Option<[Duration; 3]>> {
         let ask = |client: &mut Client, verb: &str, body: &[u8]| match client.post(verb, body)? {
             (200, answer) => Ok(answer),
             (status, answer) => bail!("{verb}: {status} {}", String::from_utf8_lossy(&answer)),
         };
-        let filtered = ask(client, "filter", &filter_body(&pod, nodes))?;
+        let filtered = ask(client, "filter", &filter_body(pod, nodes))?;
         let after_filter = due.elapsed();
         let fits = fitting(&filtered)?;
         let asked = Instant::now();
-        let scored = ask(client, "prioritize", &filter_body(&pod, fits))?;
+        let scored = ask(client, "prioritize", &filter_body(pod, fits))?;
         let prioritized = asked.elapsed();
         let asked = Instant::now();
-        let bound = ask(client, "bind", &binding(&pod, best(&scored)?))?;
-        ensure!(bound == br#"{"Error":""}"#, "bind: {}", String::from_utf8_lossy(&bound));
+        let bound = ask(client, "bind", &binding(pod, best(&scored)?))?;
         let took = asked.elapsed();
+        if bound == br#"{"Error":""}"# {
+            return Ok(Some([after_filter, prioritized, took]));
+        }
+        let why = String::from_utf8_lossy(&bound);
+        ensure!(why.contains("no longer fits"), "bind: {why}");
+        Ok(None)
+    }
+
+    /// As many run as before, and sometimes a kubelet says that its node is well.
+    fn end_another(&self, at: usize) {
         let oldest = {
             let mut running = self.running.lock().expect("no panic");
             running.push_back(pod_key(at));
             running.pop_front()
         };
         oldest.into_iter().for_each(|key| self.api.delete(Kind::Pods, &key));
-        // A kubelet says that its node is well.
         if at.is_multiple_of(16) {
             let number = at / 16 % self.size.nodes;
             let mut node = node(number);
             node["status"]["conditions"][0]["lastHeartbeatTime"] = json!(format!("{at}"));
             self.api.put(Kind::Nodes, node);
         }
-        Ok([after_filter, prioritized, took])
     }
 }
 

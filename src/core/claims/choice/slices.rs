@@ -13,6 +13,9 @@ use crate::model::catalogue::Catalogue;
 use crate::model::mig::{LayoutId, LayoutTable, MigGeometry, Placement};
 use crate::placement::slices::{SliceBook, SliceShapes, SliceValues};
 
+/// More than any two layouts of a GPU differ in worth: ten times eight eighths.
+const BEYOND_ANY_VALUE: i64 = 800_000;
+
 /// A MIG instance that can be made or has been made.
 #[derive(Debug, Clone, Copy)]
 struct Instance {
@@ -135,7 +138,9 @@ impl MigCosts {
         }
     }
 
-    /// What each of these costs, in ten-thousandths of an eighth of a GPU; none for what is no MIG instance.
+    /// What each of these costs, in ten-thousandths of an eighth of a GPU; none for what is no MIG instance. Of profiles of
+    /// which any will do a smaller one costs less in any case: what a GPU is worth with an instance says nothing of what
+    /// was asked for.
     pub fn costs(&mut self, trial: &Trial, seats: &[Seat]) -> Vec<Option<i64>> {
         if self.families.is_empty() || !seats.iter().any(|seat| self.instance(trial, *seat).is_some()) {
             return vec![None; seats.len()];
@@ -146,7 +151,8 @@ impl MigCosts {
             let Instance { family, gpu, placement } = self.instance(trial, *seat)?;
             let (from, family) = (layouts.get(&gpu).copied().unwrap_or(LayoutId::EMPTY), &self.families[family]);
             let to = family.table.with(from, placement)?;
-            Some(i64::from(family.values.as_ref()?.cost(from, to)))
+            let size = i64::from(placement.size()) * BEYOND_ANY_VALUE;
+            Some(size + i64::from(family.values.as_ref()?.cost(from, to)))
         };
         seats.iter().map(cost).collect()
     }

@@ -15,6 +15,9 @@ const CONDITIONS: i64 = 1_000_000_000;
 /// What is left unused of a device weighs less than what a fleet can still take, in millionths.
 const WASTE: i64 = 1_000_000;
 
+/// A whole GPU that could be parted is taken after all parts: more than the largest of these costs.
+const WHOLE: i64 = 750_000_000;
+
 /// Takes what is least missed. Its judgement follows from what is in use; [`Thrifty::refresh`] reads that anew.
 #[derive(Debug, Clone)]
 pub struct Thrifty {
@@ -45,13 +48,17 @@ impl Scorer for Thrifty {
     fn costs(&mut self, trial: &Trial, ask: usize, seats: &[Seat]) -> Vec<i64> {
         let migs = self.migs.costs(trial, seats);
         let largest = seats.iter().map(|seat| size(trial.device(*seat).1)).max().unwrap_or(0);
+        let any_part = migs.iter().any(Option::is_some);
         let cost = |(seat, mig): (&Seat, Option<i64>)| {
             let (_, device) = trial.device(*seat);
             let conditions = if device.binding_conditions.is_some() { CONDITIONS } else { 0 };
             let own = match mig {
                 Some(cost) => cost * 100,
                 None if device.shareable => shared(trial, ask, *seat),
-                None if !device.consumes.is_empty() => trial.further(*seat).min(WASTE),
+                None if !device.consumes.is_empty() => {
+                    let whole = if any_part { WHOLE } else { 0 };
+                    whole + trial.further(*seat).min(WASTE)
+                }
                 None => part(size(device), largest),
             };
             conditions + own

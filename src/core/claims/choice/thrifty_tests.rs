@@ -26,6 +26,17 @@ fn a_mig_instance_goes_where_it_costs_least() {
     assert_eq!(answer, "gpu-1-mig-1g6gb-14-1 gpu-1-mig-2g12gb-5-2 gpu-0-mig-4g24gb-0-0");
 }
 
+#[test]
+fn where_any_profile_will_do_the_smallest_is_taken() {
+    let mut three = allocator(a30s("n", 3));
+    // Where all ask for 2g, a GPU is worth more with one than with half of one.
+    for (gpu, start) in [(0, 2), (1, 0), (1, 2), (2, 0), (2, 2)] {
+        three.take([held(&format!("gpu-{gpu}-mig-2g12gb-5-{start}"))]);
+    }
+    let taken = outcome(&mut three, &several(1));
+    assert!(taken.starts_with("gpu-0-mig-1g6gb-14-"), "{taken}");
+}
+
 fn gpu(index: usize, product: &str, root: usize) -> Device {
     let mut device = device(&format!("gpu-{index}")).with_text("type", "gpu").with_text("productName", product);
     let root = Attribute::String(format!("pci0000:{root}0").into());
