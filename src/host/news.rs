@@ -41,6 +41,7 @@ impl EventQueue {
 }
 
 impl Host {
+    /// Tells what has happened since this was last called. Without writers it is only logged and counted.
     pub(super) fn tell_news(&self, statuses: Option<&GroupStatuses>, events: Option<&EventQueue>) {
         let (gangs, claims, reports) = {
             let mut engine = self.engine.lock();

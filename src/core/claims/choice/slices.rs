@@ -16,6 +16,9 @@ use crate::placement::slices::{SliceBook, SliceShapes, SliceValues};
 /// More than any two layouts of a GPU differ in worth: ten times eight eighths.
 const BEYOND_ANY_VALUE: i64 = 800_000;
 
+/// More than any MIG instance costs: the largest takes eight slices.
+pub(super) const BEYOND_ANY_PART: i64 = 9 * BEYOND_ANY_VALUE;
+
 /// A MIG instance that can be made or has been made.
 #[derive(Debug, Clone, Copy)]
 struct Instance {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::sets::Sets;
-use super::slices::MigCosts;
+use super::slices::{BEYOND_ANY_PART, MigCosts};
 use super::{Scorer, Seat, Trial};
 use crate::claims::allocator::Allocator;
 use crate::claims::capacity::{Amounts, consumption};
@@ -15,8 +15,11 @@ const CONDITIONS: i64 = 1_000_000_000;
 /// What is left unused of a device weighs less than what a fleet can still take, in millionths.
 const WASTE: i64 = 1_000_000;
 
-/// A whole GPU that could be parted is taken after all parts: more than the largest of these costs.
-const WHOLE: i64 = 750_000_000;
+/// How much more what a GPU loses by a MIG instance weighs than waste.
+const PART: i64 = 100;
+
+/// A whole GPU that could be parted is taken after all parts, and before what has to be prepared.
+const WHOLE: i64 = PART * BEYOND_ANY_PART;
 
 /// Takes what is least missed. Its judgement follows from what is in use; [`Thrifty::refresh`] reads that anew.
 #[derive(Debug, Clone)]
@@ -53,7 +56,7 @@ impl Scorer for Thrifty {
             let (_, device) = trial.device(*seat);
             let conditions = if device.binding_conditions.is_some() { CONDITIONS } else { 0 };
             let own = match mig {
-                Some(cost) => cost * 100,
+                Some(cost) => cost * PART,
                 None if device.shareable => shared(trial, ask, *seat),
                 None if !device.consumes.is_empty() => {
                     let whole = if any_part { WHOLE } else { 0 };

@@ -235,14 +235,20 @@ fn a_place_is_given_up_when_the_devices_it_rests_on_are_taken_away() {
     assert_eq!(given, ["a/gpu-0", "a/gpu-1"], "and all are planned anew");
 }
 
-#[test]
-fn what_a_claim_has_after_its_devices_were_taken_back_is_what_the_api_server_says() {
+/// Two devices, and a pod whose claim has been given one of them.
+fn one_given() -> (World, ClaimOrder) {
     let mut world = World::new(&[("a", 2)]);
     world.claim("c", 1);
     world.set(pod("p", &["c"]));
     world.plan();
     let given = world.claim_orders().remove(0);
     world.carry_out(&given);
+    (world, given)
+}
+
+#[test]
+fn what_a_claim_has_after_its_devices_were_taken_back_is_what_the_api_server_says() {
+    let (mut world, _) = one_given();
     world.apply(Change::PodDeleted(world.pods["p"].uid.clone()));
     let release = world.claim_orders().remove(0);
     let late = SeenClaim { is_reserved: true, ..world.claims["c"].clone() };
@@ -266,12 +272,7 @@ fn what_a_claim_has_after_its_devices_were_taken_back_is_what_the_api_server_say
 
 #[test]
 fn who_may_be_bound_by_now_is_held_until_what_its_claim_has_lost_is_given_again() {
-    let mut world = World::new(&[("a", 2)]);
-    world.claim("c", 1);
-    world.set(pod("p", &["c"]));
-    world.plan();
-    let given = world.claim_orders().remove(0);
-    world.carry_out(&given);
+    let (mut world, given) = one_given();
     let p = world.engine.snapshot().as_planned(world.pods["p"].clone());
     assert_eq!(world.engine.arrive(&p, &NodeName::from("a"), world.now_ms), Arrival::Go);
     assert_eq!(world.filter("p"), Ok(vec!["a".into()]), "nothing was heard of its binding");
