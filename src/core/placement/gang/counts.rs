@@ -11,14 +11,17 @@ use super::terrain::Terrain;
 use super::trial::Trial;
 
 /// Do counts decide everything? So they do where one block is placed whose members must at most keep off each other's
-/// nodes, its sets are alike (but for those that others of them have a domain for already), and its parts too, where
-/// they are bound to domains.
+/// nodes, its sets are alike (but for those that others of them have a domain for already, if all share domains of one
+/// level: one that must stay in a rack can take a node from those that need a clique, or another), and its parts too,
+/// where they are bound to domains.
 pub(super) fn is_exact(asks: &Asks, single_nodes: bool) -> bool {
     let one_block = asks.joining.iter().filter(|joining| **joining > 0).count() <= 1;
     let mut free_kinds: Vec<usize> = asks.sets.iter().filter(|set| set.pinned.is_none()).map(|set| set.kind).collect();
     free_kinds.sort_unstable();
     free_kinds.dedup();
-    single_nodes && one_block && free_kinds.len() <= 1 && parts_are_alike(asks)
+    let mut levels = asks.kinds.iter().filter_map(|kind| Some(&kind.within.as_ref()?.level));
+    let one_level = levels.next().is_none_or(|first| levels.all(|level| level == first));
+    single_nodes && one_block && free_kinds.len() <= 1 && one_level && parts_are_alike(asks)
 }
 
 fn parts_are_alike(asks: &Asks) -> bool {

@@ -313,6 +313,15 @@ fn others_of_the_set_say_where_it_is() {
 }
 
 #[test]
+fn a_set_with_a_rack_leaves_the_clique_to_those_that_need_it() {
+    let mut scene = Scene::default().node(gb200("t0", "x.1").label("rack", "r")).node(h100("n1").label("rack", "r"));
+    scene = scene.block("", pod("p").gpus(4), &[]).part(&[]).sets(1, &[0], Some(label("rack")));
+    scene.formation.parts[0].sets[0].placed = vec!["n1".into()];
+    let scene = scene.sets(1, &[0], Some(TopologyLevel::Clique));
+    assert_eq!(scene.told(), "n1 | t0");
+}
+
+#[test]
 fn who_runs_already_says_where_the_gang_is() {
     let running = |scene: Scene, name: &str| scene.runs(pod(name).gpus(8).on(name));
     let in_use = || ["n3", "n4", "n6"].into_iter().fold(fleet(8), running);
@@ -419,7 +428,7 @@ fn a_search_ends_with_its_budget() {
 fn nodes_of_different_racks_are_not_alike() {
     let scene = Scene::default().nodes(3, |at| h100(&format!("n{at}")).label("rack", ["r1", "r1", "r0"][at]));
     let scene = scene.block("", pod("p").gpus(8), &[]).part(&[]).sets(1, &[0], None);
-    let scene = scene.part(&[]).sets(1, &[0, 0], Some(label("rack")));
+    let scene = scene.part(&[]).sets(1, &[0], Some(label("rack")));
     let places = scene.search(Budget::default()).expect("a rack of two is left");
     assert_eq!(places.of(0, 0), ["n2".into()]);
 }
