@@ -80,7 +80,10 @@ fn constraints_hold_within_a_claim() {
     assert_eq!(outcome(&mut four, &[three.distinct("d/root")]), "no");
     let all = claim("c", vec![request("a", ask("any", 1).selected("true").all())]);
     four.release([held("gpu-0")]);
-    assert_eq!(outcome(&mut four, &[all.matching("d/root")]), "error");
+    assert_eq!(outcome(&mut four, &[all.clone().matching("d/root")]), "error");
+    // Where the first is in use that is a no, and an error once an earlier claim takes another instead.
+    let earlier = one(ask("any", 1)).remove(0);
+    assert_eq!(outcome(&mut four, &[earlier, all.matching("d/missing")]), "error");
 }
 
 #[test]

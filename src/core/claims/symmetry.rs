@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::attribute::ValueSet;
+use super::claim::Count;
 use super::question::Question;
 use super::view::{Seat, View};
 
@@ -39,12 +40,23 @@ struct Traits {
     overdrawn: bool,
     /// What is given of it, and what it has, where that matters.
     capacity: String,
-    /// By ask: whether it is a candidate, and whether a poisoned one.
-    asks: Vec<u8>,
+    /// By ask: what it is there.
+    asks: Vec<Part>,
     /// What constraints compare; values that only the group has are numbered.
     values: Vec<Option<Result<u32, ValueSet>>>,
     /// What it takes of the counters of the group, by number within the group.
     draws: Vec<(usize, i128)>,
+}
+
+/// What a seat is for an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    None,
+    Candidate,
+    Poisoned,
+    /// The one at this place of all that are wanted. Where a constraint forbids the first that is free, that is an error
+    /// upstream, and none where the first is in use: so it counts which of them an earlier request has.
+    OfAll(usize),
 }
 
 impl Symmetry {
@@ -119,12 +131,18 @@ fn groups(view: &View) -> Vec<u32> {
         .collect()
 }
 
-/// By ask and seat: 0 is no candidate, 1 is one, 2 a poisoned one.
-fn asks(question: &Question, view: &View) -> Vec<Vec<u8>> {
-    let mut asks = vec![vec![0; view.seats.len()]; question.asks.len()];
+/// By ask and seat.
+fn asks(question: &Question, view: &View) -> Vec<Vec<Part>> {
+    let mut asks = vec![vec![Part::None; view.seats.len()]; question.asks.len()];
     for (ask, candidates) in view.candidates.iter().enumerate() {
-        for candidate in candidates {
-            asks[ask][candidate.seat.index()] = 1 + u8::from(candidate.poison.is_some());
+        let entry = &question.asks[ask];
+        let is_constrained_all = entry.ask.count == Count::All && !entry.constraints.is_empty();
+        for (place, candidate) in candidates.iter().enumerate() {
+            asks[ask][candidate.seat.index()] = match candidate.poison {
+                _ if is_constrained_all => Part::OfAll(place),
+                Some(_) => Part::Poisoned,
+                None => Part::Candidate,
+            };
         }
     }
     asks
@@ -159,7 +177,7 @@ fn is_single(values: &ValueSet) -> bool {
 }
 
 /// The members of a group, and what is left of its counters.
-fn describe(view: &View, members: &[usize], asks: &[Vec<u8>], owners: &Owners) -> (Vec<Traits>, Vec<i128>) {
+fn describe(view: &View, members: &[usize], asks: &[Vec<Part>], owners: &Owners) -> (Vec<Traits>, Vec<i128>) {
     let mut counters: Vec<usize> = vec![];
     let mut own: BTreeMap<(usize, usize, &ValueSet), u32> = BTreeMap::new();
     let traits = members.iter().map(|&seat| {
