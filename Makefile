@@ -56,7 +56,7 @@ sim: ## Testudo in a simulated cluster full of faults: make sim SEEDS=100000
 test: tools ## Everything that a change must pass
 	$(call stage,format,cargo fmt --all --check)
 	$(call stage,lints,cargo clippy --locked --workspace --all-targets -- -D warnings)
-	$(call stage,unit and property tests,cargo test --locked --workspace --exclude testudo-e2e --exclude testudo-faults)
+	$(call stage,unit and property tests,PROPTEST_RNG_SEED=1 cargo test --locked --workspace --exclude testudo-e2e --exclude testudo-faults)
 	$(call stage,a thousand seeds of faults,cargo test --locked -p testudo-faults)
 	$(call stage,Go tools for $(K8S),e2e/tools/build.sh)
 	$(call stage,chart and policies,cargo test --locked -p testudo-e2e --test chart)
@@ -66,6 +66,7 @@ test: tools ## Everything that a change must pass
 
 .PHONY: test-all
 test-all: test ## The same, bugs on purpose, the long simulations, and the end-to-end tests on every supported Kubernetes
+	$(call stage,property tests on other cases,for round in $$(seq 20); do cargo test --locked -p testudo-core --lib; done)
 	$(call stage,every bug on purpose is found,cargo test --locked -p testudo-faults --test mutations -- --ignored --nocapture)
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
