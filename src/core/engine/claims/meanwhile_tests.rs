@@ -279,6 +279,11 @@ fn who_may_be_bound_by_now_is_held_until_what_its_claim_has_lost_is_given_again(
 
     world.show("c", |seen| seen.allocation = None);
     assert!(world.filter("p").is_err(), "kube-scheduler would take any device for it");
+    let last = world.engine.take_news().pop().expect("news");
+    assert_eq!(
+        &*last.text,
+        "only its members that are being bound keep their places: the devices of claim default/c were taken away"
+    );
     world.wait(ClaimPolicy::default().write_again_ms);
     let again = world.claim_orders().remove(0);
     assert_eq!(devices_of(&again), devices_of(&given));

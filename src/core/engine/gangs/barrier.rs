@@ -66,7 +66,7 @@ impl GangKeeper {
             Some(batch) if *batch.id == *id => Arrival::Wait(Arc::clone(&batch.id)),
             _ => {
                 let gang = gang.map_or_else(|| "its gang".to_owned(), |gang| format!("gang {gang}"));
-                Arrival::No(format!("{gang}: its plan was given up, nothing has started").into())
+                Arrival::No(format!("{gang}: its plan was given up, nothing of it has started").into())
             }
         }
     }

@@ -386,7 +386,12 @@ impl GangKeeper {
         let pause = policy.gangs.retry_ms << kept.failures.saturating_sub(1).min(6);
         kept.not_before_ms = now_ms + pause;
         kept.avoid.extend(avoid.into_iter().map(|node| (node, now_ms + policy.gangs.avoid_ms)));
-        self.tell(key, NewsKind::Failed, format_args!("its plan was given up, nothing has started: {why}"));
+        // What remains is being bound.
+        let what = match kept.batches.is_empty() {
+            true => "its plan was given up, nothing of it has started",
+            false => "only its members that are being bound keep their places",
+        };
+        self.tell(key, NewsKind::Failed, format_args!("{what}: {why}"));
         self.post(key, now_ms);
     }
 

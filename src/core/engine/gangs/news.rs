@@ -31,7 +31,7 @@ pub enum NewsKind {
     Waiting,
     /// All that must start at once have a place.
     Planned,
-    /// The places were given up, and nothing has started.
+    /// Places were given up, and none of these members has started.
     Failed,
     /// All that must start at once are being bound.
     Started,
