@@ -32,9 +32,12 @@ impl Event {
         Self::of(0, ":\n\n".to_owned())
     }
 
-    fn of(number: u64, text: String) -> Self {
-        let deflated = deflate(text.as_bytes()).into();
-        Self { number, plain: text.into(), deflated }
+    fn of(number: u64, mut text: String) -> Self {
+        let mut deflated = deflate(text.as_bytes());
+        // Events are kept for a while.
+        text.shrink_to_fit();
+        deflated.shrink_to_fit();
+        Self { number, plain: text.into(), deflated: deflated.into() }
     }
 
     /// How much memory it takes.

@@ -1,6 +1,7 @@
 //! The state: nodes, pods, and the ledger of what is promised to whom.
 
 mod audit;
+mod demands;
 mod domains;
 mod gangs;
 mod geography;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
+use self::demands::Demands;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodUid, Stage};
@@ -47,6 +49,7 @@ pub struct Cluster {
     slots: Slots,
     free_slots: BTreeSet<Slot>,
     pods: BTreeMap<PodUid, Arc<Pod>>,
+    demands: Demands,
     ledger: BTreeMap<PodUid, Entry>,
     unconfirmed: Arc<BTreeMap<PodUid, NodeName>>,
     tally: Tally,
@@ -221,6 +224,7 @@ impl Cluster {
     /// Takes in a pod, new or changed. What it is seen to hold replaces what was assumed for it; an assumption outlives
     /// the sight of a pod that is still pending, since that may be an old sight.
     pub fn set_pod(&mut self, pod: Pod) {
+        let pod = Pod { demand: self.demands.shared(&pod.demand), ..pod };
         let uid = pod.uid.clone();
         match &pod.stage {
             Stage::Bound(node) => self.hold(&uid, self.seen(&pod, node), Standing::Observed),
@@ -280,7 +284,7 @@ impl Cluster {
     pub fn hold(&mut self, uid: &PodUid, holding: Holding, standing: Standing) {
         if self.ledger.get(uid).is_none_or(|entry| *entry.holding != holding) {
             self.release(uid);
-            let holding = Arc::new(holding);
+            let holding = Arc::new(Holding { demand: self.demands.shared(&holding.demand), ..holding });
             self.ledger.insert(uid.clone(), Entry { holding: Arc::clone(&holding), standing });
             let node = holding.node.clone();
             if let Some(replica) = &holding.replica {

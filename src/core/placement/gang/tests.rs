@@ -428,7 +428,7 @@ fn a_search_ends_with_its_budget() {
 fn nodes_of_different_racks_are_not_alike() {
     let scene = Scene::default().nodes(3, |at| h100(&format!("n{at}")).label("rack", ["r1", "r1", "r0"][at]));
     let scene = scene.block("", pod("p").gpus(8), &[]).part(&[]).sets(1, &[0], None);
-    let scene = scene.part(&[]).sets(1, &[0], Some(label("rack")));
+    let scene = scene.part(&[]).sets(1, &[0, 0], Some(label("rack")));
     let places = scene.search(Budget::default()).expect("a rack of two is left");
     assert_eq!(places.of(0, 0), ["n2".into()]);
 }
