@@ -20,7 +20,8 @@ pub enum Agreement {
     Error,
     /// Upstream ran out of time.
     Unknown,
-    /// Upstream found nothing where our allocation is legal, for the reason of [`forgets_lists`].
+    /// Upstream found nothing where our allocation is legal, or did not come as far as what is wrong, for the reason of
+    /// [`forgets_lists`].
     UpstreamForgets,
 }
 
@@ -55,7 +56,7 @@ pub fn compare(
         }
     }
     match (theirs, ours.name()) {
-        ("timeout", "fits" | "no-fit" | "gave-up") => Ok(Agreement::Unknown),
+        ("timeout", "fits" | "no-fit" | "gave-up" | "error") => Ok(Agreement::Unknown),
         ("fits", "fits") => {
             let Ours::Fits { claims, .. } = ours else { unreachable!("it fits") };
             let (first, second) = (alternatives(case, &upstream.claims), alternatives(case, claims));
@@ -66,7 +67,7 @@ pub fn compare(
         }
         ("no-fit", "no-fit") => Ok(Agreement::NoFit),
         ("error", "error") => Ok(Agreement::Error),
-        ("no-fit", "fits") if forgets_lists(case) => Ok(Agreement::UpstreamForgets),
+        ("no-fit", "fits" | "error") if forgets_lists(case) => Ok(Agreement::UpstreamForgets),
         (theirs, ours_name) => disagree(
             format!("theirs {theirs}, ours {ours_name}"),
             format!("theirs: {}, ours: {}", upstream.message, ours.why()),

@@ -83,7 +83,11 @@ fn constraints_hold_within_a_claim() {
     assert_eq!(outcome(&mut four, &[all.clone().matching("d/root")]), "error");
     // Where the first is in use that is a no, and an error once an earlier claim takes another instead.
     let earlier = one(ask("any", 1)).remove(0);
-    assert_eq!(outcome(&mut four, &[earlier, all.matching("d/missing")]), "error");
+    let all_alike = all.matching("d/missing");
+    assert_eq!(outcome(&mut four, &[earlier.clone(), all_alike.clone()]), "error");
+    // It has nothing left, but the constraint is looked at first.
+    let whole = device("nic").shareable().with_capacity("bandwidth", "10", None);
+    assert_eq!(outcome(&mut allocator(vec![slice("n", vec![whole])]), &[earlier, all_alike]), "error");
 }
 
 #[test]

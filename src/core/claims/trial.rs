@@ -177,7 +177,6 @@ impl<'q, 'v> Trial<'q, 'v> {
             // It is given as a whole: nobody asks how much that is.
             suffices(&device.capacity, &entry.ask.capacity, &Amounts::new()).then(Amounts::new)
         };
-        let Some(part) = part else { return Err(Obstacle::Unavailable) };
         let drawn = device.shareable && self.is_shared(seat);
         let draws = !device.consumes.is_empty() && !drawn;
         if draws && !self.view.has_counters(seat, &self.left) {
@@ -190,12 +189,15 @@ impl<'q, 'v> Trial<'q, 'v> {
         for (done, constraint) in entry.constraints.iter().enumerate() {
             let values = self.view.values[entry.claim][*constraint][seat.index()];
             if !self.constraints[entry.claim][*constraint].add(values) {
-                for constraint in &entry.constraints[..done] {
-                    self.constraints[entry.claim][*constraint].remove();
-                }
+                self.release(entry.claim, &entry.constraints[..done]);
                 return Err(Obstacle::Constraint);
             }
         }
+        // After the constraints, as upstream: of all devices, one that a constraint forbids is an error, whatever it has left.
+        let Some(part) = part else {
+            self.release(entry.claim, &entry.constraints);
+            return Err(Obstacle::Unavailable);
+        };
         if draws {
             for (counter, nanos) in self.view.seats[seat.index()].draws {
                 self.left[*counter] -= nanos;
@@ -242,9 +244,12 @@ impl<'q, 'v> Trial<'q, 'v> {
             }
         }
         let entry = &self.question.asks[last.ask];
-        for constraint in &entry.constraints {
-            self.constraints[entry.claim][*constraint].remove();
-        }
+        self.release(entry.claim, &entry.constraints);
+    }
+
+    /// Constraints of a claim forget the device that was added last.
+    fn release(&mut self, claim: usize, constraints: &[usize]) {
+        constraints.iter().for_each(|constraint| self.constraints[claim][*constraint].remove());
     }
 
     /// What is given of a device, by allocated claims and by what is chosen.
