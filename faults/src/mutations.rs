@@ -103,7 +103,7 @@ pub const ALL: &[Mutation] = &[
         file: "src/k8s/fence.rs",
         find: "            if !is_harmless && !may_write() {",
         replace: "            if !testudo_core::mutant(\"the-fence-lets-everything-through\") && !is_harmless && !may_write() {",
-        breaks: &[Rule::DeviceOnce, Rule::NodeKept, Rule::GangWhole, Rule::InUse],
+        breaks: &[Rule::DeviceOnce, Rule::NodeKept, Rule::GangWhole, Rule::InUse, Rule::QuotaKept],
     },
     Mutation {
         name: "assumptions-never-expire",
