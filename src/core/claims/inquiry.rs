@@ -213,8 +213,7 @@ fn decide(question: &Question, view: &View, effort: Effort, scorer: &mut dyn Sco
 
 /// Whether it matters in which order devices are looked at: where looking at one can be an error.
 fn is_decided_by_order(question: &Question, view: &View) -> bool {
-    let all = |entry: &AskEntry| entry.ask.count == Count::All && !entry.constraints.is_empty();
-    view.is_poisoned() || question.asks.iter().any(all)
+    view.is_poisoned() || question.asks.iter().any(AskEntry::is_constrained_all)
 }
 
 /// A request that has too few candidates by itself, if there is one: then nothing has to be searched.

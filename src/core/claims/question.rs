@@ -22,6 +22,13 @@ pub(super) struct AskEntry<'a> {
     pub constraints: Vec<usize>,
 }
 
+impl AskEntry<'_> {
+    /// Does it ask for all devices under a constraint? One that the constraint forbids is an error then.
+    pub fn is_constrained_all(&self) -> bool {
+        self.ask.count == Count::All && !self.constraints.is_empty()
+    }
+}
+
 /// The claims of one pod that have no devices yet.
 #[derive(Debug)]
 pub(super) struct Question<'a> {

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use super::attribute::ValueSet;
-use super::claim::Count;
 use super::question::Question;
 use super::view::{Seat, View};
 
@@ -135,8 +134,7 @@ fn groups(view: &View) -> Vec<u32> {
 fn asks(question: &Question, view: &View) -> Vec<Vec<Part>> {
     let mut asks = vec![vec![Part::None; view.seats.len()]; question.asks.len()];
     for (ask, candidates) in view.candidates.iter().enumerate() {
-        let entry = &question.asks[ask];
-        let is_constrained_all = entry.ask.count == Count::All && !entry.constraints.is_empty();
+        let is_constrained_all = question.asks[ask].is_constrained_all();
         for (place, candidate) in candidates.iter().enumerate() {
             asks[ask][candidate.seat.index()] = match candidate.poison {
                 _ if is_constrained_all => Part::OfAll(place),
