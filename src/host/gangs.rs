@@ -11,7 +11,7 @@ use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::Pod;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, field, info, info_span, warn};
 
 use super::Host;
@@ -25,6 +25,9 @@ use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::protect::Protector;
 use crate::k8s::provisioning::{Asked, Provisioner};
 use crate::k8s::steer::Steerer;
+
+/// How long reading all claims may take, at the beginning of a term.
+const READ_CLAIMS: Duration = Duration::from_secs(20);
 
 /// How long to wait for further changes before plans are looked for: members of a gang are made one after the other.
 const GATHER: Duration = Duration::from_millis(5);
@@ -65,6 +68,8 @@ impl Host {
         let events = writers.as_ref().map(|writers| EventQueue::new(writers.events.clone()));
         // Orders do not wait for it.
         let mut assessing: Option<JoinHandle<()>> = None;
+        // The term in which it is known what earlier leaders gave.
+        let mut knows_claims_since: Option<u64> = None;
         loop {
             tokio::select! {
                 () = self.gang_work.notified() => sleep(GATHER).await,
@@ -74,6 +79,13 @@ impl Host {
             }
             if self.mode == Mode::Observe || self.may_answer().is_err() {
                 continue;
+            }
+            let term = self.leadership.terms();
+            if let Some(writers) = writers.as_ref().filter(|_| knows_claims_since != Some(term)) {
+                if !self.catch_up_on_claims(&writers.claims).await {
+                    continue;
+                }
+                knows_claims_since = Some(term);
             }
             self.count_devices().await;
             let mut planned = 0;
@@ -109,6 +121,31 @@ impl Host {
                         }
                     });
                 }
+            }
+        }
+    }
+
+    /// Reads all claims once at the beginning of a term, and says whether it is known now what others were given before. Our
+    /// watch may be behind that, and a device that is given twice is refused by nobody.
+    async fn catch_up_on_claims(&self, writer: &ClaimWriter) -> bool {
+        if !self.engine.lock().gives_devices() {
+            return true;
+        }
+        let now_ms = self.now_ms();
+        let read = writer.read_all(|seen| self.engine.lock().confirm_claim(seen, now_ms));
+        match timeout(READ_CLAIMS, read).await {
+            Ok(Ok(())) => {
+                let mut engine = self.engine.lock();
+                engine.keep_gangs(self.now_ms());
+                self.publish(&mut engine);
+                true
+            }
+            // There are none, or they are not for us to see, nor to write.
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => true,
+            failed => {
+                let error = failed.map_or_else(|_| "no answer in time".to_owned(), |read| format!("{read:?}"));
+                warn!(error, "claims could not be read: nothing is planned before it is known what they have");
+                false
             }
         }
     }
@@ -244,7 +281,11 @@ impl Host {
                 Arrival::Wait(batch) => batch,
             };
             // The others of the batch will be brought to whoever leads next.
-            self.may_answer()?;
+            if let Err(refusal) = self.may_answer() {
+                // Whoever comes last must not find it here.
+                self.engine.lock().turn_back(&pod.uid);
+                return Err(refusal);
+            }
             let is_late = timeout_at(deadline, news.as_mut()).await.is_err();
             news.set(self.barrier_news.notified());
             news.as_mut().enable();
@@ -254,7 +295,8 @@ impl Host {
                 self.publish(&mut engine);
                 self.gang_work.notify_one();
             }
-            arrival = engine.may_pass(&pod.uid, &batch);
+            arrival = engine.may_pass(&pod.uid, &batch, self.now_ms());
+            self.publish(&mut engine);
         }
     }
 }
@@ -286,3 +328,7 @@ async fn unprotect(protector: &Protector, node: &NodeName) {
         Err(error) => debug!(%node, %error, "its protection could not be taken away"),
     }
 }
+
+#[cfg(test)]
+#[path = "gangs_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! Giving ResourceClaims their devices, taking them back, and reading them beside the watch.
 //!
-//! First the finalizer that protects an allocated claim is set, with the annotation that says which devices it is given; that
-//! request also shows the claim as it is. Then the whole status is written, on the condition that nobody has changed the
+//! First the finalizer that protects an allocated claim is set, with the annotation that says which devices it is given, on the
+//! condition that the claim is as it was seen: else that could say it of devices that were given before. Then the whole status is written, on the condition that nobody has changed the
 //! claim since. Because the first request changes the claim, whatever was under way before it can no longer take effect.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use testudo_core::engine::{ClaimOrder, ClaimOutcome};
 use testudo_core::model::pod::PodKey;
 
 use super::devices::API_GROUP;
+use super::pages;
 use crate::claims::{self, DEVICES_ANNOTATION};
 
 /// Keeps an allocated claim from vanishing while it is in use; kube-scheduler and the controller of claims know it.
@@ -37,6 +38,14 @@ struct Shown {
     seen: SeenClaim,
 }
 
+/// Why a claim could not be marked.
+enum Unmarked {
+    /// It is not as it was seen, or another one.
+    Changed,
+    /// There is nothing more to be done.
+    Ended(ClaimOutcome),
+}
+
 impl ClaimWriter {
     /// One that writes through `client`.
     pub fn new(client: Client) -> Self {
@@ -46,7 +55,9 @@ impl ClaimWriter {
     /// Carries out an order.
     pub async fn carry_out(&self, order: &ClaimOrder) -> ClaimOutcome {
         match order {
-            ClaimOrder::Allocate { claim, uid, allocation, .. } => self.allocate(claim, uid, allocation).await,
+            ClaimOrder::Allocate { claim, uid, version, allocation, .. } => {
+                self.allocate(claim, uid, *version, allocation).await
+            }
             ClaimOrder::Release { claim, uid, devices } => self.release(claim, uid, devices).await,
         }
     }
@@ -57,6 +68,21 @@ impl ClaimWriter {
     /// When the API server does not answer, has no such claim, or answers with something else.
     pub async fn read(&self, key: &ClaimKey) -> Result<SeenClaim, kube::Error> {
         shown(self.api(key).get(&key.name).await?).map(|shown| shown.seen).ok_or_else(not_a_claim)
+    }
+
+    /// Reads all claims as they are now, and shows each that can be read as one.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or not to the end: some have been shown then.
+    pub async fn read_all(&self, mut show: impl FnMut(SeenClaim)) -> Result<(), kube::Error> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource("ResourceClaim", "resourceclaims"));
+        let mut page = Some(pages::first());
+        while let Some(asked) = page {
+            let claims = api.list(&asked).await?;
+            page = pages::after(&claims.metadata);
+            claims.items.into_iter().filter_map(shown).for_each(|shown| show(shown.seen));
+        }
+        Ok(())
     }
 
     /// The claim that kube-scheduler has made for a pod, since it asks for an extended resource that devices serve.
@@ -71,24 +97,35 @@ impl ClaimWriter {
         Ok(name.map(|name| ClaimKey { namespace: pod.namespace.as_str().into(), name: name.into() }))
     }
 
-    async fn allocate(&self, key: &ClaimKey, uid: &str, allocation: &Allocation) -> ClaimOutcome {
+    async fn allocate(&self, key: &ClaimKey, uid: &str, mut version: u64, allocation: &Allocation) -> ClaimOutcome {
         let holdings: Vec<Holding> = allocation.holdings().collect();
         let devices = fingerprint(&holdings);
-        let metadata = json!({"finalizers": [FINALIZER], "annotations": {DEVICES_ANNOTATION: devices}});
         for _ in 0..TRIES {
+            let metadata = json!({
+                "resourceVersion": version.to_string(),
+                "finalizers": [FINALIZER],
+                "annotations": {DEVICES_ANNOTATION: devices},
+            });
             let (marked, classes) = tokio::join!(self.mark(key, uid, &metadata), self.classes(allocation));
-            let Shown { object, seen } = match marked {
+            let marked = match marked {
+                Err(Unmarked::Changed) => self.read_again(key, uid).await.map(|seen| (None, seen)),
+                Err(Unmarked::Ended(outcome)) => Err(outcome),
+                Ok(Shown { object, seen }) => Ok((Some(object), seen)),
+            };
+            let (object, seen) = match marked {
                 Ok(shown) => shown,
                 Err(outcome) => return outcome,
             };
+            version = seen.version;
             match &seen.allocation {
                 _ if seen.leaving => return refused("it is being deleted"),
                 Some(given) if fingerprint(&given.holdings) == devices => {
-                    return ClaimOutcome::Allocated { version: seen.version };
+                    return ClaimOutcome::Allocated { version };
                 }
                 Some(_) => return refused("it was given other devices"),
                 None => {}
             }
+            let Some(object) = object else { continue };
             let classes = match classes {
                 Ok(classes) => classes,
                 Err(error) => return outcome_of(&error),
@@ -102,7 +139,10 @@ impl ClaimWriter {
                 }
                 // Fields were dropped that it cannot do without: what stands there now is not what was meant.
                 Ok(_) => return ClaimOutcome::Unknown,
-                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(kube::Error::Api(status)) if status.code == 409 => match self.read_again(key, uid).await {
+                    Ok(seen) => version = seen.version,
+                    Err(outcome) => return outcome,
+                },
                 Err(error) => return outcome_of(&error),
             }
         }
@@ -125,7 +165,7 @@ impl ClaimWriter {
                 None => {
                     return match self.mark(key, uid, &json!({"annotations": {DEVICES_ANNOTATION: null}})).await {
                         Ok(Shown { seen, .. }) if seen.allocation.is_none() => released(seen),
-                        Err(ClaimOutcome::Refused { .. }) => released(seen),
+                        Err(Unmarked::Changed | Unmarked::Ended(ClaimOutcome::Refused { .. })) => released(seen),
                         _ => ClaimOutcome::Unknown,
                     };
                 }
@@ -147,15 +187,24 @@ impl ClaimWriter {
     }
 
     /// Changes the metadata of this very claim, and shows it.
-    async fn mark(&self, key: &ClaimKey, uid: &str, metadata: &Value) -> Result<Shown, ClaimOutcome> {
+    /// The claim as it is after somebody else has changed it; an error where there is nothing more to be done.
+    async fn read_again(&self, key: &ClaimKey, uid: &str) -> Result<SeenClaim, ClaimOutcome> {
+        match self.read(key).await {
+            Ok(seen) if *seen.claim.uid == *uid => Ok(seen),
+            Ok(_) => Err(refused("another claim has its name")),
+            Err(error) => Err(outcome_of(&error)),
+        }
+    }
+
+    async fn mark(&self, key: &ClaimKey, uid: &str, metadata: &Value) -> Result<Shown, Unmarked> {
         let mut metadata = metadata.clone();
         metadata["uid"] = uid.into();
         let patch = Patch::Strategic(json!({ "metadata": metadata }));
         match self.api(key).patch(&key.name, &PatchParams::default(), &patch).await {
-            Ok(object) => shown(object).ok_or(ClaimOutcome::Unknown),
-            // With another unique id the API server takes the patch for a conflict.
-            Err(kube::Error::Api(status)) if status.code == 409 => Err(refused("another claim has its name")),
-            Err(error) => Err(outcome_of(&error)),
+            Ok(object) => shown(object).ok_or(Unmarked::Ended(ClaimOutcome::Unknown)),
+            // With another unique id, too, the API server takes the patch for a conflict.
+            Err(kube::Error::Api(status)) if status.code == 409 => Err(Unmarked::Changed),
+            Err(error) => Err(Unmarked::Ended(outcome_of(&error))),
         }
     }
 
@@ -233,6 +282,7 @@ mod tests {
     use super::*;
 
     const UID: &str = "u-1";
+    const SEEN: u64 = 7;
 
     fn key() -> ClaimKey {
         ClaimKey { namespace: "team".into(), name: "c".into() }
@@ -260,7 +310,8 @@ mod tests {
     }
 
     fn allocate() -> ClaimOrder {
-        ClaimOrder::Allocate { claim: key(), uid: UID.into(), allocation: allocation("gpu-0"), node: "n".into() }
+        let (claim, uid, allocation) = (key(), UID.into(), allocation("gpu-0"));
+        ClaimOrder::Allocate { claim, uid, version: SEEN, allocation, node: "n".into() }
     }
 
     fn release() -> ClaimOrder {
@@ -272,13 +323,15 @@ mod tests {
         json!({
             "apiVersion": "resource.k8s.io/v1",
             "kind": "ResourceClaim",
-            "metadata": {"name": "c", "namespace": "team", "uid": UID, "resourceVersion": "7"},
+            "metadata": {"name": "c", "namespace": "team", "uid": UID, "resourceVersion": SEEN.to_string()},
             "spec": {"devices": {"requests": [request]}},
         })
     }
 
     fn given(device: &str, is_reserved: bool) -> Value {
         let mut claim = claim();
+        claim["metadata"]["resourceVersion"] = (SEEN + 1).to_string().into();
+        claim["metadata"]["annotations"] = json!({DEVICES_ANNOTATION: devices(device)});
         let result = json!({"request": "r", "driver": "gpu.nvidia.com", "pool": "n", "device": device});
         claim["status"] = json!({"allocation": {"devices": {"results": [result]}}});
         if is_reserved {
@@ -307,8 +360,10 @@ mod tests {
                 claim["metadata"]["resourceVersion"] = (version + 1).to_string().into();
             };
             if line.starts_with("PATCH") {
-                if body["metadata"]["uid"] != claim["metadata"]["uid"] {
-                    return Some(failure(409, "Conflict", "uid"));
+                let is_said = |field: &str| !body["metadata"][field].is_null();
+                let differs = |field: &str| body["metadata"][field] != claim["metadata"][field];
+                if ["uid", "resourceVersion"].iter().any(|field| is_said(field) && differs(field)) {
+                    return Some(failure(409, "Conflict", "changed"));
                 }
                 let mut annotations = body["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
                 annotations.retain(|_, value| !value.is_null());
@@ -373,9 +428,10 @@ mod tests {
         let expected =
             [("gpu-0", ClaimOutcome::Allocated { version: 8 }), ("gpu-1", refused("it was given other devices"))];
         for (device, expected) in expected {
-            let (outcome, methods, _) = carry_out(allocate(), given(device, false), 0).await;
+            let (outcome, methods, state) = carry_out(allocate(), given(device, false), 0).await;
             assert_eq!(outcome, expected, "{device}");
             assert!(!methods.iter().any(|method| method == "PUT"), "{device}: {methods:?}");
+            assert_eq!(state, given(device, false), "it is still known who gave it");
         }
         let mut leaving = claim();
         leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();

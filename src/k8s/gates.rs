@@ -1,20 +1,18 @@
 //! Opening every scheduling gate of ours in a cluster, for when testudo goes and nobody else would.
 
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::object;
+use super::pages;
 use super::steering::SCHEDULING_GATE;
 use super::watched::Watched;
 
 /// What closes gates: the binding of the admission policy (`policies/gangs`), or the configuration of the webhook.
 pub const CLOSER: &str = "testudo-gangs";
 const CLOSERS: [&str; 2] = ["MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration"];
-
-/// Pods in one answer of the API server.
-const PAGE: u32 = 500;
 
 /// What one look at all pods has come to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,9 +58,10 @@ pub async fn stop_closing(client: &Client) -> Result<Vec<&'static str>, kube::Er
 pub async fn open_all(client: &Client, dry_run: bool) -> Result<Pass, kube::Error> {
     let all: Api<Watched<object::Pod>> = Api::all(client.clone());
     let mut pass = Pass::default();
-    let mut page = ListParams::default().limit(PAGE);
-    loop {
-        let pods = all.list(&page).await?;
+    let mut page = Some(pages::first());
+    while let Some(asked) = page {
+        let pods = all.list(&asked).await?;
+        page = pages::after(&pods.metadata);
         for pod in pods.items {
             // What cannot be read as a pod has no gate that could be seen.
             let Ok(read) = &pod.object else { continue };
@@ -77,11 +76,8 @@ pub async fn open_all(client: &Client, dry_run: bool) -> Result<Pass, kube::Erro
                 Err(error) => pass.failed.push(format!("{namespace}/{name}: {error}")),
             }
         }
-        match pods.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(pass),
-        }
     }
+    Ok(pass)
 }
 
 /// Opens the gate of one pod. Says whether the pod is still there.

@@ -18,6 +18,7 @@ pub mod manifests;
 pub(crate) mod mock;
 pub mod node;
 pub mod object;
+mod pages;
 pub mod pod;
 pub mod problem;
 pub mod protect;

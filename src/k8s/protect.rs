@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+
+use super::pages;
 
 /// What we set on a node: the annotations that were set with it, separated by commas.
 pub const PROTECTED_ANNOTATION: &str = "testudo.dev/protected";
@@ -20,9 +22,6 @@ const ANNOTATIONS: [&str; 2] = ["cluster-autoscaler.kubernetes.io/scale-down-dis
 
 /// What they are set to.
 const SET: &str = "true";
-
-/// Nodes in one answer of the API server.
-const PAGE: u32 = 500;
 
 /// Writes on nodes that they are not to be removed.
 #[derive(Clone)]
@@ -58,15 +57,12 @@ impl Protector {
     /// When nodes cannot be listed, or one cannot be written.
     pub async fn unprotect_all(&self, dry_run: bool) -> Result<Vec<String>, kube::Error> {
         let mut protected = vec![];
-        let mut page = ListParams::default().limit(PAGE);
-        loop {
-            let nodes = self.nodes.list_metadata(&page).await?;
+        let mut page = Some(pages::first());
+        while let Some(asked) = page {
+            let nodes = self.nodes.list_metadata(&asked).await?;
+            page = pages::after(&nodes.metadata);
             let ours = nodes.items.iter().filter(|node| node.annotations().contains_key(PROTECTED_ANNOTATION));
             protected.extend(ours.map(ResourceExt::name_any));
-            match nodes.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => break,
-            }
         }
         if !dry_run {
             for node in &protected {

@@ -64,6 +64,11 @@ impl Engine {
         served.iter().any(|resource| pod.demand.requests.get(resource) > 0)
     }
 
+    /// Are there claims that are ours to give devices to?
+    pub fn gives_devices(&self) -> bool {
+        self.policy.claims.is_on()
+    }
+
     /// Takes in a claim as it was read beside the watch.
     pub fn confirm_claim(&mut self, seen: SeenClaim, now_ms: u64) {
         self.gangs.claims.confirm(seen, now_ms);

@@ -266,8 +266,9 @@ impl ClaimKeeper {
         let is_ours = policy.is_ours(&seen.claim);
         match (self.plans.get(&key), &seen.allocation) {
             (Some(plan), _) if plan.is_withdrawn() => return Err(Unready::Returning(key)),
-            (None, Some(allocation)) => needs.within.extend(allocation.nodes.clone()),
+            // kube-scheduler lets nobody pass with it, whatever it has.
             _ if seen.leaving => return Err(Unready::Leaving(key)),
+            (None, Some(allocation)) => needs.within.extend(allocation.nodes.clone()),
             _ => {
                 let (claim, alias) = (Arc::clone(&seen.claim), claim.alias.clone());
                 needs.open.push(OpenClaim { claim, is_ours, alias, is_expected: false });

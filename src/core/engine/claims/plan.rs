@@ -63,6 +63,8 @@ pub enum ClaimOrder {
         claim: ClaimKey,
         /// Its unique id.
         uid: Box<str>,
+        /// Its `metadata.resourceVersion` as it was seen without devices.
+        version: u64,
         /// The devices.
         allocation: Arc<Allocation>,
         /// Where its pod is to go.
@@ -120,12 +122,12 @@ impl Plan {
         self.gang.clone()
     }
 
-    fn order(&self, claim: &ClaimKey) -> Option<ClaimOrder> {
+    fn order(&self, claim: &ClaimKey, version: u64) -> Option<ClaimOrder> {
         let (claim, uid) = (claim.clone(), self.uid.clone());
         match &self.stage {
             Stage::Giving(allocation) => {
                 let node = self.node.clone()?;
-                Some(ClaimOrder::Allocate { claim, uid, allocation: Arc::clone(allocation), node })
+                Some(ClaimOrder::Allocate { claim, uid, version, allocation: Arc::clone(allocation), node })
             }
             Stage::TakingBack => Some(ClaimOrder::Release { claim, uid, devices: fingerprint(&self.holdings) }),
             Stage::SetAside(..) | Stage::Given { .. } => None,
@@ -257,7 +259,8 @@ impl ClaimKeeper {
             |plan: &Plan| !plan.in_flight && plan.tried_ms.is_none_or(|tried| now_ms >= tried + policy.write_again_ms);
         let mut orders = vec![];
         for (key, plan) in self.plans.iter_mut().filter(|(_, plan)| is_due(plan)) {
-            let Some(order) = plan.order(key) else { continue };
+            let version = self.claims.get(key).map_or(0, |seen| seen.version);
+            let Some(order) = plan.order(key, version) else { continue };
             (plan.in_flight, plan.tried_ms) = (true, Some(now_ms));
             orders.push(order);
         }

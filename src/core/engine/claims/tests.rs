@@ -8,7 +8,7 @@ use crate::claims::testing::{ask, class, device, request, slice};
 use crate::claims::{Allocation, Claim, DeviceId, HoldingKind, NodeSelector, SeenAllocation};
 use crate::engine::{Arrival, Change, ClaimPolicy, Engine, GangPolicy, Offered, Order, Policy};
 use crate::model::gang::Terms;
-use crate::model::pod::{Gate, PodClaim, Stage, Steering};
+use crate::model::pod::{Gate, PodClaim, Promise, Stage, Steering};
 use crate::model::taint::Effect;
 use crate::testing::{self, PodBuilder, node};
 
@@ -294,6 +294,22 @@ fn a_gated_pod_shows_its_place_while_its_devices_are_written() {
     let order = world.claim_orders().remove(0);
     world.carry_out(&order);
     assert_eq!(world.steered(), [("p".into(), "a".into())]);
+}
+
+#[test]
+fn whose_claim_leaves_shows_no_place_though_the_claim_has_devices() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    world.give("c", "a", &["gpu-0"], true);
+    let promise = Promise { plan: "earlier".into(), node: "a".into(), until_s: 0 };
+    let steering = Steering { promise: Some(promise), ..Steering::default() };
+    world.set(Pod { steering, ..pod("p", &["c"]) });
+    world.show("c", |seen| seen.leaving = true);
+    world.wait(10_000);
+    world.plan();
+    assert_eq!(world.filter("p"), Err("claims of pod default/p: claim default/c is being deleted".into()));
+    let orders = world.orders();
+    assert!(orders.iter().any(|order| matches!(order, Order::Withdraw { .. })), "{orders:?}");
 }
 
 #[test]
