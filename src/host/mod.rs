@@ -41,7 +41,7 @@ use tracing::warn;
 
 use crate::config::Mode;
 use crate::k8s::protect::PROTECTED_ANNOTATION;
-use crate::k8s::watch::ClusterEvent;
+use crate::k8s::watch::{ClusterEvent, DeviceList};
 use crate::k8s::{manifests::Manifests, node, object, pod};
 use backing::Backing;
 pub use binding::Bindings;
@@ -267,6 +267,12 @@ impl Host {
             .into_iter()
             .filter_map(|event| {
                 listed.extend(self.lists_in(&event));
+                if let ClusterEvent::Listing(list) = event {
+                    let flag = self.list_of(list);
+                    listed.retain(|now| !std::ptr::eq(*now, flag));
+                    // At once: what follows is a part only.
+                    flag.store(false, Ordering::Release);
+                }
                 self.change(event)
             })
             .collect();
@@ -301,8 +307,16 @@ impl Host {
             ClusterEvent::ClaimsSynced(_) => vec![&self.claims_listed],
             ClusterEvent::SlicesSynced(_) => vec![&self.slices_listed],
             ClusterEvent::ClassesSynced(_) => vec![&self.classes_listed],
-            ClusterEvent::DevicesUnseen => vec![&self.claims_listed, &self.slices_listed, &self.classes_listed],
+            ClusterEvent::Unseen(list) => vec![self.list_of(*list)],
             _ => vec![],
+        }
+    }
+
+    fn list_of(&self, list: DeviceList) -> &AtomicBool {
+        match list {
+            DeviceList::Claims => &self.claims_listed,
+            DeviceList::Slices => &self.slices_listed,
+            DeviceList::Classes => &self.classes_listed,
         }
     }
 
@@ -355,6 +369,7 @@ impl Host {
             }
             ClusterEvent::NodesSynced(names) => {
                 self.backing.lock().retain(&names);
+                self.problems.lock().retain(&problems::node_key(""), |name| names.contains(name));
                 Change::NodesListed(names.iter().map(|name| NodeName::from(name.as_str())).collect())
             }
             ClusterEvent::PodApplied(object) => {
@@ -368,6 +383,7 @@ impl Host {
                 Change::PodDeleted(PodUid::from(uid.as_str()))
             }
             ClusterEvent::PodsSynced(uids) => {
+                self.problems.lock().retain(&problems::pod_key(""), |uid| uids.contains(uid));
                 Change::PodsListed(uids.iter().map(|uid| PodUid::from(uid.as_str())).collect())
             }
             ClusterEvent::GroupApplied(group) => Change::GroupApplied(group),
@@ -382,7 +398,7 @@ impl Host {
             ClusterEvent::ClassApplied(class) => Change::ClassApplied(class),
             ClusterEvent::ClassDeleted(name) => Change::ClassDeleted(name),
             ClusterEvent::ClassesSynced(names) => Change::ClassesListed(names),
-            ClusterEvent::DevicesUnseen => return None,
+            ClusterEvent::Unseen(_) | ClusterEvent::Listing(_) => return None,
             ClusterEvent::GroupProblems { object, problems } => {
                 self.report(object, problems.iter().map(ToString::to_string).collect());
                 return None;

@@ -38,6 +38,11 @@ impl KnownProblems {
         self.0.get(object).map_or(&[], Vec::as_slice)
     }
 
+    /// Of the objects whose keys begin like this, all are gone but those that are there by what follows in the key.
+    pub fn retain(&mut self, prefix: &str, is_there: impl Fn(&str) -> bool) {
+        self.0.retain(|key, _| key.strip_prefix(prefix).is_none_or(&is_there));
+    }
+
     /// The object is gone.
     pub fn forget(&mut self, object: &str) {
         self.0.remove(object);
@@ -59,5 +64,15 @@ mod tests {
         assert_eq!(news(&mut known, &["b", "c"]), ["c"]);
         assert!(news(&mut known, &[]).is_empty());
         assert_eq!(news(&mut known, &["b"]), ["b"], "it had gone");
+    }
+
+    #[test]
+    fn who_is_gone_takes_no_room() {
+        let mut known = KnownProblems::default();
+        for key in [node_key("a"), node_key("b"), pod_key("a")] {
+            known.news(key, vec!["odd".into()]);
+        }
+        known.retain(&node_key(""), |name| name == "b");
+        assert_eq!(known.0.keys().collect::<Vec<_>>(), ["node b", "pod a"]);
     }
 }

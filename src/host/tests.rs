@@ -213,3 +213,22 @@ fn what_is_wrong_with_a_node_is_counted_once() {
     );
     assert_eq!(filter(&host, pod("p", 8), &["a"]), [NodeVerdict::Fits], "it still works by counts");
 }
+
+#[test]
+fn a_list_for_which_nobody_has_waited_is_waited_for_once_it_begins() {
+    let claims = testudo_core::engine::ClaimPolicy { classes: ["gpu".into()].into(), ..Default::default() };
+    let host = host_with(Mode::Enforce, Policy { claims, ..Policy::default() });
+    let all = [
+        ClusterEvent::NodesSynced(BTreeSet::new()),
+        ClusterEvent::PodsSynced(BTreeSet::new()),
+        ClusterEvent::GroupsSynced(BTreeSet::new()),
+    ];
+    host.take(all);
+    assert!(host.ready().is_err(), "devices are not listed");
+    host.take([DeviceList::Claims, DeviceList::Slices, DeviceList::Classes].map(ClusterEvent::Unseen));
+    assert_eq!(host.ready(), Ok(()), "there may be none");
+    host.take([ClusterEvent::Listing(DeviceList::Claims)]);
+    assert!(host.ready().is_err_and(|why| why.contains("claims")));
+    host.take([ClusterEvent::ClaimsSynced(BTreeSet::new())]);
+    assert_eq!(host.ready(), Ok(()));
+}

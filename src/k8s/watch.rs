@@ -67,9 +67,10 @@ pub enum ClusterEvent {
     ClassDeleted(String),
     /// All device classes have been listed; these are their names.
     ClassesSynced(BTreeSet<String>),
-    /// Claims and devices cannot be seen for now: the cluster does not serve them, or does not let us. What was known of
-    /// them still stands.
-    DevicesUnseen,
+    /// This cannot be seen for now: the cluster does not serve it, or does not let us. What was known of it still stands.
+    Unseen(DeviceList),
+    /// What could not be seen is being listed: until all of it is, it is known in part only.
+    Listing(DeviceList),
     /// What could not be understood about a group object, now; nothing, when all of it can be.
     GroupProblems {
         /// The object: `PodGroup team/train`.
@@ -80,6 +81,17 @@ pub enum ClusterEvent {
     /// An object exists that cannot be read at all. What was known of it before still stands. Said, and logged, once per
     /// object until what is wrong with it changes.
     Unreadable(Problem),
+}
+
+/// What there is of claims and devices. Clusters without any can be done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceList {
+    /// ResourceClaims.
+    Claims,
+    /// ResourceSlices.
+    Slices,
+    /// DeviceClasses.
+    Classes,
 }
 
 /// A watch call ends after this time and is made anew, so that a connection that has died silently is noticed.
@@ -140,6 +152,10 @@ trait Told: Kind {
     fn unseen(_served: &Self::Served) -> Option<Self::Event> {
         None
     }
+    /// A list of it has begun for which nobody has waited.
+    fn listing(_served: &Self::Served) -> Option<Self::Event> {
+        None
+    }
 }
 
 impl Told for object::Node {
@@ -181,7 +197,7 @@ impl Told for object::Pod {
 }
 
 macro_rules! told_device {
-    ($object:ty, $id:ident, $applied:expr, $deleted:ident, $synced:ident) => {
+    ($object:ty, $list:ident, $id:ident, $applied:expr, $deleted:ident, $synced:ident) => {
         impl Told for $object {
             type Event = ClusterEvent;
             fn id(meta: &ObjectMeta) -> Option<&String> {
@@ -200,21 +216,39 @@ macro_rules! told_device {
                 ClusterEvent::Unreadable(problem)
             }
             fn unseen((): &()) -> Option<ClusterEvent> {
-                Some(ClusterEvent::DevicesUnseen)
+                Some(ClusterEvent::Unseen(DeviceList::$list))
+            }
+            fn listing((): &()) -> Option<ClusterEvent> {
+                Some(ClusterEvent::Listing(DeviceList::$list))
             }
         }
     };
 }
 
-told_device!(devices::Claim, uid, |claim| ClusterEvent::ClaimApplied(Box::new(claim)), ClaimDeleted, ClaimsSynced);
+told_device!(
+    devices::Claim,
+    Claims,
+    uid,
+    |claim| ClusterEvent::ClaimApplied(Box::new(claim)),
+    ClaimDeleted,
+    ClaimsSynced
+);
 told_device!(
     devices::DeviceSlice,
+    Slices,
     name,
     |slice| ClusterEvent::SliceApplied(Arc::new(slice)),
     SliceDeleted,
     SlicesSynced
 );
-told_device!(devices::Class, name, |class| ClusterEvent::ClassApplied(Box::new(class)), ClassDeleted, ClassesSynced);
+told_device!(
+    devices::Class,
+    Classes,
+    name,
+    |class| ClusterEvent::ClassApplied(Box::new(class)),
+    ClassDeleted,
+    ClassesSynced
+);
 
 /// Nobody receives any more.
 struct Closed;
@@ -228,6 +262,8 @@ struct Watch<T: Told> {
     failures: u32,
     /// It was told that this cannot be seen.
     unseen: bool,
+    /// All that there is has been listed once.
+    is_whole: bool,
     /// Seen in the list that is being read.
     listed: BTreeSet<String>,
     /// What is wrong with objects that cannot be read, by id.
@@ -243,6 +279,7 @@ impl<T: Told> Watch<T> {
             pauses,
             failures: 0,
             unseen: false,
+            is_whole: false,
             listed: BTreeSet::new(),
             unreadable: BTreeMap::new(),
         }
@@ -283,7 +320,12 @@ impl<T: Told> Watch<T> {
     async fn tell(&mut self, event: Event<Watched<T>>) -> Result<(), Closed> {
         // `Init` comes before the API server was asked; everything else is an answer.
         if !matches!(event, Event::Init) {
-            self.unseen = false;
+            if std::mem::take(&mut self.unseen)
+                && !self.is_whole
+                && let Some(event) = T::listing(&self.served)
+            {
+                self.send(event).await?;
+            }
             if std::mem::take(&mut self.failures) > 0 {
                 info!(kind = self.kind(), "watching again");
             }
@@ -297,6 +339,7 @@ impl<T: Told> Watch<T> {
             Event::InitDone => {
                 let ids = std::mem::take(&mut self.listed);
                 self.unreadable.retain(|id, _| ids.contains(id));
+                self.is_whole = true;
                 self.send(T::synced(ids, &self.served)).await?;
             }
             Event::Apply(watched) => self.apply(watched).await?,

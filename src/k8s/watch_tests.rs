@@ -147,3 +147,31 @@ async fn pods_are_known_by_their_uid() {
     drop(receiver);
     watch.await.unwrap();
 }
+
+#[tokio::test]
+async fn what_could_not_be_seen_is_known_in_part_until_all_is_listed() {
+    let claim = |name: &str| json!({"metadata": {"name": name, "namespace": "t", "uid": name, "resourceVersion": "1"}, "spec": {"devices": {}}});
+    let list = |next_page: &str, items: Vec<Value>| {
+        let metadata = json!({"resourceVersion": "10", "continue": next_page});
+        (200, json!({"kind": "ResourceClaimList", "apiVersion": "resource.k8s.io/v1", "metadata": metadata, "items": items}).to_string())
+    };
+    let failures = (0..=PATIENCE).map(|_| failure(500, "InternalError", "etcd is away"));
+    let lists = failures.chain([list("next", vec![claim("a")]), list("", vec![claim("b")])]).collect();
+    let server = api_server(lists, vec![]);
+    let (sender, mut receiver) = mpsc::channel(1);
+    let watch = tokio::spawn(Watch::<devices::Claim>::new(&server.client, (), sender, SHORT).run());
+    let mut seen = vec![];
+    for _ in 0..5 {
+        let event = tokio::time::timeout(Duration::from_secs(10), receiver.recv()).await;
+        seen.push(match event.expect("an event").expect("one more") {
+            ClusterEvent::Unseen(DeviceList::Claims) => "unseen",
+            ClusterEvent::Listing(DeviceList::Claims) => "listing",
+            ClusterEvent::ClaimApplied(_) => "+",
+            ClusterEvent::ClaimsSynced(_) => "=",
+            other => panic!("not of a claim: {other:?}"),
+        });
+    }
+    assert_eq!(seen, ["unseen", "listing", "+", "+", "="]);
+    drop(receiver);
+    watch.await.expect("ends with its receiver");
+}
