@@ -478,8 +478,13 @@ impl Engine {
     }
 
     /// May a pod that waits with the batch of this id be bound now?
-    pub fn may_pass(&mut self, uid: &PodUid, batch: &str) -> Arrival {
-        self.gangs.may_pass(uid, batch)
+    pub fn may_pass(&mut self, uid: &PodUid, batch: &str, now_ms: u64) -> Arrival {
+        self.gangs.may_pass(uid, batch, &self.policy, now_ms)
+    }
+
+    /// A pod that waits at bind is sent away, and may come again: it is not there any more.
+    pub fn turn_back(&mut self, uid: &PodUid) {
+        self.gangs.stays(uid);
     }
 
     /// A pod that waits with the batch of this id waits no longer.

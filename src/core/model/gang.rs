@@ -56,6 +56,11 @@ impl Dialect {
             Self::Claims => "pod with claims",
         }
     }
+
+    /// Is what a gang needs written on an object beside its pods, without which little is known of it?
+    pub fn has_object(self) -> bool {
+        !matches!(self, Self::Testudo | Self::Koordinator | Self::Kueue | Self::Claims)
+    }
 }
 
 /// Which gang: people call it by namespace and name.

@@ -35,17 +35,34 @@ impl GangKeeper {
                 format!("gang {membership}: the place of pod {} is {place}, not {node}", pod.key).into(),
             );
         }
-        let Some(key) = self.gang_of.get(&pod.uid).cloned() else { return Arrival::Go };
         let Some(batch) = self.batch_of(&pod.uid) else { return Arrival::Go };
         if let Some(place) = batch.places.get_mut(&pod.uid) {
             place.has_arrived = true;
         }
         let id = Arc::clone(&batch.id);
-        if batch.is_going {
-            return Arrival::Go;
+        if self.goes(&pod.uid, policy, now_ms) { Arrival::Go } else { Arrival::Wait(id) }
+    }
+
+    /// May a pod that waits at the barrier with the batch of this id pass now?
+    pub fn may_pass(&mut self, uid: &PodUid, id: &str, policy: &Policy, now_ms: u64) -> Arrival {
+        let gang = self.gang_of.get(uid).map(ToString::to_string);
+        match self.batch_of(uid).filter(|batch| *batch.id == *id).map(|batch| Arc::clone(&batch.id)) {
+            // Who was missing may have been found to be bound already.
+            Some(_) if self.goes(uid, policy, now_ms) => Arrival::Go,
+            Some(id) => Arrival::Wait(id),
+            None => {
+                let gang = gang.map_or_else(|| "its gang".to_owned(), |gang| format!("gang {gang}"));
+                Arrival::No(format!("{gang}: its plan was given up, nothing of it has started").into())
+            }
         }
-        if !batch.is_complete() {
-            return Arrival::Wait(id);
+    }
+
+    /// Do the members of this pod's batch pass? They do from when all are there.
+    fn goes(&mut self, uid: &PodUid, policy: &Policy, now_ms: u64) -> bool {
+        let Some(key) = self.gang_of.get(uid).cloned() else { return false };
+        let Some(batch) = self.batch_of(uid) else { return false };
+        if batch.is_going || !batch.is_complete() {
+            return batch.is_going;
         }
         batch.is_going = true;
         batch.until_ms = now_ms + policy.gangs.bind_window_ms;
@@ -55,20 +72,7 @@ impl GangKeeper {
         }
         self.version += 1;
         self.tell(&key, NewsKind::Started, format_args!("{members} members are bound together"));
-        Arrival::Go
-    }
-
-    /// May a pod that waits at the barrier with the batch of this id pass now?
-    pub fn may_pass(&mut self, uid: &PodUid, id: &str) -> Arrival {
-        let gang = self.gang_of.get(uid).map(ToString::to_string);
-        match self.batch_of(uid) {
-            Some(batch) if *batch.id == *id && batch.is_going => Arrival::Go,
-            Some(batch) if *batch.id == *id => Arrival::Wait(Arc::clone(&batch.id)),
-            _ => {
-                let gang = gang.map_or_else(|| "its gang".to_owned(), |gang| format!("gang {gang}"));
-                Arrival::No(format!("{gang}: its plan was given up, nothing of it has started").into())
-            }
-        }
+        true
     }
 
     /// A pod waits no longer for the others: the call that brought it to bind ends. The batch fails, and the next plan has
@@ -86,7 +90,8 @@ impl GangKeeper {
         self.refuse(&key, &refusals, cluster, policy, now_ms);
     }
 
-    /// The binding of a pod did not come about; it may come again. Says whether a place is kept for it.
+    /// The binding of a pod did not come about, or it was sent away from the barrier; it may come again. Says whether a place is
+    /// kept for it.
     pub fn stays(&mut self, uid: &PodUid) -> bool {
         let Some(batch) = self.batch_of(uid) else { return false };
         let Some(place) = batch.places.get_mut(uid) else { return false };

@@ -153,6 +153,7 @@ impl GangKeeper {
 
     /// Takes in what has changed, and lets time pass.
     pub fn keep_up(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
+        self.claims.tidy_desk();
         if self.stands_by {
             return self.pass_over(cluster);
         }
@@ -286,6 +287,8 @@ impl GangKeeper {
                     _ => gone.push((uid.clone(), known.key.clone())),
                 }
             }
+            // Who waits at the barrier may have waited for these only.
+            self.version += u64::from(!left.is_empty() && !batch.is_going);
             for uid in left.iter().chain(gone.iter().map(|(uid, _)| uid)) {
                 batch.places.remove(uid);
                 self.gang_of.remove(uid);

@@ -32,6 +32,7 @@ impl GangKeeper {
         for (at, phantom, pod, needs) in admitted {
             let batch = &mut kept.batches[at];
             let Some(mut place) = batch.places.remove(&phantom) else { continue };
+            self.gang_of.remove(&phantom);
             cluster.release(&phantom);
             let fits = cluster.node(place.node.as_str()).map(|state| placement::check(&pod.demand, state));
             let set_aside = std::mem::take(&mut place.set_aside);

@@ -230,7 +230,9 @@ pub fn roster(
     if let (true, Some(unmade)) = (candidates.is_empty(), unmade) {
         return Err(unmade);
     }
-    let required = terms.required().or_else(|| by_parallelism(&terms, &candidates)).ok_or(Shortage::UnknownSize)?;
+    let by_sets =
+        || by_parallelism(&terms, &candidates).filter(|_| !groups.is_empty() || !is_described_elsewhere(&alive));
+    let required = terms.required().or_else(by_sets).ok_or(Shortage::UnknownSize)?;
     let waits_for_devices = |seat: &Seat| seat.needs.is_ours_to_fill();
     if required <= 1 && !has_several_roles(&terms) && !candidates.iter().any(waits_for_devices) {
         return Ok(None);
@@ -284,6 +286,11 @@ pub fn roster(
 /// Does kube-scheduler queue its members only when as many exist as must start together?
 fn is_queued_together(members: &[&Arc<Pod>]) -> bool {
     members.iter().any(|pod| pod.membership.as_ref().is_some_and(|it| it.gang.dialect == Dialect::Native))
+}
+
+/// Is there to be an object that says how many members it needs? Before it is seen its pods alone do not tell.
+fn is_described_elsewhere(members: &[&Arc<Pod>]) -> bool {
+    members.iter().any(|pod| pod.membership.as_ref().is_some_and(|it| it.gang.dialect.has_object()))
 }
 
 /// What is said of a gang: by its members in the order of their names, then by the objects that describe it.

@@ -97,6 +97,21 @@ fn what_parallelism_says_is_enough() {
 }
 
 #[test]
+fn parallelism_does_not_stand_for_an_object_that_is_not_seen_yet() {
+    let terms = Terms { tensor_parallel: Some(8), ..Terms::default() };
+    let mut gang = gang("a - 0 8\nb - 1 8", &terms);
+    assert_eq!(of(&gang), Ok(None), "nothing else says how many it needs");
+    for pod in gang.members.values_mut() {
+        let membership = pod.membership.as_deref().cloned().map(|mut membership| {
+            membership.gang.dialect = Dialect::JobSet;
+            Arc::new(membership)
+        });
+        *pod = Arc::new(Pod { membership, ..Pod::clone(pod) });
+    }
+    assert!(of(&gang).is_err(), "its JobSet does");
+}
+
+#[test]
 fn who_started_waits_for_nobody_who_is_missing() {
     let (seats, _) = names(&gang("*a - 0 8\nb - 1 8", &min(4)));
     assert_eq!(seats, ["a", "b"]);

@@ -9,13 +9,42 @@ fn a_member_waits_at_bind_for_the_others() {
     world.plan();
     let Arrival::Wait(batch) = world.arrive("g-0") else { panic!("g-1 is not there") };
     let uid = world.pods["g-0"].uid.clone();
-    assert_eq!(world.engine.may_pass(&uid, &batch), Arrival::Wait(Arc::clone(&batch)));
+    assert_eq!(world.engine.may_pass(&uid, &batch, world.now_ms), Arrival::Wait(Arc::clone(&batch)));
     let version = world.engine.gang_version();
     assert_eq!(world.arrive("g-1"), Arrival::Go);
     assert!(world.engine.gang_version() > version, "who waits is told");
-    assert_eq!(world.engine.may_pass(&uid, &batch), Arrival::Go);
+    assert_eq!(world.engine.may_pass(&uid, &batch, world.now_ms), Arrival::Go);
     let elsewhere = world.engine.arrive(&world.pods["g-0"].clone(), &"n9".into(), world.now_ms);
     assert!(matches!(elsewhere, Arrival::No(why) if why.contains("not n9")));
+}
+
+#[test]
+fn who_was_sent_away_from_the_barrier_has_to_come_again() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    world.plan();
+    assert!(matches!(world.arrive("g-0"), Arrival::Wait(_)));
+    let uid = world.pods["g-0"].uid.clone();
+    world.engine.turn_back(&uid);
+    assert!(matches!(world.arrive("g-1"), Arrival::Wait(_)), "g-0 is not there any more");
+    assert_eq!(world.arrive("g-0"), Arrival::Go);
+}
+
+#[test]
+fn who_waits_for_one_that_is_bound_already_passes() {
+    let mut world = World::new(3);
+    gang(&mut world, "g", 3);
+    world.plan();
+    assert!(matches!(world.arrive("g-0"), Arrival::Wait(_)));
+    let Arrival::Wait(batch) = world.arrive("g-1") else { panic!("g-2 is not there") };
+    let uid = world.pods["g-1"].uid.clone();
+    let version = world.engine.gang_version();
+    // An earlier leader has bound it.
+    let bound = Stage::Bound(NodeName::from(world.place("g-2").as_str()));
+    world.set(Pod { stage: bound, ..world.pods["g-2"].clone() });
+    world.engine.keep_gangs(world.now_ms);
+    assert!(world.engine.gang_version() > version, "who waits is told");
+    assert_eq!(world.engine.may_pass(&uid, &batch, world.now_ms), Arrival::Go);
 }
 
 #[test]
@@ -27,7 +56,7 @@ fn a_batch_that_does_not_come_together_starts_nothing_and_avoids_the_node() {
     let Arrival::Wait(batch) = world.arrive("g-0") else { panic!("g-1 is not there") };
     let uid = world.pods["g-0"].uid.clone();
     world.engine.give_up(&uid, &batch, world.now_ms);
-    assert!(matches!(world.engine.may_pass(&uid, &batch), Arrival::No(_)));
+    assert!(matches!(world.engine.may_pass(&uid, &batch, world.now_ms), Arrival::No(_)));
     assert_eq!(world.gpus_in_use(), 0);
     assert_eq!(world.plan(), 0, "not at once");
     world.wait(1_000);
