@@ -100,7 +100,12 @@ impl Candidate {
         }
         let lease = Lease { spec: Some(self.record(Some(&record))), ..lease };
         let renewed = Instant::now();
-        self.outcome(renewed, self.leases.replace(&self.options.name, &PostParams::default(), &lease).await)
+        let written = self.leases.replace(&self.options.name, &PostParams::default(), &lease).await;
+        match written {
+            // It may have been an earlier bid of ours, which came late: whether it is still ours is not known.
+            Err(error @ kube::Error::Api(_)) if holder == self.options.identity => Err(error),
+            written => self.outcome(renewed, written),
+        }
     }
 
     /// Gives the lease back, if it is ours: the next one need not wait.
@@ -305,6 +310,22 @@ mod tests {
         b.release().await.unwrap();
         let (first, second) = tokio::join!(epoch_of(&mut a), epoch_of(&mut b));
         assert!(first.is_some() != second.is_some(), "{first:?} {second:?}");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_renewal_that_comes_late_takes_it_from_nobody() {
+        let stored = Stored::default();
+        let fresh = server(&stored, MADE);
+        let mut a = candidate(&fresh, "a");
+        assert!(epoch_of(&mut a).await.is_some());
+        // Between reading and writing an earlier write of ours takes effect.
+        let lease = stored.lock().clone().map(|lease| lease.to_string()).expect("a lease");
+        let late = ApiServer::new(move |request| match request.starts_with("GET") {
+            true => Some((200, lease.clone())),
+            false => Some(failure(409, "Conflict", "it has changed")),
+        });
+        assert!(candidate(&late, "a").bid().await.is_err(), "whether it is still ours is not known");
+        assert_eq!(epoch_of(&mut candidate(&late, "b")).await, None);
     }
 
     #[tokio::test]
