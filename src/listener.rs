@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// For the head of a request, the first one counted from the beginning of the connection.
@@ -25,4 +26,39 @@ pub fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenEr
     let listener = TcpListener::bind(address);
     let listener = listener.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
     listener.map_err(|source| ListenError { address, source })
+}
+
+/// Counts the requests whose bodies are held in memory, up to a limit.
+#[derive(Debug)]
+pub struct Admission {
+    admitted: AtomicUsize,
+    limit: usize,
+}
+
+impl Admission {
+    /// Lets so many in at a time.
+    pub fn up_to(limit: usize) -> Self {
+        Self { admitted: AtomicUsize::new(0), limit }
+    }
+
+    /// How many may be in at a time.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Lets one more in, until what is returned is dropped; nothing where there are as many as there may be.
+    pub fn admit(&self) -> Option<Admitted<'_>> {
+        let one_more = |admitted| (admitted < self.limit).then_some(admitted + 1);
+        self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Admitted(self))
+    }
+}
+
+/// A request that was let in.
+#[derive(Debug)]
+pub struct Admitted<'a>(&'a Admission);
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.0.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
 }

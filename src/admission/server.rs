@@ -7,24 +7,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::web::{Bytes, Data, PayloadConfig, ServiceConfig};
+use actix_web::web::{Data, Payload, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::review::{self, ReviewError};
 use crate::extender::metrics::Metrics;
 use crate::extender::tls::{self, TlsError, TlsOptions};
-use crate::listener::{ListenError, listen};
+use crate::listener::{Admission, ListenError, listen};
 
 /// etcd takes no object larger than 1.5 MiB; a review has one, and something around it.
 const MAX_BODY_BYTES: usize = 3 << 20;
 
 /// Within this the head of a request must have arrived. The API server waits for 5 s in all.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Within this the body must have come after it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most connections, and the most bodies that are read at a time. Whoever reaches the port may send anything: there is no
+/// certificate to ask for.
+const MAX_CONNECTIONS: usize = 128;
+const MAX_IN_FLIGHT: usize = 16;
 
 /// How the webhook is served.
 #[derive(Debug, Clone)]
@@ -76,10 +85,15 @@ struct OutcomeLabels {
 
 struct Shared {
     schedulers: BTreeSet<String>,
+    admission: Admission,
     reviews: Family<OutcomeLabels, Counter>,
 }
 
 impl Shared {
+    fn new(schedulers: BTreeSet<String>, reviews: Reviews) -> Self {
+        Self { schedulers, admission: Admission::up_to(MAX_IN_FLIGHT), reviews: reviews.0 }
+    }
+
     fn count(&self, outcome: &'static str) {
         self.reviews.get_or_create(&OutcomeLabels { outcome }).inc();
     }
@@ -93,7 +107,7 @@ pub fn register(registry: &mut Registry) -> Reviews {
         "Pods that the admission webhook was asked about, by what became of them",
         reviews.0.clone(),
     );
-    for outcome in ["changed", "untouched", "bad_request"] {
+    for outcome in ["changed", "untouched", "bad_request", "overloaded"] {
         drop(reviews.0.get_or_create(&OutcomeLabels { outcome }));
     }
     reviews
@@ -110,9 +124,10 @@ pub struct Reviews(Family<OutcomeLabels, Counter>);
 pub fn start(options: WebhookOptions, reviews: Reviews, of_extender: Metrics) -> Result<Running, WebhookError> {
     let (config, reloader) = tls::load(options.tls, of_extender)?;
     let (listener, address) = listen(options.bind_address)?;
-    let shared = Data::from(Arc::new(Shared { schedulers: options.schedulers, reviews: reviews.0 }));
+    let shared = Data::from(Arc::new(Shared::new(options.schedulers, reviews)));
     let server = HttpServer::new(move || App::new().configure(routes(shared.clone())))
         .workers(1)
+        .max_connections(MAX_CONNECTIONS)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(5)
         .disable_signals()
@@ -125,14 +140,29 @@ pub fn start(options: WebhookOptions, reviews: Reviews, of_extender: Metrics) ->
     Ok(Running { address, handle, reloader: tokio::spawn(reloader.run()) })
 }
 
-/// What is served, and up to which size it is read.
+/// What is served.
 fn routes(shared: Data<Shared>) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
-        config.app_data(shared).app_data(PayloadConfig::new(MAX_BODY_BYTES)).route("/mutate", web::post().to(mutate));
+        config.app_data(shared).route("/mutate", web::post().to(mutate));
     }
 }
 
-async fn mutate(body: Bytes, shared: Data<Shared>) -> HttpResponse {
+async fn mutate(payload: Payload, shared: Data<Shared>) -> HttpResponse {
+    let Some(_admitted) = shared.admission.admit() else {
+        shared.count("overloaded");
+        return HttpResponse::ServiceUnavailable().force_close().body("testudo: overloaded");
+    };
+    let body = match timeout(BODY_TIMEOUT, payload.to_bytes_limited(MAX_BODY_BYTES)).await {
+        Ok(Ok(Ok(body))) => body,
+        unread => {
+            shared.count("bad_request");
+            return match unread {
+                Ok(Err(_)) => HttpResponse::PayloadTooLarge().force_close().finish(),
+                Ok(Ok(_)) => HttpResponse::BadRequest().force_close().finish(),
+                Err(_) => HttpResponse::RequestTimeout().force_close().finish(),
+            };
+        }
+    };
     match review::answer(&body, &shared.schedulers) {
         Ok((answer, is_changed)) => {
             shared.count(if is_changed { "changed" } else { "untouched" });
@@ -152,6 +182,7 @@ fn refused(error: &ReviewError) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::dev::Payload;
     use actix_web::http::StatusCode;
     use actix_web::test::{TestRequest, call_service, init_service};
     use serde_json::json;
@@ -161,8 +192,7 @@ mod tests {
     #[actix_web::test]
     async fn what_makes_no_sense_to_the_webhook_is_refused_and_counted() {
         let reviews = Reviews::default();
-        let shared =
-            Data::new(Shared { schedulers: ["testudo-scheduler".to_owned()].into(), reviews: reviews.0.clone() });
+        let shared = Data::new(Shared::new(["testudo-scheduler".to_owned()].into(), reviews.clone()));
         let app = init_service(App::new().configure(routes(shared))).await;
         let post = async |body: Vec<u8>| {
             call_service(&app, TestRequest::post().uri("/mutate").set_payload(body).to_request()).await.status()
@@ -176,6 +206,26 @@ mod tests {
         let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": []}});
         let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u", "object": pod}});
         assert_eq!(post(review.to_string().into_bytes()).await, StatusCode::OK);
-        assert_eq!((counted("untouched"), counted("changed"), counted("bad_request")), (1, 0, 3));
+        assert_eq!((counted("untouched"), counted("changed"), counted("bad_request")), (1, 0, 4));
+    }
+
+    #[actix_web::test]
+    async fn who_sends_nothing_is_not_waited_for_and_many_take_no_memory() {
+        let reviews = Reviews::default();
+        let shared = Data::new(Shared::new(BTreeSet::new(), reviews.clone()));
+        let app = init_service(App::new().configure(routes(shared.clone()))).await;
+        let silent = || {
+            let payload: Payload = Payload::Stream { payload: Box::pin(futures::stream::pending()) };
+            TestRequest::post().uri("/mutate").to_request().replace_payload(payload).0
+        };
+        let waiting = futures::future::join_all((0..MAX_IN_FLIGHT).map(|_| call_service(&app, silent())));
+        let one_too_many = async {
+            tokio::task::yield_now().await;
+            call_service(&app, silent()).await.status()
+        };
+        let (waited, refused) = tokio::join!(waiting, one_too_many);
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(waited.iter().all(|answer| answer.status() == StatusCode::REQUEST_TIMEOUT));
+        assert!(shared.admission.admit().is_some(), "all have gone");
     }
 }

@@ -1,7 +1,6 @@
 //! What is served where, and how a body is read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
@@ -17,6 +16,7 @@ use tracing::{Instrument, field, info_span};
 use super::answer::{Answer, Answers};
 use super::metrics::{BadRequest, Verb};
 use super::{Binding, Extender, Refusal};
+use crate::listener::{Admission, Admitted};
 
 /// As much is set aside for a body before it comes, whatever it says about its length.
 const BODY_RESERVE_BYTES: usize = 1 << 20;
@@ -31,32 +31,6 @@ pub(super) struct Shared<E> {
     pub request_timeout: Duration,
     pub bind_timeout: Duration,
     pub admission: Admission,
-}
-
-/// Counts the requests whose bodies are held in memory, up to a limit.
-pub(super) struct Admission {
-    admitted: AtomicUsize,
-    limit: usize,
-}
-
-impl Admission {
-    pub fn up_to(limit: usize) -> Self {
-        Self { admitted: AtomicUsize::new(0), limit }
-    }
-
-    /// Lets one more in, until what is returned is dropped; nothing where there are as many as there may be.
-    fn admit(&self) -> Option<Admitted<'_>> {
-        let one_more = |admitted| (admitted < self.limit).then_some(admitted + 1);
-        self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Admitted(self))
-    }
-}
-
-struct Admitted<'a>(&'a Admission);
-
-impl Drop for Admitted<'_> {
-    fn drop(&mut self) {
-        self.0.admitted.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 pub(super) fn verbs<E: Extender>(config: &mut ServiceConfig) {
@@ -143,7 +117,7 @@ async fn read_admitted<'s, E: Extender>(
     let Some(admitted) = shared.admission.admit() else {
         let text = format!(
             "overloaded: {} requests are being read and answered, no more may be; ask again",
-            shared.admission.limit
+            shared.admission.limit()
         );
         return Err(unread(shared, 503, BadRequest::Overloaded, text));
     };

@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use super::Extender;
 use super::answer::Answers;
 use super::metrics::Metrics;
-use super::routes::{self, Admission, Shared};
+use super::routes::{self, Shared};
 pub use super::tls::TlsOptions;
 use super::tls::{self, TlsError};
-use crate::listener::{HEAD_TIMEOUT, ListenError, listen};
+use crate::listener::{Admission, HEAD_TIMEOUT, ListenError, listen};
 
 /// Longer than the 90 s after which kube-scheduler's own HTTP client drops an idle connection: were we the first to
 /// close, it could send a request into a connection that is just going away.
