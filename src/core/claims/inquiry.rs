@@ -24,6 +24,8 @@ pub struct Inquiry<'a> {
     selectors: &'a mut Selectors,
     layouts: &'a mut Layouts,
     effort: Effort,
+    /// Steps that are left for all nodes.
+    left: u64,
 }
 
 /// For how many pods a node has devices.
@@ -63,7 +65,7 @@ impl<'a> Inquiry<'a> {
         effort: Effort,
     ) -> Result<Inquiry<'a>, AllocationError> {
         let question = Question::new(claims, inventory, selectors)?;
-        Ok(Inquiry { question, inventory, usage, selectors, layouts, effort })
+        Ok(Inquiry { question, inventory, usage, selectors, layouts, effort, left: effort.on_all_nodes })
     }
 
     /// Looks for devices on one node.
@@ -99,8 +101,7 @@ impl<'a> Inquiry<'a> {
         most: u32,
         scorer: &mut dyn Scorer,
     ) -> Result<Result<Room, NodeRefusal>, AllocationError> {
-        let quick = self.quick();
-        let first = match self.on_with(node, quick, scorer)?.verdict {
+        let first = match self.on_quickly(node, scorer)?.verdict {
             Verdict::Refused(refusal) => return Ok(Err(refusal)),
             Verdict::Fits(fit) => fit,
         };
@@ -109,7 +110,7 @@ impl<'a> Inquiry<'a> {
         while let Some(holdings) = last.take_if(|_| pods < most) {
             holdings.iter().for_each(|(device, kind)| self.usage.take_device(self.inventory, *device, kind));
             taken.extend(holdings);
-            if let Ok(Answer { verdict: Verdict::Fits(fit), .. }) = self.on_with(node, quick, scorer) {
+            if let Ok(Answer { verdict: Verdict::Fits(fit), .. }) = self.on_quickly(node, scorer) {
                 pods += 1;
                 last = Some(self.holdings(&fit));
             }
@@ -131,10 +132,10 @@ impl<'a> Inquiry<'a> {
     pub fn best(&mut self, scorer: &mut dyn Scorer) -> Result<Answer<BestFit>, AllocationError> {
         let (mut best, mut refusals, mut steps) = (None::<Fit>, vec![], 0);
         let mut invalid = None;
-        let quick = self.quick();
         for node in self.inventory.nodes() {
-            let answer = self.look(node, quick, scorer)?;
+            let answer = self.look(node, self.quick(), scorer)?;
             steps += answer.steps;
+            self.left = self.left.saturating_sub(answer.steps);
             match answer.verdict {
                 Verdict::Fits(fit) => {
                     if best.as_ref().is_none_or(|best| fit.rank() < best.rank()) {
@@ -164,9 +165,20 @@ impl<'a> Inquiry<'a> {
         }
     }
 
+    /// Has it taken all steps that there are for all nodes together? Of the last nodes it is then not known whether they fit.
+    pub fn is_exhausted(&self) -> bool {
+        self.left == 0
+    }
+
+    fn on_quickly(&mut self, node: &str, scorer: &mut dyn Scorer) -> Result<Answer<Verdict>, AllocationError> {
+        let answer = self.on_with(node, self.quick(), scorer)?;
+        self.left = self.left.saturating_sub(answer.steps);
+        Ok(answer)
+    }
+
     /// Enough to compare nodes.
     fn quick(&self) -> Effort {
-        Effort { improvement: 0, ..self.effort }
+        Effort { improvement: 0, steps: self.effort.steps.min(self.left), ..self.effort }
     }
 
     fn look(&mut self, node: &Node, effort: Effort, scorer: &mut dyn Scorer) -> Result<NodeAnswer, AllocationError> {

@@ -30,12 +30,14 @@ pub struct Effort {
     pub steps: u64,
     /// Of these, steps after the first set that fits, to find a better one.
     pub improvement: u64,
+    /// Steps on all nodes together, where several are asked: what is asked for may be made to be hard to find.
+    pub on_all_nodes: u64,
 }
 
 impl Default for Effort {
-    /// About a second, and next to nothing.
+    /// About a second, next to nothing, and about ten seconds.
     fn default() -> Effort {
-        Effort { steps: 2_000_000, improvement: 50 }
+        Effort { steps: 2_000_000, improvement: 50, on_all_nodes: 20_000_000 }
     }
 }
 

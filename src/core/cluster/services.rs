@@ -6,6 +6,7 @@
 //! service is costs nothing that grows with the service.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -15,20 +16,23 @@ use super::DomainId;
 use crate::model::node::NodeName;
 use crate::model::service::{Replica, ServiceKey};
 
+/// Pods by what they are in. Looked up, and summed up: in which order it is gone through must not matter.
+type Count<K> = IndexMap<K, u32, FxBuildHasher>;
+
 /// Pods by domain. Looked up, never iterated.
-pub type ByDomain = IndexMap<DomainId, u32, FxBuildHasher>;
+pub type ByDomain = Count<DomainId>;
 
 /// The pods of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sites {
-    by_node: BTreeMap<NodeName, u32>,
+    by_node: Count<NodeName>,
     by_domain: ByDomain,
     /// Where several pods are one replica: the pods of each.
-    groups: BTreeMap<String, BTreeMap<NodeName, u32>>,
+    groups: BTreeMap<String, Count<NodeName>>,
 }
 
 impl Sites {
-    /// Nodes with pods of the service, and how many; by name.
+    /// Nodes with pods of the service, and how many; in no order.
     pub fn nodes(&self) -> impl Iterator<Item = (&NodeName, u32)> {
         self.by_node.iter().map(|(node, pods)| (node, *pods))
     }
@@ -43,7 +47,7 @@ impl Sites {
         self.by_domain.get(&domain).copied().unwrap_or(0)
     }
 
-    /// Nodes with pods of a group, and how many; by name.
+    /// Nodes with pods of a group, and how many; in no order.
     pub fn group(&self, group: &str) -> impl Iterator<Item = (&NodeName, u32)> {
         self.groups.get(group).into_iter().flatten().map(|(node, pods)| (node, *pods))
     }
@@ -92,7 +96,7 @@ impl Services {
         let Some(sites) = self.0.get_mut(&replica.service) else { return };
         let sites = Arc::make_mut(sites);
         take_one(&mut sites.by_node, node);
-        domains.into_iter().for_each(|domain| take_one_within(&mut sites.by_domain, domain));
+        domains.into_iter().for_each(|domain| take_one(&mut sites.by_domain, &domain));
         if let Some(group) = &replica.group
             && let Some(nodes) = sites.groups.get_mut(group)
         {
@@ -110,25 +114,16 @@ impl Services {
     pub fn relocate(&mut self, service: &ServiceKey, from: &[DomainId], to: &[DomainId]) {
         let Some(sites) = self.0.get_mut(service) else { return };
         let by_domain = &mut Arc::make_mut(sites).by_domain;
-        from.iter().for_each(|domain| take_one_within(by_domain, *domain));
+        from.iter().for_each(|domain| take_one(by_domain, domain));
         to.iter().for_each(|domain| *by_domain.entry(*domain).or_default() += 1);
     }
 }
 
-fn take_one(nodes: &mut BTreeMap<NodeName, u32>, node: &NodeName) {
-    if let Some(count) = nodes.get_mut(node) {
-        *count -= 1;
-        if *count == 0 {
-            nodes.remove(node);
-        }
-    }
-}
-
-fn take_one_within(by_domain: &mut ByDomain, domain: DomainId) {
-    if let Some(count) = by_domain.get_mut(&domain) {
-        *count -= 1;
-        if *count == 0 {
-            by_domain.swap_remove(&domain);
+fn take_one<K: Hash + Eq>(count: &mut Count<K>, of: &K) {
+    if let Some(pods) = count.get_mut(of) {
+        *pods -= 1;
+        if *pods == 0 {
+            count.swap_remove(of);
         }
     }
 }

@@ -126,7 +126,10 @@ impl Desk {
                 Ok(Err(refusal)) => Err(Arc::new(Refused::by_node(&refusal, claims))),
                 Err(error) => Err(Arc::new(Refused::by_error(&error))),
             };
-            book.insert(node.into(), Kept { room: room.clone(), goes_by_mix: scorer.take_consulted() });
+            // What was given up for want of steps is not what there is on the node.
+            if !inquiry.is_exhausted() {
+                book.insert(node.into(), Kept { room: room.clone(), goes_by_mix: scorer.take_consulted() });
+            }
             room
         };
         nodes.map(room).collect()

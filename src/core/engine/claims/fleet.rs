@@ -165,6 +165,21 @@ impl Fleet {
         }
     }
 
+    /// How much an allocator has yet to be told.
+    pub fn untold(&self) -> usize {
+        self.untold.nodes.len() + self.untold.classes.len() + self.untold.pools.len()
+    }
+
+    /// How many classes and pools there are.
+    pub fn len(&self) -> usize {
+        self.classes.len() + self.pools.len()
+    }
+
+    /// The allocator that was told until now is no more.
+    pub fn forget_untold(&mut self) {
+        self.untold = Untold::default();
+    }
+
     /// For an allocator that has heard nothing yet.
     pub fn tell_anew(&mut self, cluster: &Cluster) {
         let nodes = cluster.slots().iter().flatten().filter_map(|state| state.node());

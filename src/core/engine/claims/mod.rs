@@ -64,15 +64,27 @@ const MAX_NEWS: usize = 10_000;
 /// For so long a claim counts that was read and that the watch does not show, in milliseconds: much longer than a watch is behind.
 const UNWATCHED_MS: u64 = 60_000;
 
-/// Where the desk is when no task has taken it along. A copy of the engine makes one of its own when it needs it.
+/// Where the desk is.
 #[derive(Debug, Default)]
-struct Home(Option<Desk>);
+enum Home {
+    /// Nobody has needed it yet.
+    #[default]
+    Unmade,
+    /// Here.
+    Here(Box<Desk>),
+    /// A task has taken it along.
+    Away,
+}
 
+/// A copy of the engine makes a desk of its own when it needs it.
 impl Clone for Home {
     fn clone(&self) -> Self {
-        Self(None)
+        Self::Unmade
     }
 }
+
+/// So much more than there is may have to be told to a desk that nobody takes; then a new one is cheaper.
+const MAX_UNTOLD: usize = 10_000;
 
 /// All claims, and the devices that there are.
 #[derive(Debug, Clone, Default)]
@@ -250,7 +262,8 @@ impl ClaimKeeper {
             (Some(former), None) => self.marks.forget(&former.uid),
             (None, None) => {}
         }
-        if former.map(claims_of) == pod.map(claims_of) {
+        let use_of = |pod: &Pod| (claims_of(pod), pod.membership.as_ref().map(|membership| membership.gang.clone()));
+        if former.map(use_of) == pod.map(use_of) {
             return;
         }
         let used = former.into_iter().chain(pod).flat_map(claims_of);
@@ -326,12 +339,15 @@ impl ClaimKeeper {
 
     /// The desk, up to date. It is to be brought back.
     pub fn take_desk(&mut self, cluster: &Cluster) -> Desk {
-        let mut desk = self.desk.0.take().unwrap_or_else(|| {
-            // The last one did not come back.
-            self.fleet.tell_anew(cluster);
-            self.untold.extend(self.claims.keys().chain(self.plans.keys()).cloned());
-            Desk::new()
-        });
+        let mut desk = match std::mem::replace(&mut self.desk, Home::Away) {
+            Home::Here(desk) => *desk,
+            // There was none, or the last one did not come back.
+            Home::Unmade | Home::Away => {
+                self.fleet.tell_anew(cluster);
+                self.untold.extend(self.claims.keys().chain(self.plans.keys()).cloned());
+                Desk::new()
+            }
+        };
         let untold = std::mem::take(&mut self.untold);
         self.moved.clear();
         let (claims, plans) = (&self.claims, &self.plans);
@@ -341,7 +357,22 @@ impl ClaimKeeper {
 
     /// The desk comes back.
     pub fn return_desk(&mut self, desk: Desk) {
-        self.desk = Home(Some(desk));
+        self.desk = Home::Here(Box::new(desk));
+    }
+
+    /// What a desk would have to be told does not pile up where nobody takes it: another leads, or nothing is planned with claims.
+    pub fn tidy_desk(&mut self) {
+        let there_are = self.claims.len() + self.plans.len() + self.fleet.len();
+        let is_of_use = match self.desk {
+            Home::Unmade => false,
+            Home::Here(_) => self.untold.len() + self.fleet.untold() <= there_are + MAX_UNTOLD,
+            Home::Away => true,
+        };
+        if !is_of_use {
+            self.desk = Home::Unmade;
+            self.untold.clear();
+            self.fleet.forget_untold();
+        }
     }
 
     /// Is all that these grants rest on as the desk has seen it?
