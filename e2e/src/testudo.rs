@@ -162,6 +162,9 @@ impl Testudo {
             let text = text.replace(MOUNTED_POLICY, &shipped_policy(cp, &name)?.display().to_string());
             let file = cp.dir().write(format!("{name}-config.yaml"), text)?;
             args.extend(flags([("config", file.display().to_string())]));
+        } else if !extra_args.iter().any(|arg| arg.starts_with("--mode")) {
+            // From outside it would only observe.
+            args.extend(flags([("mode", "enforce".to_owned())]));
         }
         let serving = match (tls, serving) {
             (Tls::Off, _) => None,

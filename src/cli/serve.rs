@@ -12,6 +12,7 @@ use testudo_core::engine::PlacementPolicy;
 use testudo_core::model::catalogue::Catalogue;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::Outcome;
@@ -47,7 +48,8 @@ pub struct Args {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Decide (enforce), or answer everything with yes and report what would have been done (observe).
+    /// Decide (enforce), or answer everything with yes and report what would have been done (observe) [default: as the
+    /// configuration file says; without one observe on a cluster that we do not run in, else enforce].
     #[arg(long, value_enum)]
     mode: Option<Mode>,
     /// Where the extender listens [default: 127.0.0.1:8888].
@@ -134,14 +136,26 @@ fn configuration(args: &Args) -> anyhow::Result<Configuration> {
     if args.policy_file.is_some() {
         configuration.policy_file.clone_from(&args.policy_file);
     }
-    if let Some(mode) = args.mode {
+    if let Some(mode) = args.mode.or_else(|| unsaid_mode(args)) {
         configuration.mode = mode;
     }
     configuration.validate().map_err(|message| anyhow::anyhow!("flags: {message}"))?;
     Ok(configuration)
 }
 
+/// The mode where neither a flag nor a file speaks of any. Whoever looks at a cluster from outside may find another testudo
+/// there, which decides already, and knows nothing of this one.
+fn unsaid_mode(args: &Args) -> Option<Mode> {
+    let is_from_outside = args.config.is_none() && args.source.is_foreign_cluster();
+    is_from_outside.then_some(Mode::Observe)
+}
+
 async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
+    if args.mode.is_none() && unsaid_mode(&args).is_some() {
+        info!(
+            "only observed: nothing is decided or written in a cluster that is looked at from outside, but with --mode=enforce"
+        );
+    }
     let catalogue = catalogue(&configuration)?;
     let (watched, placement) = placement(&configuration)?.unzip();
     let policy = configuration.policy(placement.unwrap_or_default());
@@ -152,11 +166,17 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     let mut election = client.as_ref().and_then(|client| Election::of(&configuration, &args.source, client));
     let leadership = if election.is_some() { Leadership::contested() } else { Leadership::default() };
     leadership.register(&mut registry);
+    // None of these ends by itself.
+    let mut parts: JoinSet<&'static str> = JoinSet::new();
     let fence = leadership.clone();
     let writing = client.clone().map(|client| fenced(client, move || fence.may_write()));
     if let (Some(client), Some(pod), Some(_)) = (&writing, OwnPod::of_environment(), &election) {
         let label = LeaderLabel::new(client.clone(), &pod.namespace, &pod.name);
-        tokio::spawn(leadership.clone().keep_label(label));
+        let labelling = leadership.clone().keep_label(label);
+        parts.spawn(async {
+            labelling.await;
+            "labelling the leader"
+        });
     }
     let bindings = match &writing {
         None => Bindings::OwnCopy,
@@ -190,7 +210,12 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         events,
         statuses: GroupStatuses::start(client),
     });
-    tokio::spawn(Arc::clone(&host).plan_gangs(writers));
+    let planning = Arc::clone(&host).plan_gangs(writers);
+    parts.spawn(async {
+        planning.await;
+        "planning"
+    });
+    let (events, incoming) = mpsc::channel(BATCH);
     let metrics = Metrics::register(&mut registry);
     crate::metrics::register(&mut registry, &host);
     let pulse = Pulse::default();
@@ -208,11 +233,20 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
             None => pending().await,
         }
     };
-    tokio::select! {
-        () = follow(&host, client.map(|client| listening(client, pulse)), claims_are_ours) => {}
-        () = taking_part => {}
-        result = stop_signal() => result?,
+    if let Some(client) = client {
+        let watching = watch_cluster(listening(client, pulse), events, claims_are_ours);
+        parts.spawn(async {
+            watching.await;
+            "watching"
+        });
     }
+    let served = tokio::select! {
+        () = host.keep_up(incoming) => Ok(()),
+        () = taking_part => Ok(()),
+        result = stop_signal() => result,
+        // What is left would go on answering from what was known then: rather begin anew.
+        Some(ended) = parts.join_next() => Err(anyhow::anyhow!("a part of testudo has ended, and the rest with it: {ended:?}")),
+    };
     info!("stopping");
     if let Some(page) = page {
         page.stop().await;
@@ -225,7 +259,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         election.give_back().await;
     }
     server.stop(true).await;
-    Ok(())
+    served
 }
 
 /// Serves the page. Pods are placed without it, too: that it cannot be served stops nothing.
@@ -261,15 +295,6 @@ fn serve_page(
         return None;
     }
     web::start(Arc::clone(host), options, metrics).inspect_err(|error| warn!(%error, "the page is not served")).ok()
-}
-
-/// Keeps the host up to date; ends never.
-async fn follow(host: &Host, client: Option<kube::Client>, devices: bool) {
-    let (events, incoming) = mpsc::channel(BATCH);
-    if let Some(client) = client {
-        tokio::spawn(watch_cluster(client, events, devices));
-    }
-    host.keep_up(incoming).await;
 }
 
 pub(super) async fn stop_signal() -> anyhow::Result<()> {
@@ -332,5 +357,29 @@ fn server_options(configuration: &Configuration) -> ServerOptions {
         metrics_bind_address: configuration.metrics.bind_address,
         shutdown_timeout: STOPPING,
         ..ServerOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_cluster_that_is_looked_at_from_outside_is_only_observed() {
+        let mode = |flags: &[&str]| {
+            let cli = Cli::parse_from(std::iter::once("serve").chain(flags.iter().copied()));
+            configuration(&cli.args).expect("flags that go together").mode
+        };
+        assert_eq!(mode(&["--kubeconfig=somewhere"]), Mode::Observe);
+        assert_eq!(mode(&["--kubeconfig=somewhere", "--mode=enforce"]), Mode::Enforce);
+        assert_eq!(mode(&["--filename=cluster.yaml"]), Mode::Enforce, "a copy of its own");
     }
 }

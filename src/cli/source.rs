@@ -54,6 +54,11 @@ impl Source {
         self.files.is_empty() && self.access().is_own_cluster()
     }
 
+    /// Is a real cluster meant that we do not run in?
+    pub fn is_foreign_cluster(&self) -> bool {
+        self.files.is_empty() && !self.access().is_own_cluster()
+    }
+
     fn access(&self) -> Access {
         Access { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
     }

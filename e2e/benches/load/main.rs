@@ -178,7 +178,13 @@ impl Testudo {
         std::fs::write(&kubeconfig, text).context("cannot write a kubeconfig")?;
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let child = Command::new(binary()?)
-            .args(["serve", "--leader-elect=false", "--web-bind-address=127.0.0.1:0", "--log-level=warn"])
+            .args([
+                "serve",
+                "--mode=enforce",
+                "--leader-elect=false",
+                "--web-bind-address=127.0.0.1:0",
+                "--log-level=warn",
+            ])
             .arg(format!("--bind-address={address}"))
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .stdin(Stdio::null())
