@@ -28,6 +28,9 @@ pub const CONDITION: &str = "testudo.dev/Placed";
 /// Who writes, for server-side apply.
 const MANAGER: &str = "testudo";
 
+/// Objects of which is remembered what they show.
+const MAX_REMEMBERED: usize = 10_000;
+
 /// Objects written at the same time, at most.
 const WRITES: usize = 8;
 
@@ -167,7 +170,12 @@ impl Writer {
                     "status": {"conditions": [condition(report, &shown)]},
                 });
                 api.patch_status(&object.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(patch)).await?;
-                self.shown.lock().insert(Arc::clone(&object.uid), shown);
+                let mut known = self.shown.lock();
+                // What is forgotten is asked for again.
+                if known.len() >= MAX_REMEMBERED {
+                    known.clear();
+                }
+                known.insert(Arc::clone(&object.uid), shown);
             }
         }
         Ok(())
