@@ -318,3 +318,32 @@ fn a_claim_that_was_read_counts_before_it_is_watched_but_not_for_ever() {
     world.plan();
     assert_eq!(world.claim_orders(), [], "now it is the watch's to tell");
 }
+
+#[test]
+fn of_two_claims_of_one_name_the_one_that_was_made_later_counts() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("made", 1);
+    let before = world.claims["made"].clone();
+    // Deleted and made again, and given a device by kube-scheduler; the watch is behind.
+    world.give("made", "a", &["gpu-0"], false);
+    let mut made = world.claims["made"].clone();
+    made.claim = Arc::new(Claim { uid: "another".into(), ..Claim::clone(&made.claim) });
+    world.apply(Change::ClaimApplied(Box::new(before.clone())));
+    world.engine.confirm_claim(made.clone(), world.now_ms);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    let listed = [&before.claim.uid, &world.claims["c"].claim.uid].map(|uid| uid.to_string());
+    let late = [
+        Change::ClaimApplied(Box::new(before.clone())),
+        Change::ClaimDeleted(before.claim.uid.to_string()),
+        Change::ClaimsListed(listed.into()),
+    ];
+    for change in late {
+        world.apply(change);
+        world.plan();
+        assert_eq!(world.claim_orders(), [], "its device is in use");
+    }
+    world.engine.confirm_claim(before, world.now_ms);
+    world.plan();
+    assert_eq!(world.claim_orders(), [], "that was read before");
+}

@@ -195,10 +195,10 @@ impl ClaimKeeper {
     pub fn confirm(&mut self, seen: SeenClaim, now_ms: u64) {
         let key = seen.claim.key.clone();
         let until_ms = match self.claims.get(&key) {
-            // There was another of this name, and the watch tells which of them is there.
-            Some(known) if known.claim.uid != seen.claim.uid => return,
-            Some(_) => self.unwatched.get(&key).copied(),
-            None => Some(now_ms + UNWATCHED_MS),
+            Some(known) if known.claim.uid == seen.claim.uid => self.unwatched.get(&key).copied(),
+            // There was another of this name: versions tell which of them is there.
+            Some(known) if known.version > seen.version => return,
+            Some(_) | None => Some(now_ms + UNWATCHED_MS),
         };
         self.see(seen, now_ms);
         self.unwatched.extend(until_ms.map(|until_ms| (key, until_ms)));
@@ -218,7 +218,8 @@ impl ClaimKeeper {
     pub fn see(&mut self, seen: SeenClaim, now_ms: u64) {
         let key = seen.claim.key.clone();
         let before = self.claims.get(&key);
-        if before.is_some_and(|before| before.claim.uid == seen.claim.uid && before.version > seen.version) {
+        // The former of two of one name, too: what was read may be newer than what the watch shows.
+        if before.is_some_and(|before| before.version > seen.version) {
             return;
         }
         if let Some(before) = before.filter(|before| before.claim.uid != seen.claim.uid) {
@@ -249,9 +250,11 @@ impl ClaimKeeper {
         }
     }
 
-    /// All claims but these, by unique id, are gone.
+    /// All claims but these, by unique id, are gone; one that was read meanwhile may have been made since they were listed.
     pub fn retain(&mut self, listed: &BTreeSet<String>) {
-        let gone: Vec<Box<str>> = self.by_uid.keys().filter(|uid| !listed.contains(&***uid)).cloned().collect();
+        let is_gone =
+            |(uid, key): &(&Box<str>, &ClaimKey)| !listed.contains(&***uid) && !self.unwatched.contains_key(*key);
+        let gone: Vec<Box<str>> = self.by_uid.iter().filter(is_gone).map(|(uid, _)| uid.clone()).collect();
         gone.iter().for_each(|uid| self.remove(uid));
     }
 
