@@ -85,10 +85,8 @@ pub const ALL: &[Mutation] = &[
     Mutation {
         name: "claims-are-given-without-the-finalizer",
         file: "src/k8s/claims.rs",
-        find: "        let metadata = json!({\"finalizers\": [FINALIZER], ",
-        replace: "        let finalizers: &[&str] = &[FINALIZER];
-        let finalizers = &finalizers[usize::from(testudo_core::mutant(\"claims-are-given-without-the-finalizer\"))..];
-        let metadata = json!({\"finalizers\": finalizers, ",
+        find: "                \"finalizers\": [FINALIZER],",
+        replace: "                \"finalizers\": vec![FINALIZER; usize::from(!testudo_core::mutant(\"claims-are-given-without-the-finalizer\"))],",
         breaks: &[Rule::InUse],
     },
     Mutation {
