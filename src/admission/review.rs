@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::k8s::gang::{GROUP_INDEX, POD_GROUP};
 use crate::k8s::object;
 use crate::k8s::pod::DEFAULT_SCHEDULER;
 use crate::k8s::steering::SCHEDULING_GATE;
@@ -14,10 +15,6 @@ use crate::k8s::steering::SCHEDULING_GATE;
 /// What an answer and a question are.
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
-
-/// The names by which a pod says that it is a member of a gang whose members wait: what `policies/gangs` looks for.
-const POD_GROUP: &str = "testudo.dev/pod-group";
-const GROUP_INDEX: &str = "leaderworkerset.sigs.k8s.io/group-index";
 
 /// A question that has no answer.
 #[derive(Debug, Error)]

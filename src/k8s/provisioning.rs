@@ -5,7 +5,7 @@
 //! failed, or whose booking is over, is made anew. All that is made belongs to the object that describes the gang, or to its
 //! first member, and goes with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,8 +53,8 @@ pub struct Provisioner {
 struct Known {
     /// Does the cluster have the kind, and when was that asked?
     served: Option<(bool, Instant)>,
-    /// Pods that say what they consume.
-    consuming: BTreeSet<PodUid>,
+    /// Pods that say what they consume, and the request that this is.
+    consuming: BTreeMap<PodUid, String>,
 }
 
 /// What became of asking for nodes.
@@ -101,10 +101,23 @@ impl Provisioner {
             }
             Some(_) => Asked::Standing,
         };
+        // Of another size before, the gang had another request: that one would bring nodes for nobody.
+        for former in self.consumed_before(request, &name) {
+            match requests.delete(&former, &DeleteParams::default()).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                result => result.map(drop)?,
+            }
+        }
         for pod in &request.members {
             self.say_consuming(pod, &name, &request.class).await?;
         }
         Ok(asked)
+    }
+
+    fn consumed_before(&self, request: &NodeRequest, name: &str) -> BTreeSet<String> {
+        let known = self.known.lock();
+        let consumed = request.members.iter().filter_map(|pod| known.consuming.get(&pod.uid));
+        consumed.filter(|consumed| *consumed != name).cloned().collect()
     }
 
     async fn is_served(&self) -> Result<bool, kube::Error> {
@@ -152,7 +165,7 @@ impl Provisioner {
 
     /// Annotations may be written with the status, for which no permission to change pods is needed.
     async fn say_consuming(&self, pod: &Pod, name: &str, class: &str) -> Result<(), kube::Error> {
-        if self.known.lock().consuming.contains(&pod.uid) {
+        if self.known.lock().consuming.get(&pod.uid).is_some_and(|consumed| consumed == name) {
             return Ok(());
         }
         let annotations = json!({CONSUME_ANNOTATION: name, CLASS_ANNOTATION: class});
@@ -168,7 +181,7 @@ impl Provisioner {
         if known.consuming.len() >= MAX_REMEMBERED {
             known.consuming.clear();
         }
-        known.consuming.insert(pod.uid.clone());
+        known.consuming.insert(pod.uid.clone(), name.to_owned());
         Ok(())
     }
 
@@ -327,6 +340,24 @@ mod tests {
         }
         let patches = standing.requests.lock().iter().filter(|request| request.starts_with("PATCH")).count();
         assert_eq!(patches, 2, "each pod once");
+    }
+
+    #[tokio::test]
+    async fn a_gang_of_another_size_consumes_another_request_and_the_former_goes() {
+        let server = cluster(None);
+        let provisioner = Provisioner::new(server.client.clone());
+        let (former, mut larger) = (request(), request());
+        larger.kinds[0].1 = 3;
+        provisioner.ask(&former).await.unwrap();
+        server.requests.lock().clear();
+        provisioner.ask(&larger).await.unwrap();
+        let requests = server.requests.lock().clone();
+        let deleted = format!("DELETE {REQUESTS}/{}", name_of(&former));
+        assert!(requests.iter().any(|request| request.starts_with(&deleted)), "{requests:?}");
+        let said = requests.iter().filter(|request| request.starts_with("PATCH"));
+        let said: Vec<Value> =
+            said.map(|patch| body(patch)["metadata"]["annotations"][CONSUME_ANNOTATION].clone()).collect();
+        assert_eq!(said, [json!(name_of(&larger)), json!(name_of(&larger))]);
     }
 
     #[tokio::test]

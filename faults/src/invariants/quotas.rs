@@ -1,7 +1,8 @@
 //! Users have no more than they may.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::api::store::Key;
 use crate::facts::{Claim, Pod};
 use crate::script::Quota;
 
@@ -10,6 +11,8 @@ use crate::script::Quota;
 pub struct Used {
     gpus: usize,
     gangs: BTreeSet<String>,
+    /// Claims that have devices, so many, though no pod that has a node uses them.
+    idle: BTreeMap<Key, usize>,
 }
 
 impl Used {
@@ -25,6 +28,8 @@ impl Used {
                 }
             }
         }
+        let idle = claims.iter().filter(|claim| !counted.contains(&claim.key));
+        used.idle = idle.filter_map(|claim| Some((claim.key.clone(), claim.devices.as_ref()?.len()))).collect();
         used
     }
 
@@ -34,13 +39,16 @@ impl Used {
         self.gangs.extend(pod.gang.iter().filter(|_| !pod.leaving).map(|(gang, _)| gang.clone()));
     }
 
-    /// The same with these pods, and what their claims ask for.
+    /// The same with these pods, and what their claims ask for. What other claims have counts now, too: as long as they are not
+    /// taken back nobody else has it.
     pub fn with(&self, pods: &[(&Pod, Vec<(String, usize)>)]) -> Self {
         let mut used = self.clone();
         for (pod, asks) in pods {
             used.add(pod);
             used.gpus += asks.iter().map(|(_, count)| count).sum::<usize>();
         }
+        let is_theirs = |key: &Key| pods.iter().any(|(pod, _)| pod.claim_keys().any(|own| own == *key));
+        used.gpus += self.idle.iter().filter(|(key, _)| !is_theirs(key)).map(|(_, devices)| devices).sum::<usize>();
         used
     }
 

@@ -33,7 +33,7 @@ pub use quotas::Quotas;
 pub use snapshot::Snapshot;
 pub use verdicts::{Refusal, Told, Verdict};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -43,7 +43,7 @@ use crate::cluster::{Cluster, Entry, Holding, Standing};
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
-use crate::model::pod::{Pod, PodKey, PodUid, Stage};
+use crate::model::pod::{Demand, Pod, PodKey, PodUid, Stage};
 use crate::placement::{self, Reason};
 use ahead::Ahead;
 use gangs::GangKeeper;
@@ -380,7 +380,15 @@ impl Engine {
         let to_wake = self.gangs.take_sleepers(&self.cluster, &self.policy);
         if !to_wake.is_empty() {
             let snapshot = self.snapshot();
-            let would_fit = to_wake.into_iter().filter(|pod| snapshot.judge(pod).best().is_some());
+            // Thousands may sleep that ask for the same: where that fits on no node, nobody has to be judged for it.
+            let mut rooms: BTreeMap<Arc<Demand>, bool> = BTreeMap::new();
+            let would_fit = to_wake.into_iter().filter(|pod| {
+                let room = rooms.entry(Arc::clone(&pod.demand));
+                let has_room = *room.or_insert_with(|| snapshot.fits_somewhere(&pod.demand));
+                // One that may be on its node by now stands in its own way only there.
+                let may_fit = has_room || snapshot.unconfirmed().contains_key(&pod.uid);
+                may_fit && snapshot.judge(pod).best().is_some()
+            });
             orders.extend(would_fit.take(gangs::MAX_WOKEN).map(|pod| Order::Wake { pod }));
         }
         orders

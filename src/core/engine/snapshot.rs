@@ -281,6 +281,11 @@ impl Snapshot {
         &self.policy
     }
 
+    /// Is there a node on which what is asked for fits, for whomever?
+    pub(super) fn fits_somewhere(&self, demand: &Arc<Demand>) -> bool {
+        self.verdicts_on(demand).fits_somewhere()
+    }
+
     /// The verdicts on all nodes for one demand.
     pub(super) fn verdicts_on(&self, demand: &Arc<Demand>) -> Arc<VerdictTable> {
         self.verdicts.table(self, demand)

@@ -249,6 +249,11 @@ impl VerdictTable {
         &self.refusals
     }
 
+    /// Is there a node on which the pod fits?
+    pub(super) fn fits_somewhere(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Fits(_)))
+    }
+
     /// Tells what was found out about the node in a slot.
     pub(super) fn tell(&self, slot: Slot, told: &mut Told) {
         match self.outcomes[slot.index()] {

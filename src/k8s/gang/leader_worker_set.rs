@@ -19,7 +19,7 @@ pub(super) const EXCLUSIVE_TOPOLOGY: &str = "leaderworkerset.sigs.k8s.io/exclusi
 pub(super) const SUBGROUP_EXCLUSIVE_TOPOLOGY: &str = "leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology";
 
 /// Which replica of the set.
-pub(super) const GROUP_INDEX: &str = "leaderworkerset.sigs.k8s.io/group-index";
+pub const GROUP_INDEX: &str = "leaderworkerset.sigs.k8s.io/group-index";
 /// Which member of the group; the leader is 0.
 pub(super) const WORKER_INDEX: &str = "leaderworkerset.sigs.k8s.io/worker-index";
 

@@ -30,8 +30,10 @@ mod volcano;
 use testudo_core::model::gang::{Dialect, GangKey, Membership, Role, Terms};
 
 use self::claims::Claim;
+pub use self::leader_worker_set::GROUP_INDEX;
 use self::reading::Reading;
 use self::testudo::Ours;
+pub use self::testudo::POD_GROUP;
 use super::object;
 use super::problem::Report;
 

@@ -8,7 +8,8 @@ use super::levels;
 use super::limits::{INDICES, MEMBERS, PARALLEL, check_name};
 use super::reading::{Reading, Said};
 
-const POD_GROUP: &str = "testudo.dev/pod-group";
+/// The name of the gang that a pod is a member of.
+pub const POD_GROUP: &str = "testudo.dev/pod-group";
 const MIN_MEMBER: &str = "testudo.dev/min-member";
 const TENSOR_PARALLEL_SIZE: &str = "testudo.dev/tensor-parallel-size";
 const PIPELINE_PARALLEL_SIZE: &str = "testudo.dev/pipeline-parallel-size";
