@@ -322,3 +322,18 @@ fn pools_that_are_replaced_again_and_again_do_not_pile_up() {
     assert!(allocator.renewals() > 0);
     assert_eq!(outcome(&mut allocator, &one(ask("any", 3))), "part-0+part-2+part-3");
 }
+
+#[test]
+fn many_nodes_together_take_no_more_steps_than_there_are() {
+    let nodes = ["a", "b", "c"];
+    let slices = nodes.map(|node| slice(node, gpus(8))).into();
+    let effort = Effort { steps: 1_000, improvement: 0, on_all_nodes: 20 };
+    let three = Inventory::new(nodes.map(node).into(), vec![class("any", None)], slices);
+    let mut three = Allocator::new(three).with_effort(effort);
+    let claims = one(ask("any", 8));
+    let mut inquiry = three.ask(&claims).unwrap();
+    let [first, _, last] = nodes.map(|node| inquiry.room(node, 1, &mut choice::FirstFit).unwrap());
+    assert_eq!(first.map(|room| room.pods), Ok(1));
+    assert!(inquiry.is_exhausted());
+    assert!(last.is_err_and(|refusal| refusal.to_string().starts_with("the search gave up")));
+}
