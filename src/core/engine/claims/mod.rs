@@ -97,9 +97,9 @@ pub(super) struct ClaimKeeper {
     /// Which gangs, by their pods, use a claim.
     users: BTreeMap<ClaimKey, BTreeMap<PodUid, GangKey>>,
     plans: BTreeMap<ClaimKey, Plan>,
-    /// Claims that we gave devices, that nobody uses and that no plan is for; and since when.
+    /// Claims that have devices, from us or for a pod of ours, that nobody uses and that no plan is for; and since when.
     unused: BTreeMap<ClaimKey, u64>,
-    /// Claims whose plan has begun or ended: whether anybody uses what they have is to be seen anew.
+    /// Claims whose plan has begun or ended, or of which a pod has come: whether anybody uses what they have is to be seen anew.
     replanned: BTreeSet<ClaimKey>,
     /// Since when we may take them back.
     term_began_ms: Option<u64>,
@@ -285,6 +285,7 @@ impl ClaimKeeper {
         }
         let Some((pod, membership)) = pod.and_then(|pod| Some((pod, pod.membership.as_ref()?))) else { return };
         for key in claims_of(pod) {
+            self.replanned.insert(key.clone());
             self.users.entry(key).or_default().insert(pod.uid.clone(), membership.gang.clone());
         }
     }
@@ -435,11 +436,13 @@ impl ClaimKeeper {
         }
     }
 
-    /// Since when does a claim have devices from us that nobody uses?
+    /// Since when does a claim have devices that nobody uses, from us or for a pod that we may not bind with them? To others
+    /// kube-scheduler may have given them, when it saw the claim before us; it leaves them there.
     fn watch_use(&mut self, key: &ClaimKey, now_ms: u64) {
         let Some(seen) = self.claims.get(key) else { return };
-        let is_ours = seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours);
-        if is_ours && !seen.is_reserved && !self.plans.contains_key(key) {
+        let is_waited_for = self.users.contains_key(key);
+        let is_idle = seen.allocation.as_ref().is_some_and(|allocation| allocation.is_ours || is_waited_for);
+        if is_idle && !seen.is_reserved && !self.plans.contains_key(key) {
             self.unused.entry(key.clone()).or_insert(now_ms);
         } else {
             self.unused.remove(key);

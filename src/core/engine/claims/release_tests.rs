@@ -30,6 +30,24 @@ fn what_was_given_and_is_used_by_nobody_is_taken_back_after_a_while() {
 }
 
 #[test]
+fn what_kube_scheduler_gave_to_a_pod_that_waits_is_taken_back() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    world.give("c", "a", &["gpu-0"], false);
+    world.wait(ClaimPolicy::default().unused_ms);
+    assert_eq!(world.claim_orders(), [], "whoever gave it may know why");
+    // Its other members have no devices.
+    world.claim("d", 1);
+    world.set(member("g-0", "g", 0, 2, &["c"]));
+    world.set(member("g-1", "g", 1, 2, &["d"]));
+    world.plan();
+    assert_eq!(world.claim_orders(), []);
+    world.wait(ClaimPolicy::default().unused_ms);
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "c"), "{orders:?}");
+}
+
+#[test]
 fn what_was_given_to_a_pod_that_does_not_come_is_taken_back_whatever_ends_its_plan() {
     let mut world = World::new(&[("a", 1), ("b", 1), ("c", 1)]);
     for at in 0..3 {
