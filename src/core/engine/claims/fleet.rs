@@ -165,6 +165,19 @@ impl Fleet {
         }
     }
 
+    /// Of how many pools that are gone is known where they were.
+    pub fn former_homes(&self) -> usize {
+        self.homes.len().saturating_sub(self.pools.len())
+    }
+
+    /// Where pools were that are gone is forgotten, save of these.
+    pub fn forget_homes(&mut self, is_in_use: impl Fn(&PoolId) -> bool) {
+        let Self { homes, at_home, pools, .. } = self;
+        homes.retain(|pool, _| pools.contains_key(pool) || is_in_use(pool));
+        at_home.values_mut().for_each(|at_home| at_home.retain(|pool| homes.contains_key(pool)));
+        at_home.retain(|_, pools| !pools.is_empty());
+    }
+
     /// How much an allocator has yet to be told.
     pub fn untold(&self) -> usize {
         self.untold.nodes.len() + self.untold.classes.len() + self.untold.pools.len()

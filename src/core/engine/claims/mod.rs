@@ -252,9 +252,9 @@ impl ClaimKeeper {
 
     /// All claims but these, by unique id, are gone; one that was read meanwhile may have been made since they were listed.
     pub fn retain(&mut self, listed: &BTreeSet<String>) {
-        let is_gone =
-            |(uid, key): &(&Box<str>, &ClaimKey)| !listed.contains(&***uid) && !self.unwatched.contains_key(*key);
-        let gone: Vec<Box<str>> = self.by_uid.iter().filter(is_gone).map(|(uid, _)| uid.clone()).collect();
+        let known =
+            self.by_uid.iter().filter(|(uid, key)| !listed.contains(&***uid) && !self.unwatched.contains_key(*key));
+        let gone: Vec<Box<str>> = known.map(|(uid, _)| uid.clone()).collect();
         gone.iter().for_each(|uid| self.remove(uid));
     }
 
@@ -365,7 +365,8 @@ impl ClaimKeeper {
     }
 
     /// What a desk would have to be told does not pile up where nobody takes it: another leads, or nothing is planned with claims.
-    pub fn tidy_desk(&mut self) {
+    /// Nor does where pools were that are gone.
+    pub fn tidy(&mut self) {
         let there_are = self.claims.len() + self.plans.len() + self.fleet.len();
         let is_of_use = match self.desk {
             Home::Unmade => false,
@@ -376,6 +377,12 @@ impl ClaimKeeper {
             self.desk = Home::Unmade;
             self.untold.clear();
             self.fleet.forget_untold();
+        }
+        if self.fleet.former_homes() > MAX_UNTOLD {
+            let claims = self.claims.values().flat_map(SeenClaim::holdings);
+            let plans = self.plans.values().flat_map(|plan| &plan.holdings);
+            let in_use: BTreeSet<&PoolId> = claims.chain(plans).map(|holding| &holding.device.pool).collect();
+            self.fleet.forget_homes(|pool| in_use.contains(pool));
         }
     }
 
