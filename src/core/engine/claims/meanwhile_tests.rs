@@ -347,3 +347,20 @@ fn of_two_claims_of_one_name_the_one_that_was_made_later_counts() {
     world.plan();
     assert_eq!(world.claim_orders(), [], "that was read before");
 }
+
+#[test]
+fn what_we_gave_counts_against_others_before_the_watch_shows_it() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let order = world.claim_orders().remove(0);
+    world.claim("theirs", 1);
+    let theirs = world.claims["theirs"].clone();
+    let key = [theirs.claim.key.clone()];
+    world.accept(&order);
+    assert_eq!(world.engine.conflict_of(&key), None);
+    // kube-scheduler has given the same to another claim by itself; that is seen before ours.
+    world.give("theirs", "a", &["gpu-0"], false);
+    assert!(world.engine.conflict_of(&key).is_some_and(|why| why.contains("default/c")));
+}

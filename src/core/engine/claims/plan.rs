@@ -112,6 +112,11 @@ impl Plan {
         self.stage == Stage::TakingBack
     }
 
+    /// Has the API server taken what it gives?
+    pub fn is_given(&self) -> bool {
+        matches!(self.stage, Stage::Given { .. })
+    }
+
     /// Where the devices are, as long as the API server does not know that they are given.
     pub fn unwritten_on(&self) -> Option<&NodeName> {
         self.node.as_ref().filter(|_| matches!(self.stage, Stage::Giving(_) | Stage::SetAside(..)))
