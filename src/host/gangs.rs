@@ -72,9 +72,11 @@ impl Host {
         let mut knows_claims_since: Option<u64> = None;
         loop {
             tokio::select! {
-                () = self.gang_work.notified() => sleep(GATHER).await,
+                // Each time the same way: whichever it is, all is looked at.
+                biased;
                 // What follows from an outcome waits for nobody.
                 () = self.outcomes.notified() => {}
+                () = self.gang_work.notified() => sleep(GATHER).await,
                 () = sleep(IDLE) => {}
             }
             if self.mode == Mode::Observe || self.may_answer().is_err() {

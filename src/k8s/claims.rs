@@ -1,8 +1,9 @@
 //! Giving ResourceClaims their devices, taking them back, and reading them beside the watch.
 //!
 //! First the finalizer that protects an allocated claim is set, with the annotation that says which devices it is given, on the
-//! condition that the claim is as it was seen: else that could say it of devices that were given before. Then the whole status is written, on the condition that nobody has changed the
-//! claim since. Because the first request changes the claim, whatever was under way before it can no longer take effect.
+//! condition that the claim is as it was seen: else the annotation could come to stand for devices that were given before. Then
+//! the whole status is written, on the condition that nobody has changed the claim since. Because the first request changes the
+//! claim, whatever was under way before it can no longer take effect.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
