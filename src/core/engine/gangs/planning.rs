@@ -209,6 +209,7 @@ impl GangKeeper {
                     self.dearths.truncate(MAX_DEARTHS);
                 }
                 self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
+                self.doubt_no(&key, &task);
                 self.note_lack(&key, lack, now_ms);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, now_ms);
@@ -249,6 +250,14 @@ impl GangKeeper {
             }
         }
         self.post(&key, now_ms);
+    }
+
+    /// Nodes that were left out, since they had refused somebody, may be tried again by now: nothing else would say so.
+    fn doubt_no(&mut self, key: &GangKey, task: &PlanTask) {
+        let Some(kept) = self.kept.get_mut(key) else { return };
+        if kept.refusals() != task.refusals || !kept.avoid.keys().eq(&task.avoid) {
+            kept.no = None;
+        }
     }
 
     /// A gang cannot be placed, as things were in this generation.

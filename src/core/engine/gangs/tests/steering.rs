@@ -170,6 +170,32 @@ fn members_that_refuse_each_others_nodes_change_places() {
 }
 
 #[test]
+fn a_refusal_that_ends_while_places_are_looked_for_is_not_missed() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    let policy = GangPolicy::default();
+    for _ in 0..2 {
+        assert_eq!(world.plan(), 1);
+        world.engine.orders(world.now_ms);
+        let name = if world.place("g-0") == "n1" { "g-0" } else { "g-1" };
+        let mut refused = world.pods[name].clone();
+        refused.steering.unscheduled =
+            Some("0/2 nodes are available: 1 node(s) had volume node affinity conflict.".into());
+        world.set(refused);
+        world.engine.orders(world.now_ms);
+        world.wait(policy.confirm_ms);
+        world.engine.orders(world.now_ms);
+        world.wait(10_000);
+    }
+    let task = world.engine.next_plan(world.now_ms).expect("a task");
+    world.wait(policy.refusal_ms);
+    world.engine.adopt(task.solve(), world.now_ms);
+    assert!(world.filter("g-0").is_err(), "both had refused n1");
+    assert_eq!(world.plan(), 1);
+    world.place("g-0");
+}
+
+#[test]
 fn what_a_pod_shows_is_no_reason_to_plan_again() {
     let mut world = World::new(1);
     gang(&mut world, "g", 2);
