@@ -28,8 +28,9 @@ fn what_is_to_be_typed_is_rendered() {
                 continue;
             }
             // What is of the release and not of the chart.
-            let values =
-                words.into_iter().filter(|word| !["--install", "--create-namespace", "--reuse-values"].contains(word));
+            let values = words
+                .into_iter()
+                .filter(|word| !["--install", "--create-namespace", "--reset-then-reuse-values"].contains(word));
             let output = helm(["template", "--kube-version", KUBE_VERSION].into_iter().chain(values)).unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{}: `{line}`: {said}", page.display());
