@@ -281,7 +281,8 @@ pub async fn protect_for(d: &Deployed, namespace: &str) -> Result<()> {
     let names: Vec<String> = (0..3).map(|at| format!("{}-{at}", ns.name())).collect();
     let nodes = names.iter().map(|name| bare(name).gpus(8));
     ns.create_nodes(nodes.map(|node| node.annotation(DO_NOT_DISRUPT, "true"))).await?;
-    ns.create(leader("g", 3, "8s", scheduler)).await?;
+    // Other testudos of these tests take the protection away, and it is set again: long enough to be seen.
+    ns.create(leader("g", 3, "20s", scheduler)).await?;
     ns.until_running("g-0").await?;
     let on = ns.until_bound("g-0").await?;
     let kept: Vec<&String> = names.iter().filter(|name| **name != on).collect();
