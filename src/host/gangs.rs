@@ -234,6 +234,9 @@ impl Host {
         // Not lost: what the pod shows is compared with what it should show, again and again.
         let outcome = result.unwrap_or_else(|error| {
             debug!(write, %error, "a pod could not be written");
+            if let Order::Wake { pod } = &order {
+                self.engine.lock().not_woken(pod, self.now_ms());
+            }
             "failed"
         });
         self.metrics.pod_written(write, outcome);

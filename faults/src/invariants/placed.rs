@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::feasible::Free;
 use super::quotas::Used;
 use super::{Rule, Violation, wrong};
-use crate::api::store::{Kind, Store};
+use crate::api::store::{Kind, Store, is_leaving};
 use crate::facts::{Claim, Node, Pod};
 use crate::script::Quota;
 
@@ -59,9 +59,9 @@ pub fn left_out(store: &Store, quota: Option<Quota>, could_add: &[Node]) -> Opti
         let message = waiting.first().map(|pod| pod.message.clone()).unwrap_or_default();
         wrong(Rule::Placed, format!("{who} waits, and would fit on {}; it is told: {message}", places.join(", ")))
     };
-    let has_claims = |pod: &Pod| {
-        pod.claims.iter().all(Option::is_some) && pod.claim_keys().all(|key| store.get(Kind::Claim, &key).is_some())
-    };
+    // With one that is being deleted kube-scheduler lets nobody pass.
+    let is_there = |key| store.get(Kind::Claim, &key).is_some_and(|claim| !is_leaving(claim));
+    let has_claims = |pod: &Pod| pod.claims.iter().all(Option::is_some) && pod.claim_keys().all(is_there);
     for pod in pods.iter().filter(|pod| pod.is_pending() && pod.gang.is_none() && has_claims(pod)) {
         if let Some(places) = places(&[(pod, asks(pod))]) {
             return say(format!("pod {}", pod.key), &[pod], places);

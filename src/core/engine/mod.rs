@@ -490,6 +490,11 @@ impl Engine {
         self.gangs.may_pass(uid, batch, &self.policy, now_ms)
     }
 
+    /// A pod could not be woken.
+    pub fn not_woken(&mut self, pod: &Pod, now_ms: u64) {
+        self.gangs.not_woken(pod, now_ms);
+    }
+
     /// A pod that waits at bind is sent away, and may come again: it is not there any more.
     pub fn turn_back(&mut self, uid: &PodUid) {
         self.gangs.stays(uid);

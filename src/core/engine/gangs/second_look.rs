@@ -18,6 +18,11 @@ pub(super) struct SecondLook {
 }
 
 impl SecondLook {
+    /// Somebody could not be woken: a while later there is another look.
+    pub fn again(&mut self, now_ms: u64) {
+        self.due_ms.get_or_insert(now_ms + PAUSE_MS);
+    }
+
     /// Is it time? That so much has come free is noted.
     pub fn is_due(&mut self, freed: u64, now_ms: u64) -> bool {
         if std::mem::replace(&mut self.freed, freed) != freed {
@@ -49,5 +54,7 @@ mod tests {
         assert!(!look.is_due(3, 35_999));
         assert!(look.is_due(3, 36_000), "for what came free at 31,000");
         assert!(!look.is_due(3, 99_000));
+        look.again(99_000);
+        assert!(!look.is_due(3, 101_999) && look.is_due(3, 102_000));
     }
 }

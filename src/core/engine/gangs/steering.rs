@@ -153,6 +153,14 @@ impl GangKeeper {
 }
 
 impl GangKeeper {
+    /// A pod could not be woken: nothing else would tell the scheduler.
+    pub fn not_woken(&mut self, pod: &Pod, now_ms: u64) {
+        self.second_look.again(now_ms);
+        if let Some(kept) = pod.membership.as_ref().and_then(|membership| self.kept.get_mut(&membership.gang)) {
+            kept.corrected.remove(&pod.uid);
+        }
+    }
+
     /// Pods that the scheduler has put aside and that may fit now, since places were given up: no event of the API tells it.
     /// The most important first, then the oldest.
     pub fn take_sleepers(&mut self, cluster: &Cluster, policy: &Policy) -> Vec<Arc<Pod>> {
