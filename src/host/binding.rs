@@ -217,7 +217,7 @@ async fn read_claims(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use prometheus_client::registry::Registry;
@@ -305,8 +305,8 @@ mod tests {
         assert!(fits(&host, "p"));
     }
 
-    /// A claim of the class that is ours, with the device `gpu-0` where it is given.
-    fn claim(name: &str, version: u64, is_given: bool) -> Value {
+    /// A claim of the class that is ours, of this version, with `gpu-0` of node `a` where it is given.
+    pub(in crate::host) fn claim(name: &str, version: u64, is_given: bool) -> Value {
         let request = json!({"name": "r", "exactly": {"deviceClassName": "gpu"}});
         let mut claim = json!({
             "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",

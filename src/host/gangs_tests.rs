@@ -1,5 +1,5 @@
 use prometheus_client::registry::Registry;
-use serde_json::{Value, json};
+use serde_json::json;
 use testudo_core::engine::{ClaimPolicy, Policy};
 use testudo_core::model::catalogue::Catalogue;
 use tokio::time::timeout;
@@ -7,24 +7,10 @@ use tokio::time::timeout;
 use super::*;
 use crate::claims;
 use crate::host::Bindings;
+use crate::host::binding::tests::claim;
 use crate::k8s::bind::Binder;
 use crate::k8s::manifests::Manifests;
 use crate::k8s::mock::{ApiServer, failure};
-
-/// A claim for one device, of this version, with `gpu-0` of node `a` where it is given.
-fn claim(name: &str, version: u64, is_given: bool) -> Value {
-    let request = json!({"name": "r", "exactly": {"deviceClassName": "gpu"}});
-    let mut claim = json!({
-        "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
-        "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": version.to_string()},
-        "spec": {"devices": {"requests": [request]}},
-    });
-    if is_given {
-        let result = json!({"request": "r", "driver": "d", "pool": "a", "device": "gpu-0"});
-        claim["status"] = json!({"allocation": {"devices": {"results": [result]}}});
-    }
-    claim
-}
 
 /// A node with one device, and a pod that waits for claim `c`; the watch shows that nobody has the device.
 fn host(api: &ApiServer) -> Host {
