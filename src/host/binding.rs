@@ -1,5 +1,6 @@
 //! Bindings: assumed, checked once more, written, and then committed or rolled back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,7 +117,8 @@ impl Host {
     /// Reads the claims of the pod once more. kube-scheduler gives devices by itself to claims that are not ours, to those that
     /// it makes for extended resources, and to one of ours from which it has taken its devices where our watch has not shown
     /// that yet and filter has let the pod pass. By now that is written, and who was promised these devices has to be given
-    /// others.
+    /// others. Who had them before may have lost them: kube-scheduler gives on at once what it takes back, and our watch shows
+    /// that later.
     async fn confirm_claims(&self, pod: &Pod, deadline: Instant) -> Result<(), Refusal> {
         let (Bindings::Cluster { claims, .. }, Mode::Enforce) = (&self.bindings, self.mode) else { return Ok(()) };
         let (named, is_served) = {
@@ -126,19 +128,29 @@ impl Host {
         if named.is_empty() && !is_served {
             return Ok(());
         }
-        let read = timeout_at(deadline, read_claims(claims, pod, named, is_served)).await;
+        let read = timeout_at(deadline, async {
+            let own = read_claims(claims, pod, named, is_served).await?;
+            let rivals = self.engine.lock().rivals_of(&own);
+            Ok((own, read_rivals(claims, rivals).await?))
+        });
         let refuse = |text: String| {
             self.metrics.bound("claims_refused");
             Err(Refusal::Error(text))
         };
-        let seen = match read.unwrap_or_else(|_| Err("no answer in time".into())) {
-            Ok(seen) => seen,
+        let (own, rivals) = match read.await.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+            Ok(read) => read,
             Err(error) => return refuse(format!("the claims of pod {} cannot be read: {error}", pod.key)),
         };
-        let keys: Vec<ClaimKey> = seen.iter().map(|seen| seen.claim.key.clone()).collect();
+        let keys: Vec<ClaimKey> = own.iter().map(|seen| seen.claim.key.clone()).collect();
         let mut engine = self.engine.lock();
         let now_ms = self.now_ms();
-        seen.into_iter().for_each(|seen| engine.confirm_claim(seen, now_ms));
+        for (uid, rival) in rivals {
+            match rival {
+                Some(seen) => engine.confirm_claim(seen, now_ms),
+                None => engine.confirm_gone(&uid),
+            }
+        }
+        own.into_iter().for_each(|seen| engine.confirm_claim(seen, now_ms));
         engine.keep_gangs(now_ms);
         self.publish(&mut engine);
         engine.conflict_of(&keys).map_or(Ok(()), refuse)
@@ -216,6 +228,18 @@ async fn read_claims(
     try_join_all(keys.iter().map(read)).await
 }
 
+/// By their unique ids, who has the same: as they are now, or nothing where there is none of the name any more.
+async fn read_rivals(
+    claims: &ClaimWriter,
+    rivals: BTreeMap<ClaimKey, Box<str>>,
+) -> Result<Vec<(Box<str>, Option<SeenClaim>)>, String> {
+    let read = async |(key, uid)| match claims.read_if_there(&key).await {
+        Ok(seen) => Ok((uid, seen)),
+        Err(error) => Err(format!("claim {key}, which has the same: {error}")),
+    };
+    try_join_all(rivals.into_iter().map(read)).await
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::Arc;
@@ -232,6 +256,11 @@ pub(super) mod tests {
     use crate::k8s::mock::{ApiServer, failure};
     use crate::k8s::object;
     use crate::k8s::watch::ClusterEvent;
+
+    fn through(server: &ApiServer) -> Bindings {
+        let (binder, claims) = (Binder::new(server.client.clone()), ClaimWriter::new(server.client.clone()));
+        Bindings::Cluster { binder, claims, timeout: Duration::from_millis(500) }
+    }
 
     fn cluster(answer: impl Fn() -> Option<(u16, String)> + Send + 'static, timeout: Duration) -> Bindings {
         let client = ApiServer::new(move |_| answer()).client;
@@ -322,23 +351,43 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn claims_are_read_once_more_before_their_pod_is_bound() {
+        let given = |name: &str, version| (200, claim(name, version, true).to_string());
+        let gone = failure(404, "NotFound", "resourceclaims \"theirs\" not found");
+        let lost = (200, claim("theirs", 9, false).to_string());
+        let error = || failure(500, "InternalError", "no");
         let answers = [
-            (failure(500, "InternalError", "no"), "the claims of pod default/p cannot be read: claim default/c"),
+            (error(), gone.clone(), Err("the claims of pod default/p cannot be read: claim default/c")),
             (
-                (200, claim("c", 8, true).to_string()),
-                "device d/a/gpu-0 was given to claims default/c and default/theirs",
+                given("c", 8),
+                error(),
+                Err("the claims of pod default/p cannot be read: claim default/theirs, which has"),
             ),
+            (
+                given("c", 8),
+                given("theirs", 6),
+                Err("device d/a/gpu-0 was given to claims default/c and default/theirs"),
+            ),
+            (given("c", 8), lost, Ok(())),
+            (given("c", 8), gone, Ok(())),
         ];
-        for (answer, expected) in answers {
-            let host = with_policy(of_claims(), cluster(move || Some(answer.clone()), Duration::from_millis(50)));
+        for (own, theirs, expected) in answers {
+            let server = ApiServer::new(move |request| match request {
+                request if request.contains("/resourceclaims/c") => Some(own.clone()),
+                request if request.contains("/resourceclaims/theirs") => Some(theirs.clone()),
+                _ => Some((201, "{}".into())),
+            });
+            let host = with_policy(of_claims(), through(&server));
             let pod = pod("p", json!({"resourceClaims": [{"name": "c", "resourceClaimName": "c"}]}));
             host.take([ClusterEvent::PodApplied(Box::new(pod))]);
             // The watch does not show yet that kube-scheduler has given `c` a device, and which.
             for claim in [claim("c", 7, false), claim("theirs", 6, true)] {
                 host.take([ClusterEvent::ClaimApplied(Box::new(claims::seen_claim(&claim).expect("a claim")))]);
             }
-            let Err(Refusal::Error(text)) = bind(&host, "p").await else { panic!("must be refused") };
-            assert!(text.starts_with(expected), "{text}");
+            match (bind(&host, "p").await, expected) {
+                (Ok(()), Ok(())) => assert_eq!(host.engine.lock().take_claim_news(), [], "nothing was given twice"),
+                (Err(Refusal::Error(text)), Err(expected)) => assert!(text.starts_with(expected), "{text}"),
+                (outcome, expected) => panic!("{outcome:?}, not {expected:?}"),
+            }
         }
     }
 
@@ -349,6 +398,7 @@ pub(super) mod tests {
             let server = ApiServer::new(|request| {
                 let answer = match request {
                     request if request.contains("/resourceclaims/made") => claim("made", 8, true),
+                    request if request.contains("/resourceclaims/theirs") => claim("theirs", 6, true),
                     request if request.contains("GET /api/v1/namespaces/default/pods/p") => {
                         let status = json!({"extendedResourceClaimStatus": {"resourceClaimName": "made"}});
                         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "status": status})
@@ -357,9 +407,7 @@ pub(super) mod tests {
                 };
                 Some((200, answer.to_string()))
             });
-            let (binder, claims) = (Binder::new(server.client.clone()), ClaimWriter::new(server.client.clone()));
-            let bindings = Bindings::Cluster { binder, claims, timeout: Duration::from_millis(500) };
-            let host = with_policy(of_claims(), bindings);
+            let host = with_policy(of_claims(), through(&server));
             let class = json!({
                 "apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": "gpu"},
                 "spec": {"extendedResourceName": "nvidia.com/gpu"},

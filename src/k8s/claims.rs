@@ -71,6 +71,18 @@ impl ClaimWriter {
         shown(self.api(key).get(&key.name).await?).map(|shown| shown.seen).ok_or_else(not_a_claim)
     }
 
+    /// The same, or nothing if there is no claim of this name.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or answers with something else.
+    pub async fn read_if_there(&self, key: &ClaimKey) -> Result<Option<SeenClaim>, kube::Error> {
+        match self.read(key).await {
+            Ok(seen) => Ok(Some(seen)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads all claims as they are now, and shows each that can be read as one.
     ///
     /// # Errors
@@ -187,7 +199,6 @@ impl ClaimWriter {
         ClaimOutcome::Unknown
     }
 
-    /// Changes the metadata of this very claim, and shows it.
     /// The claim as it is after somebody else has changed it; an error where there is nothing more to be done.
     async fn read_again(&self, key: &ClaimKey, uid: &str) -> Result<SeenClaim, ClaimOutcome> {
         match self.read(key).await {
@@ -197,6 +208,7 @@ impl ClaimWriter {
         }
     }
 
+    /// Changes the metadata of this very claim, and shows it.
     async fn mark(&self, key: &ClaimKey, uid: &str, metadata: &Value) -> Result<Shown, Unmarked> {
         let mut metadata = metadata.clone();
         metadata["uid"] = uid.into();

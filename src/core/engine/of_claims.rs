@@ -1,6 +1,6 @@
 //! What the engine is asked and told of claims and their devices.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::claims::claims_of;
@@ -72,6 +72,18 @@ impl Engine {
     /// Takes in a claim as it was read beside the watch.
     pub fn confirm_claim(&mut self, seen: SeenClaim, now_ms: u64) {
         self.gangs.claims.confirm(seen, now_ms);
+    }
+
+    /// Takes in that this very claim is not there any more, as was found beside the watch.
+    pub fn confirm_gone(&mut self, uid: &str) {
+        self.gangs.claims.remove(uid);
+    }
+
+    /// The claims that have, or are being given, what these were read to have, as far as is known, and their unique ids.
+    pub fn rivals_of(&mut self, read: &[SeenClaim]) -> BTreeMap<ClaimKey, Box<str>> {
+        let is_other = |key: &ClaimKey| read.iter().all(|seen| seen.claim.key != *key);
+        let rivals = read.iter().flat_map(|seen| self.gangs.claims.rivals_of(seen));
+        rivals.filter(|(key, _)| is_other(key)).collect()
     }
 
     /// What of the devices of these claims is seen to be given to another, too, in words.

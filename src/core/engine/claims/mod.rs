@@ -330,22 +330,6 @@ impl ClaimKeeper {
         self.holders.collisions()
     }
 
-    /// What of the devices of these claims is known to be given to another, too, in words.
-    pub fn conflict_of(&self, own: &[ClaimKey]) -> Option<String> {
-        let told = self.holders.told().find(|(_, claims)| own.iter().any(|key| claims.contains(key)));
-        let told = told.map(|(collision, claims)| conflict(collision, claims));
-        told.or_else(|| own.iter().find_map(|key| self.conflict_with_given(key)))
-    }
-
-    /// The same with what we gave to another: the API server has taken that, though the watch does not show it yet.
-    fn conflict_with_given(&self, key: &ClaimKey) -> Option<String> {
-        let is_given = |claim: &ClaimKey| claim != key && self.plans.get(claim).is_some_and(Plan::is_given);
-        let holdings = self.claims.get(key)?.holdings();
-        let mut collisions = self.spoken_for.collisions_of(holdings, &self.fleet);
-        let (collision, claims) = collisions.find(|(_, claims)| claims.iter().any(is_given))?;
-        Some(conflict(&collision, &claims))
-    }
-
     /// Grows whenever devices may have become free.
     pub fn freed(&self) -> u64 {
         self.freed
