@@ -79,8 +79,7 @@ fn judge(engine: &mut Engine, pod: &Pod, names: &[String]) -> Option<(u64, usize
     let judgement = snapshot.judge(pod);
     let offer = || names.iter().map(|name| Offered::Named(name));
     black_box(judgement.told(offer()));
-    let ranked = judgement.ranks(offer()).into_iter().enumerate();
-    ranked.filter_map(|(at, rank)| Some((rank?.packed(), at))).min()
+    judgement.fitting(offer()).into_iter().map(|place| (place.packed, place.at)).min()
 }
 
 /// Binds some pod to the next node, so that something has changed.

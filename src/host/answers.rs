@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use testudo_core::engine::{self, Judgement, Offered, Snapshot, Stance, Told, Verdict};
-use testudo_core::model::node::{Node, NodeName};
+use testudo_core::engine::{self, Fitting, Judgement, Offered, Snapshot, Stance, Told, Verdict};
+use testudo_core::model::node::Node;
 use testudo_core::model::pod::{Pod, PodUid};
-use testudo_core::placement::{self, Rank, deciding};
+use testudo_core::placement::{self, deciding};
 use tracing::{debug, info};
 
 use super::Host;
@@ -150,81 +150,53 @@ impl Host {
 
     /// What the pod is told of the nodes of an offer, in its order.
     fn told(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Told {
-        let judgement = snapshot.judge(pod);
-        match self.described(snapshot, offer) {
-            Some(nodes) => judgement.told(nodes.iter().map(Described::offered)),
-            None => judgement.told(offer.names().map(Offered::Named)),
-        }
+        snapshot.judge(pod).told(self.described(snapshot, offer).nodes())
     }
 
-    /// How well the pod fits on the nodes of an offer, in its order, if it does.
-    fn ranks(&self, snapshot: &Snapshot, judgement: &Judgement<'_>, offer: &Offer<'_>) -> Vec<Option<Rank>> {
-        match self.described(snapshot, offer) {
-            Some(nodes) => judgement.ranks(nodes.iter().map(Described::offered)),
-            None => judgement.ranks(offer.names().map(Offered::Named)),
-        }
-    }
-
-    /// The nodes of an offer that came with the request, read where they are not known otherwise: an autoscaler asks about
-    /// nodes that it might add. Nothing for an offer of names.
-    fn described<'o>(&self, snapshot: &Snapshot, offer: &'o Offer<'_>) -> Option<Vec<Described<'o>>> {
-        let Offer::Nodes(nodes) = offer else { return None };
-        let describe = |offered: &'o OfferedNode<'_>| {
-            let name = offered.node.metadata.name.as_str();
-            let is_unknown = snapshot.node(name).is_none_or(|state| state.node().is_none());
-            let node = is_unknown.then(|| Node::new(node::decode(&offered.node).0, &self.catalogue).0);
-            Described { name, node }
+    /// The nodes of an offer, read where they came with the request and are not known otherwise.
+    fn described<'o>(&self, snapshot: &Snapshot, offer: &'o Offer<'_>) -> Described<'o> {
+        let describe = |offered: &OfferedNode<'_>| {
+            let is_unknown = snapshot.slot(offered.node.metadata.name.as_str()).is_none();
+            is_unknown.then(|| Node::new(node::decode(&offered.node).0, &self.catalogue).0)
         };
-        Some(nodes.iter().map(describe).collect())
+        let nodes = match offer {
+            Offer::Nodes(nodes) => nodes.iter().map(describe).collect(),
+            Offer::Names(_) => vec![],
+        };
+        Described { offer, nodes }
     }
 
     fn levels(&self, snapshot: &Snapshot, pod: &Pod, offer: &Offer<'_>) -> Vec<u8> {
         let judgement = snapshot.judge(pod);
-        let ranks = self.ranks(snapshot, &judgement, offer).into_iter().enumerate();
-        let mut fitting: Vec<Fitting> = ranks.filter_map(|(at, rank)| Some(Fitting::new(at, rank?))).collect();
-        // Who is around decides between the best, if there are several.
-        let best = fitting.iter().map(|place| place.packed).min();
-        let is_best = |place: &&mut Fitting| Some(place.packed) == best;
-        if fitting.iter_mut().filter(is_best).count() > 1 {
-            for place in fitting.iter_mut().filter(is_best) {
-                let name = offer.name(place.at);
-                let node = snapshot.node(name).map_or_else(|| NodeName::from(name), |state| state.name().clone());
-                *place = Fitting::new(place.at, judgement.refined(place.rank, &node));
-            }
-        }
+        let described = self.described(snapshot, offer);
+        let fitting = judgement.fitting(described.nodes());
         let places: Vec<(&str, u64)> = fitting.iter().map(|place| (offer.name(place.at), place.packed)).collect();
         let levels = placement::levels(&places);
         let by_level = best_places(places.iter().zip(&levels).map(|((name, _), level)| (*name, *level)));
-        self.decisions.lock().ordered(&pod.uid, by_level, merit(&fitting));
+        self.decisions.lock().ordered(&pod.uid, by_level, merit(&judgement, &described, &fitting));
         let mut scores = vec![0; offer.len()];
         fitting.iter().zip(levels).for_each(|(place, level)| scores[place.at] = level);
         scores
     }
 }
 
-/// A node of an offer on which a pod fits.
-struct Fitting {
-    /// Where in the offer it stands.
-    at: usize,
-    rank: Rank,
-    packed: u64,
-}
-
-impl Fitting {
-    fn new(at: usize, rank: Rank) -> Self {
-        Self { at, rank, packed: rank.packed() }
-    }
-}
-
-/// A node of an offer, with what came of it in the request if that is all that is known.
+/// An offer, with what came in it of nodes that are not known otherwise: an autoscaler asks about nodes that it might add.
 struct Described<'o> {
-    name: &'o str,
-    node: Option<Node>,
+    offer: &'o Offer<'o>,
+    /// As the nodes of the offer; none at all for names.
+    nodes: Vec<Option<Node>>,
 }
 
 impl Described<'_> {
-    fn offered(&self) -> Offered<'_> {
-        self.node.as_ref().map_or(Offered::Named(self.name), Offered::Described)
+    fn nodes(&self) -> impl ExactSizeIterator<Item = Offered<'_>> {
+        (0..self.offer.len()).map(|at| self.node(at))
+    }
+
+    fn node(&self, at: usize) -> Offered<'_> {
+        match self.nodes.get(at) {
+            Some(Some(node)) => Offered::Described(node),
+            _ => Offered::Named(self.offer.name(at)),
+        }
     }
 }
 
@@ -252,10 +224,11 @@ fn best_places<'a>(places: impl Iterator<Item = (&'a str, u8)>) -> Vec<(Arc<str>
 }
 
 /// What the best place has before the next one that is not its equal.
-fn merit(places: &[Fitting]) -> Option<Arc<str>> {
-    let best = places.iter().min_by_key(|place| place.packed)?;
-    let next = places.iter().filter(|place| place.packed > best.packed).min_by_key(|place| place.packed)?;
-    Some(deciding(&best.rank, &next.rank).to_string().into())
+fn merit(judgement: &Judgement<'_>, described: &Described<'_>, fitting: &[Fitting]) -> Option<Arc<str>> {
+    let best = fitting.iter().min_by_key(|place| place.packed)?;
+    let next = fitting.iter().filter(|place| place.packed > best.packed).min_by_key(|place| place.packed)?;
+    let rank = |place: &Fitting| judgement.refined(described.node(place.at));
+    Some(deciding(&rank(best)?, &rank(next)?).to_string().into())
 }
 
 /// A pod without accelerators is best where there are none. Among those nodes kube-scheduler chooses by its own rules.

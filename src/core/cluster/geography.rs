@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
 
-use super::{DomainId, Domains, Level, NodeState, Slots};
+use super::{DomainId, Domains, Level, NodeState, Slot, Slots};
 use crate::model::node::Node;
 
 /// What follows from the nodes of one [`Cluster::node_generation`](super::Cluster::node_generation); each part when it is
@@ -16,6 +16,7 @@ use crate::model::node::Node;
 pub struct Geography {
     by_name: OnceLock<Vec<u32>>,
     by_level: OnceLock<BTreeMap<Level, Vec<Option<DomainId>>>>,
+    paths: OnceLock<Paths>,
     by_label: Mutex<BTreeMap<Arc<str>, Arc<[u32]>>>,
 }
 
@@ -52,6 +53,18 @@ impl Geography {
         })
     }
 
+    /// The paths of the nodes through the domain tree.
+    pub fn paths(&self, slots: &Slots, domains: &Domains) -> &Paths {
+        self.paths.get_or_init(|| {
+            let mut paths: IndexSet<Vec<DomainId>, FxBuildHasher> = [vec![]].into_iter().collect();
+            let mut of = vec![0; slots.len()];
+            for (at, state, _) in nodes(slots) {
+                of[at as usize] = paths.insert_full(domains.path(state.name()).collect()).0 as u32;
+            }
+            Paths { of, paths: paths.into_iter().collect() }
+        })
+    }
+
     /// A number for each domain that a label names, by slot; [`Self::NONE`] for nodes in none. Racks have the same names in
     /// every zone, so a domain ends where its zone does.
     pub fn by_label(&self, slots: &Slots, label: &Arc<str>) -> Arc<[u32]> {
@@ -72,6 +85,34 @@ impl Geography {
             known().insert(Arc::clone(label), Arc::clone(&numbers));
         }
         numbers
+    }
+}
+
+/// The paths of nodes through the domain tree, by number: few nodes have one of their own.
+#[derive(Debug)]
+pub struct Paths {
+    /// By slot.
+    of: Vec<u32>,
+    paths: Vec<Vec<DomainId>>,
+}
+
+impl Paths {
+    /// The number of those that lead nowhere: of what is no node, or is not there yet.
+    pub const NONE: usize = 0;
+
+    /// The number of a node's path.
+    pub fn number(&self, slot: Slot) -> usize {
+        self.of.get(slot.index()).map_or(Self::NONE, |number| *number as usize)
+    }
+
+    /// The domains that a node is in, the widest first.
+    pub fn of(&self, slot: Slot) -> &[DomainId] {
+        &self.paths[self.number(slot)]
+    }
+
+    /// All paths, by number.
+    pub fn iter(&self) -> impl Iterator<Item = &[DomainId]> {
+        self.paths.iter().map(Vec::as_slice)
     }
 }
 

@@ -6,6 +6,7 @@ mod domains;
 mod gangs;
 mod geography;
 mod ledger;
+mod names;
 mod node_state;
 mod room;
 mod services;
@@ -17,8 +18,9 @@ mod usage;
 pub use audit::Audit;
 pub use domains::{Domain, DomainId, Domains, Level};
 pub use gangs::{GangState, Gangs};
-pub use geography::Geography;
+pub use geography::{Geography, Paths};
 pub use ledger::{Entry, Holding, Standing};
+pub use names::NameIndex;
 pub use node_state::NodeState;
 pub use room::Room;
 pub use services::{ByDomain, Services, Sites};
@@ -30,17 +32,11 @@ pub use usage::Usage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
-
 use self::demands::Demands;
 use crate::model::gang::{GangKey, Group};
 use crate::model::node::{Node, NodeName};
 use crate::model::pod::{Pod, PodUid, Stage};
 use crate::model::quota::Amounts;
-
-/// Slots by node name. Looked up, never iterated.
-pub type NameIndex = IndexMap<NodeName, Slot, FxBuildHasher>;
 
 /// Nodes, pods, and who holds what. Every change stamps the nodes it touches with a new generation.
 #[derive(Debug, Default, Clone)]
@@ -86,7 +82,7 @@ impl Cluster {
 
     /// The state of a node.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
-        self.slots[*self.names.get(name)?].as_ref()
+        self.slots[self.names.get(name)?].as_ref()
     }
 
     /// A pod.
@@ -186,7 +182,7 @@ impl Cluster {
 
     /// Forgets a node. What pods hold there stays held until they go, too: the node may come back.
     pub fn remove_node(&mut self, name: &NodeName) {
-        if self.names.contains_key(name.as_str()) {
+        if self.names.get(name.as_str()).is_some() {
             self.nodes_have_changed();
             if self.domains.path(name).next().is_some() {
                 self.relocate(name, |domains| domains.remove(name));
@@ -286,15 +282,15 @@ impl Cluster {
             self.release(uid);
             let holding = Arc::new(Holding { demand: self.demands.shared(&holding.demand), ..holding });
             self.ledger.insert(uid.clone(), Entry { holding: Arc::clone(&holding), standing });
-            let node = holding.node.clone();
+            let slot = self.slot_for(&holding.node);
             if let Some(replica) = &holding.replica {
-                Arc::make_mut(&mut self.services).add(replica, &node, self.domains.path(&node));
+                Arc::make_mut(&mut self.services).add(replica, slot, self.domains.path(&holding.node));
             }
             let amounts = Amounts::of(&holding.demand);
             if !amounts.is_zero() {
                 Arc::make_mut(&mut self.usage).add(&holding.pod.namespace, &amounts);
             }
-            self.touch(&node, |state| state.add(uid.clone(), holding));
+            self.touch(&holding.node.clone(), |state| state.add(uid.clone(), holding));
         }
         self.set_standing(uid, standing);
     }
@@ -329,8 +325,8 @@ impl Cluster {
                 Arc::make_mut(&mut self.unconfirmed).remove(uid);
             }
             if let Some(replica) = &holding.replica {
-                let domains = self.domains.path(&holding.node);
-                Arc::make_mut(&mut self.services).remove(replica, &holding.node, domains);
+                let slot = self.slot_for(&holding.node);
+                Arc::make_mut(&mut self.services).remove(replica, slot, self.domains.path(&holding.node));
             }
             let amounts = Amounts::of(&holding.demand);
             if !amounts.is_zero() {
@@ -343,7 +339,7 @@ impl Cluster {
 
     /// Changes the state of a node, makes its slot when there is none and frees it when nothing is left to remember.
     fn touch(&mut self, name: &NodeName, change: impl FnOnce(&mut NodeState)) {
-        let slot = self.names.get(name.as_str()).copied().unwrap_or_else(|| self.occupy(name));
+        let slot = self.slot_for(name);
         self.generation += 1;
         let in_slot = self.slots.change(slot, self.generation);
         let state = in_slot.get_or_insert_with(|| Arc::new(NodeState::new(name.clone())));
@@ -352,15 +348,18 @@ impl Cluster {
         changed.set_stamp(self.generation);
         if state.is_forgotten() {
             *in_slot = None;
-            Arc::make_mut(&mut self.names).swap_remove(name.as_str());
+            Arc::make_mut(&mut self.names).remove(name.as_str());
             self.free_slots.insert(slot);
         }
     }
 
-    fn occupy(&mut self, name: &NodeName) -> Slot {
-        let slot = self.free_slots.pop_first().unwrap_or_else(|| self.slots.push());
-        Arc::make_mut(&mut self.names).insert(name.clone(), slot);
-        slot
+    /// The slot of a node, which is taken now if it has none.
+    fn slot_for(&mut self, name: &NodeName) -> Slot {
+        self.names.get(name.as_str()).unwrap_or_else(|| {
+            let slot = self.free_slots.pop_first().unwrap_or_else(|| self.slots.push());
+            Arc::make_mut(&mut self.names).insert(name.as_str(), slot);
+            slot
+        })
     }
 }
 

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-use super::DomainId;
-use crate::model::node::NodeName;
+use super::{DomainId, Slot};
 use crate::model::service::{Replica, ServiceKey};
 
 /// Pods by what they are in. Looked up, and summed up: in which order it is gone through must not matter.
@@ -22,24 +21,24 @@ type Count<K> = IndexMap<K, u32, FxBuildHasher>;
 /// Pods by domain. Looked up, never iterated.
 pub type ByDomain = Count<DomainId>;
 
-/// The pods of a service.
+/// The pods of a service. Nodes are told by their slots, which they keep as long as a pod is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sites {
-    by_node: Count<NodeName>,
+    by_node: Count<Slot>,
     by_domain: ByDomain,
     /// Where several pods are one replica: the pods of each.
-    groups: BTreeMap<String, Count<NodeName>>,
+    groups: BTreeMap<String, Count<Slot>>,
 }
 
 impl Sites {
     /// Nodes with pods of the service, and how many; in no order.
-    pub fn nodes(&self) -> impl Iterator<Item = (&NodeName, u32)> {
-        self.by_node.iter().map(|(node, pods)| (node, *pods))
+    pub fn nodes(&self) -> impl Iterator<Item = (Slot, u32)> {
+        self.by_node.iter().map(|(node, pods)| (*node, *pods))
     }
 
     /// Pods of the service on a node.
-    pub fn on(&self, node: &NodeName) -> u32 {
-        self.by_node.get(node).copied().unwrap_or(0)
+    pub fn on(&self, node: Slot) -> u32 {
+        self.by_node.get(&node).copied().unwrap_or(0)
     }
 
     /// Pods of the service in a domain.
@@ -48,13 +47,13 @@ impl Sites {
     }
 
     /// Nodes with pods of a group, and how many; in no order.
-    pub fn group(&self, group: &str) -> impl Iterator<Item = (&NodeName, u32)> {
-        self.groups.get(group).into_iter().flatten().map(|(node, pods)| (node, *pods))
+    pub fn group(&self, group: &str) -> impl Iterator<Item = (Slot, u32)> {
+        self.groups.get(group).into_iter().flatten().map(|(node, pods)| (*node, *pods))
     }
 
     /// Pods of a group on a node.
-    pub fn of_group_on(&self, group: &str, node: &NodeName) -> u32 {
-        self.groups.get(group).and_then(|nodes| nodes.get(node)).copied().unwrap_or(0)
+    pub fn of_group_on(&self, group: &str, node: Slot) -> u32 {
+        self.groups.get(group).and_then(|nodes| nodes.get(&node)).copied().unwrap_or(0)
     }
 }
 
@@ -68,6 +67,11 @@ impl Services {
         self.0.get(service).map(|sites| &**sites)
     }
 
+    /// All services, and where they are.
+    pub fn iter(&self) -> impl Iterator<Item = (&ServiceKey, &Sites)> {
+        self.0.iter().map(|(key, sites)| (&**key, &**sites))
+    }
+
     /// Number of services.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -79,28 +83,28 @@ impl Services {
     }
 
     /// A pod is on a node now, which is in these domains.
-    pub fn add(&mut self, replica: &Replica, node: &NodeName, domains: impl IntoIterator<Item = DomainId>) {
+    pub fn add(&mut self, replica: &Replica, node: Slot, domains: impl IntoIterator<Item = DomainId>) {
         if !self.0.contains_key(&replica.service) {
             self.0.insert(Arc::new(replica.service.clone()), Arc::default());
         }
         let sites = Arc::make_mut(self.0.get_mut(&replica.service).expect("it has just been made"));
-        *sites.by_node.entry(node.clone()).or_default() += 1;
+        *sites.by_node.entry(node).or_default() += 1;
         domains.into_iter().for_each(|domain| *sites.by_domain.entry(domain).or_default() += 1);
         if let Some(group) = &replica.group {
-            *sites.groups.entry(group.clone()).or_default().entry(node.clone()).or_default() += 1;
+            *sites.groups.entry(group.clone()).or_default().entry(node).or_default() += 1;
         }
     }
 
     /// A pod is not there any more.
-    pub fn remove(&mut self, replica: &Replica, node: &NodeName, domains: impl IntoIterator<Item = DomainId>) {
+    pub fn remove(&mut self, replica: &Replica, node: Slot, domains: impl IntoIterator<Item = DomainId>) {
         let Some(sites) = self.0.get_mut(&replica.service) else { return };
         let sites = Arc::make_mut(sites);
-        take_one(&mut sites.by_node, node);
+        take_one(&mut sites.by_node, &node);
         domains.into_iter().for_each(|domain| take_one(&mut sites.by_domain, &domain));
         if let Some(group) = &replica.group
             && let Some(nodes) = sites.groups.get_mut(group)
         {
-            take_one(nodes, node);
+            take_one(nodes, &node);
             if nodes.is_empty() {
                 sites.groups.remove(group);
             }

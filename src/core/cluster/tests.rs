@@ -32,7 +32,8 @@ fn replicas_are_counted_where_they_are() {
     let count = |cluster: &Cluster| -> Vec<String> {
         let key = crate::model::service::ServiceKey::of(&pod("a").label("app", "m").build()).expect("a service");
         let sites = cluster.services().sites(&key).into_iter().flat_map(Sites::nodes);
-        let mut sites: Vec<String> = sites.map(|(node, pods)| format!("{pods} on {node}")).collect();
+        let name = |slot: Slot| cluster.slots()[slot].as_ref().expect("a node with pods has its slot").name();
+        let mut sites: Vec<String> = sites.map(|(slot, pods)| format!("{pods} on {}", name(slot))).collect();
         sites.sort();
         sites
     };
@@ -206,7 +207,8 @@ proptest! {
         prop_assert_eq!(held, cluster.ledger.len());
         let (mut services, mut domains) = (Services::default(), Domains::default());
         for holding in cluster.ledger.values().map(|entry| &entry.holding) {
-            let add = |replica| services.add(replica, &holding.node, cluster.domains().path(&holding.node));
+            let slot = cluster.names().get(holding.node.as_str()).expect("a node with pods has its slot");
+            let add = |replica| services.add(replica, slot, cluster.domains().path(&holding.node));
             holding.replica.iter().for_each(add);
         }
         prop_assert_eq!(&services, &**cluster.services());

@@ -23,6 +23,25 @@ pub enum Offered<'a> {
     Described(&'a Node),
 }
 
+impl<'a> Offered<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Self::Named(name) => name,
+            Self::Described(node) => node.name().as_str(),
+        }
+    }
+}
+
+/// A node of an offer on which the pod fits.
+#[derive(Debug, Clone, Copy)]
+pub struct Fitting {
+    /// Where in the offer it stands.
+    pub at: usize,
+    /// How well the pod fits there: its rank, [packed](Rank::packed).
+    pub packed: u64,
+    slot: Option<Slot>,
+}
+
 /// What a snapshot says of one pod.
 #[derive(Debug)]
 pub struct Judgement<'a> {
@@ -71,18 +90,14 @@ impl<'a> Judgement<'a> {
     /// The verdict on a node, but for who else is around there, see [`Judgement::refined`]. A node that the state does not
     /// know is judged by its description, as idle, if it has one.
     pub fn of(&self, node: Offered<'_>) -> Verdict {
-        let name = match node {
-            Offered::Named(name) => name,
-            Offered::Described(node) => node.name().as_str(),
-        };
-        if let Some(why) = self.forbidden(name) {
+        if let Some(why) = self.forbidden(node.name()) {
             return Verdict::No(why);
         }
-        match (self.snapshot.slot(name), node) {
+        match (self.snapshot.slot(node.name()), node) {
             (Some(slot), _) => self.in_slot(slot),
             (None, Offered::Described(node)) => {
                 let verdict = self.snapshot.verdict(&self.pod.demand, &NodeState::idle(node.clone()));
-                self.suited_verdict(verdict, node)
+                self.suited_verdict(verdict, node, None)
             }
             (None, Offered::Named(_)) => Verdict::no(Reason::UnknownNode),
         }
@@ -93,7 +108,7 @@ impl<'a> Judgement<'a> {
         let is_plain = self.snapshot.board().is_plain();
         if let (true, Fate::Held(why) | Fate::Unsettled(_, why)) = (is_plain, &self.fate) {
             let mut told = Told::expecting(nodes.len(), std::slice::from_ref(why));
-            nodes.for_each(|_| told.refused_as(0));
+            nodes.for_each(|_| told.refused_first());
             return told;
         }
         let is_free = is_plain && self.may_go_anywhere();
@@ -116,19 +131,42 @@ impl<'a> Judgement<'a> {
         told
     }
 
-    /// How well the pod fits on nodes, in their order, if it does.
-    pub fn ranks<'n>(&self, nodes: impl Iterator<Item = Offered<'n>>) -> Vec<Option<Rank>> {
+    /// On which nodes of an offer the pod fits, in their order, and how well. Where who else is around decides last, it is
+    /// looked at between the best only, if there are several.
+    pub fn fitting<'n>(&self, nodes: impl ExactSizeIterator<Item = Offered<'n>>) -> Vec<Fitting> {
         let is_free = self.snapshot.board().is_plain() && self.may_go_anywhere();
         let is_table_right = is_free && self.profile.leaves_ranks(self.pod.priority);
         let own = self.own_slot();
-        let rank = |node: Offered<'_>| match node {
-            Offered::Named(name) if is_table_right => match self.snapshot.slot_of(name) {
-                Some(slot) if Some(slot) != own => self.table().rank(slot),
-                _ => self.of(node).rank(),
-            },
-            _ => self.of(node).rank(),
-        };
-        nodes.map(rank).collect()
+        let table = is_table_right.then(|| self.table());
+        let mut fitting: Vec<Fitting> = Vec::with_capacity(nodes.len());
+        let mut best: Option<(u64, Rank)> = None;
+        for (at, node) in nodes.enumerate() {
+            let slot = self.snapshot.slot_of(node.name());
+            let from_table = table.zip(slot.filter(|slot| Some(*slot) != own));
+            let found = match from_table {
+                Some((table, slot)) => table.packed(slot).map(|packed| (packed, None)),
+                None => self.of(node).rank().map(|rank| (rank.packed(), Some(rank))),
+            };
+            let Some((packed, rank)) = found else { continue };
+            if best.is_none_or(|(least, _)| packed < least) {
+                best =
+                    rank.or_else(|| from_table.and_then(|(table, slot)| table.rank(slot))).map(|rank| (packed, rank));
+            }
+            fitting.push(Fitting { at, packed, slot });
+        }
+        if let Some((least, rank)) = best {
+            self.refine(&mut fitting, least, rank);
+        }
+        fitting
+    }
+
+    /// Lets who is around decide between the best, if there are several. All of them have the same rank but for that.
+    fn refine(&self, fitting: &mut [Fitting], least: u64, rank: Rank) {
+        if fitting.iter().filter(|place| place.packed == least).count() > 1 {
+            for place in fitting.iter_mut().filter(|place| place.packed == least) {
+                place.packed = self.among(rank, place.slot).packed();
+            }
+        }
     }
 
     /// As far as its gang and its namespace's quota are concerned.
@@ -140,12 +178,14 @@ impl<'a> Judgement<'a> {
         self.own.as_ref().and_then(|(node, _)| self.snapshot.slot_of(node.as_str()))
     }
 
-    /// The rank with who else is around on the node. Where that decides last it is asked for equals only: it costs more than
-    /// all the rest. In profiles that let it decide earlier, every rank has it.
-    pub fn refined(&self, rank: Rank, node: &NodeName) -> Rank {
-        let own = self.own.as_ref().map(|(node, _)| node);
-        match self.peers.get_or_init(|| self.snapshot.peers(&self.pod, &self.profile, own)) {
-            Some(peers) => rank.among(peers.around(self.snapshot.domains(), node)),
+    /// How well the pod fits on a node, if it does, with who else is around there.
+    pub fn refined(&self, node: Offered<'_>) -> Option<Rank> {
+        self.of(node).rank().map(|rank| self.among(rank, self.snapshot.slot_of(node.name())))
+    }
+
+    fn among(&self, rank: Rank, node: Option<Slot>) -> Rank {
+        match self.peers.get_or_init(|| self.snapshot.peers(&self.pod, &self.profile, self.own_slot())) {
+            Some(peers) => rank.among(peers.around(node)),
             None => rank,
         }
     }
@@ -163,22 +203,25 @@ impl<'a> Judgement<'a> {
         }
         let nodes = self.snapshot.slots().iter().enumerate();
         let known = nodes.filter_map(|(slot, state)| Some((Slot::at(slot), state.as_ref()?.node()?)));
-        let mut equals: Vec<(Rank, &NodeName)> = vec![];
+        let mut equals: Vec<(Rank, Slot, &NodeName)> = vec![];
         for (slot, node) in known {
             let Some(rank) = self.rank_in_slot(slot, node) else { continue };
-            match equals.first().map(|(best, _)| rank.packed().cmp(&best.packed())) {
+            match equals.first().map(|(best, ..)| rank.packed().cmp(&best.packed())) {
                 Some(Ordering::Greater) => {}
-                Some(Ordering::Equal) => equals.push((rank, node.name())),
-                Some(Ordering::Less) | None => equals = vec![(rank, node.name())],
+                Some(Ordering::Equal) => equals.push((rank, slot, node.name())),
+                Some(Ordering::Less) | None => equals = vec![(rank, slot, node.name())],
             }
         }
-        equals.into_iter().map(|(rank, name)| (self.refined(rank, name).packed(), name)).min().map(|(_, name)| name)
+        let refined = equals.into_iter().map(|(rank, slot, name)| (self.among(rank, Some(slot)).packed(), name));
+        refined.min().map(|(_, name)| name)
     }
 
     /// How good a node on which the pod fits would be in a state that it could be in.
     pub fn rank_in(&self, state: &NodeState) -> Rank {
         let rank = self.snapshot.rank(&self.pod.demand, state);
-        state.node().map_or(rank, |node| self.refined(self.suited(rank, node), node.name()))
+        let Some(node) = state.node() else { return rank };
+        let slot = self.snapshot.slot_of(node.name().as_str());
+        self.among(self.suited(rank, node, slot), slot)
     }
 
     /// Why the pod may not go to a node for the sake of a gang, its own or another, or of claims.
@@ -209,7 +252,7 @@ impl<'a> Judgement<'a> {
             Some((own, verdict)) if own == node.name() => verdict.rank(),
             _ => self.table().rank(slot),
         };
-        rank.map(|rank| self.suited(rank, node))
+        rank.map(|rank| self.suited(rank, node, Some(slot)))
     }
 
     fn in_slot(&self, slot: Slot) -> Verdict {
@@ -219,19 +262,19 @@ impl<'a> Judgement<'a> {
             Some((own, verdict)) if own == node.name() => verdict.clone(),
             _ => self.table().verdict(slot),
         };
-        self.suited_verdict(verdict, node)
+        self.suited_verdict(verdict, node, Some(slot))
     }
 
-    fn suited_verdict(&self, verdict: Verdict, node: &Node) -> Verdict {
+    fn suited_verdict(&self, verdict: Verdict, node: &Node, slot: Option<Slot>) -> Verdict {
         match verdict {
-            Verdict::Fits(rank) => Verdict::Fits(self.suited(rank, node)),
+            Verdict::Fits(rank) => Verdict::Fits(self.suited(rank, node, slot)),
             no => no,
         }
     }
 
     /// The rank by what the pod's profile places for.
-    fn suited(&self, rank: Rank, node: &Node) -> Rank {
+    fn suited(&self, rank: Rank, node: &Node, slot: Option<Slot>) -> Rank {
         let rank = self.snapshot.suited(rank, &self.profile, self.pod.priority, node);
-        if self.profile.order.asks_for_others_last() { rank } else { self.refined(rank, node.name()) }
+        if self.profile.order.asks_for_others_last() { rank } else { self.among(rank, slot) }
     }
 }

@@ -25,7 +25,7 @@ pub use gangs::{
     Arrival, GangStage, GangView, GangWait, Lack, MemberView, MissingNodes, News, NewsKind, NodeRequest, Order,
     PlanTask, Report, Shortfall, Solved, Want,
 };
-pub use judgement::{Judgement, Offered};
+pub use judgement::{Fitting, Judgement, Offered};
 pub use mig_room::{MigSurvey, ProfileRoom};
 pub use policy::{AutoscalingPolicy, ClaimPolicy, Exclusion, GangPolicy, PlacementPolicy, Policy, Stance};
 pub use profile::{Profile, Profiles, Starvation};

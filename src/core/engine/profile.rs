@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::claims::cel::{PodFacts, PodSelector};
 use crate::model::pod::Pod;
-use crate::placement::{Aim, CapacityPolicy, Order, ZonePolicy};
+use crate::placement::{CapacityPolicy, Order, ZonePolicy};
 
 /// What places are chosen for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Starvation {
 impl Profile {
     /// Are ranks of a pod of this priority what is kept for its demand, whatever the node is?
     pub(super) fn leaves_ranks(&self, priority: i32) -> bool {
-        self.order == Order::default() && !self.order.has(Aim::Domains) && self.capacity.is_indifferent(priority)
+        self.order == Order::default() && self.capacity.is_indifferent(priority)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What each knob of a profile does to places, on small fleets.
 
 use super::*;
-use crate::engine::{Change, Engine, PlacementPolicy, Policy};
+use crate::engine::{Change, Engine, Offered, PlacementPolicy, Policy};
 use crate::placement::Aim;
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
 
@@ -139,10 +139,12 @@ fn a_place_is_as_good_as_it_is_whoever_asks() {
     let snapshot = engine.snapshot();
     let asked = replica("second").build();
     let judgement = snapshot.judge(&asked);
-    let rank = |name: &str| judgement.of(crate::engine::Offered::Named(name)).rank().expect("it fits");
+    let rank = |name: &str| judgement.of(Offered::Named(name)).rank().expect("it fits");
     assert!(rank("b").packed() < rank("c").packed() && rank("c").packed() < rank("a").packed());
-    for name in ["a", "b", "c"] {
-        assert_eq!(judgement.refined(rank(name), &name.into()), rank(name), "nothing is left to refine");
+    let names = ["a", "b", "c"];
+    for (name, place) in names.into_iter().zip(judgement.fitting(names.map(Offered::Named).into_iter())) {
+        assert_eq!(place.packed, rank(name).packed());
+        assert_eq!(judgement.refined(Offered::Named(name)), Some(rank(name)), "nothing is left to refine");
         assert_eq!(judgement.rank_in(snapshot.node(name).expect("a node")), rank(name));
     }
 }

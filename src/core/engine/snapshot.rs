@@ -98,7 +98,7 @@ impl Snapshot {
     pub(super) fn rank(&self, demand: &Demand, state: &NodeState) -> Rank {
         let slot = self.names.get(state.name().as_str());
         let asked = Asked::of(demand);
-        let cost = slot.map_or(0, |slot| self.scorer().costs().of(&asked, *slot, state));
+        let cost = slot.map_or(0, |slot| self.scorer().costs().of(&asked, slot, state));
         asked.rank(state, cost)
     }
 
@@ -123,7 +123,7 @@ impl Snapshot {
 
     /// The state of a node.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeState>> {
-        self.slots[*self.names.get(name)?].as_ref()
+        self.slots[self.names.get(name)?].as_ref()
     }
 
     /// Is there a node of this name that has accelerators?
@@ -181,7 +181,7 @@ impl Snapshot {
 
     /// The slot that a name stands for, whether its node has been seen or not.
     pub(super) fn slot_of(&self, name: &str) -> Option<Slot> {
-        self.names.get(name).copied()
+        self.names.get(name)
     }
 
     /// What members of gangs are told.
@@ -226,7 +226,7 @@ impl Snapshot {
 
     /// The slot of the node of this name, once the node has been seen.
     pub fn slot(&self, name: &str) -> Option<Slot> {
-        let slot = *self.names.get(name)?;
+        let slot = self.names.get(name)?;
         self.slots[slot].as_ref()?.node()?;
         Some(slot)
     }
@@ -332,9 +332,10 @@ impl Snapshot {
     }
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
-    pub(super) fn peers(&self, pod: &Pod, profile: &Profile, itself: Option<&NodeName>) -> Option<Peers<'_>> {
-        let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, profile.zones);
-        Replica::of(pod).map(of)
+    pub(super) fn peers(&self, pod: &Pod, profile: &Profile, itself: Option<Slot>) -> Option<Peers<'_>> {
+        let paths = self.geography.paths(&self.slots, &self.domains);
+        let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, paths, profile.zones);
+        Replica::of(pod).and_then(of)
     }
 
     /// Must a pod on this node, which is to be evicted, start and run together with others?

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cluster::{Sites, Slot};
 use crate::testing::{node, pod};
 
 const NOW: u64 = 1_000;
@@ -16,7 +17,7 @@ struct State {
     room: BTreeMap<String, String>,
     unconfirmed: Vec<(PodUid, NodeName)>,
     pods: Vec<Arc<Pod>>,
-    services: crate::cluster::Services,
+    services: BTreeMap<String, BTreeMap<String, u32>>,
     verdicts: Vec<(String, Verdict)>,
 }
 
@@ -41,10 +42,16 @@ fn state(engine: &mut Engine) -> State {
         room: states().map(|state| (state.name().to_string(), format!("{:?}", state.room()))).collect(),
         unconfirmed: unconfirmed.map(|(uid, node)| (uid.clone(), node.clone())).collect(),
         pods: engine.cluster.pods().cloned().collect(),
-        // Domains are numbered in the order in which they were first seen: compared where there are none.
-        services: crate::cluster::Services::clone(engine.cluster.services()),
+        services: services(&engine.cluster),
         verdicts,
     }
+}
+
+/// How many pods of each service are on which node. Domains and slots are numbered in the order in which they were first seen.
+fn services(cluster: &Cluster) -> BTreeMap<String, BTreeMap<String, u32>> {
+    let name = |slot: Slot| cluster.slots()[slot].as_ref().expect("a node with pods has its slot").name().to_string();
+    let on_nodes = |sites: &Sites| sites.nodes().map(|(slot, pods)| (name(slot), pods)).collect();
+    cluster.services().iter().map(|(key, sites)| (format!("{key:?}"), on_nodes(sites))).collect()
 }
 
 /// A change of the node or the pod of this number: no two numbers have to do with each other.

@@ -48,10 +48,14 @@ impl Verdict {
 /// What a pod is told of the nodes of an offer, in its order. Few reasons hold for many nodes, so each is there once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
-    /// 0 where the pod fits, else one more than the index of the refusal.
-    of: Vec<u32>,
+    of: Vec<Code>,
     refusals: Vec<Arc<Refusal>>,
 }
+
+/// 0 where the pod fits, else one more than the index of the refusal.
+type Code = u32;
+
+const FITS: Code = 0;
 
 impl Told {
     /// Nothing yet, of so many nodes; these refusals are expected.
@@ -61,12 +65,12 @@ impl Told {
 
     /// The pod fits on the next node.
     pub(super) fn fits(&mut self) {
-        self.of.push(0);
+        self.of.push(FITS);
     }
 
-    /// It does not, for one of the reasons that were expected.
-    pub(super) fn refused_as(&mut self, at: u32) {
-        self.of.push(at + 1);
+    /// It does not, for the first of the reasons that were expected.
+    pub(super) fn refused_first(&mut self) {
+        self.of.push(FITS + 1);
     }
 
     /// It does not, for this reason.
@@ -76,7 +80,7 @@ impl Told {
             self.refusals.push(Arc::clone(why));
             self.refusals.len() - 1
         });
-        self.refused_as(at as u32);
+        self.of.push(at as Code + 1);
     }
 
     /// How many nodes were offered.
@@ -169,6 +173,9 @@ pub(super) struct VerdictTable {
     generation: u64,
     mix_version: u64,
     outcomes: Vec<Outcome>,
+    /// Of the outcomes what is asked for by the thousand, close together: whether the pod fits, and if so its packed rank.
+    codes: Vec<Code>,
+    packed: Vec<u64>,
     /// Few: nodes that refuse a pod mostly do it for one of a handful of reasons.
     refusals: Vec<Arc<Refusal>>,
     /// The last reason, with the index of its refusal.
@@ -209,18 +216,25 @@ impl VerdictTable {
         }
         let slots = snapshot.slots();
         self.outcomes.resize(slots.len(), Outcome::Refused(0));
+        self.codes.resize(slots.len(), FITS + 1);
+        self.packed.resize(slots.len(), 0);
         let mix_changed = self.mix_version != snapshot.mix_version();
         let asked = Asked::of(demand);
         let mut costs = snapshot.scorer().costs();
         for (slot, stamp, state) in slots.changed_after(if mix_changed { 0 } else { self.generation }) {
             let (at, changed) = (slot.index(), stamp > self.generation);
-            self.outcomes[at] = match self.outcomes[at] {
+            let outcome = match self.outcomes[at] {
                 Outcome::Refused(_) if !changed => continue,
                 Outcome::Fits(rank) if !changed => Outcome::Fits(Rank { cost: costs.of(&asked, slot, state), ..rank }),
                 _ => match asked.check(state) {
                     Ok(()) => Outcome::Fits(asked.rank(state, costs.of(&asked, slot, state))),
                     Err(reason) => self.refused(reason),
                 },
+            };
+            self.outcomes[at] = outcome;
+            (self.codes[at], self.packed[at]) = match outcome {
+                Outcome::Fits(rank) => (FITS, rank.packed()),
+                Outcome::Refused(refusal) => (refusal + 1, 0),
             };
         }
         self.generation = snapshot.generation();
@@ -251,15 +265,17 @@ impl VerdictTable {
 
     /// Is there a node on which the pod fits?
     pub(super) fn fits_somewhere(&self) -> bool {
-        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Fits(_)))
+        self.codes.contains(&FITS)
     }
 
     /// Tells what was found out about the node in a slot.
     pub(super) fn tell(&self, slot: Slot, told: &mut Told) {
-        match self.outcomes[slot.index()] {
-            Outcome::Fits(_) => told.fits(),
-            Outcome::Refused(at) => told.refused_as(at),
-        }
+        told.of.push(self.codes[slot.index()]);
+    }
+
+    /// How well the pod fits on the node in a slot, if it does: its packed rank.
+    pub(super) fn packed(&self, slot: Slot) -> Option<u64> {
+        (self.codes[slot.index()] == FITS).then(|| self.packed[slot.index()])
     }
 
     /// How well the pod fits on the node in a slot, if it does.

@@ -15,8 +15,7 @@
 //! racks. Nobody is held in a zone that is full: these are preferences. Where services should rather survive the loss of a
 //! zone, [`ZonePolicy::Spread`] is for them.
 
-use crate::cluster::{ByDomain, DomainId, Domains, Level, Services, Sites};
-use crate::model::node::NodeName;
+use crate::cluster::{ByDomain, DomainId, Domains, Level, Paths, Services, Sites, Slot};
 use crate::model::place::CapacityType;
 use crate::model::service::Replica;
 
@@ -41,20 +40,15 @@ pub enum ZonePolicy {
 
 /// Where the other pods of a pod's service are: made once for a pod, asked for every node.
 ///
-/// Making it takes time in the order of the pods of its own group only, a question that of the depth of the domain tree. It
-/// is valid for the domain tree that it was made with.
-#[derive(Debug, Clone, Default)]
+/// Making it takes time in the order of the pods of its own group and of the different paths through the domain tree, a
+/// question that of a look-up. It is valid for the nodes that it was made with.
+#[derive(Debug, Clone)]
 pub struct Peers<'a> {
-    /// The pods of the service; none where there are none.
-    sites: Option<&'a Sites>,
-    /// What of these are no other replicas: the pod itself, or the pods of its group.
+    sites: &'a Sites,
+    paths: &'a Paths,
     own: Own,
-    /// Those of the pod's own group alone, without itself, once there are any: a replica of several pods stays together,
-    /// wherever the others are.
-    near: Option<ByDomain>,
-    zones: ZonePolicy,
-    /// Pods of other replicas in the zone that has fewest, of those that have any; asked for spreading only.
-    fewest_in_zone: u32,
+    /// How nodes stand to the peers, whoever is on them; by the number of their path.
+    around: Vec<Surroundings>,
 }
 
 /// The replica that is asked for, as far as it is counted among the pods of its service.
@@ -64,56 +58,90 @@ struct Own {
     /// Its group, if it has one.
     group: Option<String>,
     /// The node on which the pod itself is counted.
-    itself: Option<NodeName>,
+    itself: Option<Slot>,
 }
 
 impl<'a> Peers<'a> {
-    /// The peers of a replica. If the pod itself is already counted on a node (assumed there, and asked about again),
-    /// `itself` names that node: nobody stands in its own way.
+    /// The peers of a replica; none if there are no others of its service. If the pod itself is already counted on a node
+    /// (assumed there, and asked about again), `itself` names that node: nobody stands in its own way.
     pub fn of(
         replica: &Replica,
-        itself: Option<&NodeName>,
+        itself: Option<Slot>,
         services: &'a Services,
         domains: &Domains,
+        paths: &'a Paths,
         zones: ZonePolicy,
-    ) -> Self {
-        let Some(sites) = services.sites(&replica.service) else { return Self::default() };
-        let own = Own::of(replica, itself, sites, domains);
-        let mut peers = Self { sites: Some(sites), own, ..Self::default() };
-        peers.near = peers.own.others(sites, domains);
-        if peers.near.is_some() {
-            return peers;
+    ) -> Option<Self> {
+        let sites = services.sites(&replica.service)?;
+        let own = Own::of(replica, itself, sites, paths);
+        let around = Counts::of(sites, &own, domains, paths, zones).around(domains, paths)?;
+        Some(Self { sites, paths, own, around })
+    }
+
+    /// How a node stands to the peers. One that is not there may be anywhere.
+    pub fn around(&self, node: Option<Slot>) -> Surroundings {
+        let around = self.around[node.map_or(Paths::NONE, |slot| self.paths.number(slot))];
+        match node {
+            // Most racks have none.
+            Some(slot) if around.in_rack > 0 => {
+                let pods = self.sites.on(slot).saturating_sub(self.own.on(self.sites, slot));
+                Surroundings { on_node: bounded(pods, MAX_ON_NODE), ..around }
+            }
+            _ => around,
         }
-        peers.zones = zones;
+    }
+}
+
+/// How many pods of a service each domain has, as the replica sees it.
+struct Counts<'a> {
+    sites: &'a Sites,
+    own: &'a ByDomain,
+    /// Those of the pod's own group alone, without itself, once there are any: a replica of several pods stays together,
+    /// wherever the others are.
+    near: Option<ByDomain>,
+    zones: ZonePolicy,
+    /// Pods of other replicas in the zone that has fewest, of those that have any; asked for spreading only.
+    fewest_in_zone: u32,
+}
+
+impl<'a> Counts<'a> {
+    fn of(sites: &'a Sites, own: &'a Own, domains: &Domains, paths: &Paths, zones: ZonePolicy) -> Self {
+        let near = own.others(sites, paths);
+        let zones = if near.is_some() { ZonePolicy::default() } else { zones };
+        let mut counts = Self { sites, own: &own.by_domain, near, zones, fewest_in_zone: 0 };
         if zones == ZonePolicy::Spread {
-            let zones = domains.at(Level::Zone).into_iter().map(|id| peers.apart(sites, id));
-            peers.fewest_in_zone = zones.filter(|pods| *pods > 0).min().unwrap_or(0);
+            let zones = domains.at(Level::Zone).into_iter().map(|id| counts.apart(id));
+            counts.fewest_in_zone = zones.filter(|pods| *pods > 0).min().unwrap_or(0);
         }
-        peers
+        counts
     }
 
     /// Pods of other replicas in a domain.
-    fn apart(&self, sites: &Sites, id: DomainId) -> u32 {
-        sites.within(id).saturating_sub(count(&self.own.by_domain, id))
+    fn apart(&self, id: DomainId) -> u32 {
+        self.sites.within(id).saturating_sub(count(self.own, id))
     }
 
     /// Pods in a domain that the replica should be near to.
-    fn near(&self, sites: &Sites, id: DomainId) -> u32 {
-        self.near.as_ref().map_or_else(|| self.apart(sites, id), |near| count(near, id))
+    fn near(&self, id: DomainId) -> u32 {
+        self.near.as_ref().map_or_else(|| self.apart(id), |near| count(near, id))
     }
 
-    /// How a node stands to the peers.
-    pub fn around(&self, domains: &Domains, node: &NodeName) -> Surroundings {
+    /// How the nodes of each path stand to the peers, if there are any.
+    fn around(&self, domains: &Domains, paths: &Paths) -> Option<Vec<Surroundings>> {
+        (self.near(DomainId::FLEET) > 0).then(|| paths.iter().map(|path| self.along(domains, path)).collect())
+    }
+
+    /// How nodes in these domains stand to the peers, whoever is on them.
+    fn along(&self, domains: &Domains, path: &[DomainId]) -> Surroundings {
         let mut around = Surroundings::default();
-        let Some(sites) = self.sites.filter(|sites| self.near(sites, DomainId::FLEET) > 0) else { return around };
         // A node that does not say where it is may be anywhere: it counts with the whole fleet.
         let (mut distance, mut in_zone) = (ELSEWHERE, 0);
-        for id in domains.path(node) {
-            let apart = self.apart(sites, id);
+        for &id in path {
+            let apart = self.apart(id);
             let level = domains[id].level();
             match level {
-                Level::Region if self.near(sites, id) > 0 => distance = 1,
-                Level::Zone if self.near(sites, id) > 0 => distance = 0,
+                Level::Region if self.near(id) > 0 => distance = 1,
+                Level::Zone if self.near(id) > 0 => distance = 0,
                 _ => {}
             }
             if level <= Level::Zone {
@@ -127,45 +155,40 @@ impl<'a> Peers<'a> {
             ZonePolicy::Spread if in_zone == 0 => 0,
             ZonePolicy::Spread => bounded(1 + in_zone.saturating_sub(self.fewest_in_zone), MAX_ZONE),
         };
-        // Most racks have none, and a look-up by name costs more than all of the above.
-        if around.in_rack > 0 {
-            around.on_node = bounded(sites.on(node).saturating_sub(self.own.on(sites, node)), MAX_ON_NODE);
-        }
         around
     }
 }
 
 impl Own {
-    fn of(replica: &Replica, itself: Option<&NodeName>, sites: &Sites, domains: &Domains) -> Self {
-        let mut own = Self { by_domain: ByDomain::default(), group: replica.group.clone(), itself: itself.cloned() };
+    fn of(replica: &Replica, itself: Option<Slot>, sites: &Sites, paths: &Paths) -> Self {
+        let mut own = Self { by_domain: ByDomain::default(), group: replica.group.clone(), itself };
         match &replica.group {
-            Some(group) => sites.group(group).for_each(|(node, pods)| add(&mut own.by_domain, domains, node, pods)),
+            Some(group) => sites.group(group).for_each(|(node, pods)| add(&mut own.by_domain, paths, node, pods)),
             // Where there are no groups every pod is a replica of its own.
-            None => itself.into_iter().for_each(|node| add(&mut own.by_domain, domains, node, 1)),
+            None => itself.into_iter().for_each(|node| add(&mut own.by_domain, paths, node, 1)),
         }
         own
     }
 
     /// The other pods of the group by domain, if there are any.
-    fn others(&self, sites: &Sites, domains: &Domains) -> Option<ByDomain> {
+    fn others(&self, sites: &Sites, paths: &Paths) -> Option<ByDomain> {
         let mut others = ByDomain::default();
         for (node, pods) in self.group.iter().flat_map(|group| sites.group(group)) {
-            let pods = pods - u32::from(self.itself.as_ref() == Some(node));
-            add(&mut others, domains, node, pods);
+            add(&mut others, paths, node, pods - u32::from(self.itself == Some(node)));
         }
         (count(&others, DomainId::FLEET) > 0).then_some(others)
     }
 
-    fn on(&self, sites: &Sites, node: &NodeName) -> u32 {
+    fn on(&self, sites: &Sites, node: Slot) -> u32 {
         match &self.group {
             Some(group) => sites.of_group_on(group, node),
-            None => u32::from(self.itself.as_ref() == Some(node)),
+            None => u32::from(self.itself == Some(node)),
         }
     }
 }
 
-fn add(pods_by_domain: &mut ByDomain, domains: &Domains, node: &NodeName, pods: u32) {
-    domains.path(node).for_each(|id| *pods_by_domain.entry(id).or_default() += pods);
+fn add(pods_by_domain: &mut ByDomain, paths: &Paths, node: Slot, pods: u32) {
+    paths.of(node).iter().for_each(|id| *pods_by_domain.entry(*id).or_default() += pods);
 }
 
 fn count(pods_by_domain: &ByDomain, id: DomainId) -> u32 {

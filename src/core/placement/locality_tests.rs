@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cluster::Cluster;
+use crate::model::node::NodeName;
 use crate::model::pod::Pod;
 use crate::testing::{node, pod};
 
@@ -35,24 +36,36 @@ fn member(name: &str, group: &str, on: &str) -> Pod {
     pod(name).label("leaderworkerset.sigs.k8s.io/name", "l").label(GROUP, group).on(on).build()
 }
 
-fn peers_with<'a>(zones: ZonePolicy, cluster: &'a Cluster, pod: &Pod, itself: Option<&str>) -> Peers<'a> {
+type PeersIfAny<'a> = Option<Peers<'a>>;
+
+fn peers_with<'a>(zones: ZonePolicy, cluster: &'a Cluster, pod: &Pod, itself: Option<&str>) -> PeersIfAny<'a> {
     let replica = Replica::of(pod).expect("a service");
-    Peers::of(&replica, itself.map(NodeName::from).as_ref(), cluster.services(), cluster.domains(), zones)
+    let itself = itself.and_then(|name| cluster.names().get(name));
+    let paths = cluster.geography().paths(cluster.slots(), cluster.domains());
+    Peers::of(&replica, itself, cluster.services(), cluster.domains(), paths, zones)
 }
 
-fn peers<'a>(cluster: &'a Cluster, pod: &Pod, itself: Option<&str>) -> Peers<'a> {
+fn peers<'a>(cluster: &'a Cluster, pod: &Pod, itself: Option<&str>) -> PeersIfAny<'a> {
     peers_with(ZonePolicy::Together, cluster, pod, itself)
 }
 
 /// Zone, replicas on the node, in its rack.
-fn figures(cluster: &Cluster, peers: &Peers<'_>, node: &str) -> [u8; 3] {
-    let Surroundings { zone, on_node, in_rack } = peers.around(cluster.domains(), &node.into());
+fn figures(cluster: &Cluster, peers: &PeersIfAny<'_>, node: &str) -> [u8; 3] {
+    let Surroundings { zone, on_node, in_rack } = around(cluster, peers, node);
     [zone, on_node, in_rack]
+}
+
+fn around(cluster: &Cluster, peers: &PeersIfAny<'_>, node: &str) -> Surroundings {
+    peers.as_ref().map(|peers| peers.around(cluster.names().get(node))).unwrap_or_default()
+}
+
+fn names(cluster: &Cluster) -> Vec<NodeName> {
+    cluster.slots().iter().flatten().map(|state| state.name().clone()).collect()
 }
 
 /// Where the next replicas go if nothing else counts: zone, node, rack, name.
 fn placed_in_turn(zones: ZonePolicy, cluster: &mut Cluster, count: usize) -> Vec<String> {
-    let names: Vec<String> = cluster.names().keys().map(|name| name.as_str().to_owned()).collect();
+    let names: Vec<String> = names(cluster).iter().map(ToString::to_string).collect();
     let place = |n: usize| {
         let peers = peers_with(zones, cluster, &replica("next", "nowhere"), None);
         let best = names.iter().min_by_key(|name| (figures(cluster, &peers, name), (*name).clone()));
@@ -94,7 +107,7 @@ fn the_pods_of_a_group_are_not_spread_over_zones() {
     let mut cluster = fleet();
     cluster.set_pod(member("l-0", "0", "ax1"));
     let of_group = |group: &str| peers_with(ZonePolicy::Spread, &cluster, &member("new", group, "x"), None);
-    let zones = |peers: &Peers| ["ax2", "bx1", "cx1"].map(|node| figures(&cluster, peers, node)[0]);
+    let zones = |peers: &PeersIfAny<'_>| ["ax2", "bx1", "cx1"].map(|node| figures(&cluster, peers, node)[0]);
     assert_eq!((zones(&of_group("0")), zones(&of_group("1"))), ([0, 1, 2], [1, 0, 0]));
 }
 
@@ -208,7 +221,7 @@ proptest! {
         asked in 0usize..13,
     ) {
         let mut cluster = fleet();
-        let names: Vec<NodeName> = cluster.names().keys().cloned().collect();
+        let names = names(&cluster);
         let members = pods.iter().enumerate();
         let members = members.map(|(n, (at, group))| member(&format!("p{n}"), &group.to_string(), names[*at].as_str()));
         let members: Vec<Pod> = members.collect();
@@ -225,7 +238,7 @@ proptest! {
         let same = |shares: &dyn Fn(&NodeName) -> bool| {
             apart.iter().filter(|other| here.zone.is_none() || shares(other)).count() as u32
         };
-        let around = peers.around(cluster.domains(), name);
+        let around = around(&cluster, &peers, name.as_str());
         let on_node = apart.iter().filter(|other| **other == name).count() as u32;
         prop_assert_eq!(around.on_node, bounded(on_node, MAX_ON_NODE));
         let in_rack = same(&|other| place(other).network_layers == here.network_layers);

@@ -227,7 +227,7 @@ fn hundredths(milli: i64) -> u16 {
 /// Turns packed ranks into the extender's levels, 0 to 10: the best place stands alone at 10 (of equals the first by
 /// name), then the distinct ranks in their order share 9 down to 0. `places` gives name and rank of each.
 pub fn levels(places: &[(&str, u64)]) -> Vec<u8> {
-    let Some(best) = places.iter().min_by_key(|(name, rank)| (*rank, *name)) else { return vec![] };
+    let best = places.iter().enumerate().min_by_key(|(_, (name, rank))| (*rank, *name)).map(|(at, _)| at);
     let mut next_best: Vec<u64> = Vec::with_capacity(LEVELS + 1);
     for &(_, rank) in places {
         if next_best.len() == LEVELS && next_best.last().is_some_and(|worst| rank >= *worst) {
@@ -238,12 +238,10 @@ pub fn levels(places: &[(&str, u64)]) -> Vec<u8> {
             next_best.truncate(LEVELS);
         }
     }
-    let level = |place: &(&str, u64)| match next_best.binary_search(&place.1) {
-        _ if place == best => MAX_LEVEL,
-        Ok(at) => (LEVELS - 1 - at) as u8,
-        Err(_) => 0,
-    };
-    places.iter().map(level).collect()
+    let level = |(_, rank): &(&str, u64)| next_best.binary_search(rank).map_or(0, |at| (LEVELS - 1 - at) as u8);
+    let mut levels: Vec<u8> = places.iter().map(level).collect();
+    best.into_iter().for_each(|at| levels[at] = MAX_LEVEL);
+    levels
 }
 
 /// The level of the best place: `MaxExtenderPriority` of kube-scheduler.
