@@ -82,8 +82,9 @@ impl Host {
     }
 
     fn take_in_census(&self, counted: Counted) {
+        let mut backing = self.backing.lock();
         let mut engine = self.engine.lock();
-        self.backing.lock().take_in(counted, &mut engine, &self.catalogue, self.now_ms());
+        backing.take_in(counted, &mut engine, &self.catalogue, self.now_ms());
         self.publish(&mut engine);
     }
 }

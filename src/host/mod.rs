@@ -71,7 +71,7 @@ pub struct Host {
     nodes_listed: AtomicBool,
     pods_listed: AtomicBool,
     groups_listed: AtomicBool,
-    /// Devices that stand behind extended resources.
+    /// Devices that stand behind extended resources. Locked before the engine, where both are.
     backing: Mutex<Backing>,
     claims_listed: AtomicBool,
     slices_listed: AtomicBool,
@@ -263,6 +263,8 @@ impl Host {
     /// Takes in what happened, in order, and publishes the state that results.
     pub fn take(&self, events: impl IntoIterator<Item = ClusterEvent>) {
         let mut listed: Vec<&AtomicBool> = vec![];
+        // To the end: what is counted behind a node meanwhile would be overwritten by the node as it was read before that.
+        let mut backing = self.backing.lock();
         let changes: Vec<Change> = events
             .into_iter()
             .filter_map(|event| {
@@ -273,7 +275,7 @@ impl Host {
                     // At once: what follows is a part only.
                     flag.store(false, Ordering::Release);
                 }
-                self.change(event)
+                self.change(event, &mut backing)
             })
             .collect();
         // The promises of an earlier leader are taken up when all is known: a part of a gang is not the gang.
@@ -282,6 +284,7 @@ impl Host {
         };
         let is_whole = self.lists().into_iter().all(is_listed);
         self.apply_to(changes, is_whole);
+        drop(backing);
         // Only now: who finds us ready must find the lists in the snapshot.
         listed.iter().for_each(|flag| flag.store(true, Ordering::Release));
     }
@@ -359,16 +362,16 @@ impl Host {
         }
     }
 
-    fn change(&self, event: ClusterEvent) -> Option<Change> {
+    fn change(&self, event: ClusterEvent, backing: &mut Backing) -> Option<Change> {
         Some(match event {
-            ClusterEvent::NodeApplied(node) => Change::NodeApplied(Box::new(self.node(&node))),
+            ClusterEvent::NodeApplied(node) => Change::NodeApplied(Box::new(self.node(&node, backing))),
             ClusterEvent::NodeDeleted(name) => {
-                self.backing.lock().forget(&name);
+                backing.forget(&name);
                 self.problems.lock().forget(&problems::node_key(&name));
                 Change::NodeDeleted(NodeName::from(name.as_str()))
             }
             ClusterEvent::NodesSynced(names) => {
-                self.backing.lock().retain(&names);
+                backing.retain(&names);
                 self.problems.lock().retain(&problems::node_key(""), |name| names.contains(name));
                 Change::NodesListed(names.iter().map(|name| NodeName::from(name.as_str())).collect())
             }
@@ -411,9 +414,9 @@ impl Host {
     }
 
     /// Reads a node, and reports what cannot be understood about it.
-    fn node(&self, object: &object::Node) -> Node {
+    fn node(&self, object: &object::Node, backing: &Backing) -> Node {
         let (mut parts, decoding) = node::decode(object);
-        self.backing.lock().complete(&mut parts);
+        backing.complete(&mut parts);
         let (mut node, inventory) = Node::new(parts, &self.catalogue);
         node.is_protected = object.metadata.annotations.contains_key(PROTECTED_ANNOTATION);
         let decoding = decoding.iter().map(ToString::to_string);
