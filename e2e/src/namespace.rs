@@ -166,10 +166,19 @@ impl Namespace {
 
     /// Creates a pod as it is written.
     pub async fn create_object(&self, pod: &Value) -> Result<Pod> {
+        self.post(pod, &PostParams::default()).await
+    }
+
+    /// The pod that would be created.
+    pub async fn dry_run(&self, pod: PodBuilder) -> Result<Pod> {
+        self.post(&pod.build_json()?, &PostParams { dry_run: true, ..PostParams::default() }).await
+    }
+
+    async fn post(&self, pod: &Value, how: &PostParams) -> Result<Pod> {
         let what = || format!("cannot create the pod {}", pod["metadata"]["name"]);
         let body = serde_json::to_vec(pod).with_context(what)?;
         let request = Request::new(Pod::url_path(&(), Some(&self.name)));
-        let request = request.create(&PostParams::default(), body).with_context(what)?;
+        let request = request.create(how, body).with_context(what)?;
         self.client.request(request).await.with_context(what)
     }
 

@@ -149,6 +149,15 @@ async fn with_the_fence(d: Arc<Deployed>) -> Result<()> {
         .await?;
     }
 
+    // Whoever belongs there is let in: that is a policy of its own.
+    wait::until("pods of ours to tolerate the fence", PATIENCE, async || {
+        let spec = both.ours.ns.dry_run(both.ours.pod("probe").device_claim("probe")).await?.spec;
+        let tolerations = spec.and_then(|spec| spec.tolerations).unwrap_or_default();
+        let is_let_in = tolerations.iter().any(|toleration| toleration.key.as_deref() == Some(taint));
+        Ok(if is_let_in { Look::Done(()) } else { Look::NotYet(format!("{tolerations:?}")) })
+    })
+    .await?;
+
     let doubles = DoubleWatch::start(&d.cp).await?;
     let begin = Instant::now();
     both.contend().await?;
