@@ -11,6 +11,7 @@ use crate::engine::policy::ClaimPolicy;
 use crate::model::node::Node;
 use crate::model::pod::{Pod, PodClaim, Stage};
 use crate::model::quota::{Amounts, Item};
+use crate::placement::gang::Obstacle;
 
 /// What a pod needs of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -141,11 +142,15 @@ impl Needs {
         !self.within.is_empty() || self.fence.is_some()
     }
 
-    /// Can claims that have devices be used on this node, and may others be given devices there?
-    pub fn allow(&self, node: &Node) -> bool {
+    /// What keeps its claims off this node, if anything: those that have devices cannot be used there, or others may not be
+    /// given any.
+    pub fn obstacle(&self, node: &Node) -> Option<Obstacle> {
         let takes = |selector: &NodeSelector| selector.takes(node.name().as_str(), &node.parts.labels);
-        let is_inside = |fence: &Arc<str>| node.parts.taints.iter().any(|taint| taint.key == **fence);
-        self.within.iter().all(takes) && self.fence.as_ref().is_none_or(is_inside)
+        if !self.within.iter().all(takes) {
+            return Some(Obstacle::ClaimsElsewhere);
+        }
+        let is_outside = |fence: &&Arc<str>| !node.parts.taints.iter().any(|taint| taint.key == ***fence);
+        self.fence.as_ref().filter(is_outside).map(|fence| Obstacle::OutsideFence(Arc::clone(fence)))
     }
 }
 

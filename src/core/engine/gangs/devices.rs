@@ -17,7 +17,7 @@ use crate::engine::claims::{Desk, Grant, Needs, OpenClaim, Refused};
 use crate::model::node::NodeName;
 use crate::model::pod::Demand;
 use crate::placement::Rank;
-use crate::placement::gang::{Block, No};
+use crate::placement::gang::{Block, No, Obstacle};
 
 /// How often is planned anew because a node has too few devices for what was counted.
 const MAX_ATTEMPTS: usize = 16;
@@ -118,14 +118,17 @@ fn plan_beside(task: &PlanTask, roster: &Roster, desk: &mut Desk) -> Result<Way,
 /// Counts on each node for how many members it has devices.
 ///
 /// # Errors
-/// When no node has any for the members of some block.
+/// When no node has any for the members of some block, or none where these can be.
 fn count(task: &PlanTask, desk: &mut Desk) -> Result<Counted, No> {
     let mut counted = Counted { ranks: task.ranks(), devices: vec![] };
     let joining = joining(task);
     for (block, needs) in task.question.needs.iter().enumerate() {
         let ranks = &mut counted.ranks[block];
         if needs.restrict_nodes() {
-            keep_within(task, needs, ranks);
+            keep_within(task, needs, ranks).map_err(|obstacle| {
+                let role = task.question.formation.blocks[block].role.clone();
+                No::NoNode { role, obstacle: Some(obstacle) }
+            })?;
         }
         if needs.open.is_empty() || joining[block] == 0 {
             counted.devices.push(None);
@@ -146,11 +149,21 @@ fn joining(task: &PlanTask) -> Vec<u32> {
 }
 
 /// Leaves only nodes on which the claims can be.
-fn keep_within(task: &PlanTask, needs: &Needs, ranks: &mut [Option<Rank>]) {
-    for (rank, state) in ranks.iter_mut().zip(task.snapshot.slots().iter()) {
-        let allows = state.as_ref().and_then(|state| state.node()).is_some_and(|node| needs.allow(node));
-        *rank = rank.filter(|_| allows);
+///
+/// # Errors
+/// When there were some and none is left: what stands against them, and how many they were.
+fn keep_within(task: &PlanTask, needs: &Needs, ranks: &mut [Option<Rank>]) -> Result<(), (Obstacle, usize)> {
+    let mut left_out: BTreeMap<Obstacle, usize> = BTreeMap::new();
+    let nodes = task.snapshot.slots().iter().map(|state| state.as_ref().and_then(|state| state.node()));
+    for (rank, node) in ranks.iter_mut().zip(nodes) {
+        let Some(obstacle) = rank.and(node).and_then(|node| needs.obstacle(node)) else { continue };
+        *left_out.entry(obstacle).or_default() += 1;
+        *rank = None;
     }
+    if ranks.iter().any(Option::is_some) {
+        return Ok(());
+    }
+    left_out.into_iter().max_by_key(|(_, nodes)| *nodes).map_or(Ok(()), Err)
 }
 
 fn count_block(

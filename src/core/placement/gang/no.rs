@@ -1,6 +1,7 @@
 //! Why a gang cannot be placed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::model::gang::{Role, TopologyLevel};
 use crate::model::quota::OverQuota;
@@ -86,6 +87,10 @@ pub enum No {
 pub enum Obstacle {
     /// The node would take it, but has refused it lately, or is kept for others.
     Barred,
+    /// The node would take it, but its claims cannot be used there: their devices are elsewhere.
+    ClaimsElsewhere,
+    /// The node would take it, but has not the taint of the nodes on which alone claims are given devices.
+    OutsideFence(Arc<str>),
     /// What it asks for is not to be had there.
     Misfit(Reason),
 }
@@ -95,6 +100,7 @@ impl Obstacle {
     pub(super) fn distance(&self) -> u8 {
         match self {
             Self::Barred => 0,
+            Self::ClaimsElsewhere | Self::OutsideFence(_) => 1,
             Self::Misfit(Reason::Insufficient { .. } | Reason::Scattered { .. }) => 1,
             Self::Misfit(Reason::Cordoned | Reason::Taint(_)) => 2,
             Self::Misfit(Reason::TooLarge { .. } | Reason::NotASet { .. } | Reason::UnevenShare { .. }) => 3,
@@ -108,6 +114,8 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Barred => f.write_str("refused it lately, or kept for others"),
+            Self::ClaimsElsewhere => f.write_str("its claims have devices that cannot be used there"),
+            Self::OutsideFence(taint) => write!(f, "claims are given devices on nodes with taint {taint} only"),
             Self::Misfit(reason) => reason.fmt(f),
         }
     }
