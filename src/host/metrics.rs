@@ -199,7 +199,7 @@ impl Metrics {
             ClaimOutcome::Allocated { .. } => "allocated",
             ClaimOutcome::Refused { .. } => "refused",
             ClaimOutcome::Released { .. } => "released",
-            ClaimOutcome::Reserved => "reserved",
+            ClaimOutcome::Reserved { .. } => "reserved",
             ClaimOutcome::Unknown => "unknown",
         };
         self.claim_writes.get_or_create(&OutcomeLabels { outcome }).inc();

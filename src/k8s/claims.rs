@@ -183,7 +183,7 @@ impl ClaimWriter {
                     };
                 }
                 Some(given) if fingerprint(&given.holdings) != devices => return released(seen),
-                Some(_) if seen.is_reserved => return ClaimOutcome::Reserved,
+                Some(_) if seen.is_reserved => return ClaimOutcome::Reserved { seen: Box::new(seen) },
                 Some(_) => {}
             }
             if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
@@ -469,7 +469,8 @@ mod tests {
         assert_eq!(state["status"]["allocation"], Value::Null);
         assert_eq!(outcome, released(claims::seen_claim(&state).unwrap()));
         let (outcome, methods, state) = carry_out(release(), given("gpu-0", true), 0).await;
-        assert_eq!((outcome, methods.len()), (ClaimOutcome::Reserved, 1));
+        let reserved = ClaimOutcome::Reserved { seen: Box::new(claims::seen_claim(&state).unwrap()) };
+        assert_eq!((outcome, methods.len()), (reserved, 1));
         assert_ne!(state["status"]["allocation"], Value::Null);
         let others = given("gpu-1", false);
         let (outcome, methods, _) = carry_out(release(), others.clone(), 0).await;

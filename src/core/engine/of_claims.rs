@@ -47,6 +47,7 @@ impl Engine {
     pub fn conclude(&mut self, claim: &ClaimKey, uid: &str, outcome: ClaimOutcome, now_ms: u64) {
         let seen = match &outcome {
             ClaimOutcome::Released { seen } => seen.clone(),
+            ClaimOutcome::Reserved { seen } => Some(seen.clone()),
             _ => None,
         };
         self.gangs.claims.conclude(claim, uid, outcome);

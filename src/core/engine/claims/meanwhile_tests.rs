@@ -349,6 +349,32 @@ fn of_two_claims_of_one_name_the_one_that_was_made_later_counts() {
 }
 
 #[test]
+fn what_is_not_taken_back_counts_before_the_watch_shows_that_it_was_given() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let order = world.claim_orders().remove(0);
+    let ClaimOrder::Allocate { allocation, .. } = &order else { panic!("{order:?}") };
+    let given = SeenClaim {
+        allocation: Some(SeenAllocation { holdings: allocation.holdings().collect(), nodes: None, is_ours: true }),
+        is_reserved: true,
+        version: 1_000,
+        ..world.claims["c"].clone()
+    };
+    world.conclude(&order, ClaimOutcome::Allocated { version: 999 });
+    world.apply(Change::PodDeleted(world.pods["p"].uid.clone()));
+    let release = world.claim_orders().remove(0);
+    assert!(matches!(release, ClaimOrder::Release { .. }), "{release:?}");
+    // kube-scheduler has reserved it for another pod meanwhile.
+    world.conclude(&release, ClaimOutcome::Reserved { seen: Box::new(given) });
+    world.claim("other", 1);
+    world.set(pod("q", &["other"]));
+    world.plan();
+    assert_eq!(world.claim_orders(), [], "the device is in use");
+}
+
+#[test]
 fn what_we_gave_counts_against_others_before_the_watch_shows_it() {
     let mut world = World::new(&[("a", 1)]);
     world.claim("c", 1);

@@ -101,7 +101,10 @@ pub enum ClaimOutcome {
         seen: Option<Box<SeenClaim>>,
     },
     /// They were not taken back: somebody may use them.
-    Reserved,
+    Reserved {
+        /// The claim as the API server showed it then: the watch may not show yet that it has them.
+        seen: Box<SeenClaim>,
+    },
     /// It is not known; to be tried again.
     Unknown,
 }
@@ -299,7 +302,9 @@ impl ClaimKeeper {
                 self.set_plan(key, None);
                 self.tell(key, ClaimNewsKind::Released, "its devices were taken back: its pod did not start".into());
             }
-            (Stage::TakingBack, ClaimOutcome::Refused { .. } | ClaimOutcome::Reserved) => self.set_plan(key, None),
+            (Stage::TakingBack, ClaimOutcome::Refused { .. } | ClaimOutcome::Reserved { .. }) => {
+                self.set_plan(key, None);
+            }
             (Stage::SetAside(..) | Stage::Giving(_) | Stage::Given { .. }, _) => {}
         }
     }
