@@ -194,7 +194,7 @@ impl Host {
         self.metrics.claim_written(&outcome);
         match &outcome {
             ClaimOutcome::Allocated { .. } => info!(%claim, "given its devices"),
-            ClaimOutcome::Refused { why } => warn!(%claim, "not given its devices: {why}"),
+            ClaimOutcome::Refused { why, .. } => warn!(%claim, "not given its devices: {why}"),
             ClaimOutcome::Released { .. } => debug!(%claim, "has not its devices any more"),
             ClaimOutcome::Reserved { .. } => debug!(%claim, "keeps its devices: somebody may use them"),
             ClaimOutcome::Unknown => debug!(%claim, "it is not known what became of the write"),

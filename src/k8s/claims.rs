@@ -131,11 +131,11 @@ impl ClaimWriter {
             };
             version = seen.version;
             match &seen.allocation {
-                _ if seen.leaving => return refused("it is being deleted"),
+                _ if seen.leaving => return refused("it is being deleted", seen),
                 Some(given) if fingerprint(&given.holdings) == devices => {
                     return ClaimOutcome::Allocated { version };
                 }
-                Some(_) => return refused("it was given other devices"),
+                Some(_) => return refused("it was given other devices", seen),
                 None => {}
             }
             let Some(object) = object else { continue };
@@ -203,7 +203,7 @@ impl ClaimWriter {
     async fn read_again(&self, key: &ClaimKey, uid: &str) -> Result<SeenClaim, ClaimOutcome> {
         match self.read(key).await {
             Ok(seen) if *seen.claim.uid == *uid => Ok(seen),
-            Ok(_) => Err(refused("another claim has its name")),
+            Ok(other) => Err(refused("another claim has its name", other)),
             Err(error) => Err(outcome_of(&error)),
         }
     }
@@ -261,8 +261,8 @@ fn not_a_claim() -> kube::Error {
     kube::Error::Service("the answer is no ResourceClaim".into())
 }
 
-fn refused(why: &str) -> ClaimOutcome {
-    ClaimOutcome::Refused { why: why.into() }
+fn refused(why: &str, seen: SeenClaim) -> ClaimOutcome {
+    ClaimOutcome::Refused { why: why.into(), seen: Some(Box::new(seen)) }
 }
 
 fn released(seen: SeenClaim) -> ClaimOutcome {
@@ -278,7 +278,7 @@ fn outcome_of(error: &kube::Error) -> ClaimOutcome {
     match error {
         // Timed out in the API server, or on the way to it (408), a request may still take effect.
         kube::Error::Api(status) if (400..500).contains(&status.code) && !matches!(status.code, 408 | 409 | 429) => {
-            ClaimOutcome::Refused { why: status.message.clone() }
+            ClaimOutcome::Refused { why: status.message.clone(), seen: None }
         }
         _ => ClaimOutcome::Unknown,
     }
@@ -436,10 +436,16 @@ mod tests {
         assert_eq!(state["status"], Value::Null);
     }
 
+    fn refused_as(why: &str, claim: &Value) -> ClaimOutcome {
+        refused(why, claims::seen_claim(claim).expect("a claim"))
+    }
+
     #[tokio::test]
     async fn what_a_claim_has_already_is_not_replaced() {
-        let expected =
-            [("gpu-0", ClaimOutcome::Allocated { version: 8 }), ("gpu-1", refused("it was given other devices"))];
+        let expected = [
+            ("gpu-0", ClaimOutcome::Allocated { version: 8 }),
+            ("gpu-1", refused_as("it was given other devices", &given("gpu-1", false))),
+        ];
         for (device, expected) in expected {
             let (outcome, methods, state) = carry_out(allocate(), given(device, false), 0).await;
             assert_eq!(outcome, expected, "{device}");
@@ -448,10 +454,12 @@ mod tests {
         }
         let mut leaving = claim();
         leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
-        assert_eq!(carry_out(allocate(), leaving, 0).await.0, refused("it is being deleted"));
+        let (outcome, _, state) = carry_out(allocate(), leaving, 0).await;
+        assert_eq!(outcome, refused_as("it is being deleted", &state));
         let mut other = claim();
         other["metadata"]["uid"] = "u-2".into();
-        assert_eq!(carry_out(allocate(), other, 0).await.0, refused("another claim has its name"));
+        let (outcome, _, state) = carry_out(allocate(), other, 0).await;
+        assert_eq!(outcome, refused_as("another claim has its name", &state));
     }
 
     #[tokio::test]
@@ -459,6 +467,7 @@ mod tests {
         for (code, expected) in [(500, None), (504, None), (429, None), (403, Some("no")), (404, Some("no"))] {
             let server = ApiServer::new(move |_| Some(failure(code, "Reason", "no")));
             let outcome = ClaimWriter::new(server.client.clone()).carry_out(&allocate()).await;
+            let refused = |why: &str| ClaimOutcome::Refused { why: why.into(), seen: None };
             assert_eq!(outcome, expected.map_or(ClaimOutcome::Unknown, refused), "{code}");
         }
     }

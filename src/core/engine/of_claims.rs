@@ -46,9 +46,9 @@ impl Engine {
     /// A claim order was carried out, or not.
     pub fn conclude(&mut self, claim: &ClaimKey, uid: &str, outcome: ClaimOutcome, now_ms: u64) {
         let seen = match &outcome {
-            ClaimOutcome::Released { seen } => seen.clone(),
+            ClaimOutcome::Released { seen } | ClaimOutcome::Refused { seen, .. } => seen.clone(),
             ClaimOutcome::Reserved { seen } => Some(seen.clone()),
-            _ => None,
+            ClaimOutcome::Allocated { .. } | ClaimOutcome::Unknown => None,
         };
         self.gangs.claims.conclude(claim, uid, outcome);
         seen.into_iter().for_each(|seen| self.confirm_claim(*seen, now_ms));

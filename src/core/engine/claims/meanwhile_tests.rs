@@ -348,6 +348,30 @@ fn of_two_claims_of_one_name_the_one_that_was_made_later_counts() {
     assert_eq!(world.claim_orders(), [], "that was read before");
 }
 
+/// The claim of an order to give it devices, as it is once it has them.
+fn once_given(world: &World, order: &ClaimOrder) -> Box<SeenClaim> {
+    let ClaimOrder::Allocate { claim, allocation, .. } = order else { panic!("{order:?}") };
+    let holdings = allocation.holdings().collect();
+    let allocation = Some(SeenAllocation { holdings, nodes: None, is_ours: true });
+    Box::new(SeenClaim { allocation, version: 1_000, ..world.claims[&*claim.name].clone() })
+}
+
+#[test]
+fn what_a_claim_was_found_to_have_counts_before_the_watch_shows_it() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    world.set(pod("p", &["c"]));
+    world.plan();
+    let order = world.claim_orders().remove(0);
+    // What an earlier leader has written, say.
+    let seen = Some(once_given(&world, &order));
+    world.conclude(&order, ClaimOutcome::Refused { why: "it was given other devices".into(), seen });
+    world.claim("other", 1);
+    world.set(pod("q", &["other"]));
+    world.plan();
+    assert_eq!(world.claim_orders(), [], "the device is in use");
+}
+
 #[test]
 fn what_is_not_taken_back_counts_before_the_watch_shows_that_it_was_given() {
     let mut world = World::new(&[("a", 1)]);
@@ -355,19 +379,13 @@ fn what_is_not_taken_back_counts_before_the_watch_shows_that_it_was_given() {
     world.set(pod("p", &["c"]));
     world.plan();
     let order = world.claim_orders().remove(0);
-    let ClaimOrder::Allocate { allocation, .. } = &order else { panic!("{order:?}") };
-    let given = SeenClaim {
-        allocation: Some(SeenAllocation { holdings: allocation.holdings().collect(), nodes: None, is_ours: true }),
-        is_reserved: true,
-        version: 1_000,
-        ..world.claims["c"].clone()
-    };
     world.conclude(&order, ClaimOutcome::Allocated { version: 999 });
     world.apply(Change::PodDeleted(world.pods["p"].uid.clone()));
     let release = world.claim_orders().remove(0);
     assert!(matches!(release, ClaimOrder::Release { .. }), "{release:?}");
     // kube-scheduler has reserved it for another pod meanwhile.
-    world.conclude(&release, ClaimOutcome::Reserved { seen: Box::new(given) });
+    let seen = SeenClaim { is_reserved: true, ..*once_given(&world, &order) };
+    world.conclude(&release, ClaimOutcome::Reserved { seen: Box::new(seen) });
     world.claim("other", 1);
     world.set(pod("q", &["other"]));
     world.plan();

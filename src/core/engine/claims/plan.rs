@@ -94,6 +94,8 @@ pub enum ClaimOutcome {
     Refused {
         /// Why.
         why: String,
+        /// The claim as the API server showed it then, if it did: the watch may be behind, and not show what it has.
+        seen: Option<Box<SeenClaim>>,
     },
     /// The claim does not have them, or not any more.
     Released {
@@ -291,7 +293,7 @@ impl ClaimKeeper {
                 plan.stage = Stage::Given { allocation: Arc::clone(allocation), version };
                 self.changed.extend(plan.gang());
             }
-            (Stage::Giving(_), ClaimOutcome::Refused { why }) => {
+            (Stage::Giving(_), ClaimOutcome::Refused { why, .. }) => {
                 let gang = plan.gang.clone();
                 self.set_plan(key, None);
                 self.fail(gang, format!("claim {key} was not given its devices: {why}"));

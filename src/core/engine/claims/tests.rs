@@ -286,7 +286,7 @@ fn a_gated_pod_shows_its_place_while_its_devices_are_written() {
     let (promise, nominated) = (Some(promise.clone()), Some(promise.node.clone()));
     world.set(Pod { steering: Steering { promise, nominated, ..steering }, ..world.pods["p"].clone() });
     assert_eq!(world.orders(), [], "once, and the gate stays");
-    world.conclude(order, ClaimOutcome::Refused { why: "no".into() });
+    world.conclude(order, ClaimOutcome::Refused { why: "no".into(), seen: None });
     let orders = world.orders();
     assert!(matches!(&orders[..], [Order::Withdraw { .. }]), "the place is no place any more: {orders:?}");
     world.wait(5_000);
@@ -328,7 +328,7 @@ fn devices_that_are_being_given_are_not_given_to_others() {
     assert!(world.filter("q").is_err_and(|why| why.contains("no node has free devices")));
     world.wait(5_000);
     assert_eq!(world.claim_orders().len(), 1, "it is tried again");
-    world.conclude(&orders[0], ClaimOutcome::Refused { why: "no".into() });
+    world.conclude(&orders[0], ClaimOutcome::Refused { why: "no".into(), seen: None });
     world.apply(Change::PodDeleted(world.pods["p"].uid.clone()));
     world.wait(5_000);
     world.plan();
