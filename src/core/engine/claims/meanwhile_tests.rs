@@ -235,13 +235,19 @@ fn a_place_is_given_up_when_the_devices_it_rests_on_are_taken_away() {
     assert_eq!(given, ["a/gpu-0", "a/gpu-1"], "and all are planned anew");
 }
 
-/// Two devices, and a pod whose claim has been given one of them.
-fn one_given() -> (World, ClaimOrder) {
-    let mut world = World::new(&[("a", 2)]);
+/// So many devices, and a pod whose claim is to be given one of them.
+fn one_ordered(devices: usize) -> (World, ClaimOrder) {
+    let mut world = World::new(&[("a", devices)]);
     world.claim("c", 1);
     world.set(pod("p", &["c"]));
     world.plan();
-    let given = world.claim_orders().remove(0);
+    let order = world.claim_orders().remove(0);
+    (world, order)
+}
+
+/// Two devices, and a pod whose claim has been given one of them.
+fn one_given() -> (World, ClaimOrder) {
+    let (mut world, given) = one_ordered(2);
     world.carry_out(&given);
     (world, given)
 }
@@ -356,16 +362,8 @@ fn once_given(world: &World, order: &ClaimOrder) -> Box<SeenClaim> {
     Box::new(SeenClaim { allocation, version: 1_000, ..world.claims[&*claim.name].clone() })
 }
 
-#[test]
-fn what_a_claim_was_found_to_have_counts_before_the_watch_shows_it() {
-    let mut world = World::new(&[("a", 1)]);
-    world.claim("c", 1);
-    world.set(pod("p", &["c"]));
-    world.plan();
-    let order = world.claim_orders().remove(0);
-    // What an earlier leader has written, say.
-    let seen = Some(once_given(&world, &order));
-    world.conclude(&order, ClaimOutcome::Refused { why: "it was given other devices".into(), seen });
+/// Another pod, which wants any device, is given none.
+fn assert_nothing_is_free(mut world: World) {
     world.claim("other", 1);
     world.set(pod("q", &["other"]));
     world.plan();
@@ -373,12 +371,17 @@ fn what_a_claim_was_found_to_have_counts_before_the_watch_shows_it() {
 }
 
 #[test]
+fn what_a_claim_was_found_to_have_counts_before_the_watch_shows_it() {
+    let (mut world, order) = one_ordered(1);
+    // What an earlier leader has written, say.
+    let seen = Some(once_given(&world, &order));
+    world.conclude(&order, ClaimOutcome::Refused { why: "it was given other devices".into(), seen });
+    assert_nothing_is_free(world);
+}
+
+#[test]
 fn what_is_not_taken_back_counts_before_the_watch_shows_that_it_was_given() {
-    let mut world = World::new(&[("a", 1)]);
-    world.claim("c", 1);
-    world.set(pod("p", &["c"]));
-    world.plan();
-    let order = world.claim_orders().remove(0);
+    let (mut world, order) = one_ordered(1);
     world.conclude(&order, ClaimOutcome::Allocated { version: 999 });
     world.apply(Change::PodDeleted(world.pods["p"].uid.clone()));
     let release = world.claim_orders().remove(0);
@@ -386,19 +389,12 @@ fn what_is_not_taken_back_counts_before_the_watch_shows_that_it_was_given() {
     // kube-scheduler has reserved it for another pod meanwhile.
     let seen = SeenClaim { is_reserved: true, ..*once_given(&world, &order) };
     world.conclude(&release, ClaimOutcome::Reserved { seen: Box::new(seen) });
-    world.claim("other", 1);
-    world.set(pod("q", &["other"]));
-    world.plan();
-    assert_eq!(world.claim_orders(), [], "the device is in use");
+    assert_nothing_is_free(world);
 }
 
 #[test]
 fn what_we_gave_counts_against_others_before_the_watch_shows_it() {
-    let mut world = World::new(&[("a", 1)]);
-    world.claim("c", 1);
-    world.set(pod("p", &["c"]));
-    world.plan();
-    let order = world.claim_orders().remove(0);
+    let (mut world, order) = one_ordered(1);
     world.claim("theirs", 1);
     let theirs = world.claims["theirs"].clone();
     let key = [theirs.claim.key.clone()];
