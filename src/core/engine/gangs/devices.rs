@@ -125,10 +125,12 @@ fn count(task: &PlanTask, desk: &mut Desk) -> Result<Counted, No> {
     for (block, needs) in task.question.needs.iter().enumerate() {
         let ranks = &mut counted.ranks[block];
         if needs.restrict_nodes() {
-            keep_within(task, needs, ranks).map_err(|obstacle| {
+            let kept = keep_within(task, needs, ranks);
+            // Whoever has its place already needs no node.
+            if let (Err(obstacle), true) = (kept, joining[block] > 0) {
                 let role = task.question.formation.blocks[block].role.clone();
-                No::NoNode { role, obstacle: Some(obstacle) }
-            })?;
+                return Err(No::NoNode { role, obstacle: Some(obstacle) });
+            }
         }
         if needs.open.is_empty() || joining[block] == 0 {
             counted.devices.push(None);
