@@ -69,7 +69,7 @@ struct Life {
     searches: mpsc::UnboundedReceiver<Search>,
     underway: Vec<Search>,
     /// Who is at bind, and where.
-    at_bind: Vec<(String, JoinHandle<()>)>,
+    at_bind: Vec<(String, String, JoinHandle<()>)>,
     host: Arc<Host>,
     answers: Arc<Answers<Host>>,
     leadership: Leadership,
@@ -225,7 +225,7 @@ impl Replica {
         let _inside = life.runtime.enter();
         Some(life.answers.binding(body).map(|binding| {
             let (answer, call) = oneshot::channel();
-            let uid = binding.pod_uid.clone();
+            let (uid, node) = (binding.pod_uid.clone(), binding.node.clone());
             let (host, answers) = (Arc::clone(&life.host), Arc::clone(&life.answers));
             // Who has called may have hung up: the binding goes on.
             let binding = tokio::spawn(async move {
@@ -235,16 +235,16 @@ impl Replica {
                     Err(_) => Answer::text(504, "timed out"),
                 });
             });
-            life.at_bind.push((uid, binding));
+            life.at_bind.push((uid, node, binding));
             call
         }))
     }
 
-    /// The pods that are at bind with it, by unique id.
-    pub fn at_bind(&mut self) -> Vec<String> {
+    /// The pods that are at bind with it, by unique id, and for which node.
+    pub fn at_bind(&mut self) -> Vec<(String, String)> {
         let Some(life) = &mut self.life else { return vec![] };
-        life.at_bind.retain(|(_, binding)| !binding.is_finished());
-        life.at_bind.iter().map(|(uid, _)| uid.clone()).collect()
+        life.at_bind.retain(|(_, _, binding)| !binding.is_finished());
+        life.at_bind.iter().map(|(uid, node, _)| (uid.clone(), node.clone())).collect()
     }
 
     /// Does it think that it leads?

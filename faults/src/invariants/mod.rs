@@ -107,11 +107,11 @@ pub struct Auditor {
     claims: BTreeMap<String, Claim>,
     /// Claims that kube-scheduler has given devices by itself: together with the reservation for its pod.
     given_by_scheduler: BTreeSet<String>,
-    /// When pods were last at bind.
-    at_bind: BTreeMap<String, u64>,
+    /// When pods were last at bind, and for which node.
+    at_bind: BTreeMap<String, (u64, String)>,
     /// The gangs of pods that were deleted.
     gone: BTreeMap<String, String>,
-    /// Gangs that have lost a member, or whose leader was disturbed while they started: these may be in part.
+    /// Gangs that have lost a member, or while they started its node or their leader: these may be in part.
     hurt: BTreeSet<String>,
     seen: Seen,
 }
@@ -136,10 +136,10 @@ impl Auditor {
         }
     }
 
-    /// These pods are at bind. Whoever binds them may not have heard yet that one is gone.
-    pub fn note_at_bind(&mut self, uids: Vec<String>, now_ms: u64) {
-        self.hurt.extend(uids.iter().filter_map(|uid| self.gone.get(uid)).cloned());
-        self.at_bind.extend(uids.into_iter().map(|uid| (uid, now_ms)));
+    /// These pods are at bind for these nodes. Whoever binds them may not have heard yet that one is gone.
+    pub fn note_at_bind(&mut self, pods: Vec<(String, String)>, now_ms: u64) {
+        self.hurt.extend(pods.iter().filter_map(|(uid, _)| self.gone.get(uid)).cloned());
+        self.at_bind.extend(pods.into_iter().map(|(uid, node)| (uid, (now_ms, node))));
     }
 
     /// Reads what has happened, and judges it.
@@ -147,7 +147,11 @@ impl Auditor {
         let read = std::mem::replace(&mut self.read, store.version());
         for happened in store.ever_since(Kind::Node, read) {
             let node = happened.object.node();
-            let has = if happened.what == What::Deleted { Amounts::default() } else { node.has };
+            let is_gone = happened.what == What::Deleted;
+            if is_gone {
+                self.note_node_gone(&node.name, now_ms);
+            }
+            let has = if is_gone { Amounts::default() } else { node.has };
             self.nodes.entry(node.name.clone()).or_default().push((happened.at_ms, has));
         }
         let mut violation = None;
@@ -202,9 +206,17 @@ impl Auditor {
         }
     }
 
+    /// A gang whose member was to be bound to a node when that vanished may be in part: others of it may be bound by now.
+    fn note_node_gone(&mut self, node: &str, now_ms: u64) {
+        let came = |pod: &&Pod| self.at_bind.get(&pod.uid).is_some_and(|(_, to)| to == node);
+        let starting = self.pods.values().filter(|pod| pod.node.is_none() && self.has_come(&pod.uid, now_ms));
+        let gangs: Vec<_> = starting.filter(came).filter_map(|pod| pod.gang.clone()).collect();
+        self.hurt.extend(gangs.into_iter().map(|(gang, _)| gang));
+    }
+
     /// Has it come to bind lately?
     fn has_come(&self, uid: &str, now_ms: u64) -> bool {
-        self.at_bind.get(uid).is_some_and(|at| at + ARRIVAL_REMEMBERED_MS >= now_ms)
+        self.at_bind.get(uid).is_some_and(|(at, _)| at + ARRIVAL_REMEMBERED_MS >= now_ms)
     }
 
     fn node_kept(&self, pod: &Pod, now_ms: u64) -> Option<Violation> {

@@ -61,10 +61,10 @@ impl GangKeeper {
     fn goes(&mut self, uid: &PodUid, policy: &Policy, now_ms: u64) -> bool {
         let Some(key) = self.gang_of.get(uid).cloned() else { return false };
         let Some(batch) = self.batch_of(uid) else { return false };
-        if batch.is_going || !batch.is_complete() {
-            return batch.is_going;
+        if batch.is_going() || !batch.is_complete() {
+            return batch.is_going();
         }
-        batch.is_going = true;
+        batch.going_since_ms = Some(now_ms);
         batch.until_ms = now_ms + policy.gangs.bind_window_ms;
         let members = batch.places.values().filter(|place| place.pod.is_some()).count();
         if let Some(kept) = self.kept.get_mut(&key) {
@@ -79,7 +79,7 @@ impl GangKeeper {
     /// other places for those who did not come.
     pub fn give_up(&mut self, uid: &PodUid, id: &str, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(key) = self.gang_of.get(uid).cloned() else { return };
-        let Some(batch) = self.batch_of(uid).filter(|batch| *batch.id == *id && !batch.is_going) else { return };
+        let Some(batch) = self.batch_of(uid).filter(|batch| *batch.id == *id && !batch.is_going()) else { return };
         let missing = batch.places.values().filter(|place| place.pod.is_some() && !place.has_arrived);
         let refusals: Vec<_> = missing
             .filter_map(|place| {

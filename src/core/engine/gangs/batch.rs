@@ -79,8 +79,9 @@ pub(super) struct Batch {
     pub claims: Vec<ClaimKey>,
     /// Claims that are being given devices for others, and that members of it use, too.
     pub shared_claims: Vec<ClaimKey>,
-    /// All that exist were at bind together: from then on each is bound, and none is taken back.
-    pub is_going: bool,
+    /// When all that exist were at bind together, in the engine's milliseconds; none before. From then on each is bound, and none
+    /// is taken back.
+    pub going_since_ms: Option<u64>,
 }
 
 /// Pods that make way for a batch.
@@ -117,6 +118,11 @@ impl Batch {
     /// Under which keys devices are kept for members that are yet to be made.
     pub fn set_aside(&self) -> impl Iterator<Item = &ClaimKey> {
         self.places.values().flat_map(|place| place.set_aside.values())
+    }
+
+    /// Have all that exist been at bind together?
+    pub fn is_going(&self) -> bool {
+        self.going_since_ms.is_some()
     }
 
     /// Are all members that exist at bind?

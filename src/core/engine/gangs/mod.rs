@@ -288,13 +288,13 @@ impl GangKeeper {
                 }
             }
             // Who waits at the barrier may have waited for these only.
-            self.version += u64::from(!left.is_empty() && !batch.is_going);
+            self.version += u64::from(!left.is_empty() && !batch.is_going());
             for uid in left.iter().chain(gone.iter().map(|(uid, _)| uid)) {
                 batch.places.remove(uid);
                 self.gang_of.remove(uid);
                 cluster.release_if_planned(uid);
             }
-            if let (false, Some((_, pod))) = (batch.is_going, gone.first()) {
+            if let (false, Some((_, pod))) = (batch.is_going(), gone.first()) {
                 self.claims.withdraw(&batch.claims);
                 failure.get_or_insert(format!("pod {pod} is gone"));
             }
@@ -335,7 +335,7 @@ impl GangKeeper {
             }
             let phantoms_due = now_ms >= batch.phantoms_until_ms;
             let overdue = now_ms >= batch.until_ms;
-            let is_going = batch.is_going;
+            let is_going = batch.is_going();
             if overdue && !is_going && batch.places.values().any(|place| place.pod.is_some()) {
                 let text = format!("its members did not all come to bind in {} s", policy.gangs.bind_window_ms / 1000);
                 failure.get_or_insert((text, BTreeSet::new()));
@@ -420,7 +420,7 @@ impl GangKeeper {
     /// Takes back all batches that are not going.
     fn withdraw(&mut self, key: &GangKey, cluster: &mut Cluster) {
         let Some(kept) = self.kept.get_mut(key) else { return };
-        let (going, withdrawn): (Vec<Batch>, Vec<Batch>) = kept.batches.drain(..).partition(|batch| batch.is_going);
+        let (going, withdrawn): (Vec<Batch>, Vec<Batch>) = kept.batches.drain(..).partition(|batch| batch.is_going());
         kept.batches = going;
         for batch in withdrawn {
             self.give_back(batch, cluster);
@@ -550,7 +550,7 @@ impl Kept {
     /// Has any member its node, or is about to have it?
     fn has_started(&self) -> bool {
         let is_bound = |seat: &Seat| seat.pod.is_some() && seat.node.is_some();
-        self.batches.iter().any(|batch| batch.is_going)
+        self.batches.iter().any(|batch| batch.is_going())
             || self.roster.as_ref().is_ok_and(|roster| roster.seats.iter().any(is_bound))
     }
 

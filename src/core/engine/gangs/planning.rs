@@ -32,7 +32,7 @@ impl GangKeeper {
             }
         }
         let is_single = |key: &GangKey| key.dialect == Dialect::Claims;
-        let is_ahead = |(key, kept): &(&GangKey, &Kept)| is_single(key) && kept.batches.iter().any(|it| !it.is_going);
+        let is_ahead = |(key, kept): &(&GangKey, &Kept)| is_single(key) && kept.batches.iter().any(|it| !it.is_going());
         let is_full = self.kept.iter().filter(is_ahead).count() >= policy.gangs.max_singles_ahead;
         let is_due = |key: &GangKey, kept: &Kept| {
             !(is_full && is_single(key))
@@ -171,7 +171,7 @@ impl GangKeeper {
         let unbound = self.kept.iter().filter(|(_, kept)| is_below(kept));
         let mut yielders: Yielders = unbound
             .filter_map(|(gang, kept)| {
-                let places = kept.batches.iter().filter(|batch| !batch.is_going).flat_map(|batch| &batch.places);
+                let places = kept.batches.iter().filter(|batch| !batch.is_going()).flat_map(|batch| &batch.places);
                 let members: Vec<_> = places.map(|(uid, place)| (uid.clone(), place.node.clone())).collect();
                 let priority = kept.roster.as_ref().map_or(0, |roster| roster.priority);
                 (!members.is_empty()).then(|| (Yielder::Plan(gang.clone()), Held { priority, members }))
@@ -326,7 +326,7 @@ impl GangKeeper {
             until_ms: now_ms + policy.gangs.bind_window_ms,
             phantoms_until_ms: now_ms + timeout,
             places: BTreeMap::new(),
-            is_going: kept.has_started() && !kept.lacks_places(),
+            going_since_ms: (kept.has_started() && !kept.lacks_places()).then_some(now_ms),
             clearing,
             id,
         };

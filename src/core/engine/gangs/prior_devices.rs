@@ -9,7 +9,7 @@ use crate::model::pod::PodUid;
 impl Kept {
     /// A claim that has lost the devices on which a place rests.
     pub(super) fn robbed(&self, claims: &ClaimKeeper) -> Option<&ClaimKey> {
-        let batches = || self.batches.iter().filter(|batch| !batch.is_going);
+        let batches = || self.batches.iter().filter(|batch| !batch.is_going());
         let is_kept = |seat: &Seat| seat.uid().is_some_and(|uid| batches().any(|batch| batch.places.contains_key(uid)));
         let seats =
             self.roster.iter().flat_map(Roster::all).filter(|seat| !seat.needs.open.is_empty() && is_kept(seat));

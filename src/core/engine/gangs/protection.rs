@@ -12,6 +12,10 @@ use crate::engine::Policy;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 
+/// So long it takes at most, as a rule, until members are bound that were at bind together. Whose binding failed does not run
+/// while others do: without its node the gang would go on in part.
+const BOUND_WITHIN_MS: u64 = 300;
+
 /// Which nodes show that we protect them.
 #[derive(Debug, Clone, Default)]
 pub struct Protection {
@@ -70,14 +74,18 @@ impl GangKeeper {
         self.protection.orders(&needed, now_ms, policy.gangs.steer_again_ms)
     }
 
-    /// The nodes that plans need which have stood for a while, and those that are kept free; each with one of the gangs.
+    /// The nodes that plans need which have stood for a while, or of which a part may run already, and those that are kept
+    /// free; each with one of the gangs.
     fn needed_nodes(&self, policy: &Policy, now_ms: u64) -> BTreeMap<NodeName, GangKey> {
         let Some(policy) = policy.autoscaling.as_ref().filter(|policy| policy.protect_nodes) else {
             return BTreeMap::new();
         };
         let mut needed = BTreeMap::new();
         for (key, kept) in &self.kept {
-            let standing = kept.batches.iter().filter(|batch| now_ms >= batch.made_ms + policy.protect_after_ms);
+            let standing = kept.batches.iter().filter(|batch| {
+                let is_overdue = |since_ms| now_ms >= since_ms + BOUND_WITHIN_MS;
+                now_ms >= batch.made_ms + policy.protect_after_ms || batch.going_since_ms.is_some_and(is_overdue)
+            });
             let planned = standing.flat_map(|batch| batch.places.values()).map(|place| &place.node);
             needed.extend(planned.chain(kept.patience.nodes_kept_free()).map(|node| (node.clone(), key.clone())));
         }

@@ -107,7 +107,7 @@ impl GangKeeper {
                     continue;
                 }
                 let have_devices = self.claims.are_given(batch.awaited_claims());
-                let (id, until_ms, is_going) = (Arc::clone(&batch.id), batch.until_ms, batch.is_going);
+                let (id, until_ms, is_going) = (Arc::clone(&batch.id), batch.until_ms, batch.is_going());
                 for place in batch.waiting() {
                     let Some(pod) = &place.pod else { continue };
                     let promise =

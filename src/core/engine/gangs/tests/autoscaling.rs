@@ -256,6 +256,23 @@ fn nodes_are_protected_while_a_plan_stands_and_not_afterwards() {
 }
 
 #[test]
+fn whose_binding_failed_keeps_its_node_when_the_others_run() {
+    let mut world = world(2);
+    gang(&mut world, "g", 2);
+    world.plan();
+    let places = [world.place("g-0"), world.place("g-1")];
+    world.arrive("g-0");
+    world.arrive("g-1");
+    world.bind("g-0");
+    assert_eq!(world.protections(), [""; 0], "most are bound at once");
+    world.wait(300);
+    assert_eq!(world.protections(), [format!("+{}", places[1])]);
+    world.show_node(&places[1], true);
+    world.bind("g-1");
+    assert_eq!(world.protections(), [format!("-{}", places[1])]);
+}
+
+#[test]
 fn what_an_earlier_leader_has_left_on_nodes_goes() {
     let mut world = world(2);
     world.engine.stand_by();
