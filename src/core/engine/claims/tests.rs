@@ -459,38 +459,6 @@ fn single_pods_are_planned_no_further_ahead_than_they_are_bound() {
 }
 
 #[test]
-fn behind_a_fence_only_devices_inside_are_given() {
-    let mut world = World::new(&[("a", 4)]);
-    let claims = ClaimPolicy { fence: Some("fence".into()), ..world.engine.policy.claims.clone() };
-    world.engine.policy = Arc::new(Policy { claims, ..Policy::clone(&world.engine.policy) });
-    world.claim("c", 1);
-    world.set(pod("p", &["c"]));
-    world.plan();
-    assert_eq!(world.claim_orders(), []);
-    let why = world.filter("p").expect_err("it has no devices");
-    let expected = "no node takes any member; the nearest: claims are given devices on nodes with taint fence only";
-    assert!(why.ends_with(expected), "{why}");
-    world.apply(Change::NodeApplied(Box::new(node("b").taint("fence", Effect::PreferNoSchedule).build())));
-    world.apply(Change::SliceApplied(Arc::new(slice("b", vec![device("gpu-0")]))));
-    world.plan();
-    let orders = world.claim_orders();
-    assert!(matches!(&orders[..], [ClaimOrder::Allocate { node, .. }] if node.as_str() == "b"), "{orders:?}");
-}
-
-#[test]
-fn who_has_devices_where_it_does_not_fit_is_told_so() {
-    let mut world = World::new(&[("a", 1), ("b", 1), ("c", 1)]);
-    world.apply(Change::NodeApplied(Box::new(node("a").taint("leaving", Effect::NoSchedule).build())));
-    world.claim("has", 1);
-    world.give("has", "a", &["gpu-0"], false);
-    world.claim("more", 1);
-    world.set(pod("p", &["has", "more"]));
-    world.plan();
-    let why = world.filter("p").expect_err("its devices are on another node");
-    assert!(why.ends_with("the nearest 2: its claims have devices that cannot be used there"), "{why}");
-}
-
-#[test]
 fn pods_that_share_a_claim_go_to_one_node_and_it_is_allocated_once() {
     let mut world = World::new(&[("a", 2), ("b", 2)]);
     world.claim("shared", 2);
@@ -583,3 +551,6 @@ fn claims_that_are_not_ours_are_left_alone() {
 
 #[path = "meanwhile_tests.rs"]
 mod meanwhile;
+
+#[path = "nodes_tests.rs"]
+mod nodes;

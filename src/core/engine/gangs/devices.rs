@@ -124,13 +124,12 @@ fn count(task: &PlanTask, desk: &mut Desk) -> Result<Counted, No> {
     let joining = joining(task);
     for (block, needs) in task.question.needs.iter().enumerate() {
         let ranks = &mut counted.ranks[block];
-        if needs.restrict_nodes() {
-            let kept = keep_within(task, needs, ranks);
-            // Whoever has its place already needs no node.
-            if let (Err(obstacle), true) = (kept, joining[block] > 0) {
+        // Whoever has its place already needs no node.
+        if joining[block] > 0 && needs.restrict_nodes() {
+            keep_within(task, needs, ranks).map_err(|obstacle| {
                 let role = task.question.formation.blocks[block].role.clone();
-                return Err(No::NoNode { role, obstacle: Some(obstacle) });
-            }
+                No::NoNode { role, obstacle: Some(obstacle) }
+            })?;
         }
         if needs.open.is_empty() || joining[block] == 0 {
             counted.devices.push(None);
