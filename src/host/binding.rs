@@ -198,13 +198,16 @@ impl Host {
             BindOutcome::Refused { code, message } => {
                 self.metrics.bound("refused");
                 engine.roll_back(&pod.uid);
+                // Others of its gang may run by now.
+                self.gang_work.notify_one();
                 warn!(pod = %key, gang = gang(pod), %node, code, message, "the API server refused the binding");
                 self.decided(pod, Verdict::Refused(node.clone(), message.as_str().into()));
                 Err(Refusal::Error(format!("binding pod {key} to node {node} was refused ({code}): {message}")))
             }
-            // Neither committed nor rolled back: the watch will show the pod on its node, or the assumption expires.
             BindOutcome::Unknown { message } => {
                 self.metrics.bound("unknown");
+                engine.doubt(&pod.uid);
+                self.gang_work.notify_one();
                 warn!(pod = %key, gang = gang(pod), %node, message, "it is not known whether the pod was bound");
                 Err(Refusal::Error(format!("it is not known whether pod {key} was bound to node {node}: {message}")))
             }

@@ -322,6 +322,11 @@ impl Engine {
         }
     }
 
+    /// It is not known whether an assumed pod was bound: the watch will show it on its node, or the assumption expires.
+    pub fn doubt(&mut self, uid: &PodUid) {
+        self.gangs.leave_behind(uid);
+    }
+
     /// The binding of an assumed pod was refused: what it held is free again, unless its gang has a plan.
     pub fn roll_back(&mut self, uid: &PodUid) {
         if self.is_observed(uid) {

@@ -37,7 +37,7 @@ impl GangKeeper {
         }
         let Some(batch) = self.batch_of(&pod.uid) else { return Arrival::Go };
         if let Some(place) = batch.places.get_mut(&pod.uid) {
-            place.has_arrived = true;
+            (place.has_arrived, place.is_left_behind) = (true, false);
         }
         let id = Arc::clone(&batch.id);
         if self.goes(&pod.uid, policy, now_ms) { Arrival::Go } else { Arrival::Wait(id) }
@@ -93,10 +93,16 @@ impl GangKeeper {
     /// The binding of a pod did not come about, or it was sent away from the barrier; it may come again. Says whether a place is
     /// kept for it.
     pub fn stays(&mut self, uid: &PodUid) -> bool {
-        let Some(batch) = self.batch_of(uid) else { return false };
-        let Some(place) = batch.places.get_mut(uid) else { return false };
-        place.has_arrived = false;
-        true
+        self.leave_behind(uid);
+        let place = self.batch_of(uid).and_then(|batch| batch.places.get_mut(uid));
+        place.map(|place| place.has_arrived = false).is_some()
+    }
+
+    /// A pod that was to be bound with the others is not, as far as is known.
+    pub fn leave_behind(&mut self, uid: &PodUid) {
+        if let Some(place) = self.batch_of(uid).filter(|batch| batch.is_going()).and_then(|it| it.places.get_mut(uid)) {
+            place.is_left_behind = true;
+        }
     }
 
     /// What was held for a pod is lost.

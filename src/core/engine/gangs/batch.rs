@@ -28,6 +28,8 @@ pub(super) struct Place {
     pub checked: Option<u64>,
     /// kube-scheduler has brought it to bind: its own filters have nothing against the node.
     pub has_arrived: bool,
+    /// It was to be bound with the others, and is not, as far as is known.
+    pub is_left_behind: bool,
     /// The place was shown on the pod ahead, while devices are given.
     pub is_nominated: bool,
     /// When the scheduler was last pointed to the place, in the engine's milliseconds.
@@ -79,8 +81,8 @@ pub(super) struct Batch {
     pub claims: Vec<ClaimKey>,
     /// Claims that are being given devices for others, and that members of it use, too.
     pub shared_claims: Vec<ClaimKey>,
-    /// When all that exist were at bind together, in the engine's milliseconds; none before. From then on each is bound, and none
-    /// is taken back.
+    /// Since when members are bound as they come, in the engine's milliseconds, and none is taken back: all that exist were at
+    /// bind together, or the gang had started before. None while they wait for each other.
     pub going_since_ms: Option<u64>,
 }
 
@@ -120,7 +122,7 @@ impl Batch {
         self.places.values().flat_map(|place| place.set_aside.values())
     }
 
-    /// Have all that exist been at bind together?
+    /// Are members bound as they come?
     pub fn is_going(&self) -> bool {
         self.going_since_ms.is_some()
     }

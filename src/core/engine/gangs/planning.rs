@@ -421,6 +421,7 @@ impl Place {
             suspicion: None,
             set_aside: BTreeMap::new(),
             has_arrived: false,
+            is_left_behind: false,
             is_nominated: false,
             steered_ms: None,
             steered: 0,

@@ -255,21 +255,77 @@ fn nodes_are_protected_while_a_plan_stands_and_not_afterwards() {
     assert_eq!(world.protections(), [""; 0]);
 }
 
-#[test]
-fn whose_binding_failed_keeps_its_node_when_the_others_run() {
-    let mut world = world(2);
+/// Two that start together, of which one is bound; and the node of the other.
+fn half_bound() -> (World, String) {
+    let mut world = world(3);
     gang(&mut world, "g", 2);
     world.plan();
-    let places = [world.place("g-0"), world.place("g-1")];
+    let place = world.place("g-1");
     world.arrive("g-0");
     world.arrive("g-1");
     world.bind("g-0");
     assert_eq!(world.protections(), [""; 0], "most are bound at once");
+    (world, place)
+}
+
+#[test]
+fn who_is_not_bound_while_others_run_keeps_its_node() {
+    let (mut world, place) = half_bound();
     world.wait(300);
-    assert_eq!(world.protections(), [format!("+{}", places[1])]);
-    world.show_node(&places[1], true);
+    assert_eq!(world.protections(), [format!("+{place}")]);
+    world.show_node(&place, true);
     world.bind("g-1");
-    assert_eq!(world.protections(), [format!("-{}", places[1])]);
+    assert_eq!(world.protections(), [format!("-{place}")]);
+}
+
+#[test]
+fn whose_binding_failed_keeps_its_node_at_once() {
+    let (mut world, place) = half_bound();
+    let uid = world.pods["g-1"].uid.clone();
+    world.engine.doubt(&uid);
+    assert_eq!(world.protections(), [format!("+{place}")]);
+
+    let (mut world, place) = half_bound();
+    world.engine.assume(&world.pods["g-1"].clone(), &NodeName::from(place.as_str()), world.now_ms + 60_000).unwrap();
+    world.engine.roll_back(&uid);
+    assert_eq!(world.protections(), [format!("+{place}")]);
+}
+
+#[test]
+fn who_takes_the_place_of_one_that_was_lost_keeps_its_node_and_one_more_member_need_not() {
+    let mut world = world(4);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    world.set(member("g-2", "g", 2, of(2)).build());
+    world.plan();
+    world.wait(300);
+    assert_eq!(world.protections(), [""; 0], "the others run without it");
+    world.bind("g-2");
+    for name in ["g-1", "g-2"] {
+        world.delete(name);
+    }
+    world.set(member("g-3", "g", 3, of(2)).build());
+    world.plan();
+    let place = world.place("g-3");
+    world.wait(300);
+    assert_eq!(world.protections(), [format!("+{place}")]);
+}
+
+#[test]
+fn a_new_leader_leaves_the_protection_of_nodes_that_it_needs() {
+    let mut world = world(2);
+    world.engine.stand_by();
+    for (index, node) in (0..).zip(["n0", "n1"]) {
+        world.show_node(node, true);
+        let promise = Some(Promise { plan: "6-1".into(), node: node.into(), until_s: 1_060 });
+        let steering = Steering { promise, ..Steering::default() };
+        world.set(Pod { steering, ..member(&format!("g-{index}"), "g", index, of(2)).build() });
+    }
+    world.engine.lead(7);
+    world.wait(0);
+    assert_eq!(world.place("g-1"), "n1");
+    assert_eq!(world.protections(), [""; 0]);
 }
 
 #[test]
