@@ -94,10 +94,14 @@ impl Fleet {
         self.homes.get(pool).cloned()
     }
 
-    /// The slices of the pools that are for one node.
+    /// The pools that are for one node.
+    pub fn pools_of(&self, node: &NodeName) -> impl Iterator<Item = &PoolId> {
+        self.at_home.get(node).into_iter().flatten().filter(|pool| self.homes.get(*pool) == Some(node))
+    }
+
+    /// Their slices.
     pub fn slices_of(&self, node: &NodeName) -> impl Iterator<Item = &Slice> {
-        let own = self.at_home.get(node).into_iter().flatten().filter(|pool| self.homes.get(*pool) == Some(node));
-        let names = own.filter_map(|pool| self.pools.get(pool)).flatten();
+        let names = self.pools_of(node).filter_map(|pool| self.pools.get(pool)).flatten();
         names.filter_map(|name| self.slices.get(name).map(|slice| &**slice))
     }
 

@@ -64,9 +64,13 @@ impl Holders {
         }
         let pools: BTreeSet<&PoolId> = before.iter().map(|holding| &holding.device.pool).collect();
         let concerned = self.told.keys().filter(|collision| pools.contains(collision.pool()));
-        let over: Vec<Collision> =
-            concerned.filter(|collision| self.parties(collision, &[], fleet).is_none()).cloned().collect();
-        over.iter().for_each(|collision| _ = self.told.remove(collision));
+        for collision in concerned.cloned().collect::<Vec<_>>() {
+            let left = self.parties(&collision, &[], fleet);
+            match (left, self.told.get_mut(&collision)) {
+                (Some(left), Some(told)) => told.retain(|claim| left.contains(claim)),
+                _ => _ = self.told.remove(&collision),
+            }
+        }
     }
 
     /// How many collisions there are, as far as they were told of.

@@ -49,6 +49,11 @@ fn who_waits_for_us_gives_way_whoever_gave_it_its_devices() {
     assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "ours"), "{orders:?}");
     world.carry_out(&orders[0]);
     assert_eq!(world.plan(), 1, "it is given another");
+    let order = world.claim_orders().remove(0);
+    world.carry_out(&order);
+    let ours = world.claims["ours"].claim.key.clone();
+    assert_eq!(world.engine.conflict_of(&[ours]), None, "it is out of that");
+    assert_eq!(world.claim_orders(), [], "and keeps what it was given then");
     assert_eq!(world.engine.devices_given_twice(), 1, "it is not for us to say which of the others keeps it");
 }
 

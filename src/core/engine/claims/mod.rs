@@ -132,6 +132,8 @@ impl ClaimKeeper {
     /// A node is there, is gone, or has other labels.
     pub fn touch_node(&mut self, name: &NodeName) {
         self.fleet.touch_node(name);
+        // What was counted before the node was there is lost.
+        self.uncounted.extend(self.fleet.pools_of(name).cloned());
         self.freed += 1;
     }
 

@@ -520,6 +520,10 @@ fn devices_behind_extended_resources_are_counted_but_for_what_claims_hold() {
     world.set(pod("p", &["d"]));
     world.plan();
     assert_eq!(devices_of(&world.claim_orders()[0]), ["b/gpu-0"], "what serves a pod's request is in use");
+    world.apply(Change::SliceApplied(Arc::new(slice("late", vec![device("gpu-0")]))));
+    assert_eq!(count(&mut world), [("b".to_owned(), 1), ("late".to_owned(), 0)].into(), "its node is not there yet");
+    world.apply(Change::NodeApplied(Box::new(node("late").build())));
+    assert_eq!(count(&mut world), [("late".to_owned(), 1)].into());
 }
 
 #[test]
