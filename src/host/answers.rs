@@ -227,8 +227,13 @@ fn best_places<'a>(places: impl Iterator<Item = (&'a str, u8)>) -> Vec<(Arc<str>
 fn merit(judgement: &Judgement<'_>, described: &Described<'_>, fitting: &[Fitting]) -> Option<Arc<str>> {
     let best = fitting.iter().min_by_key(|place| place.packed)?;
     let next = fitting.iter().filter(|place| place.packed > best.packed).min_by_key(|place| place.packed)?;
-    let rank = |place: &Fitting| judgement.refined(described.node(place.at));
-    Some(deciding(&rank(best)?, &rank(next)?).to_string().into())
+    let rank = |place: &Fitting| judgement.of(described.node(place.at)).rank();
+    let (mut first, mut second) = (rank(best)?, rank(next)?);
+    if first.packed() == second.packed() {
+        let refined = |place: &Fitting| judgement.refined(described.node(place.at));
+        (first, second) = (refined(best)?, refined(next)?);
+    }
+    Some(deciding(&first, &second).to_string().into())
 }
 
 /// A pod without accelerators is best where there are none. Among those nodes kube-scheduler chooses by its own rules.

@@ -142,7 +142,8 @@ impl<'a> Judgement<'a> {
         let mut best: Option<(u64, Rank)> = None;
         for (at, node) in nodes.enumerate() {
             let slot = self.snapshot.slot_of(node.name());
-            let from_table = table.zip(slot.filter(|slot| Some(*slot) != own));
+            let is_named = matches!(node, Offered::Named(_));
+            let from_table = table.zip(slot.filter(|slot| is_named && Some(*slot) != own));
             let found = match from_table {
                 Some((table, slot)) => table.packed(slot).map(|packed| (packed, None)),
                 None => self.of(node).rank().map(|rank| (rank.packed(), Some(rank))),

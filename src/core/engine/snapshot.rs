@@ -333,9 +333,9 @@ impl Snapshot {
 
     /// Where the other pods of a pod's service are; `itself` names the node on which the pod is counted already.
     pub(super) fn peers(&self, pod: &Pod, profile: &Profile, itself: Option<Slot>) -> Option<Peers<'_>> {
+        let replica = Replica::of(pod)?;
         let paths = self.geography.paths(&self.slots, &self.domains);
-        let of = |replica| Peers::of(&replica, itself, &self.services, &self.domains, paths, profile.zones);
-        Replica::of(pod).and_then(of)
+        Peers::of(&replica, itself, &self.services, &self.domains, paths, profile.zones)
     }
 
     /// Must a pod on this node, which is to be evicted, start and run together with others?

@@ -130,6 +130,21 @@ fn a_node_described_in_the_request_is_judged_as_idle() {
     let judgement = snapshot.judge(&pod("a").gpus(8).build());
     assert!(matches!(judgement.of(Offered::Described(&template)), Verdict::Fits(_)));
     assert!(matches!(judgement.of(Offered::Named("nobody")), Verdict::No(r) if r.label == "unknown_node"));
+    assert_eq!(judgement.fitting([Offered::Described(&template)].into_iter()).len(), 1);
+    // Of a node of that name only a pod was seen.
+    engine.apply(Change::PodApplied(Box::new(pod("agent").on("template").build())), NOW);
+    let snapshot = engine.snapshot();
+    let judgement = snapshot.judge(&pod("a").gpus(8).build());
+    assert_eq!(judgement.fitting([Offered::Described(&template)].into_iter()).len(), 1);
+}
+
+#[test]
+fn a_node_that_is_gone_is_room_for_nobody() {
+    let mut engine = engine(&[("n", 8)]);
+    let whole = pod("a").gpus(8).build();
+    assert!(engine.snapshot().fits_somewhere(&whole.demand));
+    engine.apply(Change::NodeDeleted("n".into()), NOW);
+    assert!(!engine.snapshot().fits_somewhere(&whole.demand));
 }
 
 #[test]

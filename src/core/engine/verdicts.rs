@@ -221,8 +221,12 @@ impl VerdictTable {
         let mix_changed = self.mix_version != snapshot.mix_version();
         let asked = Asked::of(demand);
         let mut costs = snapshot.scorer().costs();
-        for (slot, stamp, state) in slots.changed_after(if mix_changed { 0 } else { self.generation }) {
+        for (slot, stamp, state) in slots.touched_after(if mix_changed { 0 } else { self.generation }) {
             let (at, changed) = (slot.index(), stamp > self.generation);
+            let Some(state) = state else {
+                (self.outcomes[at], self.codes[at]) = (Outcome::Refused(0), FITS + 1);
+                continue;
+            };
             let outcome = match self.outcomes[at] {
                 Outcome::Refused(_) if !changed => continue,
                 Outcome::Fits(rank) if !changed => Outcome::Fits(Rank { cost: costs.of(&asked, slot, state), ..rank }),
