@@ -1,9 +1,10 @@
 //! How gangs start, as a state machine small enough to look at every state that it can come to.
 //!
-//! Two gangs of two members, a handful of places of which each takes one member, a scheduler for each gang (neither sees
-//! what the other assumes), two replicas of testudo, and an API server. What testudo does is cut down to what
-//! [gangs.md](../../docs/gangs.md) promises: plan and hold, steer, wait at the barrier, bind, take up promises. Whatever can
-//! take its time (a scheduler, a write, a replica) takes any time: every order of steps is one that the checker tries.
+//! Two gangs of two members, a handful of places of which each takes one pod, a scheduler for each gang (neither sees
+//! what the other assumes), two replicas of testudo, and an API server; if asked for, a pod of no gang with a scheduler of its
+//! own (it makes for many more states). What testudo does is cut down to what [gangs.md](../../docs/gangs.md) promises: plan
+//! and hold, steer, wait at the barrier, bind, take up promises. Whatever can take its time (a scheduler, a write, a replica)
+//! takes any time: every order of steps is one that the checker tries.
 //!
 //! What is taken for granted, and where it comes from: a request that was sent before a lease ran out has landed or is lost
 //! before the next leader acts, and that leader's view is as new (`leaseDuration` is longer than `renewDeadline` and any
@@ -23,20 +24,20 @@ const REPLICAS: usize = 2;
 /// A member whom its scheduler never lets go to this place (a volume, a port): nobody else can know that.
 const REFUSED: (Member, Place) = ((0, 1), 2);
 
-/// A place that takes one member.
+/// A place that takes one pod.
 pub type Place = u8;
 /// A gang, and the number of one of its members.
 pub type Member = (usize, usize);
 
-/// What of the protocol is there. Without any one of these something goes wrong, which is how it is known that the checker
-/// would find it.
+/// What of the protocol is there. Without any one of these alone something goes wrong (`every_rule_is_needed`), which is how it
+/// is known that the checker would find it.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// A plan holds its places in the ledger.
     pub hold: bool,
     /// A binding waits until all members are at bind.
     pub barrier: bool,
-    /// What is bound is checked against the ledger once more.
+    /// A pod for which nothing is held is checked against the ledger once more at bind: filter was a while ago.
     pub check: bool,
     /// Who does not lead any more does not write.
     pub fence: bool,
@@ -57,8 +58,10 @@ impl Rules {
 pub struct Protocol {
     /// What of it is there.
     pub rules: Rules,
-    /// How many members there is room for.
+    /// How many pods there is room for.
     pub places: Place,
+    /// Is there a pod of no gang?
+    pub single: bool,
     /// How many faults there may be.
     pub faults: u8,
 }
@@ -86,6 +89,17 @@ pub struct Plan {
     pub going: bool,
 }
 
+/// The pod of no gang: it comes, runs and ends again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Single {
+    /// It is not there, or has no place.
+    Waits,
+    /// Filter has told its scheduler this place. Nothing is held for it, so the place may be given to others.
+    Told(Place),
+    /// It runs there.
+    Runs(Place),
+}
+
 /// A replica of testudo. One that is down is no different from a follower that nobody elects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Replica {
@@ -100,8 +114,8 @@ pub enum Replica {
 pub struct Write {
     /// The replica that has sent it.
     pub from: usize,
-    /// Who is bound.
-    pub member: Member,
+    /// Which member is bound; none: the pod of no gang.
+    pub member: Option<Member>,
     /// Where.
     pub place: Place,
 }
@@ -111,6 +125,8 @@ pub struct Write {
 pub struct State {
     /// What the API server stores.
     pub pods: [[Stored; MEMBERS]; GANGS],
+    /// The pod of no gang.
+    pub single: Single,
     /// The replicas of testudo.
     pub replicas: [Replica; REPLICAS],
     /// Whose the lease is.
@@ -136,6 +152,12 @@ pub enum Action {
     TimeOut(usize, usize),
     /// A binding that may be written is sent.
     Send(usize, Member),
+    /// Filter tells the scheduler of the pod of no gang a place that is free.
+    Tell(Place),
+    /// That scheduler calls bind: the binding is sent, or refused.
+    Bind(usize),
+    /// The pod of no gang ends.
+    End,
     /// A binding reaches the API server.
     Land(Write),
     /// One that was sent by a replica that is gone does not.
@@ -192,7 +214,7 @@ impl State {
         }
     }
 
-    fn is_sent(&self, member: Member) -> bool {
+    fn is_sent(&self, member: Option<Member>) -> bool {
         self.writes.iter().any(|write| write.member == member)
     }
 
@@ -201,9 +223,10 @@ impl State {
         self.plans(replica).and_then(|plans| plans[gang]).into_iter().flat_map(|plan| plan.places.into_iter().flatten())
     }
 
-    /// Does anybody run there?
-    pub fn is_taken(&self, place: Place) -> bool {
-        members().any(|member| self.bound(member) == Some(place))
+    /// Where somebody runs.
+    fn taken(&self) -> impl Iterator<Item = Place> {
+        let by_single = if let Single::Runs(place) = self.single { Some(place) } else { None };
+        members().filter_map(|member| self.bound(member)).chain(by_single)
     }
 }
 
@@ -213,30 +236,28 @@ impl Protocol {
         state.plans(replica).is_some() && (!self.rules.fence || state.lease == Some(replica))
     }
 
-    /// The places that a gang could be given.
-    fn free(&self, state: &State, replica: usize, gang: usize) -> Vec<Place> {
-        let held_by_others = |place: &Place| {
-            let others = (0..GANGS).filter(|other| *other != gang);
-            self.rules.hold && { others }.any(|other| state.held(replica, other).any(|held| held == *place))
+    /// The places that a gang could be given, or the pod of no gang: those that the ledger shows as free.
+    fn free(&self, state: &State, replica: usize, gang: Option<usize>) -> Vec<Place> {
+        let is_held = |place: Place| {
+            let others = (0..GANGS).filter(|other| Some(*other) != gang);
+            self.rules.hold && { others }.any(|other| state.held(replica, other).any(|held| held == place))
         };
-        (0..self.places).filter(|place| !state.is_taken(*place) && !held_by_others(place)).collect()
+        let is_assumed = |place: Place| state.writes.iter().any(|write| (write.from, write.place) == (replica, place));
+        let is_taken = |place: Place| state.taken().any(|taken| taken == place);
+        (0..self.places).filter(|place| !is_taken(*place) && !is_held(*place) && !is_assumed(*place)).collect()
     }
 
-    /// Lacks anybody of the gang both a node and a place?
+    /// Does a part of the gang run, and has the rest no places?
     fn lacks_places(state: &State, replica: usize, gang: usize) -> bool {
-        let plan = state.plans(replica).and_then(|plans| plans[gang]);
-        (0..MEMBERS).any(|member| {
-            state.bound((gang, member)).is_none() && plan.is_none_or(|plan| plan.places[member].is_none())
-        })
+        state.runs_in_part(gang) && state.plans(replica).is_none_or(|plans| plans[gang].is_none())
     }
 
     fn may_be_planned(&self, state: &State, replica: usize, gang: usize) -> bool {
-        let comes_before =
-            |other: usize| other != gang && state.runs_in_part(other) && Self::lacks_places(state, replica, other);
+        let comes_before = |other: usize| other != gang && Self::lacks_places(state, replica, other);
         let is_second = self.rules.halves_first && !state.runs_in_part(gang) && (0..GANGS).any(comes_before);
         state.plans(replica).is_some_and(|plans| plans[gang].is_none())
             && state.running(gang) < MEMBERS
-            && !(0..MEMBERS).any(|member| state.is_sent((gang, member)))
+            && !(0..MEMBERS).any(|member| state.is_sent(Some((gang, member))))
             && !is_second
     }
 
@@ -251,7 +272,7 @@ impl Protocol {
         };
         let is_refused = |assignment: &Assignment| REFUSED.0.0 == gang && assignment[REFUSED.0.1] == Some(REFUSED.1);
         let mut found = vec![];
-        for places in self.free(state, replica, gang).windows(waiting.len()) {
+        for places in self.free(state, replica, Some(gang)).windows(waiting.len()) {
             let in_order = assign(&mut places.iter());
             found.push(in_order);
             if is_refused(&in_order) && places.len() > 1 {
@@ -268,14 +289,14 @@ impl Protocol {
             order.sort_by_key(|gang| !state.runs_in_part(*gang));
         }
         for gang in order {
-            let lacking = |other: usize| state.runs_in_part(other) && Self::lacks_places(state, replica, other);
+            let lacking = |other: usize| Self::lacks_places(state, replica, other);
             if self.rules.take_up_halves_first && !state.runs_in_part(gang) && (0..GANGS).any(lacking) {
                 continue;
             }
             let waiting: Vec<usize> = (0..MEMBERS).filter(|m| state.bound((gang, *m)).is_none()).collect();
             let Some(promise) = waiting.first().and_then(|first| state.pods[gang][*first].promise) else { continue };
             let is_one_plan = waiting.iter().all(|member| state.pods[gang][*member].promise == Some(promise));
-            let free = self.free(state, replica, gang);
+            let free = self.free(state, replica, Some(gang));
             let fits = waiting.iter().all(|member| promise[*member].is_some_and(|place| free.contains(&place)));
             if is_one_plan && fits {
                 let mut places = [None; MEMBERS];
@@ -294,8 +315,11 @@ impl Protocol {
     }
 
     fn land(state: &mut State, write: Write) {
-        let (gang, member) = write.member;
         state.writes.remove(&write);
+        let Some((gang, member)) = write.member else {
+            state.single = Single::Runs(write.place);
+            return;
+        };
         let pod = &mut state.pods[gang][member];
         if pod.bound.is_none() {
             *pod = Stored { bound: Some(write.place), promise: None };
@@ -313,21 +337,18 @@ impl Protocol {
         }
     }
 
-    /// A binding did not come about: the place is kept, and the scheduler tries again.
+    /// A binding did not come about: the scheduler tries again. The place is kept for a member of a gang.
     fn roll_back(state: &mut State, write: Write) {
-        let (gang, member) = write.member;
         state.writes.remove(&write);
+        let Some((gang, member)) = write.member else {
+            state.single = Single::Waits;
+            return;
+        };
         if let Some(plans) = state.plans_mut(write.from)
             && let Some(plan) = &mut plans[gang]
         {
             plan.arrived[member] = false;
         }
-    }
-
-    /// Would a binding still fit, for all that this replica knows?
-    fn still_fits(&self, state: &State, replica: usize, member: Member, place: Place) -> bool {
-        let sent = state.writes.iter().any(|write| write.from == replica && write.place == place);
-        !self.rules.check || (!state.is_taken(place) && !sent && state.bound(member).is_none())
     }
 }
 
@@ -338,6 +359,7 @@ impl Model for Protocol {
     fn init_states(&self) -> Vec<State> {
         vec![State {
             pods: Default::default(),
+            single: Single::Waits,
             replicas: [Replica::Follower, Replica::Follower],
             lease: None,
             writes: BTreeSet::new(),
@@ -370,6 +392,9 @@ impl Model for Protocol {
         }
         if let Some(leader) = state.lease.filter(|_| state.faults_left > 0) {
             actions.push(Action::Pause(leader));
+        }
+        if let Single::Runs(_) = state.single {
+            actions.push(Action::End);
         }
         for write in &state.writes {
             actions.push(Action::Land(*write));
@@ -405,19 +430,20 @@ impl Model for Protocol {
             }
             Action::TimeOut(replica, gang) => state.plans_mut(replica)?[gang] = None,
             Action::Send(replica, (gang, member)) => {
+                // No check here: the place is held.
                 let place = state.plans(replica)?[gang]?.places[member]?;
-                if self.still_fits(&state, replica, (gang, member), place) {
-                    state.writes.insert(Write { from: replica, member: (gang, member), place });
+                state.writes.insert(Write { from: replica, member: Some((gang, member)), place });
+            }
+            Action::Tell(place) => state.single = Single::Told(place),
+            Action::Bind(replica) => {
+                let Single::Told(place) = state.single else { return None };
+                if !self.rules.check || self.free(&state, replica, None).contains(&place) {
+                    state.writes.insert(Write { from: replica, member: None, place });
                 } else {
-                    // The member has no place any more, and its gang may have started.
-                    let plans = state.plans_mut(replica)?;
-                    let plan = plans[gang].as_mut()?;
-                    (plan.places[member], plan.arrived[member]) = (None, false);
-                    if plan.places == [None; MEMBERS] {
-                        plans[gang] = None;
-                    }
+                    state.single = Single::Waits;
                 }
             }
+            Action::End => state.single = Single::Waits,
             Action::Land(write) => Self::land(&mut state, write),
             Action::Sink(write) | Action::Lose(write) => Self::roll_back(&mut state, write),
             Action::Wake(replica) => Self::forget(&mut state, replica),
@@ -433,8 +459,7 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("no place is given twice", |_, state: &State| {
-                let bound: Vec<Place> = members().filter_map(|member| state.bound(member)).collect();
-                bound.iter().collect::<BTreeSet<_>>().len() == bound.len()
+                state.taken().collect::<BTreeSet<_>>().len() == state.taken().count()
             }),
             Property::always("a gang that runs in part can always be finished", |model: &Protocol, state: &State| {
                 (0..GANGS).filter(|gang| state.runs_in_part(*gang)).all(|gang| model.can_be_finished(state, gang))
@@ -445,6 +470,13 @@ impl Model for Protocol {
 
 impl Protocol {
     fn leader_actions(&self, state: &State, replica: usize, plans: &[Option<Plan>; GANGS], actions: &mut Vec<Action>) {
+        match state.single {
+            Single::Waits if self.single => {
+                actions.extend(self.free(state, replica, None).into_iter().map(Action::Tell));
+            }
+            Single::Told(_) if !state.is_sent(None) => actions.push(Action::Bind(replica)),
+            _ => {}
+        }
         for (gang, plan) in plans.iter().enumerate() {
             match plan {
                 None => {
@@ -454,7 +486,7 @@ impl Protocol {
                     }
                 }
                 Some(plan) => {
-                    let is_sent = (0..MEMBERS).any(|member| state.is_sent((gang, member)));
+                    let is_sent = (0..MEMBERS).any(|member| state.is_sent(Some((gang, member))));
                     if !plan.going && !is_sent {
                         actions.push(Action::TimeOut(replica, gang));
                     }
@@ -463,6 +495,7 @@ impl Protocol {
             for member in 0..MEMBERS {
                 let (id, pod) = ((gang, member), state.pods[gang][member]);
                 let place = plan.and_then(|plan| plan.places[member].map(|_| plan));
+                let refused = (id == REFUSED.0).then_some(REFUSED.1);
                 match place {
                     _ if pod.bound.is_some() => {}
                     // What was promised before is taken back sooner or later; here never, which is worse.
@@ -471,12 +504,11 @@ impl Protocol {
                         if pod.promise != Some(plan.places) {
                             actions.push(Action::Steer(replica, id));
                         }
-                        let is_refused = plan.places[member].is_some_and(|place| (id, place) == REFUSED);
-                        if !plan.arrived[member] && !is_refused {
+                        if !plan.arrived[member] && plan.places[member] != refused {
                             actions.push(Action::Call(replica, id));
                         }
                         let may_pass = plan.going || !self.rules.barrier;
-                        if plan.arrived[member] && may_pass && !state.is_sent(id) {
+                        if plan.arrived[member] && may_pass && !state.is_sent(Some(id)) {
                             actions.push(Action::Send(replica, id));
                         }
                     }
@@ -485,18 +517,25 @@ impl Protocol {
         }
     }
 
-    /// Are there places for the rest of a gang that nobody else has been given, or is given before it?
+    /// Are there places for the rest of a gang that no other gang has been given, or is given before it? A place that the pod
+    /// of no gang takes comes free again.
     fn can_be_finished(&self, state: &State, gang: usize) -> bool {
         let others = || (0..GANGS).filter(move |other| *other != gang);
-        let on_the_way: BTreeSet<Place> =
-            state.writes.iter().filter(|write| write.member.0 != gang).map(|write| write.place).collect();
+        let of_others = |member: &Member| member.0 != gang;
+        let taken: BTreeSet<Place> = members().filter_map(|member| state.bound(member)).collect();
+        let on_the_way: BTreeSet<Place> = state
+            .writes
+            .iter()
+            .filter(|write| write.member.as_ref().is_some_and(of_others))
+            .map(|write| write.place)
+            .collect();
         let held: BTreeSet<Place> = match state.lease {
             Some(leader) => others().flat_map(|other| state.held(leader, other)).collect(),
             None => BTreeSet::new(),
         };
-        let is_open = |place: Place| !state.is_taken(place) && !held.contains(&place) && !on_the_way.contains(&place);
+        let is_open = |place: &Place| ![&taken, &on_the_way, &held].iter().any(|closed| closed.contains(place));
         // Of a gang of two that runs in part, one is missing.
         let missing = members().filter(|member| member.0 == gang && state.bound(*member).is_none());
-        { missing }.all(|member| (0..self.places).any(|place| is_open(place) && (member, place) != REFUSED))
+        { missing }.all(|member| (0..self.places).any(|place| is_open(&place) && (member, place) != REFUSED))
     }
 }
