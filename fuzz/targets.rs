@@ -26,13 +26,14 @@ use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::fabric::Fabric;
 use testudo_core::model::mig::Layout;
 use testudo_core::model::node::Node;
+use testudo_core::model::pod::Pod;
 use testudo_core::model::quantity::Quantity;
 
 /// What is done with an input.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 9] = [
     ("extender", extender),
     ("node", node),
     ("quantity", quantity),
@@ -40,6 +41,7 @@ pub const ALL: [(&str, Target); 8] = [
     ("cel", cel),
     ("catalogue", catalogue),
     ("config", config),
+    ("policy", policy),
     ("snapshot", snapshot),
 ];
 
@@ -226,6 +228,37 @@ pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Configuration::parse(text, Path::new("fuzz.yaml")) {
         Ok(configuration) => drop(configuration.policy(PlacementPolicy::default())),
+        Err(error) => assert!(error.to_string().contains("fuzz.yaml"), "{error}"),
+    }
+}
+
+/// Pods of which a policy says what their places are chosen for.
+fn pods() -> &'static [Pod; 2] {
+    static PODS: OnceLock<[Pod; 2]> = OnceLock::new();
+    PODS.get_or_init(|| {
+        let decode = |metadata: Value, spec: Value| {
+            let object = serde_json::from_value(json!({"metadata": metadata, "spec": spec})).expect("a pod");
+            pod::decode(&object).0
+        };
+        let labels = json!({"app": "chat", "tier": "gold"});
+        let named = json!({"name": "chat-0", "namespace": "chat", "uid": "1", "labels": labels});
+        let asking = json!({"resources": {"requests": {"nvidia.com/gpu": "8"}}});
+        let plain = json!({"name": "a", "namespace": "b", "uid": "2"});
+        [decode(named, json!({"priority": 1000, "containers": [asking]})), decode(plain, json!({"containers": []}))]
+    })
+}
+
+/// Policy files: what is accepted has an answer for every pod, what is not says why.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match testudo::policy::parse(text, Path::new("fuzz.yaml")) {
+        Ok(read) => {
+            for pod in pods() {
+                let profiles = &read.policy.profiles;
+                assert!(Arc::ptr_eq(profiles.of(pod), profiles.of(pod)), "the same pod has the same profile");
+            }
+            assert!(read.warnings.iter().all(|warning| !warning.is_empty()));
+        }
         Err(error) => assert!(error.to_string().contains("fuzz.yaml"), "{error}"),
     }
 }

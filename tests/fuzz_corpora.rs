@@ -124,4 +124,4 @@ macro_rules! corpora {
     };
 }
 
-corpora!(extender, node, quantity, gang, cel, catalogue, config, snapshot);
+corpora!(extender, node, quantity, gang, cel, catalogue, config, policy, snapshot);
