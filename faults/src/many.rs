@@ -85,11 +85,11 @@ impl Failure {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Seen { bound, gangs, allocated, taken_back } = self.seen;
+        let Seen { bound, gangs, excused, allocated, taken_back, ledgers } = self.seen;
         write!(
             f,
-            "{} seeds in {:.1} s: {} steps, {bound} pods bound, {gangs} gangs started, {allocated} claims allocated, \
-             {taken_back} of them taken back unused; ",
+            "{} seeds in {:.1} s: {} steps, {bound} pods bound, {gangs} gangs started, {excused} excused from being whole, \
+             {allocated} claims allocated, {taken_back} of them taken back unused, {ledgers} ledgers read; ",
             self.played,
             self.took.as_secs_f64(),
             self.steps

@@ -181,6 +181,18 @@ impl Network {
         self.watches.retain(|watch| kind.is_some_and(|kind| kind != watch.kind));
     }
 
+    /// Has a replica heard of everything that its ledger is made from? Nothing of it is on its way, not even the answer to a
+    /// watch that has begun.
+    pub fn has_told_all(&self, replica: usize, store: &Store) -> bool {
+        if self.underway.iter().any(|underway| underway.from.0 == replica) {
+            return false;
+        }
+        let has_told = |watch: &Watch| store.since(watch.kind, watch.after).is_ok_and(<[Happened]>::is_empty);
+        [Kind::Node, Kind::Pod, Kind::Claim, Kind::Slice]
+            .into_iter()
+            .all(|kind| self.watches.iter().any(|watch| watch.of.0 == replica && watch.kind == kind && has_told(watch)))
+    }
+
     /// Lets arrive what is due, and the watches tell what they have to tell.
     pub fn step(&mut self, store: &mut Store, story: &mut Story, now_ms: u64) {
         if now_ms >= self.bad_until_ms {

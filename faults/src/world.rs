@@ -30,6 +30,9 @@ pub const QUIET_MS: u64 = 90_000;
 /// A time at which faults are over: one may last for a while.
 const CALM_FROM_MS: u64 = CHAOS_MS + 25_000;
 
+/// A copy of an engine is made for it.
+const LEDGERS_READ_EACH_MS: u64 = 2_000;
+
 /// The cluster.
 pub struct World {
     pub(crate) store: Store,
@@ -52,6 +55,9 @@ pub struct World {
     leader: Option<usize>,
     routed: u64,
     auditor: Auditor,
+    ledgers_read_ms: u64,
+    /// Which replicas had heard of everything at the last step.
+    heard: Vec<bool>,
     catalogue: Arc<Catalogue>,
     policy: Policy,
     /// A search comes to its end in one of so many steps.
@@ -75,16 +81,14 @@ pub struct Outcome {
 
 /// Plays a script to its end, or until something is wrong. A panic is wrong, too.
 pub fn play(script: &Script, story: Story) -> (Outcome, Story) {
-    panics::note();
-    let mut told = Some(story);
-    let played = panics::caught(|| play_on(script, told.take().unwrap_or_default()));
-    played.unwrap_or_else(|what| {
+    let outcome = panics::caught(|| play_on(script, story.clone())).unwrap_or_else(|what| {
         let violation = Some(Violation { rule: Rule::NoPanic, what });
-        (Outcome { violation, steps: 0, digest: 0, seen: Seen::default() }, Story::default())
-    })
+        Outcome { violation, steps: 0, digest: 0, seen: Seen::default() }
+    });
+    (outcome, story)
 }
 
-fn play_on(script: &Script, story: Story) -> (Outcome, Story) {
+fn play_on(script: &Script, story: Story) -> Outcome {
     // Of what depends on chance in other crates: the jitter of pauses.
     fastrand::seed(script.seed);
     let mut world = World::new(script, story);
@@ -110,7 +114,7 @@ fn play_on(script: &Script, story: Story) -> (Outcome, Story) {
         let now_ms = world.now_ms;
         world.story.tell(now_ms, || format!("WRONG: {violation}"));
     }
-    (Outcome { violation, steps, digest: world.digest(), seen: world.auditor.seen() }, world.story)
+    Outcome { violation, steps, digest: world.digest(), seen: world.auditor.seen() }
 }
 
 /// What the operator has configured, with shorter times.
@@ -170,6 +174,8 @@ impl World {
             leader: None,
             routed: 0,
             auditor: Auditor::new(script.quota),
+            ledgers_read_ms: 0,
+            heard: vec![false; REPLICAS],
             catalogue: Catalogue::builtin(),
             policy: policy(script),
             search_steps: if script.plans_slowly { 30 } else { 2 },
@@ -356,11 +362,30 @@ impl World {
         for replica in &mut self.replicas {
             self.auditor.note_at_bind(replica.at_bind(), self.now_ms);
         }
-        self.auditor.check(&self.store, self.now_ms)
+        self.auditor.check(&self.store, self.now_ms).or_else(|| self.audit_ledgers())
+    }
+
+    /// Reads the ledger of a replica now and then, when it has heard everything, and has had a moment to take that in.
+    fn audit_ledgers(&mut self) -> Option<Violation> {
+        let has_heard =
+            |replica: &Replica| replica.answers(self.now_ms) && self.network.has_told_all(replica.index(), &self.store);
+        let heard: Vec<bool> = self.replicas.iter().map(has_heard).collect();
+        let heard_before = std::mem::replace(&mut self.heard, heard);
+        if self.now_ms < self.ledgers_read_ms + LEDGERS_READ_EACH_MS {
+            return None;
+        }
+        let can_be_read =
+            self.replicas.iter().zip(self.heard.iter().zip(heard_before)).filter(|(_, (now, before))| **now && *before);
+        let engines: Vec<_> = can_be_read.filter_map(|(replica, _)| replica.engine()).collect();
+        if !engines.is_empty() {
+            self.ledgers_read_ms = self.now_ms;
+        }
+        engines.iter().find_map(|engine| self.auditor.check_ledger(&self.store, engine))
     }
 
     fn audit_end(&mut self) -> Option<Violation> {
         let engines: Vec<_> = self.replicas.iter().filter_map(Replica::engine).collect();
+        assert_eq!(engines.len(), self.replicas.len(), "a replica is not there at the end");
         let could_add = self.autoscaler.as_ref().map(Autoscaler::could_add).unwrap_or_default();
         self.auditor.check_end(&self.store, &engines, &could_add)
     }

@@ -23,6 +23,7 @@ use crate::api::store::{Kind, Store, What};
 use crate::facts::{Amounts, Claim, Node, Pod};
 use crate::script::{Input, Quota};
 use devices::Counting;
+use ledger::Moment;
 use quotas::Used;
 
 /// The rules.
@@ -76,18 +77,24 @@ pub struct Seen {
     pub bound: u64,
     /// Gangs of which a first member was bound.
     pub gangs: u64,
+    /// Those of them that were in part, and had been disturbed while they started, so that nobody was to blame.
+    pub excused: u64,
     /// Claims that were given devices by testudo.
     pub allocated: u64,
     /// Claims that lost them without ever having been used.
     pub taken_back: u64,
+    /// Ledgers that were read.
+    pub ledgers: u64,
 }
 
 impl std::ops::AddAssign for Seen {
     fn add_assign(&mut self, other: Self) {
         self.bound += other.bound;
         self.gangs += other.gangs;
+        self.excused += other.excused;
         self.allocated += other.allocated;
         self.taken_back += other.taken_back;
+        self.ledgers += other.ledgers;
     }
 }
 
@@ -96,6 +103,10 @@ const CAPACITY_REMEMBERED_MS: u64 = 20_000;
 
 /// A member counts as having come to bind for so long after its call has ended: its binding may still be under way.
 const ARRIVAL_REMEMBERED_MS: u64 = 20_000;
+
+/// A node that nobody has kept from an autoscaler when a member came to bind may be gone so much later: the write that keeps it may
+/// get lost once, and an autoscaler has not seen it yet.
+const NODE_LEAVES_WITHIN_MS: u64 = 5_000;
 
 /// The reader.
 #[derive(Debug, Default)]
@@ -130,10 +141,23 @@ impl Auditor {
     /// Something happens that may leave gangs in part which are just being bound.
     pub fn hear(&mut self, input: &Input, now_ms: u64) {
         if matches!(input, Input::Crash(..) | Input::Pause(..) | Input::Storm(..) | Input::SchedulerRestarts(..)) {
-            let starting = self.pods.values().filter(|pod| self.has_come(&pod.uid, now_ms));
-            let gangs: Vec<_> = starting.filter_map(|pod| pod.gang.clone()).collect();
-            self.hurt.extend(gangs.into_iter().map(|(gang, _)| gang));
+            self.excuse(|pod, auditor| auditor.has_come(&pod.uid, now_ms));
         }
+    }
+
+    /// The gangs of these pods may be in part, unless they are whole by now.
+    fn excuse(&mut self, is_struck: impl Fn(&Pod, &Self) -> bool) {
+        let struck = self.pods.values().filter(|pod| is_struck(pod, self));
+        let gangs: BTreeSet<(String, usize)> = struck.filter_map(|pod| pod.gang.clone()).collect();
+        let in_part = gangs.into_iter().filter(|(gang, together)| self.started(gang) < *together);
+        let in_part: Vec<String> = in_part.map(|(gang, _)| gang).collect();
+        self.hurt.extend(in_part);
+    }
+
+    /// How many members of a gang have their node.
+    fn started(&self, gang: &str) -> usize {
+        let is_member = |pod: &&Pod| pod.gang.as_ref().is_some_and(|(name, _)| name == gang);
+        self.pods.values().filter(is_member).filter(|pod| pod.node.is_some()).count()
     }
 
     /// These pods are at bind for these nodes. Whoever binds them may not have heard yet that one is gone.
@@ -169,12 +193,25 @@ impl Auditor {
     }
 
     /// Judges how things are at the end, where an autoscaler could add these nodes.
-    pub fn check_end(&self, store: &Store, engines: &[Engine], could_add: &[Node]) -> Option<Violation> {
-        let gangs = placed::half_started(store, &self.hurt);
+    pub fn check_end(&mut self, store: &Store, engines: &[Engine], could_add: &[Node]) -> Option<Violation> {
+        let in_part = placed::half_started(store);
+        self.seen.excused += in_part.keys().filter(|gang| self.hurt.contains(*gang)).count() as u64;
+        let blamed = in_part.into_iter().find(|(gang, _)| !self.hurt.contains(gang));
+        let gangs = blamed.and_then(|(gang, (started, together))| {
+            let text =
+                format!("gang {gang}: {started} of its members have started, and {together} must start together");
+            wrong(Rule::GangWhole, text)
+        });
         let devices = gangs.or_else(|| self.devices_kept(store, Counting::All));
         let rest = devices.or_else(|| placed::left_out(store, self.quota, could_add));
         let rest = rest.or_else(|| leaks::left_behind(store));
-        rest.or_else(|| engines.iter().find_map(|engine| ledger::differs(store, engine)))
+        rest.or_else(|| engines.iter().find_map(|engine| ledger::differs(store, engine, Moment::End)))
+    }
+
+    /// Judges the ledger of a replica that has heard of everything.
+    pub fn check_ledger(&mut self, store: &Store, engine: &Engine) -> Option<Violation> {
+        self.seen.ledgers += 1;
+        ledger::differs(store, engine, Moment::Any)
     }
 
     fn see_pod(&mut self, pod: Pod, what: What, now_ms: u64) -> Option<Violation> {
@@ -187,6 +224,12 @@ impl Auditor {
         let before = self.pods.insert(pod.uid.clone(), pod.clone());
         if pod.ended || pod.leaving {
             self.note_loss(&pod, now_ms);
+        }
+        if let Some((gang, together)) = &pod.gang
+            && self.started(gang) >= *together
+        {
+            // What happens to it from now on has to have a reason of its own.
+            self.hurt.remove(gang);
         }
         let is_new = pod.node.is_some() && before.is_none_or(|before| before.node.is_none());
         if !is_new || !pod.is_ours {
@@ -206,12 +249,12 @@ impl Auditor {
         }
     }
 
-    /// A gang whose member was to be bound to a node when that vanished may be in part: others of it may be bound by now.
+    /// A gang whose member was just being bound to a node when that vanished may be in part: others of it may be bound by now.
     fn note_node_gone(&mut self, node: &str, now_ms: u64) {
-        let came = |pod: &&Pod| self.at_bind.get(&pod.uid).is_some_and(|(_, to)| to == node);
-        let starting = self.pods.values().filter(|pod| pod.node.is_none() && self.has_come(&pod.uid, now_ms));
-        let gangs: Vec<_> = starting.filter(came).filter_map(|pod| pod.gang.clone()).collect();
-        self.hurt.extend(gangs.into_iter().map(|(gang, _)| gang));
+        let came = |at: &u64, to: &str| to == node && at + NODE_LEAVES_WITHIN_MS >= now_ms;
+        self.excuse(|pod, auditor| {
+            pod.node.is_none() && auditor.at_bind.get(&pod.uid).is_some_and(|(at, to)| came(at, to))
+        });
     }
 
     /// Has it come to bind lately?
@@ -253,7 +296,11 @@ impl Auditor {
         self.seen.gangs += 1;
         let came = members.iter().filter(|other| self.has_come(&other.uid, now_ms));
         let came: Vec<&str> = came.map(|other| other.key.name.as_str()).collect();
-        if came.len() >= together || self.hurt.contains(&gang) {
+        if came.len() >= together {
+            return None;
+        }
+        if self.hurt.contains(&gang) {
+            self.seen.excused += 1;
             return None;
         }
         let came = if came.is_empty() { "nobody".to_owned() } else { came.join(", ") };

@@ -1,6 +1,6 @@
 //! What can be placed is placed, and gangs are whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::feasible::Free;
 use super::quotas::Used;
@@ -24,14 +24,12 @@ fn gangs(pods: &[Pod]) -> BTreeMap<String, (usize, Vec<&Pod>)> {
     gangs
 }
 
-/// A gang of which some members have started and others not, although nothing has happened to it.
-pub fn half_started(store: &Store, hurt: &BTreeSet<String>) -> Option<Violation> {
+/// The gangs of which some members have started and others not: how many have, and how many must.
+pub fn half_started(store: &Store) -> BTreeMap<String, (usize, usize)> {
     let pods = pods(store);
-    gangs(&pods).into_iter().filter(|(gang, _)| !hurt.contains(gang)).find_map(|(gang, (together, members))| {
-        let started = members.iter().filter(|pod| pod.node.is_some()).count();
-        let text = || format!("gang {gang}: {started} of its members have started, and {together} must start together");
-        (started > 0 && started < together).then(|| wrong(Rule::GangWhole, text()))?
-    })
+    let started = |members: Vec<&Pod>| members.iter().filter(|pod| pod.node.is_some()).count();
+    let counts = gangs(&pods).into_iter().map(|(gang, (together, members))| (gang, (started(members), together)));
+    counts.filter(|(_, (started, together))| *started > 0 && started < together).collect()
 }
 
 /// A pod, or a gang, that waits although there is room for it, or would be if an autoscaler had added these nodes.
