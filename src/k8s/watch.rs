@@ -119,6 +119,10 @@ const PAUSES: Pauses = Pauses { shortest: Duration::from_millis(500), longest: D
 /// How long to wait until something is asked for again that we can do without and are not allowed to see.
 const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(600);
 
+/// Refused after so many failures, which is about a minute, it is meant: an API server that has just started refuses everything
+/// until it has read who may do what.
+const REFUSALS: u32 = 7;
+
 /// After so many failures nobody waits any longer for what we can do without: 15 seconds.
 const PATIENCE: u32 = 5;
 
@@ -385,7 +389,7 @@ impl<T: Told> Watch<T> {
                 warn!(kind = self.kind(), %error, "this cannot be watched, and we go on without it until it can");
                 self.send(event).await?;
             }
-            if refused {
+            if refused && self.failures >= REFUSALS {
                 tokio::time::sleep(PAUSE_WHEN_REFUSED).await;
                 return Ok(());
             }

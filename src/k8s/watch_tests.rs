@@ -155,23 +155,27 @@ async fn what_could_not_be_seen_is_known_in_part_until_all_is_listed() {
         let metadata = json!({"resourceVersion": "10", "continue": next_page});
         (200, json!({"kind": "ResourceClaimList", "apiVersion": "resource.k8s.io/v1", "metadata": metadata, "items": items}).to_string())
     };
-    let failures = (0..=PATIENCE).map(|_| failure(500, "InternalError", "etcd is away"));
-    let lists = failures.chain([list("next", vec![claim("a")]), list("", vec![claim("b")])]).collect();
-    let server = api_server(lists, vec![]);
-    let (sender, mut receiver) = mpsc::channel(1);
-    let watch = tokio::spawn(Watch::<devices::Claim>::new(&server.client, (), sender, SHORT).run());
-    let mut seen = vec![];
-    for _ in 0..5 {
-        let event = tokio::time::timeout(Duration::from_secs(10), receiver.recv()).await;
-        seen.push(match event.expect("an event").expect("one more") {
-            ClusterEvent::Unseen(DeviceList::Claims) => "unseen",
-            ClusterEvent::Listing(DeviceList::Claims) => "listing",
-            ClusterEvent::ClaimApplied(_) => "+",
-            ClusterEvent::ClaimsSynced(_) => "=",
-            other => panic!("not of a claim: {other:?}"),
-        });
+    let away: Vec<_> = (0..=PATIENCE).map(|_| failure(500, "InternalError", "etcd is away")).collect();
+    // As an API server answers that has just started.
+    let forbidden = vec![failure(403, "Forbidden", "cannot list resourceclaims"); 3];
+    for failures in [away, forbidden] {
+        let lists = [failures, vec![list("next", vec![claim("a")]), list("", vec![claim("b")])]].concat();
+        let server = api_server(lists, vec![]);
+        let (sender, mut receiver) = mpsc::channel(1);
+        let watch = tokio::spawn(Watch::<devices::Claim>::new(&server.client, (), sender, SHORT).run());
+        let mut seen = vec![];
+        for _ in 0..5 {
+            let event = tokio::time::timeout(Duration::from_secs(10), receiver.recv()).await;
+            seen.push(match event.expect("an event").expect("one more") {
+                ClusterEvent::Unseen(DeviceList::Claims) => "unseen",
+                ClusterEvent::Listing(DeviceList::Claims) => "listing",
+                ClusterEvent::ClaimApplied(_) => "+",
+                ClusterEvent::ClaimsSynced(_) => "=",
+                other => panic!("not of a claim: {other:?}"),
+            });
+        }
+        assert_eq!(seen, ["unseen", "listing", "+", "+", "="]);
+        drop(receiver);
+        watch.await.expect("ends with its receiver");
     }
-    assert_eq!(seen, ["unseen", "listing", "+", "+", "="]);
-    drop(receiver);
-    watch.await.expect("ends with its receiver");
 }
