@@ -118,7 +118,8 @@ impl Host {
     /// it makes for extended resources, and to one of ours from which it has taken its devices where our watch has not shown
     /// that yet and filter has let the pod pass. By now that is written, and who was promised these devices has to be given
     /// others. Who had them before may have lost them: kube-scheduler gives on at once what it takes back, and our watch shows
-    /// that later.
+    /// that later. And a claim that it has reserved for the pod may have lost that, and been given devices anew, of which it has not
+    /// heard: others would be given what the pod runs with.
     async fn confirm_claims(&self, pod: &Pod, deadline: Instant) -> Result<(), Refusal> {
         let (Bindings::Cluster { claims, .. }, Mode::Enforce) = (&self.bindings, self.mode) else { return Ok(()) };
         let (named, is_served) = {
@@ -142,6 +143,14 @@ impl Host {
             Err(error) => return refuse(format!("the claims of pod {} cannot be read: {error}", pod.key)),
         };
         let keys: Vec<ClaimKey> = own.iter().map(|seen| seen.claim.key.clone()).collect();
+        let unready = own.iter().find(|seen| seen.allocation.is_none() || !seen.is_reserved);
+        let unready = unready.map(|seen| {
+            let what = if seen.allocation.is_none() { "has no devices" } else { "is reserved for nobody" };
+            format!(
+                "claim {} of pod {} {what} any more: kube-scheduler has to look at it again",
+                seen.claim.key, pod.key
+            )
+        });
         let mut engine = self.engine.lock();
         let now_ms = self.now_ms();
         for (uid, rival) in rivals {
@@ -153,7 +162,7 @@ impl Host {
         own.into_iter().for_each(|seen| engine.confirm_claim(seen, now_ms));
         engine.keep_gangs(now_ms);
         self.publish(&mut engine);
-        engine.conflict_of(&keys).map_or(Ok(()), refuse)
+        engine.conflict_of(&keys).or(unready).map_or(Ok(()), refuse)
     }
 
     fn assume(&self, pod: &Pod, node: &NodeName) -> Result<Option<DeviceSet>, Refusal> {
@@ -347,7 +356,8 @@ pub(super) mod tests {
         });
         if is_given {
             let result = json!({"request": "r", "driver": "d", "pool": "a", "device": "gpu-0"});
-            claim["status"] = json!({"allocation": {"devices": {"results": [result]}}});
+            let consumer = json!({"resource": "pods", "name": "p", "uid": "p"});
+            claim["status"] = json!({"allocation": {"devices": {"results": [result]}}, "reservedFor": [consumer]});
         }
         claim
     }
@@ -357,6 +367,10 @@ pub(super) mod tests {
         let given = |name: &str, version| (200, claim(name, version, true).to_string());
         let gone = failure(404, "NotFound", "resourceclaims \"theirs\" not found");
         let lost = (200, claim("theirs", 9, false).to_string());
+        let mut unreserved = claim("c", 8, true);
+        unreserved["status"]["reservedFor"] = json!([]);
+        let unreserved = (200, unreserved.to_string());
+        let without = (200, claim("c", 8, false).to_string());
         let error = || failure(500, "InternalError", "no");
         let answers = [
             (error(), gone.clone(), Err("the claims of pod default/p cannot be read: claim default/c")),
@@ -370,6 +384,8 @@ pub(super) mod tests {
                 given("theirs", 6),
                 Err("device d/a/gpu-0 was given to claims default/c and default/theirs"),
             ),
+            (unreserved, gone.clone(), Err("claim default/c of pod default/p is reserved for nobody any more")),
+            (without, gone.clone(), Err("claim default/c of pod default/p has no devices any more")),
             (given("c", 8), lost, Ok(())),
             (given("c", 8), gone, Ok(())),
         ];

@@ -42,6 +42,23 @@ pub struct Fitting {
     slot: Option<Slot>,
 }
 
+/// Places of the best packed rank that was offered.
+#[derive(Default)]
+struct Equals {
+    packed: u64,
+    slots: Vec<Slot>,
+}
+
+impl Equals {
+    fn offer(&mut self, packed: u64, slot: Slot) {
+        match packed.cmp(&self.packed) {
+            Ordering::Greater if !self.slots.is_empty() => {}
+            Ordering::Equal => self.slots.push(slot),
+            _ => (self.packed, self.slots) = (packed, vec![slot]),
+        }
+    }
+}
+
 /// What a snapshot says of one pod.
 #[derive(Debug)]
 pub struct Judgement<'a> {
@@ -134,10 +151,8 @@ impl<'a> Judgement<'a> {
     /// On which nodes of an offer the pod fits, in their order, and how well. Where who else is around decides last, it is
     /// looked at between the best only, if there are several.
     pub fn fitting<'n>(&self, nodes: impl ExactSizeIterator<Item = Offered<'n>>) -> Vec<Fitting> {
-        let is_free = self.snapshot.board().is_plain() && self.may_go_anywhere();
-        let is_table_right = is_free && self.profile.leaves_ranks(self.pod.priority);
         let own = self.own_slot();
-        let table = is_table_right.then(|| self.table());
+        let table = self.is_table_right().then(|| self.table());
         let mut fitting: Vec<Fitting> = Vec::with_capacity(nodes.len());
         let mut best: Option<(u64, Rank)> = None;
         for (at, node) in nodes.enumerate() {
@@ -175,6 +190,11 @@ impl<'a> Judgement<'a> {
         matches!(self.fate, Fate::Free) && self.over_quota.is_none()
     }
 
+    /// Is what the table says of a node the pod's rank there, but for who else is around?
+    fn is_table_right(&self) -> bool {
+        self.snapshot.board().is_plain() && self.may_go_anywhere() && self.profile.leaves_ranks(self.pod.priority)
+    }
+
     fn own_slot(&self) -> Option<Slot> {
         self.own.as_ref().and_then(|(node, _)| self.snapshot.slot_of(node.as_str()))
     }
@@ -202,18 +222,23 @@ impl<'a> Judgement<'a> {
             Fate::Free if self.over_quota.is_some() => return None,
             Fate::Free => {}
         }
-        let nodes = self.snapshot.slots().iter().enumerate();
-        let known = nodes.filter_map(|(slot, state)| Some((Slot::at(slot), state.as_ref()?.node()?)));
-        let mut equals: Vec<(Rank, Slot, &NodeName)> = vec![];
-        for (slot, node) in known {
-            let Some(rank) = self.rank_in_slot(slot, node) else { continue };
-            match equals.first().map(|(best, ..)| rank.packed().cmp(&best.packed())) {
-                Some(Ordering::Greater) => {}
-                Some(Ordering::Equal) => equals.push((rank, slot, node.name())),
-                Some(Ordering::Less) | None => equals = vec![(rank, slot, node.name())],
-            }
+        let node_in = |slot: Slot| self.snapshot.slots()[slot].as_ref()?.node();
+        let rank_in = |slot: Slot| self.rank_in_slot(slot, node_in(slot)?);
+        let mut equals = Equals::default();
+        if self.is_table_right() {
+            let own = self.own_slot();
+            let others = self.table().fitting().filter(|(slot, _)| Some(*slot) != own);
+            others
+                .chain(own.and_then(|slot| Some((slot, rank_in(slot)?.packed()))))
+                .for_each(|(slot, it)| equals.offer(it, slot));
+        } else {
+            let slots = (0..self.snapshot.slots().len()).map(Slot::at);
+            slots
+                .filter_map(|slot| Some((rank_in(slot)?.packed(), slot)))
+                .for_each(|(it, slot)| equals.offer(it, slot));
         }
-        let refined = equals.into_iter().map(|(rank, slot, name)| (self.among(rank, Some(slot)).packed(), name));
+        let refined = { equals.slots.into_iter() }
+            .filter_map(|slot| Some((self.among(rank_in(slot)?, Some(slot)).packed(), node_in(slot)?.name())));
         refined.min().map(|(_, name)| name)
     }
 

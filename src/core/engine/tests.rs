@@ -197,6 +197,10 @@ proptest! {
                     let kept = kept.judge(&asked).of(Offered::Named(&name));
                     prop_assert_eq!(kept, fresh.judge(&asked).of(Offered::Named(&name)));
                 }
+                let judgement = kept.judge(&asked);
+                let refined = |name: &String| Some((judgement.refined(Offered::Named(name))?.packed(), name.clone()));
+                let best = (0..4).map(|n| format!("n{n}")).filter_map(|name| refined(&name)).min();
+                prop_assert_eq!(judgement.best().map(ToString::to_string), best.map(|(_, name)| name));
             }
         }
     }

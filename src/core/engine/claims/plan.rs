@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::engine::policy::{ClaimPolicy, Policy};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
+use crate::model::pod::{self, PodUid};
 
 /// What a claim is to be given.
 #[derive(Debug, Clone)]
@@ -264,7 +265,7 @@ impl ClaimKeeper {
         self.check_pools();
         self.resolve_collisions(cluster, policy);
         let policy = &policy.claims;
-        self.release_unused(policy, now_ms);
+        self.release_unused(cluster, policy, now_ms);
         let is_due =
             |plan: &Plan| !plan.in_flight && plan.tried_ms.is_none_or(|tried| now_ms >= tried + policy.write_again_ms);
         let mut orders = vec![];
@@ -376,15 +377,18 @@ impl ClaimKeeper {
 
     /// Claims that we gave devices and that nobody uses are to lose them after a while: their pods went, or we were killed
     /// before these heard of it.
-    fn release_unused(&mut self, policy: &ClaimPolicy, now_ms: u64) {
+    fn release_unused(&mut self, cluster: &Cluster, policy: &ClaimPolicy, now_ms: u64) {
         for key in std::mem::take(&mut self.replanned) {
             self.watch_use(&key, now_ms);
         }
         // The pods of an earlier leader's plans have as long as ours.
         let began_ms = self.term_began_ms.unwrap_or(now_ms);
+        let runs = |uid: &PodUid| cluster.pod(uid).is_some_and(|pod| matches!(pod.stage, pod::Stage::Bound(_)));
         let is_due = |(key, since): &(&ClaimKey, &u64)| {
             let is_ours = self.claims.get(*key).is_some_and(|seen| policy.is_ours(&seen.claim));
-            is_ours && now_ms >= began_ms.max(**since) + policy.unused_ms
+            // One that was bound past us may run though it is reserved for nobody.
+            let is_used = || self.users.get(*key).is_some_and(|users| users.keys().any(runs));
+            is_ours && now_ms >= began_ms.max(**since) + policy.unused_ms && !is_used()
         };
         let due: Vec<ClaimKey> = self.unused.iter().filter(is_due).map(|(key, _)| key.clone()).collect();
         for key in due {

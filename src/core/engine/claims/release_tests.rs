@@ -1,6 +1,6 @@
 //! What was given and is used by nobody is taken back.
 
-use super::tests::{World, member};
+use super::tests::{World, member, pod};
 use super::{ClaimNewsKind, ClaimOrder};
 use crate::claims::fingerprint;
 use crate::engine::{Arrival, ClaimPolicy, GangPolicy};
@@ -27,6 +27,20 @@ fn what_was_given_and_is_used_by_nobody_is_taken_back_after_a_while() {
     assert_eq!(world.news(), [(ClaimNewsKind::Released, "ours".into())]);
     world.wait(1_000_000);
     assert_eq!(world.claim_orders(), []);
+}
+
+#[test]
+fn what_a_pod_runs_with_is_not_taken_back_though_nobody_has_reserved_it() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    world.give("c", "a", &["gpu-0"], true);
+    let bound = Pod { stage: Stage::Bound("a".into()), ..pod("p", &["c"]) };
+    world.set(bound.clone());
+    world.wait(2 * ClaimPolicy::default().unused_ms);
+    assert_eq!(world.claim_orders(), []);
+    world.set(Pod { stage: Stage::Finished, ..bound });
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { .. }]), "{orders:?}");
 }
 
 #[test]
