@@ -28,7 +28,7 @@ pub fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenEr
     listener.map_err(|source| ListenError { address, source })
 }
 
-/// Counts the requests whose bodies are held in memory, up to a limit.
+/// Counts the requests that are worked on or wait for it, up to a limit.
 #[derive(Debug)]
 pub struct Admission {
     admitted: AtomicUsize,
@@ -44,6 +44,11 @@ impl Admission {
     /// How many may be in at a time.
     pub fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// Whether as many are in as there may be.
+    pub fn is_full(&self) -> bool {
+        self.admitted.load(Ordering::Relaxed) >= self.limit
     }
 
     /// Lets one more in, until what is returned is dropped; nothing where there are as many as there may be.

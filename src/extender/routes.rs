@@ -10,16 +10,20 @@ use futures::StreamExt;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tracing::{Instrument, field, info_span};
 
 use super::answer::{Answer, Answers};
 use super::metrics::{BadRequest, Verb};
 use super::{Binding, Extender, Refusal};
-use crate::listener::{Admission, Admitted};
+use crate::listener::Admission;
 
 /// As much is set aside for a body before it comes, whatever it says about its length.
 const BODY_RESERVE_BYTES: usize = 1 << 20;
+/// What each body may have for itself, so that large ones leave room for others. 1,024 connections come to 256 MB.
+const BODY_SHARE_BYTES: usize = 250_000;
 
 /// What the handlers of all workers share.
 pub(super) struct Shared<E> {
@@ -28,9 +32,29 @@ pub(super) struct Shared<E> {
     /// Where binds run, so that they depend neither on a worker nor on the caller's patience.
     pub runtime: Handle,
     pub body_limit_bytes: usize,
+    /// A permit for each byte that bodies have in memory beyond their share.
+    pub large_bodies: Semaphore,
     pub request_timeout: Duration,
     pub bind_timeout: Duration,
+    /// Of the questions that are there as a whole and wait for their turn.
     pub admission: Admission,
+}
+
+/// A worker answers one question after the other. Between two of them it reads what has come for others, so that it knows
+/// of all who wait and can refuse those who are too many.
+pub(super) struct Turns(Semaphore);
+
+impl Turns {
+    pub fn of_a_worker() -> Self {
+        Self(Semaphore::new(1))
+    }
+
+    /// Waits for a turn, which lasts until what is returned is dropped.
+    async fn next(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = self.0.acquire().await.ok();
+        yield_now().await;
+        turn
+    }
 }
 
 pub(super) fn verbs<E: Extender>(config: &mut ServiceConfig) {
@@ -56,7 +80,12 @@ fn unknown<E: Extender>(shared: &Shared<E>, path: &str) -> HttpResponse {
     respond(Answer::text(404, format!("testudo: nothing is served at {path:?}; the verbs are {verbs}")))
 }
 
-async fn verb<E: Extender>(request: HttpRequest, payload: Payload, shared: Data<Shared<E>>) -> HttpResponse {
+async fn verb<E: Extender>(
+    request: HttpRequest,
+    payload: Payload,
+    shared: Data<Shared<E>>,
+    turns: Data<Turns>,
+) -> HttpResponse {
     let asked = request.match_info().query("verb");
     let Some(verb) = Verb::ALL.into_iter().find(|verb| verb.as_str() == asked) else {
         return unknown(&shared, request.path());
@@ -72,35 +101,41 @@ async fn verb<E: Extender>(request: HttpRequest, payload: Payload, shared: Data<
         nodes = field::Empty,
         status = field::Empty,
     );
-    let answer = answered(verb, &request, payload, &shared).instrument(span.clone()).await;
+    let answer = answered(verb, &request, payload, &shared, &turns).instrument(span.clone()).await;
     span.record("status", answer.status);
     in_flight.answered(answer.status);
     respond(answer)
 }
 
-async fn answered<E: Extender>(verb: Verb, request: &HttpRequest, payload: Payload, shared: &Shared<E>) -> Answer {
+async fn answered<E: Extender>(
+    verb: Verb,
+    request: &HttpRequest,
+    payload: Payload,
+    shared: &Shared<E>,
+    turns: &Turns,
+) -> Answer {
     if request.method() != Method::POST {
         let text = format!("{verb} takes POST, not {}", request.method());
         return unread(shared, 405, BadRequest::WrongMethod, text);
     }
-    let (admitted, body) = match read_admitted(request, payload, shared).await {
-        Ok(read) => read,
+    let question = match verb {
+        Verb::Filter => Answers::filter,
+        Verb::Prioritize => Answers::prioritize,
+        Verb::Preempt => Answers::preempt,
+        Verb::Bind => return read_and_bind(request, payload, shared).await,
+    };
+    // Who would be one too many is told so before he is read.
+    if shared.admission.is_full() {
+        return overloaded(shared);
+    }
+    let body = match read_in_time(request, payload, shared).await {
+        Ok(body) => body,
         Err(answer) => return answer,
     };
-    match verb {
-        Verb::Filter => shared.answers.filter(&body),
-        Verb::Prioritize => shared.answers.prioritize(&body),
-        Verb::Preempt => shared.answers.preempt(&body),
-        Verb::Bind => {
-            let binding = shared.answers.binding(&body);
-            // Whoever waits for the other members of a gang holds up nobody else.
-            drop((admitted, body));
-            match binding {
-                Ok(binding) => bind(binding, shared).await,
-                Err(answer) => answer,
-            }
-        }
-    }
+    // Not before: whoever is slow to say what he wants takes nobody's place.
+    let Some(_admitted) = shared.admission.admit() else { return overloaded(shared) };
+    let _turn = turns.next().await;
+    question(&shared.answers, &body.bytes)
 }
 
 fn unread<E: Extender>(shared: &Shared<E>, status: u16, reason: BadRequest, text: String) -> Answer {
@@ -108,34 +143,58 @@ fn unread<E: Extender>(shared: &Shared<E>, status: u16, reason: BadRequest, text
     Answer::text(status, format!("testudo: {text}"))
 }
 
-/// The body of a request, for as long as it may be held; or the answer to one that cannot be read.
-async fn read_admitted<'s, E: Extender>(
-    request: &HttpRequest,
-    payload: Payload,
-    shared: &'s Shared<E>,
-) -> Result<(Admitted<'s>, BytesMut), Answer> {
-    let Some(admitted) = shared.admission.admit() else {
-        let text = format!(
-            "overloaded: {} requests are being read and answered, no more may be; ask again",
-            shared.admission.limit()
-        );
-        return Err(unread(shared, 503, BadRequest::Overloaded, text));
-    };
-    match timeout(shared.request_timeout, read(request, payload, shared.body_limit_bytes)).await {
-        Ok(Ok(body)) => Ok((admitted, body)),
-        Ok(Err((status, reason, text))) => Err(unread(shared, status, reason, text)),
-        Err(_) => {
-            let text = format!("the body did not arrive within {:?}", shared.request_timeout);
-            Err(unread(shared, 408, BadRequest::BodyTooSlow, text))
+fn overloaded<E: Extender>(shared: &Shared<E>) -> Answer {
+    let text = format!("overloaded: {} requests wait for an answer, no more may; ask again", shared.admission.limit());
+    unread(shared, 503, BadRequest::Overloaded, text)
+}
+
+/// A body, and the room that it takes.
+struct Body<'s> {
+    bytes: BytesMut,
+    /// What it has beyond its share.
+    beyond: Option<SemaphorePermit<'s>>,
+}
+
+impl<'s> Body<'s> {
+    /// Adds what has come; nothing where there is no room for it.
+    fn extend(&mut self, chunk: &[u8], room: &'s Semaphore) -> Option<()> {
+        let bytes = self.bytes.len() + chunk.len();
+        let beyond = bytes.saturating_sub(BODY_SHARE_BYTES.max(self.bytes.len()));
+        if beyond > 0 {
+            let more = room.try_acquire_many(u32::try_from(beyond).ok()?).ok()?;
+            match &mut self.beyond {
+                Some(beyond) => beyond.merge(more),
+                none => *none = Some(more),
+            }
         }
+        self.bytes.extend_from_slice(chunk);
+        Some(())
     }
 }
 
-async fn read(
+/// Why a body is not read: status, what is counted, and what is said.
+type Unread = (u16, BadRequest, String);
+
+/// The body of a request; or the answer to one that cannot be read.
+async fn read_in_time<'s, E: Extender>(
+    request: &HttpRequest,
+    payload: Payload,
+    shared: &'s Shared<E>,
+) -> Result<Body<'s>, Answer> {
+    let read = timeout(shared.request_timeout, read(request, payload, shared.body_limit_bytes, &shared.large_bodies));
+    let late = |_| {
+        let text = format!("the body did not arrive within {:?}", shared.request_timeout);
+        Err((408, BadRequest::BodyTooSlow, text))
+    };
+    read.await.unwrap_or_else(late).map_err(|(status, reason, text)| unread(shared, status, reason, text))
+}
+
+async fn read<'s>(
     request: &HttpRequest,
     mut payload: Payload,
     limit: usize,
-) -> Result<BytesMut, (u16, BadRequest, String)> {
+    room: &'s Semaphore,
+) -> Result<Body<'s>, Unread> {
     let too_large = |bytes: String| {
         let text =
             format!("the body has {bytes} bytes, the limit is {limit}; with nodeCacheCapable: true it is smaller");
@@ -146,15 +205,30 @@ async fn read(
     if announced > limit {
         return Err(too_large(announced.to_string()));
     }
-    let mut body = BytesMut::with_capacity(announced.min(BODY_RESERVE_BYTES));
+    let mut body = Body { bytes: BytesMut::with_capacity(announced.min(BODY_RESERVE_BYTES)), beyond: None };
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| (400, BadRequest::BodyBroken, format!("the body breaks off: {error}")))?;
-        if body.len() + chunk.len() > limit {
+        if body.bytes.len() + chunk.len() > limit {
             return Err(too_large(format!("more than {limit}")));
         }
-        body.extend_from_slice(&chunk);
+        body.extend(&chunk, room).ok_or_else(|| {
+            let text = "overloaded: other bodies leave no room for one of this size; ask again";
+            (503, BadRequest::Overloaded, text.to_owned())
+        })?;
     }
     Ok(body)
+}
+
+/// Takes neither a place nor a turn: a binding is soon read, and waits elsewhere.
+async fn read_and_bind<E: Extender>(request: &HttpRequest, payload: Payload, shared: &Shared<E>) -> Answer {
+    let binding = match read_in_time(request, payload, shared).await {
+        Ok(body) => shared.answers.binding(&body.bytes),
+        Err(answer) => return answer,
+    };
+    match binding {
+        Ok(binding) => bind(binding, shared).await,
+        Err(answer) => answer,
+    }
 }
 
 async fn bind<E: Extender>(binding: Binding, shared: &Shared<E>) -> Answer {

@@ -9,12 +9,13 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::Extender;
 use super::answer::Answers;
 use super::metrics::Metrics;
-use super::routes::{self, Shared};
+use super::routes::{self, Shared, Turns};
 pub use super::tls::TlsOptions;
 use super::tls::{self, TlsError};
 use crate::listener::{Admission, HEAD_TIMEOUT, ListenError, listen};
@@ -32,7 +33,8 @@ pub struct ServerOptions {
     /// Where `/metrics`, `/livez` and `/readyz` are served in plain HTTP. Without it `/metrics` is on
     /// [`Self::bind_address`]. Needed when client certificates are required, which probes do not have.
     pub metrics_bind_address: Option<SocketAddr>,
-    /// The largest body that is read. The default, 96 MB, takes 5,000 Node objects of 19 kB each.
+    /// The largest body that is read. The default, 96 MB, takes 5,000 Node objects of 19 kB each. All bodies together may have
+    /// twice as much in memory, and 250 kB each beside.
     pub body_limit_bytes: usize,
     /// Within this the head of a request must have arrived, the first one counted from the beginning of the connection.
     pub head_timeout: Duration,
@@ -40,10 +42,10 @@ pub struct ServerOptions {
     pub handshake_timeout: Duration,
     /// The most connections at a time, on each listener. Others wait until one is closed.
     pub max_connections: usize,
-    /// The most requests at a time whose bodies are being read or answered; others get a 503 at once. Bindings that wait are
-    /// not among them. kube-scheduler asks one question at a time.
+    /// The most questions at a time that have been read and wait for their answer; others get a 503 at once. Neither bodies
+    /// that are still coming nor bindings are among them. kube-scheduler asks one question at a time.
     pub max_in_flight: usize,
-    /// Within this the body of a request must have arrived. Filter, prioritize and preempt are then answered at once.
+    /// Within this the body of a request must have arrived.
     pub request_timeout: Duration,
     /// Within this [`Extender::bind`] must come to an end. Keep it below the `httpTimeout` of kube-scheduler's
     /// configuration, and the extender's own deadlines below this.
@@ -146,6 +148,7 @@ pub fn start<E: Extender>(
         registry,
         runtime: Handle::current(),
         body_limit_bytes: options.body_limit_bytes,
+        large_bodies: Semaphore::new(options.body_limit_bytes.saturating_mul(2).min(Semaphore::MAX_PERMITS)),
         request_timeout: options.request_timeout,
         bind_timeout: options.bind_timeout,
         admission: Admission::up_to(options.max_in_flight),
@@ -155,7 +158,9 @@ pub fn start<E: Extender>(
     let with_metrics = options.metrics_bind_address.is_none();
     let of_extender = shared.clone();
     let server = HttpServer::new(move || {
-        let app = App::new().app_data(of_extender.clone()).configure(routes::verbs::<E>).configure(routes::health::<E>);
+        let turns = web::Data::new(Turns::of_a_worker());
+        let app = App::new().app_data(of_extender.clone()).app_data(turns);
+        let app = app.configure(routes::verbs::<E>).configure(routes::health::<E>);
         if with_metrics { app.configure(routes::metrics::<E>) } else { app }
             .default_service(web::to(routes::not_found::<E>))
     })

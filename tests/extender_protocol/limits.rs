@@ -189,24 +189,71 @@ async fn more_connections_than_there_may_be_wait_and_are_served_when_others_clos
 
 #[tokio::test]
 async fn more_requests_at_a_time_than_there_may_be_are_refused_at_once_until_others_are_answered() {
+    let served = serve(ServerOptions { max_in_flight: 2, ..options() });
+    let ask = |pod| served.post("filter", args(pod, &["a"]));
+    // The one worker is busy with the first; of those that come meanwhile two may wait.
+    let behind_it = async {
+        served.fake.begun.acquire().await.unwrap().forget();
+        futures::future::join_all((0..5).map(|_| ask("p"))).await
+    };
+    let (first, others) = tokio::join!(ask("takes-long"), behind_it);
+    assert_eq!(first.0, 200);
+    let refused: Vec<_> = others.iter().filter(|(status, _)| *status == 503).collect();
+    let text = "testudo: overloaded: 2 requests wait for an answer, no more may; ask again";
+    assert!(refused.iter().all(|(_, said)| said == text), "{refused:?}");
+    let counted = served.metric("testudo_extender_bad_requests_total{reason=\"overloaded\"}").await;
+    assert_eq!((refused.len(), counted), (3, Some(3.0)));
+    assert_eq!(others.iter().filter(|(status, _)| *status == 200).count(), 2);
+    assert_eq!(ask("p").await.0, 200, "those that have gone still count");
+}
+
+/// Ten times as many as may be answered at a time say slowly what they want.
+#[tokio::test]
+async fn who_is_slow_to_say_what_he_wants_takes_nobodys_place() {
     let served = serve(ServerOptions { max_in_flight: 2, request_timeout: Duration::from_secs(60), ..options() });
-    let unfinished = [send(&served, "Content-Length: 10").await, send(&served, "Content-Length: 10").await];
-    let mut refused = None;
-    for _ in 0..100 {
-        let answer = served.post("filter", args("p", &["a"])).await;
-        if answer.0 == 503 {
-            refused = Some(answer.1);
+    let mut slow = vec![];
+    for _ in 0..20 {
+        let mut stream = send(&served, "Content-Length: 1000").await;
+        stream.write_all(b"{\"Pod\":").await.unwrap();
+        slow.push(stream);
+    }
+    // All of them are being read soon, unless some have been refused.
+    for _ in 0..200 {
+        if served.metric("testudo_extender_requests_in_flight").await >= Some(20.0) {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let text = "testudo: overloaded: 2 requests are being read and answered, no more may be; ask again";
-    assert_eq!(refused.as_deref(), Some(text));
-    let counted = served.metric("testudo_extender_bad_requests_total{reason=\"overloaded\"}").await;
-    assert!(counted >= Some(1.0), "{counted:?}");
-    drop(unfinished);
+    for _ in 0..20 {
+        let (status, text) = served.post("filter", args("p", &["a"])).await;
+        assert_eq!(status, 200, "{text}");
+    }
+    drop(slow);
+}
+
+#[tokio::test]
+async fn large_bodies_take_so_much_memory_in_all_and_leave_room_for_small_ones() {
+    let limits = ServerOptions { body_limit_bytes: 1_000_000, ..options() };
+    let served = serve(ServerOptions { request_timeout: Duration::from_secs(60), ..limits });
+    let part = vec![b' '; 900_000];
+    // Each has 650 kB beyond its share, all together may have 2 MB.
+    let large = (0..4).map(|_| {
+        let (served, part) = (&served, &part);
+        Box::pin(async move {
+            let mut stream = send(served, "Content-Length: 1000000").await;
+            // Whoever is refused learns of it when he reads.
+            let _ = stream.write_all(part).await;
+            rest(stream).await
+        })
+    });
+    let (refused, _, large) = futures::future::select_all(large).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("overloaded: other bodies leave no room for one of this size; ask again"), "{refused}");
+    assert_eq!(served.post("filter", args("p", &["a"; 20_000])).await.0, 200, "as many names as there may be");
+    drop(large);
     for _ in 0..200 {
-        if served.post("filter", args("p", &["a"])).await.0 == 200 {
+        // It is read as a whole, and makes no sense.
+        if served.post("filter", part.clone()).await.0 == 400 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -218,7 +265,6 @@ async fn more_requests_at_a_time_than_there_may_be_are_refused_at_once_until_oth
 async fn bindings_that_wait_are_not_in_the_way_of_others() {
     let served = serve(ServerOptions { max_in_flight: 1, ..options() });
     let ask = async {
-        // Until the binding waits it has a body that counts.
         while served.metric("testudo_extender_requests_in_flight").await < Some(1.0) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -237,8 +283,8 @@ async fn bindings_that_wait_are_not_in_the_way_of_others() {
     assert_eq!((bound.0, asked), (200, 200));
 }
 
-/// Half-open connections, heads and bodies that come slowly, and bodies that are too large, all at once: others are
-/// answered meanwhile, each in a moment.
+/// Half-open connections, bodies that come slowly, more than may be answered at a time, and bodies that are too large, all at
+/// once: others are answered meanwhile, each in a moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_slow_or_too_large_holds_up_nobody_else() {
     let served = serve(ServerOptions { workers: 2, body_limit_bytes: 1_000_000, ..options() });
@@ -246,7 +292,7 @@ async fn who_is_slow_or_too_large_holds_up_nobody_else() {
     for _ in 0..100 {
         open.push(TcpStream::connect(served.running.address()).await.unwrap());
     }
-    for _ in 0..30 {
+    for _ in 0..100 {
         let mut slow = send(&served, "Content-Length: 1000").await;
         slow.write_all(b"{\"Pod\":").await.unwrap();
         open.push(slow);

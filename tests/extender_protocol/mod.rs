@@ -24,12 +24,15 @@ struct Fake {
     bound: Mutex<Vec<Binding>>,
     /// Binds of the pod `waits` take one of these.
     permits: Semaphore,
+    /// One for each filter of the pod `takes-long` that has begun.
+    begun: Semaphore,
     not_ready: Mutex<Option<String>>,
 }
 
 impl Default for Fake {
     fn default() -> Self {
-        Self { bound: Mutex::default(), permits: Semaphore::new(0), not_ready: Mutex::default() }
+        let [permits, begun] = [(); 2].map(|()| Semaphore::new(0));
+        Self { bound: Mutex::default(), permits, begun, not_ready: Mutex::default() }
     }
 }
 
@@ -46,6 +49,10 @@ fn trouble(pod: &str) -> Result<(), Refusal> {
 impl Extender for Fake {
     fn filter(&self, pod: &Pod, offer: &Offer<'_>) -> Result<Verdicts, Refusal> {
         trouble(&pod.metadata.name)?;
+        if pod.metadata.name == "takes-long" {
+            self.begun.add_permits(1);
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
         let verdict = |name: &str| match name.split('-').next() {
             Some("full") => NodeVerdict::Fails("no free GPU".into()),
             Some("never") => NodeVerdict::Unresolvable("no \"GPU\" at all".into()),

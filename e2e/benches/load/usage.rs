@@ -10,8 +10,17 @@ const TICKS: f64 = 100.0;
 
 /// Memory that is in use, in MB.
 pub fn resident_mb(process: u32) -> Result<f64> {
+    memory_mb(process, "VmRSS:")
+}
+
+/// The most memory that has been in use at any time, in MB.
+pub fn peak_mb(process: u32) -> Result<f64> {
+    memory_mb(process, "VmHWM:")
+}
+
+fn memory_mb(process: u32, which: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).context("the process is gone")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(which)).with_context(|| format!("no {which}"))?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().context("not a number of kB")?;
     Ok(kib * 1024.0 / 1e6)
 }
