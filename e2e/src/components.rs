@@ -83,6 +83,8 @@ pub(crate) fn apiserver(
         ("proxy-client-key-file", show(&proxy.key)),
         ("audit-policy-file", show(&audit_policy)),
         ("audit-log-path", show(&dir.file("audit.log"))),
+        // It is read as a whole.
+        ("audit-log-maxsize", "0".to_owned()),
         // Open watches are cut after this when the server is told to end; a restart is not to take a minute.
         ("shutdown-watch-termination-grace-period", "1s".to_owned()),
         ("profiling", "false".to_owned()),

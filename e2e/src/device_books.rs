@@ -1,14 +1,18 @@
 //! Who has which devices? Read from API objects alone, whatever an allocator believes, and audited.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::resource::v1::{Device, ResourceClaim, ResourceSlice};
-use kube::api::ListParams;
+use k8s_openapi::api::resource::v1::{Device, ResourceClaim, ResourceClaimSpec, ResourceClaimTemplate, ResourceSlice};
+use kube::api::{ListParams, VersionMatch};
 use kube::{Api, ResourceExt};
 
+use crate::books::{Books, has_ended, node_of};
 use crate::control_plane::ControlPlane;
 use crate::namespace::Namespace;
 
@@ -155,6 +159,16 @@ impl Inventory {
         self.devices.iter().filter(|(_, device)| is_there(device)).map(|(id, _)| &id.pool).collect()
     }
 
+    /// How many devices each of these nodes has.
+    fn count_on(&self, nodes: &BTreeSet<String>) -> BTreeMap<String, i64> {
+        let mut count = BTreeMap::new();
+        for node in self.devices.values().filter_map(|device| device.node.as_ref()).filter(|node| nodes.contains(*node))
+        {
+            *count.entry(node.clone()).or_default() += 1;
+        }
+        count
+    }
+
     /// Is the device a partition of this profile?
     pub fn is_of_profile(&self, device: &DeviceId, profile: &str) -> bool {
         self.devices.get(device).is_some_and(|published| published.profile.as_deref() == Some(profile))
@@ -185,56 +199,129 @@ impl Namespace {
     /// devices here is used by pods that exist; every pod here that has a node has what it claims, on that node.
     pub async fn check_devices(&self, cp: &ControlPlane) -> Result<()> {
         let inventory = Inventory::read(cp).await?;
-        let all: Api<ResourceClaim> = Api::all(cp.client());
-        let all = all.list(&ListParams::default()).await.context("cannot list claims")?.items;
-        let holdings: Vec<Holding> = all.iter().filter_map(Holding::of).collect();
-        let own = format!("{}/", self.name());
-        // Others give devices twice on purpose.
         let nodes: BTreeSet<String> = self.own_nodes().await?.iter().map(ResourceExt::name_any).collect();
-        let mut pools = inventory.pools_on(&nodes);
-        let ours = holdings.iter().filter(|holding| holding.claim.starts_with(&own));
-        pools.extend(ours.flat_map(|holding| &holding.devices).map(|device| &device.pool));
+        let moment = self.moment(cp).await?;
+        moment.check(&inventory, &nodes)?;
+        moment.check_used()
+    }
+
+    /// Reads the pods of this scenario and all claims, both of one version of the store.
+    pub async fn moment(&self, cp: &ControlPlane) -> Result<Moment> {
+        let pods = self.pods().list(&ListParams::default()).await.context("cannot list pods")?;
+        let version = pods.metadata.resource_version.context("a list without a version")?;
+        let claims: Api<ResourceClaim> = Api::all(cp.client());
+        let then = ListParams::default().at(&version).matching(VersionMatch::Exact);
+        let claims =
+            claims.list(&then).await.with_context(|| format!("cannot list the claims of version {version}"))?;
+        Ok(Moment { namespace: self.name().to_owned(), pods: pods.items, claims: claims.items })
+    }
+
+    /// What the pods of this scenario may ask for by templates.
+    pub async fn templates(&self, cp: &ControlPlane) -> Result<BTreeMap<String, i64>> {
+        let templates: Api<ResourceClaimTemplate> = Api::namespaced(cp.client(), self.name());
+        let templates = templates.list(&ListParams::default()).await.context("cannot list templates of claims")?.items;
+        Ok(templates.iter().map(|template| (template.name_any(), devices_asked(&template.spec.spec))).collect())
+    }
+}
+
+/// Pods and claims as they were at one moment.
+pub struct Moment {
+    /// Of the scenario.
+    namespace: String,
+    /// Those of the namespace.
+    pub pods: Vec<Pod>,
+    /// All that there are.
+    claims: Vec<ResourceClaim>,
+}
+
+impl Moment {
+    /// What has to be so at any time: no device of these nodes is given twice and none of their counters overdrawn; who has a
+    /// node has what it claims, on that node.
+    pub fn check(&self, inventory: &Inventory, nodes: &BTreeSet<String>) -> Result<()> {
+        let holdings: Vec<Holding> = self.claims.iter().filter_map(Holding::of).collect();
+        let own: BTreeMap<&str, &Holding> =
+            holdings.iter().filter_map(|holding| Some((self.own(holding)?, holding))).collect();
+        // Others give devices twice on purpose.
+        let mut pools = inventory.pools_on(nodes);
+        pools.extend(own.values().flat_map(|holding| &holding.devices).map(|device| &device.pool));
         let touches = |holding: &&Holding| holding.devices.iter().any(|device| pools.contains(&device.pool));
         inventory.check(holdings.iter().filter(touches))?;
-
-        let pods = self.list().await?;
-        let by_uid: BTreeMap<String, &Pod> = pods.iter().filter_map(|pod| Some((pod.uid()?, pod))).collect();
-        let here: BTreeMap<&str, &Holding> =
-            holdings.iter().filter_map(|holding| Some((holding.claim.strip_prefix(&own)?, holding))).collect();
-        for holding in here.values() {
-            ensure!(!holding.users.is_empty(), "claim {} has devices, and nobody uses them", holding.claim);
-            for user in &holding.users {
-                let pod = by_uid.get(user).with_context(|| format!("claim {} is used by nobody", holding.claim))?;
-                let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
-                let mut nodes = holding.devices.iter().filter_map(|device| inventory.devices[device].node.as_ref());
-                let elsewhere = nodes.find(|on| node.is_some_and(|node| node != *on));
+        for pod in self.pods.iter().filter(|pod| !has_ended(pod)) {
+            let Some(node) = node_of(pod) else { continue };
+            let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
+            for claim in claims_of(pod)? {
+                let used = own.get(claim.as_str()).filter(|holding| holding.users.contains(&uid));
+                let used =
+                    used.with_context(|| format!("pod {name} is on its node without devices for claim {claim}"))?;
+                let mut places = used.devices.iter().filter_map(|device| inventory.devices[device].node.as_deref());
+                let elsewhere = places.find(|on| *on != node);
                 ensure!(
                     elsewhere.is_none(),
-                    "pod {} is on {node:?}, and claim {} has a device on {elsewhere:?}",
-                    pod.name_any(),
-                    holding.claim
+                    "pod {name} is on {node}, and claim {claim} has a device on {elsewhere:?}"
                 );
-            }
-        }
-        for pod in pods.iter().filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some())) {
-            for claim in claims_of(pod) {
-                let used =
-                    here.get(claim.as_str()).is_some_and(|it| pod.uid().is_some_and(|uid| it.users.contains(&uid)));
-                ensure!(used, "pod {} is on its node without devices for claim {claim}", pod.name_any());
             }
         }
         Ok(())
     }
+
+    /// What has to be so when nothing happens any more: who has devices is used by pods that exist.
+    pub fn check_used(&self) -> Result<()> {
+        let pods: BTreeSet<String> = self.pods.iter().filter_map(ResourceExt::uid).collect();
+        for holding in self.claims.iter().filter_map(Holding::of).filter(|holding| self.own(holding).is_some()) {
+            ensure!(!holding.users.is_empty(), "claim {} has devices, and nobody uses them", holding.claim);
+            ensure!(holding.users.is_subset(&pods), "claim {} is used by nobody", holding.claim);
+        }
+        Ok(())
+    }
+
+    /// The books in units of devices, where all that are published are alike and each claim is one pod's; `templates` says how
+    /// many those claims ask for that are made from them.
+    pub fn books(
+        &self,
+        inventory: &Inventory,
+        nodes: &BTreeSet<String>,
+        templates: &BTreeMap<String, i64>,
+    ) -> Result<Books> {
+        let own = self.claims.iter().filter(|claim| claim.namespace().as_ref() == Some(&self.namespace));
+        let named: BTreeMap<String, i64> = own.map(|claim| (claim.name_any(), devices_asked(&claim.spec))).collect();
+        Books::of(inventory.count_on(nodes), &self.pods, |pod| {
+            let claims = pod.spec.iter().flat_map(|spec| spec.resource_claims.iter().flatten());
+            let asks = claims.map(|claim| {
+                let made = claim.resource_claim_template_name.as_ref().and_then(|name| templates.get(name));
+                let asks = made.or_else(|| named.get(claim.resource_claim_name.as_ref()?));
+                asks.copied().with_context(|| format!("pod {} asks by {claim:?}, which is not there", pod.name_any()))
+            });
+            asks.sum()
+        })
+    }
+
+    /// The name of a claim of this scenario.
+    fn own<'h>(&self, holding: &'h Holding) -> Option<&'h str> {
+        holding.claim.strip_prefix(&self.namespace)?.strip_prefix('/')
+    }
+}
+
+/// How many devices a claim asks for, of requests that say exactly what they ask for.
+fn devices_asked(claim: &ResourceClaimSpec) -> i64 {
+    let requests = claim.devices.iter().flat_map(|devices| devices.requests.iter().flatten());
+    requests.filter_map(|request| request.exactly.as_ref()).map(|ask| ask.count.unwrap_or(1)).sum()
 }
 
 /// The names of the claims that a pod uses: its own, those from templates, and the one for its extended resources.
-fn claims_of(pod: &Pod) -> BTreeSet<String> {
-    let named = pod.spec.iter().flat_map(|spec| spec.resource_claims.iter().flatten());
-    let named = named.filter_map(|claim| claim.resource_claim_name.clone());
-    let made = pod.status.iter().flat_map(|status| status.resource_claim_statuses.iter().flatten());
-    let made = made.filter_map(|claim| claim.resource_claim_name.clone());
-    let extended = pod.status.iter().filter_map(|status| status.extended_resource_claim_status.as_ref());
-    named.chain(made).chain(extended.map(|claim| claim.resource_claim_name.clone())).collect()
+fn claims_of(pod: &Pod) -> Result<BTreeSet<String>> {
+    let status = pod.status.as_ref();
+    let made = status.iter().flat_map(|status| status.resource_claim_statuses.iter().flatten());
+    let made: BTreeMap<&str, &String> =
+        made.filter_map(|claim| Some((claim.name.as_str(), claim.resource_claim_name.as_ref()?))).collect();
+    let extended = status.and_then(|status| status.extended_resource_claim_status.as_ref());
+    let mut claims: BTreeSet<String> = made.values().map(|name| (*name).clone()).collect();
+    claims.extend(extended.map(|claim| claim.resource_claim_name.clone()));
+    for claim in pod.spec.iter().flat_map(|spec| spec.resource_claims.iter().flatten()) {
+        claims.extend(claim.resource_claim_name.clone());
+        let is_there = claim.resource_claim_template_name.is_none() || made.contains_key(claim.name.as_str());
+        ensure!(is_there, "pod {} has no claim from its template for {}", pod.name_any(), claim.name);
+    }
+    Ok(claims)
 }
 
 fn profile(device: &Device) -> Option<String> {

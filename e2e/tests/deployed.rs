@@ -28,7 +28,7 @@ pub struct Deployed {
 /// A testudo, and a scheduler that calls it. As shipped, they know each other by mutual TLS.
 pub struct Pair {
     // Ends before its extender does.
-    pub scheduler: Scheduler,
+    pub _scheduler: Scheduler,
     pub testudo: Testudo,
 }
 
@@ -61,7 +61,7 @@ impl Deployed {
             let start = async {
                 let testudo = Testudo::start(&self.cp, self.testudo("testudo")?).await?;
                 let scheduler = self.scheduler(None, &testudo).await?;
-                anyhow::Ok(Pair { scheduler, testudo })
+                anyhow::Ok(Pair { _scheduler: scheduler, testudo })
             };
             start.await.map_err(|error| format!("{error:#}"))
         });
@@ -94,7 +94,7 @@ impl Deployed {
         let options = self.testudo(&format!("testudo-{name}"))?.config(self.config(name, changes)?);
         let testudo = Testudo::start(&self.cp, options).await?;
         let scheduler = self.scheduler(Some(name), &testudo).await?;
-        Ok(Pair { scheduler, testudo })
+        Ok(Pair { _scheduler: scheduler, testudo })
     }
 
     /// How to start testudo as it is shipped, but as the only replica: its account, its configuration file, mutual TLS.
