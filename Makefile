@@ -59,7 +59,7 @@ test: tools ## Everything that a change must pass
 	$(call stage,unit and property tests,PROPTEST_RNG_SEED=1 cargo test --locked --workspace --exclude testudo-e2e --exclude testudo-faults)
 	$(call stage,a thousand seeds of faults,cargo test --locked -p testudo-faults)
 	$(call stage,Go tools for $(K8S),e2e/tools/build.sh)
-	$(call stage,chart and policies,cargo test --locked -p testudo-e2e --test chart)
+	$(call stage,chart and policies and the audits of e2e,cargo test --locked -p testudo-e2e --lib --test chart)
 	$(call stage,DRA differential,cargo test --locked -p testudo-e2e --test claims)
 	$(call stage,end-to-end on $(K8S),cargo build --locked && cargo test --locked -p testudo-e2e --test e2e)
 	$(call stage,the page in a browser,cargo test --locked -p testudo-e2e --test browser -- --test-threads=1)
@@ -67,6 +67,7 @@ test: tools ## Everything that a change must pass
 .PHONY: test-all
 test-all: test ## The same, bugs on purpose, the long simulations, and the end-to-end tests on every supported Kubernetes
 	$(call stage,property tests on other cases,for round in $$(seq 20); do cargo test --locked -p testudo-core --lib; done)
+	$(call stage,every state of more gangs,cargo test --locked -p gang-protocol -- --ignored)
 	$(call stage,every bug on purpose is found,cargo test --locked -p testudo-faults --test mutations -- --ignored --nocapture)
 	$(call stage,published figures,cargo test --locked --release -p testudo --test simulate -- --ignored)
 	$(call stage,MIG against other policies,cargo test --locked --release -p testudo --lib sim::mig -- --ignored)
@@ -103,17 +104,22 @@ load: ## 10,000 nodes and 80,000 pods, 500 requests/s for LOAD_SECONDS (600), sl
 
 .PHONY: fuzz
 fuzz: ## Fuzz everything that reads input, for FUZZ_SECONDS (300) each (cargo-fuzz, nightly)
-	for target in $$(cd fuzz/fuzz_targets && ls | sed 's/\.rs$$//'); do \
-	    cargo +nightly fuzz run $$target -- -max_total_time=$${FUZZ_SECONDS:-300} -rss_limit_mb=4096 || exit 1; done
+	for target in $$(cd fuzz/fuzz_targets && ls | sed 's/\.rs$$//'); do mkdir -p fuzz/found/$$target; \
+	    cargo +nightly fuzz run $$target fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$${FUZZ_SECONDS:-300} -rss_limit_mb=4096 || exit 1; done
 
 .PHONY: bench
-bench: ## Benchmarks, each beside its reference
+# Each benchmark adds its figures to this file.
+bench: export FIGURES := $(CURDIR)/target/figures.jsonl
+bench: ## Benchmarks, each figure beside its reference, and one table of them all at the end
 	e2e/tools/build.sh
-	@printf 'machine: %s, %s cores, %s of memory, Linux %s, %s\n' "$$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" \
-	    "$$(nproc)" "$$(free -h | awk '/^Mem:/ {print $$2}')" "$$(uname -r)" "$$(rustc --version)"
+	mkdir -p target && rm -f $(FIGURES)
 	cargo bench --locked
 	cargo bench --locked -p testudo-e2e --bench claims
 	cargo build --locked --profile bench -p testudo
 	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e --test e2e -- --ignored --nocapture gangs::figure
 	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e --test e2e -- --ignored --nocapture throughput::
 	TESTUDO_BIN=$(CURDIR)/target/release/testudo cargo test --locked -p testudo-e2e --test e2e -- --ignored --nocapture claims::churn_figure
+	@printf '\n%s, %s cores, %s of memory, Linux %s, %s, Kubernetes %s, %s, commit %s\n\n' \
+	    "$$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)" "$$(nproc)" "$$(free -h | awk '/^Mem:/ {print $$2}')" \
+	    "$$(uname -r)" "$$(rustc --version)" "$(K8S)" "$$(date -u +%F)" "$$(git rev-parse --short HEAD)"
+	@cargo run --locked --quiet --profile bench --example figures

@@ -1,16 +1,24 @@
 //! What allocating claims costs: a fleet of 500 nodes with 8 GPUs each that are cut on demand, and one pod's claims; and what
-//! planning a pod with a claim costs in a cluster of 5,000 such nodes.
+//! planning a pod with a claim costs in a cluster of 5,000 such nodes. What the next pod of a kind stands beside is the first
+//! one, for which every node is looked at.
+
+#[path = "common/figures.rs"]
+mod figures;
+#[path = "common/in_turn.rs"]
+mod in_turn;
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
+use figures::Figure;
+use in_turn::{medians, timed};
 use serde_json::{Value, json};
 use testudo::claims;
 use testudo_core::claims::{Claim, SeenClaim, Slice};
-use testudo_core::engine::{Change, ClaimOrder, ClaimOutcome, ClaimPolicy, Engine, Order, Policy};
+use testudo_core::engine::{Change, ClaimOrder, ClaimOutcome, ClaimPolicy, Engine, GangPolicy, Order, Policy};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::{Node, NodeParts};
 use testudo_core::model::pod::{Demand, Pod, PodClaim, PodKey};
@@ -129,7 +137,10 @@ const NOW_MS: u64 = 1_000_000;
 impl Planned {
     fn new(nodes: usize) -> Planned {
         let classes = BTreeSet::from(["gpu.nvidia.com".to_owned(), "mig.nvidia.com".to_owned()]);
-        let policy = Policy { claims: ClaimPolicy { classes, ..ClaimPolicy::default() }, ..Policy::default() };
+        let claims = ClaimPolicy { classes, ..ClaimPolicy::default() };
+        // Nobody binds these pods.
+        let gangs = GangPolicy { max_singles_ahead: usize::MAX, ..GangPolicy::default() };
+        let policy = Policy { claims, gangs, ..Policy::default() };
         let mut engine = Engine::new(policy);
         let objects = fleet(1);
         let of_kind = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
@@ -174,10 +185,10 @@ impl Planned {
         let pod = Pod { claims: vec![uses], ..Pod::new(key, name.as_str().into(), demand) };
         self.engine.apply(Change::PodApplied(Box::new(pod)), NOW_MS);
         self.engine.keep_gangs(NOW_MS);
-        let start = Instant::now();
-        let task = self.engine.next_plan(NOW_MS).expect("the pod is to be planned");
-        self.engine.adopt(task.solve(), NOW_MS);
-        let took = start.elapsed();
+        let took = timed(|| {
+            let task = self.engine.next_plan(NOW_MS).expect("the pod is to be planned");
+            self.engine.adopt(task.solve(), NOW_MS);
+        });
         let orders = self.engine.orders(NOW_MS);
         let allocated = orders.iter().filter_map(|order| match order {
             Order::Claim(ClaimOrder::Allocate { claim, uid, .. }) => Some((claim, uid)),
@@ -208,9 +219,8 @@ fn node(name: &str) -> Node {
 fn planning(c: &mut Criterion) {
     let mut group = c.benchmark_group("claims of a pod, 5,000 nodes");
     group.sample_size(10).measurement_time(Duration::from_secs(5));
-    let [pair, slice] = claims().map(|claim| (*claims::seen_claim(&claim).expect("a claim").claim).clone());
     let mut planned = Planned::new(5_000);
-    for (name, claim) in [("2 GPUs of one PCIe root", pair), ("a MIG instance", slice)] {
+    for (name, claim) in planned_claims() {
         for (whose, is_new) in [("the first of its kind", true), ("the next of its kind", false)] {
             planned.plan(claim.clone(), is_new);
             group.bench_function(format!("{name}, {whose}"), |b| {
@@ -221,5 +231,34 @@ fn planning(c: &mut Criterion) {
     group.finish();
 }
 
+fn planned_claims() -> [(&'static str, Claim); 2] {
+    let [pair, slice] = claims().map(|claim| (*claims::seen_claim(&claim).expect("a claim").claim).clone());
+    [("2 GPUs of one PCIe root", pair), ("a MIG instance", slice)]
+}
+
+fn tell_planning() {
+    let mut planned = Planned::new(5_000);
+    for (name, claim) in planned_claims() {
+        let [first] = medians(20, |_| [planned.plan(claim.clone(), true)]);
+        let [next] = medians(20, |_| [planned.plan(claim.clone(), false)]);
+        Figure {
+            name: format!("a pod with a claim planned, 5,000 nodes: {name}, the next of its kind"),
+            value: next / 1e3,
+            unit: "ms",
+            reference: Some(("the first of its kind", first / 1e3)),
+            aim: "",
+        }
+        .tell();
+    }
+}
+
 criterion_group!(benches, allocation, planning);
-criterion_main!(benches);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    // Not when the benches only run once each, to see that they work (`cargo test --benches`).
+    if std::env::args().any(|arg| arg == "--bench") {
+        tell_planning();
+    }
+}

@@ -1,9 +1,11 @@
 //! filter + prioritize over HTTP, beside an extender that decides nothing, in the same run.
 //!
 //! Both are behind the same server, parser and connection; what testudo takes longer is what its decision costs. After
-//! criterion's figures a table shows the medians of calls made in turn, and their ratio. Absolute times mean little: the
+//! criterion's figures come the medians and slowest hundredths of calls made in turn, and their ratios. Absolute times mean little: the
 //! ratio counts.
 
+#[path = "common/figures.rs"]
+mod figures;
 #[path = "common/fleet.rs"]
 mod fleet;
 
@@ -15,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group};
+use figures::Figure;
 use prometheus_client::registry::Registry;
 use testudo::extender::metrics::Metrics;
 use testudo::extender::{self, Binding, Candidate, Extender, Null, Offer, Refusal, ServerOptions, Verdicts};
@@ -152,14 +155,13 @@ fn filter_and_prioritize(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Calls all in turn, so that whatever else the machine does falls on all of them, and prints medians and the slowest
+/// Calls all in turn, so that whatever else the machine does falls on all of them, and tells medians and the slowest
 /// hundredth. Once nothing changes between calls, as when a gang's members are asked for one after the other, and once a
 /// pod has got a node before each, as when pods are placed.
-fn print_ratios() {
+fn tell_ratios() {
     const CALLS: usize = 400;
     let runtime = Runtime::new().expect("a runtime");
-    println!("\n{CALLS} calls made in turn; the ratio to the null extender in brackets");
-    println!("{:>6}  {:>9} {:>9}  {:>25}  {:>25}", "nodes", "null p50", "p99", "testudo p50, p99", "after a binding");
+    println!("\n{CALLS} calls made in turn");
     for nodes in SIZES {
         let (mut client, extender) = client(&runtime, nodes);
         let mut timed = |decides| {
@@ -180,12 +182,19 @@ fn print_ratios() {
             times.sort_unstable();
             [times[times.len() / 2], times[times.len() * 99 / 100]]
         });
-        let beside = |times: [Duration; 2]| {
-            let ratio = |at: usize| times[at].as_secs_f64() / null[at].as_secs_f64();
-            format!("{:.1?} ({:.2}), {:.1?} ({:.2})", times[0], ratio(0), times[1], ratio(1))
-        };
-        let [median, slowest] = null;
-        println!("{nodes:>6}  {median:>9.1?} {slowest:>9.1?}  {:>25}  {:>25}", beside(same), beside(changed));
+        let aims = if nodes == 5_000 { ["<= 1.5 x", "<= 2 x"] } else { ["", ""] };
+        for (when, times) in [("nothing changed", same), ("after a binding", changed)] {
+            for (at, part) in ["median", "slowest hundredth"].into_iter().enumerate() {
+                Figure {
+                    name: format!("filter+prioritize over HTTP, {nodes} nodes, {when}: {part}"),
+                    value: times[at].as_secs_f64() * 1e3,
+                    unit: "ms",
+                    reference: Some(("null extender", null[at].as_secs_f64() * 1e3)),
+                    aim: aims[at],
+                }
+                .tell();
+            }
+        }
     }
 }
 
@@ -196,6 +205,6 @@ fn main() {
     Criterion::default().configure_from_args().final_summary();
     // Not when the benches only run once each, to see that they work (`cargo test --benches`).
     if std::env::args().any(|arg| arg == "--bench") {
-        print_ratios();
+        tell_ratios();
     }
 }

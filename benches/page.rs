@@ -1,10 +1,17 @@
 //! What the page costs the server on 5,000 nodes of 8 GPUs, with 1,000 gangs among what runs: an update, as it is computed
-//! once for all who look, and everything, for who begins to look.
+//! once for all who look, and everything, for who begins to look. What an update stands beside is everything computed anew.
+
+#[path = "common/figures.rs"]
+mod figures;
+#[path = "common/in_turn.rs"]
+mod in_turn;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, criterion_group};
+use figures::Figure;
+use in_turn::{medians, timed};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use testudo::config::Mode;
@@ -77,13 +84,21 @@ fn change(host: &Host, nodes: usize, round: u64) {
     host.take(events.collect::<Vec<_>>());
 }
 
+/// One that knows nothing yet.
+fn publisher(host: &Arc<Host>) -> Publisher {
+    Publisher::new(Arc::clone(host), "bench", None)
+}
+
+/// On how many nodes something has changed between two updates.
+const CHANGED: [usize; 4] = [0, 1, 50, 500];
+
 fn page(criterion: &mut Criterion) {
     let host = fleet();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&host), "bench", None));
+    let publisher = publisher(&host);
     publisher.everything();
     let mut group = criterion.benchmark_group("page");
     group.sample_size(30);
-    for nodes in [0, 1, 50, 500] {
+    for nodes in CHANGED {
         group.bench_function(BenchmarkId::new("update", nodes), |bench| {
             bench.iter_custom(|rounds| {
                 let mut sum = Duration::ZERO;
@@ -113,5 +128,34 @@ fn page(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn tell_updates() {
+    let host = fleet();
+    let kept = publisher(&host);
+    kept.everything();
+    for nodes in CHANGED {
+        let [update] = medians(30, |round| {
+            change(&host, nodes, round as u64);
+            [timed(|| kept.publish())]
+        });
+        let [anew] = medians(5, |_| [timed(|| publisher(&host).everything())]);
+        Figure {
+            name: format!("page of {NODES} nodes: an update after changes on {nodes}"),
+            value: update / 1e3,
+            unit: "ms",
+            reference: Some(("everything computed anew", anew / 1e3)),
+            aim: "<= 5 ms",
+        }
+        .tell();
+    }
+}
+
 criterion_group!(benches, page);
-criterion_main!(benches);
+
+fn main() {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    // Not when the benches only run once each, to see that they work (`cargo test --benches`).
+    if std::env::args().any(|arg| arg == "--bench") {
+        tell_updates();
+    }
+}

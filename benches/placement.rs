@@ -1,22 +1,33 @@
-//! What a decision costs inside the core: a fleet of 5,000 nodes with 8 GPUs each, half of them in use.
+//! What a decision costs inside the core: a fleet of nodes with 8 GPUs each, half of them in use.
 //!
 //! `from scratch` judges a demand that was never seen before on every node; `one node changed` asks again about a known
-//! demand after one pod was placed, as every request of a busy scheduler does.
+//! demand after one pod was placed, as every request of a busy scheduler does. What they stand beside is brute force, which
+//! keeps nothing and looks at every node anew. After criterion's figures a table shows how all of these grow with the fleet.
+
+#[path = "common/figures.rs"]
+mod figures;
+#[path = "common/in_turn.rs"]
+mod in_turn;
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group};
+use figures::Figure;
+use in_turn::{medians, timed};
 use serde_json::json;
 use testudo::k8s::{node, pod};
 use testudo::sim::report::chart;
 use testudo::sim::report::course::{Course, Sample};
 use testudo::sim::report::plots::Plot;
 use testudo::sim::report::words::Caption;
-use testudo_core::engine::{Change, Engine, Offered, Policy};
+use testudo_core::cluster::NodeState;
+use testudo_core::engine::{Change, Engine, Offered, Policy, Snapshot};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::Node;
 use testudo_core::model::pod::Pod;
+use testudo_core::placement::Asked;
 
 const NODES: usize = 5_000;
 
@@ -82,6 +93,17 @@ fn judge(engine: &mut Engine, pod: &Pod, names: &[String]) -> Option<(u64, usize
     judgement.fitting(offer()).into_iter().map(|place| (place.packed, place.at)).min()
 }
 
+/// The best of all nodes with nothing kept: each is checked and ranked anew.
+fn brute_force(snapshot: &Snapshot, pod: &Pod) -> Option<(u64, usize)> {
+    let asked = Asked::of(&pod.demand);
+    let place = |(at, state): (usize, &Option<Arc<NodeState>>)| {
+        let state = state.as_deref()?;
+        asked.check(state).ok()?;
+        Some((asked.rank(state, 0).packed(), at))
+    };
+    snapshot.slots().iter().enumerate().filter_map(place).min()
+}
+
 /// Binds some pod to the next node, so that something has changed.
 fn bind(engine: &mut Engine, turn: usize, nodes: usize) {
     let on = turn % nodes;
@@ -107,6 +129,7 @@ fn decisions(criterion: &mut Criterion) {
         );
     });
     let asked = pod_object("asked", 2, 4_000, None);
+    group.bench_function("brute force", |b| b.iter(|| brute_force(&engine.snapshot(), black_box(&asked))));
     group.bench_function("choose among all", |b| b.iter(|| judge(&mut engine, black_box(&asked), &names)));
     let mut turn = 0;
     group.bench_function("judge after one node changed", |b| {
@@ -119,56 +142,99 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a decision costs by the number of nodes, in microseconds: once where a pod was bound since the last one and any place
-/// will do to look at, as a pod with a plan is asked about; and once on all nodes by name, as filter and prioritize are.
-fn growth() -> Vec<(usize, [f64; 2])> {
-    const SIZES: [usize; 7] = [100, 300, 1_000, 3_000, 5_000, 10_000, 20_000];
-    const ROUNDS: usize = 200;
+/// How a decision is made. With a demand that is known, a pod was bound since the last decision.
+const WAYS: [(&str, &str); 5] = [
+    ("one node", "known demand, asked about one node"),
+    ("best of all", "known demand, the best of all nodes"),
+    ("all by name", "known demand, all nodes by name"),
+    ("never seen", "demand never seen"),
+    ("brute force", "brute force"),
+];
+
+/// What the ways cost on fleets of growing size: medians in microseconds.
+struct Growth {
+    nodes: usize,
+    costs: [f64; WAYS.len()],
+}
+
+fn growth() -> Vec<Growth> {
+    [100, 300, 1_000, 3_000, 5_000, 10_000, 20_000].map(costs).into()
+}
+
+/// One node: as a pod with a plan is asked about. All by name: as filter and prioritize ask, each for all nodes.
+fn costs(nodes: usize) -> Growth {
+    let (mut engine, names) = (fleet(nodes), names(nodes));
+    let first = Offered::Named(&names[0]);
     let asked = pod_object("asked", 2, 4_000, None);
-    let of = |nodes: usize| {
-        let (mut engine, names) = (fleet(nodes), names(nodes));
-        judge(&mut engine, &asked, &names);
-        let mut times: [Vec<Duration>; 2] = Default::default();
-        for turn in 0..ROUNDS {
-            bind(&mut engine, turn, nodes);
-            let begin = Instant::now();
-            black_box(engine.snapshot().judge(&asked).of(Offered::Named(&names[0])));
-            times[0].push(begin.elapsed());
-            bind(&mut engine, turn + 1, nodes);
-            let begin = Instant::now();
-            black_box(judge(&mut engine, &asked, &names));
-            times[1].push(begin.elapsed());
-        }
-        let median = |mut times: Vec<Duration>| {
-            times.sort_unstable();
-            times[times.len() / 2].as_secs_f64() * 1e6
-        };
-        (nodes, times.map(median))
+    judge(&mut engine, &asked, &names);
+    let mut turn = 0;
+    let mut after_a_binding = |decide: &dyn Fn(&mut Engine) -> bool| {
+        turn += 1;
+        bind(&mut engine, turn, nodes);
+        timed(|| decide(&mut engine))
     };
-    SIZES.map(of).into()
+    let [one, best, all] = medians(200, |_| {
+        [
+            after_a_binding(&|engine| engine.snapshot().judge(&asked).of(first).rank().is_some()),
+            after_a_binding(&|engine| engine.snapshot().judge(&asked).best().is_some()),
+            after_a_binding(&|engine| judge(engine, &asked, &names).is_some()),
+        ]
+    });
+    let [unseen, brute] = medians(50, |round| {
+        let unseen = pod_object("asked", 2, 5_000 + round, None);
+        [
+            timed(|| engine.snapshot().judge(&unseen).of(first)),
+            timed(|| brute_force(&engine.snapshot(), black_box(&asked))),
+        ]
+    });
+    Growth { nodes, costs: [one, best, all, unseen, brute] }
 }
 
 /// Prints how the cost grows, and draws it where `PLOTS` names a folder.
 fn tell_growth() {
     let growth = growth();
-    println!("\n{:>6}  {:>20}  {:>20}", "nodes", "after a binding, us", "on all by name, us");
-    for (nodes, [one, all]) in &growth {
-        println!("{nodes:>6}  {one:>20.1}  {all:>20.1}");
+    println!("\nmicroseconds\n{:>6}  {}", "nodes", WAYS.map(|(way, _)| format!("{way:>11}")).join("  "));
+    for Growth { nodes, costs } in &growth {
+        println!("{nodes:>6}  {}", costs.map(|cost| format!("{cost:>11.1}")).join("  "));
     }
-    let Some(folder) = std::env::var_os("PLOTS") else { return };
-    let course = |number: usize, name: &str| {
-        let at = |(nodes, times): &(usize, [f64; 2])| {
-            let time = times[number];
-            Sample { at: *nodes as f64, mean: time, low: time, high: time }
+    tell_figures(&growth);
+    if let Some(folder) = std::env::var_os("PLOTS") {
+        let file = std::path::Path::new(&folder).join("decision-cost.svg");
+        std::fs::write(&file, drawn(&growth)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
+fn tell_figures(growth: &[Growth]) {
+    let on = |nodes: usize| growth.iter().find(|it| it.nodes == nodes).expect("a size that is measured").costs;
+    let [.., (reference, _)] = WAYS;
+    let figure = |way: usize, what: &str, of: [f64; WAYS.len()], unit, aim| Figure {
+        name: format!("engine, {}: {what}", WAYS[way].1),
+        value: of[way],
+        unit,
+        reference: Some((reference, of[WAYS.len() - 1])),
+        aim,
+    };
+    for (way, _) in WAYS.iter().enumerate().filter(|(_, (way, _))| *way != reference) {
+        figure(way, "5,000 nodes", on(5_000), "us", "").tell();
+        figure(way, "10,000 nodes", on(10_000), "us", "<= 1000 us").tell();
+        let times = std::array::from_fn(|way| on(10_000)[way] / on(1_000)[way]);
+        figure(way, "10,000 nodes to 1,000", times, "times", "< 10 times").tell();
+    }
+}
+
+fn drawn(growth: &[Growth]) -> String {
+    let course = |(number, (way, _)): (usize, (&str, &str))| {
+        let sample = |Growth { nodes, costs }: &Growth| {
+            let cost = costs[number];
+            Sample { at: *nodes as f64, mean: cost, low: cost, high: cost }
         };
-        Course { number, policy: name.to_owned(), samples: growth.iter().map(at).collect() }
+        Course { number, policy: way.to_owned(), samples: growth.iter().map(sample).collect() }
     };
     let caption =
         Caption { title: "What a decision costs".to_owned(), unit: "microseconds".to_owned(), note: String::new() };
-    let courses = vec![course(0, "one place"), course(1, "all places by name")];
+    let courses = WAYS.into_iter().enumerate().map(course).collect();
     let plot = Plot { id: "decision-cost".to_owned(), caption, over: "nodes", courses, close_up: false, counts: false };
-    let file = std::path::Path::new(&folder).join("decision-cost.svg");
-    std::fs::write(&file, chart::file(&plot)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    chart::file(&plot)
 }
 
 criterion_group!(benches, decisions);

@@ -3,10 +3,14 @@
 //! Plain kube-scheduler twice: as it comes, where it looks at a sample of the nodes only, and looking at every node, as it has
 //! to where the best one is wanted. `THROUGHPUT_NODES` (`1000,5000`) and `THROUGHPUT_PODS` (2000) change the size.
 
+#[path = "../../benches/common/figures.rs"]
+pub mod figures;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use figures::Figure;
 use libtest_mimic::Trial;
 use testudo_e2e::wait::{self, Look};
 use testudo_e2e::{ControlPlane, Metrics, Namespace, Observer, Scheduler, SchedulerConfig, node, pod};
@@ -66,6 +70,12 @@ async fn beside_plain(d: Arc<Deployed>) -> Result<()> {
         let [sampling, every, testudo] = rows(&d, nodes, pods).await?;
         let ratios = format!("{:.2} sampling, {:.2} every", testudo / sampling, testudo / every);
         println!("{nodes:>6}  {sampling:>15.0}  {every:>12.0}  {testudo:>8.0}  {ratios:>25}");
+        let [to_sample, to_every] = if nodes < 5_000 { [">= 1.2 x", ""] } else { [">= 1.5 x", ">= 4 x"] };
+        for (who, plain, aim) in [("a sample", sampling, to_sample), ("every node", every, to_every)] {
+            let name = format!("pods bound in a second, {nodes} nodes");
+            let reference = format!("kube-scheduler, {who}");
+            Figure { name, value: testudo, unit: "pods/s", reference: Some((&reference, plain)), aim }.tell();
+        }
     }
     Ok(())
 }

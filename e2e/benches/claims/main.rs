@@ -1,12 +1,14 @@
 //! The claim allocator beside upstream's, on the same objects in one run: how long a node takes, for one pod.
 //!
-//!     e2e/tools/build.sh && cargo bench -p testudo-e2e
+//!     e2e/tools/build.sh && cargo bench -p testudo-e2e --bench claims
 //!
 //! Both have read the objects before, as a scheduler's caches have. What is measured is one pod's way over some of the nodes,
 //! on one core. Upstream makes an allocator for each pod and looks at each device anew, with expressions that are compiled
 //! already. Ours keeps what it found out of devices: for the first pod it compiles and looks at all of them, for the next
 //! that asks the same it does not. Upstream takes the first devices that fit; ours also weighs which are the best.
 
+#[path = "../../../benches/common/figures.rs"]
+mod figures;
 mod fleet;
 
 use std::io::{BufRead, BufReader, Write};
@@ -14,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use comfy_table::{Cell, CellAlignment, Table};
+use figures::Figure;
 use serde_json::{Value, json};
 use testudo::claims::{Cluster, with_large_stack};
 use testudo_core::claims::Verdict;
@@ -62,6 +65,16 @@ fn main() {
             Cell::new(text).set_alignment(if column == 0 { CellAlignment::Left } else { CellAlignment::Right })
         });
         table.add_row(cells);
+        for (pod, measured) in [("first", &first), ("next", &next)].into_iter().filter(|_| is_bench) {
+            Figure {
+                name: format!("devices chosen, a node: {}, {pod} pod", scenario.name),
+                value: each(measured),
+                unit: "us",
+                reference: Some(("upstream's allocator (Go)", each(&theirs))),
+                aim: "<= 0.1 x",
+            }
+            .tell();
+        }
     }
     println!("{nodes} nodes x 8 GPUs (every {STRIDE}th with MIG), median of {rounds} rounds\n{table}");
 }

@@ -15,6 +15,7 @@ use testudo_e2e::{ControlPlane, Namespace, Observer, Options, PodBuilder, Schedu
 use super::{GATE, WINDOW, h100s, of_gang};
 use crate::deployed::Deployed;
 use crate::stage::Stage;
+use crate::throughput::figures::Figure;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     vec![stage.deployed("gangs::figure_of_1000_nodes_and_200_gangs", figure).with_ignored_flag(true)]
@@ -81,10 +82,30 @@ async fn figure(d: Arc<Deployed>) -> Result<()> {
         rows.push(native().await?);
     }
     let [plain, testudo, ..] = &rows[..] else { anyhow::bail!("a row is missing") };
+    tell(testudo, plain, rows.get(2));
     ensure!(plain.whole == 0, "plain kube-scheduler has made {} gangs whole", plain.whole);
     ensure!((testudo.whole, testudo.half) == (FIT, 0), "testudo: {} whole, {} half", testudo.whole, testudo.half);
     ensure!(testudo.longest <= WINDOW, "a gang was half placed for {:?}", testudo.longest);
     Ok(())
+}
+
+/// How many gangs became what, beside plain kube-scheduler; how soon, beside the only other one that makes gangs whole.
+fn tell(testudo: &Row, plain: &Row, native: Option<&Row>) {
+    let seconds = |of: fn(&Row) -> Option<Duration>| {
+        let beside = native.and_then(of).map(|took| ("native gang API", took.as_secs_f64()));
+        (of(testudo).unwrap_or(PATIENCE).as_secs_f64(), "s", beside)
+    };
+    let count = |of: fn(&Row) -> usize| (of(testudo) as f64, "gangs", Some(("kube-scheduler", of(plain) as f64)));
+    let figures = [
+        ("whole", count(|row| row.whole), ">= 125 gangs"),
+        ("half placed in the end", count(|row| row.half), "<= 0 gangs"),
+        ("until all that fit are whole", seconds(|row| row.took), ""),
+        ("longest half placed", seconds(|row| Some(row.longest)), "<= 2 s"),
+    ];
+    for (what, (value, unit, reference), aim) in figures {
+        let name = format!("{GANGS} gangs on {NODES} nodes, {FIT} fit: {what}");
+        Figure { name, value, unit, reference, aim }.tell();
+    }
 }
 
 async fn stage_with_nodes(cp: &ControlPlane, name: &str) -> Result<Namespace> {

@@ -20,6 +20,7 @@ use super::number;
 use crate::deployed::Deployed;
 use crate::gangs::GATE;
 use crate::stage::Stage;
+use crate::throughput::figures::Figure;
 use play::{Arrival, Played, Stand};
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
@@ -120,13 +121,33 @@ async fn figure(d: Arc<Deployed>) -> Result<()> {
     let (seed, arrivals) = (seed()?, number("TESTUDO_E2E_ARRIVALS", 1000)? as usize);
     println!("\n{arrivals} MIG instances asked for at load 1.0, seed {seed}, on {NODES} nodes of {GPUS} H100");
     println!("{:<10} {:<16} {:>10} {:>10} {:>10}", "mix", "", "accepted", "mean", "median");
+    let mut pairs = vec![];
     for (mix, shares) in MIXES {
         let plain = ground.plain(&d, mix, sequence(shares, seed, NODES, arrivals)?, WARMUP).await?;
         tell(mix, "kube-scheduler", &plain);
         let testudo = ground.testudo(&d, mix, sequence(shares, seed, NODES, arrivals)?, WARMUP).await?;
         tell(mix, "testudo", &testudo);
+        let pair = [plain, testudo].map(|played| (played.accepted_percent(), played.placement_ms().0));
+        tell_figures(mix, pair, ">= 1.05 x");
+        pairs.push(pair);
     }
+    let mean = |who: usize, of: fn(&(f64, f64)) -> f64| {
+        pairs.iter().map(|pair| of(&pair[who])).sum::<f64>() / pairs.len() as f64
+    };
+    tell_figures("mean", [0, 1].map(|who| (mean(who, |it| it.0), mean(who, |it| it.1))), ">= 1.08 x");
     ground.ns.clear().await
+}
+
+/// What was accepted and how long it took, of kube-scheduler and of testudo.
+fn tell_figures(mix: &str, [plain, testudo]: [(f64, f64); 2], aim: &str) {
+    let figures = [
+        ("memory slices accepted", testudo.0, "%", plain.0, aim),
+        ("time until placed", testudo.1, "ms", plain.1, "<= 1.5 x"),
+    ];
+    for (what, value, unit, beside, aim) in figures {
+        let name = format!("MIG instances that come and go, {mix}: {what}");
+        Figure { name, value, unit, reference: Some(("kube-scheduler", beside)), aim }.tell();
+    }
 }
 
 fn tell(mix: &str, who: &str, played: &Played) {
