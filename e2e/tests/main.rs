@@ -23,6 +23,7 @@ mod policies;
 mod preemption;
 mod race;
 mod rbac;
+mod replicas;
 mod sharing;
 mod stage;
 mod throughput;

@@ -1,7 +1,5 @@
 //! What is killed, and how it comes back.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +7,10 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use testudo_e2e::control_plane::{APISERVER, ETCD};
 use testudo_e2e::wait::{self, Look, PATIENCE};
-use testudo_e2e::{Adaptation, ControlPlane, Metrics, Scheduler, Service, Testudo};
+use testudo_e2e::{ControlPlane, Metrics};
 
-use crate::deployed::{Deployed, NAMESPACE};
+use crate::deployed::Deployed;
+use crate::replicas::Replicas;
 
 /// As the control plane calls that process.
 const CONTROLLERS: &str = "kube-controller-manager";
@@ -33,38 +32,17 @@ impl Victim {
         [Self::Etcd, Self::ApiServer, Self::Controllers, Self::Scheduler, Self::Leader, Self::Follower];
 }
 
-/// The control plane, two testudos of which one leads, the Service in front of them, and the scheduler that calls it.
+/// The control plane, and what is shipped.
 pub struct Victims {
     cp: Arc<ControlPlane>,
-    // Ends before its extender does.
-    scheduler: Scheduler,
-    service: Service,
-    replicas: [(String, Testudo); 2],
+    shipped: Replicas,
 }
 
 impl Victims {
     /// Starts what is shipped, with a scheduler of this name and other values at these places of testudo's configuration.
     pub async fn start(d: &Deployed, scheduler: &str, changes: &[(&str, Value)]) -> Result<Self> {
-        let start = |number: usize| -> Result<(String, Testudo)> {
-            let name = format!("{scheduler}-testudo-{number}");
-            let options = d.replica(&name)?.config(d.config(scheduler, changes)?);
-            Ok((name, Testudo::start_unready(&d.cp, options)?))
-        };
-        let mut replicas = [start(0)?, start(1)?];
-        let backends = replicas.iter().map(|(name, testudo)| Ok((name.clone(), address(testudo)?)));
-        let backends = backends.collect::<Result<BTreeMap<String, SocketAddr>>>()?;
-        let service = Service::start(&d.cp, NAMESPACE, "testudo.dev/leader=true", backends).await?;
-        for (_, testudo) in &mut replicas {
-            testudo.until_ready().await?;
-        }
-        let adaptation = Adaptation {
-            scheduler_name: Some(scheduler.to_owned()),
-            url: format!("https://{}", service.address()),
-            tls: replicas[0].1.extender().tls,
-            node_cache_capable: None,
-        };
-        let scheduler = d.adapted_scheduler(&adaptation).await?;
-        let mut victims = Self { cp: Arc::clone(&d.cp), scheduler, service, replicas };
+        let shipped = Replicas::start(d, scheduler, changes).await?;
+        let mut victims = Self { cp: Arc::clone(&d.cp), shipped };
         victims.until_led().await?;
         Ok(victims)
     }
@@ -81,9 +59,9 @@ impl Victims {
             let leading = leader.unwrap_or(0);
             match victim {
                 Victim::Etcd | Victim::ApiServer | Victim::Controllers => {}
-                Victim::Scheduler => self.scheduler.kill()?,
-                Victim::Leader => self.replicas[leading].1.kill()?,
-                Victim::Follower => self.replicas[1 - leading].1.kill()?,
+                Victim::Scheduler => self.shipped.scheduler.kill()?,
+                Victim::Leader => self.shipped.testudos[leading].1.kill()?,
+                Victim::Follower => self.shipped.testudos[1 - leading].1.kill()?,
             }
         }
         // The last comes back first.
@@ -94,8 +72,8 @@ impl Victims {
             self.replicas_again(&killed).await?;
         }
         // kube-scheduler gives up by itself where it cannot renew its lease, as it does in a pod.
-        if self.scheduler.process()?.check_running().is_err() {
-            self.scheduler.restart().await?;
+        if self.shipped.scheduler.process()?.check_running().is_err() {
+            self.shipped.scheduler.restart().await?;
         }
         Ok(killed)
     }
@@ -103,7 +81,7 @@ impl Victims {
     /// Has those testudos back that were killed. None ends by itself, whoever is away.
     async fn replicas_again(&mut self, killed: &[Victim]) -> Result<()> {
         let mut were_killed = killed.iter().filter(|it| matches!(it, Victim::Leader | Victim::Follower)).count();
-        for (name, testudo) in &mut self.replicas {
+        for (name, testudo) in &mut self.shipped.testudos {
             if let Err(error) = testudo.process()?.check_running() {
                 were_killed = were_killed.checked_sub(1).with_context(|| format!("{name}: {error:#}"))?;
                 testudo.restart().await?;
@@ -121,7 +99,7 @@ impl Victims {
 
     /// Which of the two says that it leads.
     async fn leader(&self) -> Option<usize> {
-        for (number, (_, testudo)) in self.replicas.iter().enumerate() {
+        for (number, (_, testudo)) in self.shipped.testudos.iter().enumerate() {
             let leads = async { Metrics::read(testudo.metrics()).await?.sum("testudo_leader", &[]) };
             if leads.await.is_ok_and(|leads| leads == 1.0) {
                 return Some(number);
@@ -133,26 +111,16 @@ impl Victims {
     /// Waits until one leads, and is the one that is called. Nobody has ended by itself.
     pub async fn until_led(&mut self) -> Result<()> {
         wait::until("a leader that is called", PATIENCE, async || {
-            let (leader, selected) = (self.leader().await, self.service.selected());
-            let is_called = leader.is_some_and(|leader| selected.iter().eq([&self.replicas[leader].0]));
+            let (leader, selected) = (self.leader().await, self.shipped.service.selected());
+            let is_called = leader.is_some_and(|leader| selected.iter().eq([&self.shipped.testudos[leader].0]));
             let seen = format!("replica {leader:?} leads, and {selected:?} are called");
             Ok(if is_called { Look::Done(()) } else { Look::NotYet(seen) })
         })
         .await?;
-        self.replicas.iter_mut().try_for_each(|(_, testudo)| testudo.process()?.check_running())
+        self.shipped.testudos.iter_mut().try_for_each(|(_, testudo)| testudo.process()?.check_running())
     }
 
     pub async fn end(self) -> Result<()> {
-        drop(self.scheduler);
-        self.service.remove_pods(self.replicas.iter().map(|(name, _)| name.as_str())).await?;
-        for (_, mut testudo) in self.replicas {
-            testudo.stop().await?;
-        }
-        Ok(())
+        self.shipped.end().await
     }
-}
-
-fn address(testudo: &Testudo) -> Result<SocketAddr> {
-    let (_, address) = testudo.url().split_once("://").context("a URL without a scheme")?;
-    address.parse().with_context(|| format!("{address} is no address"))
 }

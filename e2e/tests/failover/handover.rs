@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use testudo_e2e::{Namespace, Observer, PodBuilder, node, pod};
 
-use super::Replicas;
 use crate::deployed::Deployed;
 use crate::gangs::WINDOW;
+use crate::replicas::Replicas;
 use crate::stage::Stage;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
@@ -73,7 +73,7 @@ async fn under_load(
     happen: impl AsyncFnOnce(&mut Replicas, usize) -> Result<()>,
 ) -> Result<Duration> {
     let scheduler = format!("{name}-scheduler");
-    let mut replicas = Replicas::start(d, &scheduler).await?;
+    let mut replicas = Replicas::start(d, &scheduler, &[]).await?;
     let leader = replicas.until_other_leads(None).await?;
     replicas.check_leader(leader).await?;
     let ns = d.cp.namespace(&format!("failover-{name}")).await?;

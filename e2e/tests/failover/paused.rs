@@ -9,8 +9,8 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use testudo_e2e::{Observer, node, pod};
 
-use super::Replicas;
 use crate::deployed::Deployed;
+use crate::replicas::Replicas;
 use crate::stage::Stage;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
@@ -19,7 +19,7 @@ pub fn scenarios(stage: &Stage) -> Vec<Trial> {
 
 async fn comes_back_and_does_nothing(d: Arc<Deployed>) -> Result<()> {
     let scheduler = "paused-scheduler";
-    let mut replicas = Replicas::start(&d, scheduler).await?;
+    let mut replicas = Replicas::start(&d, scheduler, &[]).await?;
     let former = replicas.until_other_leads(None).await?;
     let ns = d.cp.namespace("failover-paused").await?;
     ns.create_nodes(["paused-a", "paused-b"].map(|name| node(name).product("NVIDIA-L40S", 46068).gpus(2))).await?;

@@ -15,10 +15,10 @@ use serde_json::json;
 use testudo_e2e::wait::{self, Look, PATIENCE};
 use testudo_e2e::{Adaptation, Metrics, Namespace, Observer, Service, Testudo, chart, pod};
 
-use super::address;
 use crate::deployed::{Deployed, NAMESPACE, changed_config};
 use crate::gangs::leader_worker_set::{SIZE, check_sets, group, member};
 use crate::gangs::{WINDOW, h100s, intrude_by, intruder, is_intruder, of_gang, until_turned_away};
+use crate::replicas::address;
 use crate::stage::Stage;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
