@@ -9,6 +9,8 @@ mod cpu;
 mod deployed;
 mod explain;
 mod failover;
+#[path = "../../benches/common/figures.rs"]
+mod figures;
 mod first_week;
 mod forms;
 mod gangs;

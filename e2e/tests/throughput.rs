@@ -3,19 +3,16 @@
 //! Plain kube-scheduler twice: as it comes, where it looks at a sample of the nodes only, and looking at every node, as it has
 //! to where the best one is wanted. `THROUGHPUT_NODES` (`1000,5000`) and `THROUGHPUT_PODS` (2000) change the size.
 
-#[path = "../../benches/common/figures.rs"]
-pub mod figures;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use figures::Figure;
 use libtest_mimic::Trial;
 use testudo_e2e::wait::{self, Look};
 use testudo_e2e::{ControlPlane, Metrics, Namespace, Observer, Scheduler, SchedulerConfig, node, pod};
 
 use crate::deployed::Deployed;
+use crate::figures::Figure;
 use crate::stage::Stage;
 
 /// How long the pods of one row may take.

@@ -14,8 +14,8 @@ use testudo_e2e::{ControlPlane, Namespace, Observer, Options, PodBuilder, Schedu
 
 use super::{GATE, WINDOW, h100s, of_gang};
 use crate::deployed::Deployed;
+use crate::figures::Figure;
 use crate::stage::Stage;
-use crate::throughput::figures::Figure;
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
     vec![stage.deployed("gangs::figure_of_1000_nodes_and_200_gangs", figure).with_ignored_flag(true)]

@@ -18,9 +18,9 @@ use testudo_e2e::{Namespace, Scheduler, SchedulerConfig, Version, node, pod};
 
 use super::number;
 use crate::deployed::Deployed;
+use crate::figures::Figure;
 use crate::gangs::GATE;
 use crate::stage::Stage;
-use crate::throughput::figures::Figure;
 use play::{Arrival, Played, Stand};
 
 pub fn scenarios(stage: &Stage) -> Vec<Trial> {
