@@ -159,11 +159,6 @@ impl Replica {
         self.life = None;
     }
 
-    /// Which one it is.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
     /// Is it there, be it paused?
     pub fn is_alive(&self) -> bool {
         self.life.is_some()

@@ -367,9 +367,10 @@ impl World {
 
     /// Reads the ledger of a replica now and then, when it has heard everything, and has had a moment to take that in.
     fn audit_ledgers(&mut self) -> Option<Violation> {
-        let has_heard =
-            |replica: &Replica| replica.answers(self.now_ms) && self.network.has_told_all(replica.index(), &self.store);
-        let heard: Vec<bool> = self.replicas.iter().map(has_heard).collect();
+        let has_heard = |(index, replica): (usize, &Replica)| {
+            replica.answers(self.now_ms) && self.network.has_told_all(index, &self.store)
+        };
+        let heard: Vec<bool> = self.replicas.iter().enumerate().map(has_heard).collect();
         let heard_before = std::mem::replace(&mut self.heard, heard);
         if self.now_ms < self.ledgers_read_ms + LEDGERS_READ_EACH_MS {
             return None;
