@@ -31,8 +31,8 @@ pub enum No {
         role: Role,
         /// How many members need a place.
         needed: u32,
-        /// What each asks for, as people write it.
-        asks: String,
+        /// What each asks for, as people write it; nothing where all that it asks for stands in claims.
+        asks: Option<String>,
         /// For how many there is a place.
         places: u64,
     },
@@ -181,10 +181,13 @@ impl fmt::Display for No {
             Self::NoDevices { claim: None, wish } => write!(f, "no node has free devices: {wish}"),
             Self::TooFewPlaces { role, needed, asks, places } => {
                 let who = if role.is_empty() { "members" } else { role };
-                write!(f, "needs {needed} places for {who} asking for {asks}, ")?;
+                write!(f, "needs {needed} places for {who}")?;
+                if let Some(asks) = asks {
+                    write!(f, " asking for {asks}")?;
+                }
                 match places {
-                    1 => f.write_str("1 is free"),
-                    _ => write!(f, "{places} are free"),
+                    1 => f.write_str(", 1 is free"),
+                    _ => write!(f, ", {places} are free"),
                 }
             }
             Self::TooSmall { needed, level, largest } => {

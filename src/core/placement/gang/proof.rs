@@ -181,15 +181,16 @@ fn obstacle(demand: &Demand, field: Field<'_>) -> Option<(Obstacle, usize)> {
     nearest.min_by_key(|((_, text), (_, nodes))| (Reverse(*nodes), text.clone())).map(|(_, found)| found)
 }
 
-/// What a member asks for: its accelerators, or else its CPUs.
-fn asked(block: &Block) -> String {
+/// What a member asks for: its accelerators, or else its CPUs, or else nothing, as one whose devices stand in claims.
+fn asked(block: &Block) -> Option<String> {
     let accelerators: Vec<String> =
         block.demand.accelerators().map(|(name, _, count)| format!("{count} {name}")).collect();
     if !accelerators.is_empty() {
-        return accelerators.join(" and ");
+        return Some(accelerators.join(" and "));
     }
     match block.demand.requests.get(ResourceName::CPU) {
-        whole if whole % 1000 == 0 => format!("{} cpu", whole / 1000),
-        milli => format!("{milli}m cpu"),
+        0 => None,
+        whole if whole % 1000 == 0 => Some(format!("{} cpu", whole / 1000)),
+        milli => Some(format!("{milli}m cpu")),
     }
 }

@@ -453,6 +453,8 @@ fn a_no_says_what_is_missing() {
     let cpus = |milli| fleet(1).block("w", pod("p").asks("cpu", milli), &[]).part(&[]).sets(97, &[0], None);
     assert_eq!(told(cpus(1000)), "needs 97 places for w asking for 1 cpu, 96 are free");
     assert_eq!(told(cpus(95_500)), "needs 97 places for w asking for 95500m cpu, 1 is free");
+    let claims_only = fleet(1).block("w", pod("p").asks("cpu", 0), &[]).part(&[]).sets(200, &[0], None);
+    assert_eq!(told(claims_only), "needs 200 places for w, 110 are free");
     let sets = |level| fleet(3).block("", pod("p").gpus(4), &[]).part(&[]).sets(4, &[0, 0], Some(level));
     assert_eq!(
         told(sets(TopologyLevel::DeviceFabric)),
