@@ -29,7 +29,7 @@ pub struct LogArgs {
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub logging_format: LogFormat,
     /// What is logged: error, warn, info, debug or trace, also by module (`info,testudo::host=debug`).
-    #[arg(long, default_value = "info,actix_server=warn", value_name = "FILTER")]
+    #[arg(long, default_value = "info", value_name = "FILTER")]
     pub log_level: String,
 }
 
@@ -39,6 +39,10 @@ pub struct Telemetry {
     #[cfg(feature = "otlp")]
     traces: Option<otlp::Traces>,
 }
+
+/// What libraries log and nobody asked for: how the server starts, in its own words, and a line for each thing that a client does
+/// wrong, with which anybody who reaches the port could fill the disk. `--log-level` has the last word.
+const UNASKED: &str = "actix_server=warn,actix_http=off";
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -90,7 +94,7 @@ impl Telemetry {
 
 /// Spans are for traces only; what a line is about stands in its own fields.
 fn logs(args: &LogArgs) -> anyhow::Result<BoxedLayer> {
-    let filter = EnvFilter::try_new(&args.log_level)
+    let filter = EnvFilter::try_new(format!("{UNASKED},{}", args.log_level))
         .map_err(|error| anyhow::anyhow!("--log-level {:?}: {error}; try info or debug", args.log_level))?;
     let filter = filter.and(filter_fn(|metadata| metadata.is_event()));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -1,5 +1,8 @@
 //! Limits of size and time.
 
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -308,4 +311,40 @@ async fn who_is_slow_or_too_large_holds_up_nobody_else() {
     // Bodies have a second to come: who waited for one of them would take as long.
     assert!(longest < Duration::from_millis(900), "{longest:?}");
     drop(open);
+}
+
+#[tokio::test]
+async fn nobody_can_fill_the_log() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let config = serde_json::json!({
+        "apiVersion": "config.testudo.dev/v1alpha1",
+        "kind": "TestudoConfiguration",
+        "extender": {"bindAddress": "127.0.0.1:0"},
+        "web": {"enabled": false},
+    });
+    let (config_file, cluster) = (folder.join("log.yaml"), folder.join("no-nodes.yaml"));
+    std::fs::write(&config_file, config.to_string()).unwrap();
+    std::fs::write(&cluster, "apiVersion: v1\nkind: NodeList\nitems: []\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_testudo"));
+    command.args(["serve", "--logging-format=json"]).arg("--config").arg(config_file).arg("--filename").arg(cluster);
+    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(server.stderr.take().unwrap());
+    let address = loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it served");
+        let said = json(&line);
+        if said["message"] == "serving the extender protocol" {
+            break said["address"].as_str().unwrap().to_owned();
+        }
+    };
+    let head = format!("POST /v1/filter HTTP/1.1\r\nHost: l\r\nX-Large: {}\r\n\r\n", "a".repeat(1 << 20));
+    for mistake in [&head, "\u{1}\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let _ = stream.write_all(mistake.as_bytes()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut Vec::new())).await;
+    }
+    server.kill().unwrap();
+    let mut said = String::new();
+    log.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
 }
