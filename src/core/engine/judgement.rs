@@ -42,7 +42,7 @@ pub struct Fitting {
     slot: Option<Slot>,
 }
 
-/// Places of the best packed rank that was offered.
+/// Places of the best packed rank that was offered, in the order in which they were.
 #[derive(Default)]
 struct Equals {
     packed: u64,
@@ -224,22 +224,20 @@ impl<'a> Judgement<'a> {
         }
         let node_in = |slot: Slot| self.snapshot.slots()[slot].as_ref()?.node();
         let rank_in = |slot: Slot| self.rank_in_slot(slot, node_in(slot)?);
+        let own = self.own_slot();
+        let table = self.is_table_right().then(|| self.table());
         let mut equals = Equals::default();
-        if self.is_table_right() {
-            let own = self.own_slot();
-            let others = self.table().fitting().filter(|(slot, _)| Some(*slot) != own);
-            others
-                .chain(own.and_then(|slot| Some((slot, rank_in(slot)?.packed()))))
-                .for_each(|(slot, it)| equals.offer(it, slot));
-        } else {
-            let slots = (0..self.snapshot.slots().len()).map(Slot::at);
-            slots
-                .filter_map(|slot| Some((rank_in(slot)?.packed(), slot)))
-                .for_each(|(it, slot)| equals.offer(it, slot));
+        for slot in self.snapshot.slots_by_name() {
+            let packed = match table {
+                Some(table) if Some(slot) != own => table.packed(slot),
+                _ => rank_in(slot).map(Rank::packed),
+            };
+            packed.into_iter().for_each(|packed| equals.offer(packed, slot));
         }
-        let refined = { equals.slots.into_iter() }
-            .filter_map(|slot| Some((self.among(rank_in(slot)?, Some(slot)).packed(), node_in(slot)?.name())));
-        refined.min().map(|(_, name)| name)
+        // They have the same rank but for who else is around.
+        let rank = rank_in(*equals.slots.first()?)?;
+        let best = equals.slots.into_iter().min_by_key(|slot| self.among(rank, Some(*slot)).packed())?;
+        node_in(best).map(|node| node.name())
     }
 
     /// How good a node on which the pod fits would be in a state that it could be in.

@@ -115,10 +115,14 @@ impl Snapshot {
         &self.slots
     }
 
+    /// The slots of all nodes, in the order of their names.
+    pub(super) fn slots_by_name(&self) -> impl Iterator<Item = Slot> {
+        self.geography.by_name(&self.slots).iter().map(|slot| Slot::at(*slot as usize))
+    }
+
     /// All nodes, in the order of their names.
     pub fn nodes(&self) -> Vec<&Arc<NodeState>> {
-        let in_order = self.geography.by_name(&self.slots).iter();
-        in_order.filter_map(|slot| self.slots[*slot as usize].as_ref()).collect()
+        self.slots_by_name().filter_map(|slot| self.slots[slot].as_ref()).collect()
     }
 
     /// The state of a node.

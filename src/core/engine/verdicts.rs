@@ -267,12 +267,6 @@ impl VerdictTable {
         &self.refusals
     }
 
-    /// The nodes on which the pod fits, with its packed rank there.
-    pub(super) fn fitting(&self) -> impl Iterator<Item = (Slot, u64)> {
-        let fits = self.codes.iter().zip(&self.packed).enumerate().filter(|(_, (code, _))| **code == FITS);
-        fits.map(|(at, (_, packed))| (Slot::at(at), *packed))
-    }
-
     /// Is there a node on which the pod fits?
     pub(super) fn fits_somewhere(&self) -> bool {
         self.codes.contains(&FITS)
