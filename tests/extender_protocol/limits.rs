@@ -344,6 +344,7 @@ async fn nobody_can_fill_the_log() {
         let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut Vec::new())).await;
     }
     server.kill().unwrap();
+    server.wait().unwrap();
     let mut said = String::new();
     log.read_to_string(&mut said).unwrap();
     assert_eq!(said, "");
