@@ -33,6 +33,7 @@ const NANOS: i128 = 1_000_000_000;
 
 /// Far above anything the API server stores; it keeps the arithmetic below free of overflow.
 const MAX_DIGITS: usize = 30;
+const MAX_EXPONENT: i32 = 30;
 
 impl Quantity {
     /// Reads a quantity as `k8s.io/apimachinery/pkg/api/resource` does: sign, decimal number, suffix. What is finer
@@ -115,7 +116,7 @@ impl Scale {
             "Ei" => Self::Binary(60),
             _ => {
                 let exponent = suffix.strip_prefix(['e', 'E'])?;
-                Self::Decimal(exponent.parse().ok().filter(|e: &i32| e.abs() <= 30)?)
+                Self::Decimal(exponent.parse().ok().filter(|e| (-MAX_EXPONENT..=MAX_EXPONENT).contains(e))?)
             }
         })
     }
@@ -175,12 +176,13 @@ mod tests {
         assert_eq!(Quantity::parse("1.2.3"), Err(QuantityError::NoDigits("1.2.3".into())));
         assert!(matches!(Quantity::parse("8 GPUs"), Err(QuantityError::UnknownSuffix { .. })));
         assert!(matches!(Quantity::parse("1e99"), Err(QuantityError::UnknownSuffix { .. })));
+        assert!(matches!(Quantity::parse("1e-2147483648"), Err(QuantityError::UnknownSuffix { .. })));
         assert!(matches!(Quantity::parse(&"9".repeat(40)), Err(QuantityError::OutOfRange(_))));
     }
 
     proptest! {
         #[test]
-        fn never_panics(text in "[-+]?[0-9.]{0,40}[a-zA-Z]{0,3}[0-9-]{0,4}") {
+        fn never_panics(text in "[-+]?[0-9.]{0,40}[a-zA-Z]{0,3}[0-9-]{0,12}") {
             let _ = Quantity::parse(&text).map(|q| (q.units(), q.millis(), q.to_string()));
         }
 
