@@ -1,14 +1,14 @@
 //! `testudo serve` sends traces to a collector: a span for each call and each plan, with pod and gang. Log lines have the same
 //! fields.
 
-use std::fs;
+mod serving;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as AnyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::{Value, json};
+use serving::until;
 
 const CLUSTER: &str = r#"
 apiVersion: v1
@@ -47,8 +48,6 @@ spec:
   schedulerName: testudo-scheduler
   containers: [{name: main, resources: {requests: {nvidia.com/gpu: "4"}}}]
 "#;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A collector: says OK to whatever comes, and hands it on.
 fn collector() -> (String, Receiver<(String, ExportTraceServiceRequest)>) {
@@ -85,54 +84,6 @@ fn serve(connection: TcpStream, sender: &Sender<(String, ExportTraceServiceReque
     }
 }
 
-/// Ends the server when a test fails.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-    }
-}
-
-/// Starts `testudo serve` on a copy; what it logs comes line by line.
-fn start(folder: &Path, collector: &str) -> (Server, Receiver<Value>) {
-    fs::create_dir_all(folder).unwrap();
-    let config = json!({
-        "apiVersion": "config.testudo.dev/v1alpha1",
-        "kind": "TestudoConfiguration",
-        "extender": {"bindAddress": "127.0.0.1:0"},
-        "web": {"enabled": false},
-        "tracing": {"endpoint": format!("http://{collector}/")},
-    });
-    let (cluster, configuration) = (folder.join("cluster.yaml"), folder.join("testudo.yaml"));
-    fs::write(&cluster, CLUSTER).unwrap();
-    fs::write(&configuration, config.to_string()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_testudo"));
-    command.args(["serve", "--logging-format=json"]).arg("--config").arg(configuration).arg("--filename").arg(cluster);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let errors = child.stderr.take().unwrap();
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(errors).lines() {
-            let line = line.unwrap();
-            let _ = sender.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
-        }
-    });
-    (Server(child), receiver)
-}
-
-/// The first that is wanted; all that come before it are dropped.
-fn until<T>(what: &str, incoming: &Receiver<T>, wanted: impl Fn(&T) -> bool) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let next = incoming.recv_timeout(left).unwrap_or_else(|error| panic!("{what}: {error}"));
-        if wanted(&next) {
-            return next;
-        }
-    }
-}
-
 fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.as_ref()?;
     match value {
@@ -145,9 +96,9 @@ fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
 fn calls_and_plans_are_traced_with_pod_and_gang() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("otlp");
     let (collector, traces) = collector();
-    let (mut server, logs) = start(&folder, &collector);
-    let serving = until("the extender to serve", &logs, |line| line["message"] == "serving the extender protocol");
-    let url = format!("http://{}/v1", serving["address"].as_str().unwrap());
+    let tracing = json!({"tracing": {"endpoint": format!("http://{collector}/")}});
+    let (mut server, logs) = serving::start(&folder, CLUSTER, tracing);
+    let url = format!("http://{}/v1", serving::address(&logs));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let planned = until("the gang to be planned", &logs, |line| line["message"] == "2 members have a place");
     assert_eq!(planned["gang"], "team/llama");

@@ -1,14 +1,13 @@
 //! Limits of size and time.
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::serving;
 
 /// All that the server sends until it closes.
 async fn rest(mut stream: impl AsyncReadExt + Unpin) -> String {
@@ -315,37 +314,16 @@ async fn who_is_slow_or_too_large_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn nobody_can_fill_the_log() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let config = serde_json::json!({
-        "apiVersion": "config.testudo.dev/v1alpha1",
-        "kind": "TestudoConfiguration",
-        "extender": {"bindAddress": "127.0.0.1:0"},
-        "web": {"enabled": false},
-    });
-    let (config_file, cluster) = (folder.join("log.yaml"), folder.join("no-nodes.yaml"));
-    std::fs::write(&config_file, config.to_string()).unwrap();
-    std::fs::write(&cluster, "apiVersion: v1\nkind: NodeList\nitems: []\n").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_testudo"));
-    command.args(["serve", "--logging-format=json"]).arg("--config").arg(config_file).arg("--filename").arg(cluster);
-    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(server.stderr.take().unwrap());
-    let address = loop {
-        let mut line = String::new();
-        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it served");
-        let said = json(&line);
-        if said["message"] == "serving the extender protocol" {
-            break said["address"].as_str().unwrap().to_owned();
-        }
-    };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("log");
+    let no_nodes = "apiVersion: v1\nkind: NodeList\nitems: []\n";
+    let (server, log) = serving::start(&folder, no_nodes, serde_json::json!({}));
+    let address = serving::address(&log);
     let head = format!("POST /v1/filter HTTP/1.1\r\nHost: l\r\nX-Large: {}\r\n\r\n", "a".repeat(1 << 20));
     for mistake in [&head, "\u{1}\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"] {
         let mut stream = TcpStream::connect(&address).await.unwrap();
         let _ = stream.write_all(mistake.as_bytes()).await;
         let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut Vec::new())).await;
     }
-    server.kill().unwrap();
-    server.wait().unwrap();
-    let mut said = String::new();
-    log.read_to_string(&mut said).unwrap();
-    assert_eq!(said, "");
+    drop(server);
+    assert_eq!(log.iter().collect::<Vec<_>>(), [] as [serde_json::Value; 0]);
 }
