@@ -5,8 +5,16 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
+
 /// For the head of a request, the first one counted from the beginning of the connection.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection ends when its client has taken nothing of what was sent for so long: an answer that nobody reads, or a network
+/// that is gone. `TCP_USER_TIMEOUT` of tcp(7).
+#[cfg(target_os = "linux")]
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +31,15 @@ pub struct ListenError {
 /// # Errors
 /// When the system does not allow it.
 pub fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ListenError> {
-    let listener = TcpListener::bind(address);
-    let listener = listener.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-    listener.map_err(|source| ListenError { address, source })
+    let listener = || {
+        let listener = TcpListener::bind(address)?;
+        // Connections have it from what they were accepted by. Other systems have no such limit.
+        #[cfg(target_os = "linux")]
+        SockRef::from(&listener).set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listener().map_err(|source| ListenError { address, source })
 }
 
 /// Counts the requests that are worked on or wait for it, up to a limit.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::*;
 use crate::serving;
@@ -187,6 +187,24 @@ async fn more_connections_than_there_may_be_wait_and_are_served_when_others_clos
     assert_eq!(served.post("filter", args("p", &["a"])).await.0, 200);
     assert!(started.elapsed() > Duration::from_millis(200), "it was served beside them");
     drop(idle);
+}
+
+/// An answer larger than what is taken of it holds its connection, the only one there may be, for a time and no longer.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_does_not_read_the_answer_is_cut_off() {
+    let served = serve(ServerOptions { workers: 1, max_connections: 1, ..options() });
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(served.running.address()).await.unwrap();
+    let body = args("p", &["a"; 20_000]);
+    let head = format!("POST /v1/filter HTTP/1.1\r\nHost: l\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let started = Instant::now();
+    assert_eq!(served.post("filter", args("p", &["a"])).await.0, 200);
+    let waited = started.elapsed();
+    assert!((5..20).contains(&waited.as_secs()), "the next had to wait for {waited:?}");
+    assert!(stream.read_to_end(&mut vec![]).await.is_err(), "it got the whole answer");
 }
 
 #[tokio::test]
