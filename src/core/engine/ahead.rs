@@ -71,11 +71,11 @@ impl Ahead {
         }
     }
 
-    /// All pods but these are gone.
-    pub fn retain(&mut self, listed: &BTreeSet<PodUid>) {
+    /// All pods but these are gone. Says for which of them places were kept.
+    fn retain(&mut self, listed: &BTreeSet<PodUid>) -> Vec<PodUid> {
         self.queue.retain(|_, uid| listed.contains(uid));
         self.turns.retain(|uid, _| listed.contains(uid));
-        self.kept.retain(|uid, _| listed.contains(uid));
+        self.kept.extract_if(.., |uid, _| !listed.contains(uid)).map(|(uid, _)| uid).collect()
     }
 
     /// Those whose places are not to be kept any more: they were to be kept until then at most, or are less important.
@@ -127,6 +127,13 @@ impl Engine {
         self.ahead.leave_queue(uid);
         if self.ahead.kept.remove(uid).is_some() {
             self.cluster.release_if_planned(uid);
+        }
+    }
+
+    /// All pods but these are gone.
+    pub(super) fn retain_ahead(&mut self, listed: &BTreeSet<PodUid>) {
+        for uid in self.ahead.retain(listed) {
+            self.cluster.release_if_planned(&uid);
         }
     }
 

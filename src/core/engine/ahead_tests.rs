@@ -165,3 +165,12 @@ fn who_is_bound_before_the_watch_shows_it_keeps_its_node() {
     let holding = world.engine.cluster().holding(&late.uid).expect("it is bound");
     assert_eq!((holding.holding.node.as_str(), holding.standing), ("b", crate::cluster::Standing::Committed));
 }
+
+#[test]
+fn who_is_missing_in_a_new_list_keeps_no_place() {
+    let mut world = World::new(8);
+    world.come(["p0", "p1", "p2", "p3", "p4"]);
+    assert_eq!(names(&world.hints()), ["p2", "p3"]);
+    world.apply(Change::PodsListed([one("p0").uid, one("p3").uid].into()));
+    assert_eq!(world.kept(), 1, "p3 is still there, p2 was deleted while nobody watched");
+}

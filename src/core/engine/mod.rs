@@ -184,7 +184,7 @@ impl Engine {
             }
             Change::PodsListed(uids) => {
                 self.gangs.claims.retain_users(&uids);
-                self.ahead.retain(&uids);
+                self.retain_ahead(&uids);
                 self.cluster.retain_pods(&uids, now_ms + ASSUME_TTL_MS);
             }
             Change::GroupApplied(group) => self.cluster.set_group(*group),

@@ -58,9 +58,7 @@ impl GangKeeper {
         let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
         let limit = self.too_many_expected(key, &roster, policy);
         if let Some(no) = limit.or_else(|| self.over_quota(key, &roster, cluster, policy)) {
-            self.note_no(key, no, snapshot.generation(), self.claims.freed());
-            self.note_lack(key, None, now_ms);
-            self.post(key, now_ms);
+            self.deny(key, no, snapshot.generation(), None, now_ms);
             return None;
         }
         let yielders = self.yielders(&roster, key, cluster, policy);
@@ -76,12 +74,11 @@ impl GangKeeper {
             Ok(question) => {
                 let avoid = kept.avoid.keys().cloned().collect();
                 if let Some(no) = self.dearths.iter().find_map(|dearth| dearth.answer(&question, &avoid, freed)) {
-                    self.note_no(key, no, snapshot.generation(), freed.1);
                     // Nodes were found for it then, but no devices.
                     let lack =
                         |policy: &AutoscalingPolicy| if policy.simulates_claims { Lack::Counted } else { Lack::Unseen };
-                    self.note_lack(key, policy.autoscaling.as_ref().map(lack), now_ms);
-                    self.post(key, now_ms);
+                    let lack = policy.autoscaling.as_ref().map(lack);
+                    self.deny(key, no, snapshot.generation(), lack, now_ms);
                     return None;
                 }
                 let desk = question.asks_for_devices().then(|| self.claims.take_desk(cluster));
@@ -258,6 +255,17 @@ impl GangKeeper {
         if kept.refusals() != task.refusals || !kept.avoid.keys().eq(&task.avoid) {
             kept.no = None;
         }
+    }
+
+    /// A gang cannot be placed: that is known without a plan, and counts as one that was tried, or it would be due again at
+    /// once when it has waited long.
+    fn deny(&mut self, key: &GangKey, no: No, generation: u64, lack: Option<Lack>, now_ms: u64) {
+        self.note_no(key, no, generation, self.claims.freed());
+        self.note_lack(key, lack, now_ms);
+        if let Some(kept) = self.kept.get_mut(key).filter(|kept| kept.is_starving(now_ms)) {
+            kept.patience.was_tried(now_ms);
+        }
+        self.post(key, now_ms);
     }
 
     /// A gang cannot be placed, as things were in this generation.

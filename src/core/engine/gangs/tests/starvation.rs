@@ -1,7 +1,8 @@
 //! Nodes that are kept free for a gang that has waited long.
 
 use super::*;
-use crate::engine::Starvation;
+use crate::engine::{PlacementPolicy, Quotas, Starvation};
+use crate::model::quota::{Item, Quota};
 
 /// A policy in which nodes are kept free for every gang that has waited long.
 fn impatient() -> Policy {
@@ -59,6 +60,23 @@ fn for_a_gang_that_has_waited_long_nodes_are_kept_free() {
     world.wait(after);
     world.plan();
     assert!(world.filter("later").is_ok(), "not again for a while");
+}
+
+#[test]
+fn one_that_its_quota_keeps_waiting_for_long_is_not_looked_at_for_ever() {
+    let mut world = World::new(2);
+    let quota = Quota::default().limited(Item::Gpus, 8);
+    let quotas = Quotas::new([("default".into(), quota)], None);
+    let placement = PlacementPolicy { quotas, ..impatient().placement };
+    world.engine.policy = Arc::new(Policy { placement, ..Policy::default() });
+    gang(&mut world, "g", 2);
+    assert_eq!(world.plan(), 0);
+    for _ in 0..3 {
+        world.wait(Starvation::default().after_ms);
+        assert_eq!(world.plan(), 0);
+    }
+    let text = "gang default/g: over quota: needs 16 GPUs, namespace default may have 8";
+    assert_eq!(world.filter("g-0"), Err(text.into()));
 }
 
 #[test]
