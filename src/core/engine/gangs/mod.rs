@@ -36,7 +36,7 @@ use std::sync::Arc;
 use crate::cluster::{Cluster, GangState, Standing};
 use crate::engine::claims::ClaimKeeper;
 use crate::engine::{Policy, Profile};
-use crate::model::gang::{GangKey, Group};
+use crate::model::gang::{GangKey, Group, Role};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
 use crate::placement::gang::No;
@@ -103,6 +103,8 @@ struct Kept {
     /// Has any member its node, whatever is known of the gang?
     runs: bool,
     batches: Vec<Batch>,
+    /// Roles of which there was no place for the next member beyond those that must start; until all have been tried.
+    passed_over: BTreeSet<Role>,
     /// Why it cannot be placed, and the generation for which that is so.
     no: Option<(No, u64)>,
     /// When that was found, as the claims count what becomes free.
@@ -518,6 +520,7 @@ impl Kept {
             runs: false,
             batches: vec![],
             no: None,
+            passed_over: BTreeSet::new(),
             no_devices: 0,
             waits_for: None,
             told: None,

@@ -21,7 +21,8 @@ use crate::placement;
 use crate::placement::gang::No;
 
 impl GangKeeper {
-    /// The gang that should be planned next: those first of which a part runs already, then by priority, then by age.
+    /// The gang that should be planned next: those first of which a part runs and another has to, then by priority, then by
+    /// age. Members beyond what a gang needs have no such precedence.
     pub fn next(&mut self, cluster: &Cluster, policy: &Policy, now_ms: u64) -> Option<GangKey> {
         let over_quota: BTreeSet<GangKey> = self.still_over_quota(cluster, policy);
         for (key, kept) in &mut self.kept {
@@ -41,7 +42,8 @@ impl GangKeeper {
         let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
             let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
-            (!kept.has_started(), std::cmp::Reverse(priority), created_s, (*key).clone())
+            let is_torn = kept.has_started() && kept.lacks_places();
+            (!is_torn, std::cmp::Reverse(priority), created_s, (*key).clone())
         };
         due.min_by_key(order).map(|(key, _)| key.clone())
     }
@@ -207,6 +209,7 @@ impl GangKeeper {
                 }
                 self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
                 self.doubt_no(&key, &task);
+                self.skip_role(&key, &task);
                 self.note_lack(&key, lack, now_ms);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, now_ms);
@@ -254,6 +257,19 @@ impl GangKeeper {
         let Some(kept) = self.kept.get_mut(key) else { return };
         if kept.refusals() != task.refusals || !kept.avoid.keys().eq(&task.avoid) {
             kept.no = None;
+        }
+    }
+
+    /// There is no place for the next member beyond those that must start: those of other roles are not to wait for it.
+    fn skip_role(&mut self, key: &GangKey, task: &PlanTask) {
+        let Some(kept) = self.kept.get_mut(key).filter(|kept| !kept.lacks_places()) else { return };
+        let Ok(roster) = &kept.roster else { return };
+        let tried = task.question.seats.first().and_then(|at| task.roster.seats.get(*at));
+        kept.passed_over.extend(tried.map(|seat| Arc::clone(&seat.role)));
+        let roster = kept.with_places(roster);
+        match roster.next_extras(&kept.passed_over) {
+            Some([next, ..]) if !kept.passed_over.contains(&next.role) => kept.no = None,
+            _ => kept.passed_over.clear(),
         }
     }
 
@@ -475,7 +491,7 @@ impl Kept {
         let mut roster = match self.lacks_places() {
             true => roster,
             false => {
-                let next = self.has_started().then(|| roster.with_next_extra()).flatten()?;
+                let next = self.has_started().then(|| roster.with_next_extras(&self.passed_over)).flatten()?;
                 let next = self.with_places(&next);
                 next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
             }

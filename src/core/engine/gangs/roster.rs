@@ -369,14 +369,26 @@ impl Roster {
         self.seats.iter().chain(&self.extras)
     }
 
-    /// The same with the next member or set of members beyond those that must start at once, if there is one.
-    pub fn with_next_extra(&self) -> Option<Self> {
-        let first = self.extras.first()?;
-        let set = self.terms.tensor_parallel_of(&first.role).map_or(1, i64::from);
-        let members = set.checked_div(first.devices()).unwrap_or(1).max(1) as usize;
-        let (next, extras) = self.extras.split_at_checked(members)?;
+    /// The next member or set of members beyond those that must start at once, if there is one: of a role that is not passed
+    /// over, or else the first.
+    pub fn next_extras(&self, passed_over: &BTreeSet<Role>) -> Option<&[Seat]> {
+        let at = |at: usize| {
+            let first = self.extras.get(at)?;
+            let set = self.terms.tensor_parallel_of(&first.role).map_or(1, i64::from);
+            let members = set.checked_div(first.devices()).unwrap_or(1).max(1) as usize;
+            self.extras.get(at..at.checked_add(members)?)
+        };
+        let open = self.extras.iter().position(|seat| !passed_over.contains(&seat.role));
+        open.and_then(at).or_else(|| at(0))
+    }
+
+    /// The same with these.
+    pub fn with_next_extras(&self, passed_over: &BTreeSet<Role>) -> Option<Self> {
+        let next = self.next_extras(passed_over)?;
+        let joins = |seat: &&Seat| next.iter().any(|next| next.uid() == seat.uid());
+        let (next, extras): (Vec<&Seat>, Vec<&Seat>) = self.extras.iter().partition(joins);
         let seats = self.seats.iter().chain(next).cloned().collect();
-        let mut roster = Self { seats, extras: extras.to_vec(), ..self.clone() };
+        let mut roster = Self { seats, extras: extras.into_iter().cloned().collect(), ..self.clone() };
         arrange(&mut roster.seats);
         Some(roster)
     }

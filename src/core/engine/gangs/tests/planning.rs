@@ -94,6 +94,50 @@ fn members_beyond_what_must_start_at_once_start_when_there_is_room() {
 }
 
 #[test]
+fn members_of_other_roles_do_not_wait_for_one_that_finds_no_room() {
+    let mut world = World::new(3);
+    world.set(pod("blocker").gpus(4).on("n2").build());
+    gang(&mut world, "g", 2);
+    for (index, role, gpus) in [(2, "big", 8), (3, "bigger", 16), (4, "small", 2)] {
+        world.set(pod(role).gpus(gpus).member_of("g", role, index, of(2)).build());
+    }
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    world.plan();
+    assert_eq!(world.place("small"), "n2");
+    assert!(world.filter("big").is_err());
+    world.bind("small");
+    assert!(world.plan() <= 2, "each role once more");
+    assert_eq!(world.plan(), 0);
+    world.delete("small");
+    world.delete("blocker");
+    world.plan();
+    assert_eq!(world.place("big"), "n2");
+}
+
+#[test]
+fn members_beyond_what_must_start_come_after_more_important_gangs() {
+    let mut world = World::new(4);
+    for (name, node) in [("a", "n2"), ("b", "n3")] {
+        world.set(pod(name).gpus(8).on(node).build());
+    }
+    for index in 0..4 {
+        world.set(member(&format!("g-{index}"), "g", index, of(2)).build());
+    }
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    for index in 0..2 {
+        world.set(important(member(&format!("urgent-{index}"), "urgent", index, of(2)).build(), 1000));
+    }
+    world.plan();
+    world.delete("a");
+    world.delete("b");
+    world.plan();
+    world.bind_all(&["urgent-0", "urgent-1"]);
+    assert!(world.filter("g-2").is_err());
+}
+
+#[test]
 fn places_are_kept_for_members_yet_to_be_made() {
     let mut world = World::new(3);
     let staged = |name: &str, index: u32| {
