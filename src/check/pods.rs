@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use testudo_core::engine::{PlacementPolicy, Stance};
-use testudo_core::model::pod::{Pod, Stage};
+use testudo_core::model::pod::Pod;
 
 use super::{Finding, OptedIn, few};
 use crate::config::Configuration;
@@ -20,7 +20,7 @@ pub fn findings(manifests: &Manifests, configuration: &Configuration, opted_in: 
     let (mut ours, mut others): (usize, BTreeMap<(bool, String), BTreeSet<String>>) = (0, BTreeMap::new());
     for pod in manifests.pods.iter().map(|object| pod::decode(object).0) {
         let asks = pod.demand.wants_accelerators() || !pod.claims.is_empty();
-        if !asks || pod.stage == Stage::Finished || policy.stance(&pod) == Stance::Excluded {
+        if !asks || pod.has_ended() || policy.stance(&pod) == Stance::Excluded {
             continue;
         }
         if policy.is_ours(&pod) {

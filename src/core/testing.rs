@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::catalogue::Catalogue;
 use crate::model::gang::{Dialect, GangKey, Membership, Terms};
 use crate::model::node::{Node, NodeParts};
-use crate::model::pod::{Demand, Pod, PodKey, Stage};
+use crate::model::pod::{Demand, End, Pod, PodKey, Stage};
 use crate::model::resources::Resources;
 use crate::model::selector::{Labels, NodeAffinity};
 use crate::model::taint::{Comparison, Effect, Taint, Toleration};
@@ -128,7 +128,7 @@ impl PodBuilder {
     }
 
     pub(crate) fn finished(mut self) -> Self {
-        self.stage = Stage::Finished;
+        self.stage = Stage::Finished(End::Succeeded);
         self
     }
 

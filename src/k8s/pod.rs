@@ -7,7 +7,7 @@ use testudo_core::model::fabric::DeviceSet;
 use testudo_core::model::gpu_share::{INDEX_ANNOTATION, parse_indices};
 use testudo_core::model::node::NodeName;
 use testudo_core::model::pod::{
-    ContainerPhase, ContainerRequests, Demand, Pod, PodClaim, PodKey, PodUid, Stage, effective_requests,
+    ContainerPhase, ContainerRequests, Demand, End, Pod, PodClaim, PodKey, PodUid, Stage, effective_requests,
 };
 use testudo_core::model::resources::{ResourceName, Resources};
 
@@ -102,7 +102,8 @@ fn gpus(metadata: &object::Metadata, report: &mut Report) -> Option<DeviceSet> {
 fn stage(pod: &object::Pod) -> Stage {
     let node = pod.spec.node_name.as_deref().filter(|name| !name.is_empty());
     match (pod.status.phase.as_deref(), node) {
-        (Some("Succeeded" | "Failed"), _) => Stage::Finished,
+        (Some("Succeeded"), _) => Stage::Finished(End::Succeeded),
+        (Some("Failed"), _) => Stage::Finished(End::Failed),
         (_, Some(node)) => Stage::Bound(NodeName::from(node)),
         (_, None) => Stage::Pending,
     }
@@ -225,8 +226,8 @@ mod tests {
         assert_eq!(stage(json!({"nodeName": ""}), "Pending"), Stage::Pending);
         assert_eq!(stage(json!({"nodeName": "n"}), "Pending"), Stage::Bound("n".into()));
         assert_eq!(stage(json!({"nodeName": "n"}), "Running"), Stage::Bound("n".into()));
-        assert_eq!(stage(json!({"nodeName": "n"}), "Succeeded"), Stage::Finished);
-        assert_eq!(stage(json!({}), "Failed"), Stage::Finished);
+        assert_eq!(stage(json!({"nodeName": "n"}), "Succeeded"), Stage::Finished(End::Succeeded));
+        assert_eq!(stage(json!({}), "Failed"), Stage::Finished(End::Failed));
     }
 
     #[test]

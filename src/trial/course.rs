@@ -35,7 +35,7 @@ impl Course {
             }
             Change::PodApplied(pod) => {
                 self.without.remove(&pod.uid);
-                pod.stage == Stage::Finished
+                pod.has_ended()
             }
             Change::NodeApplied(_) => true,
             _ => false,

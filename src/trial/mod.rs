@@ -183,7 +183,7 @@ impl Trial {
                     self.judge(&pod, &node);
                     self.would.place(&pod, now_ms);
                 }
-                (Stage::Pending, Stage::Bound(_)) | (_, Stage::Finished) => {
+                (Stage::Pending, Stage::Bound(_)) | (_, Stage::Finished(_)) => {
                     self.would.apply(Change::PodApplied(Box::new(pod.clone())), now_ms);
                 }
                 _ => {}

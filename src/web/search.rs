@@ -50,7 +50,7 @@ pub fn search(host: &Host, text: &str) -> Vec<Found> {
         let note = match &pod.stage {
             Stage::Bound(node) => node.to_string(),
             Stage::Pending => "waits".into(),
-            Stage::Finished => continue,
+            Stage::Finished(_) => continue,
         };
         let (namespace, name) = (Some(pod.key.namespace.clone()), pod.key.name.clone());
         offer(Found { kind: "pod", namespace, name, note: Some(note) });

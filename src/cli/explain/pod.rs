@@ -127,7 +127,7 @@ impl PodExplanation {
         let over = snapshot.over_quota(pod).filter(|_| snapshot.stance(pod) == Stance::Placed);
         let (verdict, reason) = match (&pod.stage, &waiting) {
             (Stage::Bound(node), _) => (Fate::Bound, format!("is on node {node}")),
-            (Stage::Finished, _) => (Fate::Finished, "has ended".to_owned()),
+            (Stage::Finished(_), _) => (Fate::Finished, "has ended".to_owned()),
             _ if is_nonsense(pod) => (Fate::NotUnderstood, problems.join("; ")),
             (_, Some(gang)) => {
                 let why = gang.why.as_deref().unwrap_or("it has no places yet");

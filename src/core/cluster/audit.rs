@@ -37,7 +37,7 @@ impl Cluster {
             }
             let seen_on = pods.next_if(|(seen, _)| *seen == uid).and_then(|(_, pod)| match &pod.stage {
                 Stage::Bound(node) => Some((node, &pod.demand)),
-                Stage::Pending | Stage::Finished => None,
+                Stage::Pending | Stage::Finished(_) => None,
             });
             let held = (&entry.holding.node, &entry.holding.demand);
             match (entry.standing, seen_on) {

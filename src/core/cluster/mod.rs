@@ -224,7 +224,7 @@ impl Cluster {
         let uid = pod.uid.clone();
         match &pod.stage {
             Stage::Bound(node) => self.hold(&uid, self.seen(&pod, node), Standing::Observed),
-            Stage::Finished => self.release(&uid),
+            Stage::Finished(_) => self.release(&uid),
             Stage::Pending => {
                 if self.ledger.get(&uid).is_some_and(|entry| entry.standing == Standing::Observed) {
                     self.release(&uid);

@@ -67,5 +67,5 @@ fn waits(pod: &Pod) -> bool {
 }
 
 fn counted(pod: &Pod) -> Option<Shape> {
-    if pod.stage == Stage::Finished { None } else { Shape::of(&pod.demand) }
+    if pod.has_ended() { None } else { Shape::of(&pod.demand) }
 }

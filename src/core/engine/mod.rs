@@ -258,7 +258,7 @@ impl Engine {
     /// When the pod does not fit any more, has ended, or is elsewhere.
     pub fn assume(&mut self, pod: &Pod, node: &NodeName, until_ms: u64) -> Result<Option<DeviceSet>, AssumeError> {
         let known = self.cluster.pod(&pod.uid).map_or(&pod.stage, |known| &known.stage);
-        if *known == Stage::Finished {
+        if matches!(known, Stage::Finished(_)) {
             return Err(AssumeError::Finished { pod: pod.key.clone(), node: node.clone() });
         }
         // A node that was only shown ahead binds nobody, and is checked like any other.

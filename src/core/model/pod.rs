@@ -57,8 +57,17 @@ pub enum Stage {
     Pending,
     /// It has this node, and holds what it asks for there.
     Bound(NodeName),
-    /// Succeeded or failed: it holds nothing any more.
-    Finished,
+    /// It has ended, and holds nothing any more.
+    Finished(End),
+}
+
+/// How a pod has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It has done what it had to.
+    Succeeded,
+    /// It has not.
+    Failed,
 }
 
 /// Everything that decides whether and how well a pod fits on a node. Pods with equal demands get equal answers.
@@ -151,9 +160,14 @@ impl Pod {
         }
     }
 
+    /// Has it ended, for better or worse?
+    pub fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Finished(_))
+    }
+
     /// Does it wait or run, and is it to go on doing so?
     pub fn is_alive(&self) -> bool {
-        !self.leaving && self.stage != Stage::Finished
+        !self.leaving && !self.has_ended()
     }
 }
 

@@ -4,7 +4,7 @@ use super::tests::{World, member, pod};
 use super::{ClaimNewsKind, ClaimOrder};
 use crate::claims::fingerprint;
 use crate::engine::{Arrival, ClaimPolicy, GangPolicy};
-use crate::model::pod::{Pod, Stage};
+use crate::model::pod::{End, Pod, Stage};
 
 #[test]
 fn what_was_given_and_is_used_by_nobody_is_taken_back_after_a_while() {
@@ -38,7 +38,7 @@ fn what_a_pod_runs_with_is_not_taken_back_though_nobody_has_reserved_it() {
     world.set(bound.clone());
     world.wait(2 * ClaimPolicy::default().unused_ms);
     assert_eq!(world.claim_orders(), []);
-    world.set(Pod { stage: Stage::Finished, ..bound });
+    world.set(Pod { stage: Stage::Finished(End::Succeeded), ..bound });
     let orders = world.claim_orders();
     assert!(matches!(&orders[..], [ClaimOrder::Release { .. }]), "{orders:?}");
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::roster::Seat;
 use crate::claims::ClaimKey;
+use crate::cluster::Cluster;
 use crate::engine::claims::ClaimKeeper;
 use crate::model::gang::Role;
 use crate::model::node::NodeName;
@@ -93,6 +94,16 @@ pub(super) struct Clearing {
     pub victims: BTreeMap<PodUid, Option<u64>>,
     /// When the batch is given up, in the engine's milliseconds.
     pub until_ms: u64,
+}
+
+impl Clearing {
+    /// Is it in vain to wait longer? Those that are ending have until `latest_ms`: pods may take long to end, and others that
+    /// were evicted instead would go for nothing.
+    pub fn is_over(&self, cluster: &Cluster, latest_ms: u64, now_ms: u64) -> bool {
+        let is_ending = |uid: &PodUid| cluster.pod(uid).is_some_and(|pod| pod.leaving);
+        let is_late = now_ms >= self.until_ms;
+        is_late && (now_ms >= latest_ms || !self.victims.keys().all(is_ending))
+    }
 }
 
 /// Under which id the place of a member that does not exist yet is kept. No pod has it: ids of pods have no colon.

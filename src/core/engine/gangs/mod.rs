@@ -329,7 +329,7 @@ impl GangKeeper {
                     batch.clearing = None;
                     is_cleared = true;
                     batch.until_ms = now_ms + policy.gangs.bind_window_ms;
-                } else if now_ms >= clearing.until_ms {
+                } else if clearing.is_over(cluster, batch.made_ms + policy.gangs.max_hold_timeout_ms, now_ms) {
                     failure.get_or_insert(("those that had to make way are still there".into(), BTreeSet::new()));
                 } else {
                     continue;

@@ -42,8 +42,8 @@ impl GangKeeper {
         let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
             let (priority, created_s) = kept.roster.as_ref().map_or((0, 0), |r| (r.priority, r.created_s));
-            let is_torn = kept.has_started() && kept.lacks_places();
-            (!is_torn, std::cmp::Reverse(priority), created_s, (*key).clone())
+            let is_unfinished = kept.has_started() && kept.lacks_places();
+            (!is_unfinished, std::cmp::Reverse(priority), created_s, (*key).clone())
         };
         due.min_by_key(order).map(|(key, _)| key.clone())
     }
@@ -173,7 +173,8 @@ impl GangKeeper {
                 let places = kept.batches.iter().filter(|batch| !batch.is_going()).flat_map(|batch| &batch.places);
                 let members: Vec<_> = places.map(|(uid, place)| (uid.clone(), place.node.clone())).collect();
                 let priority = kept.roster.as_ref().map_or(0, |roster| roster.priority);
-                (!members.is_empty()).then(|| (Yielder::Plan(gang.clone()), Held { priority, members }))
+                let held = Held { priority, has_devices: true, members };
+                (!held.members.is_empty()).then(|| (Yielder::Plan(gang.clone()), held))
             })
             .collect();
         let may_evict = policy.gangs.preempting.contains(&key.namespace) && roster.may_preempt();

@@ -46,6 +46,8 @@ impl Yielder {
 pub(super) struct Held {
     /// Its priority; that of its most important member.
     pub priority: i32,
+    /// Has any of them accelerators?
+    pub has_devices: bool,
     /// Who holds what where.
     pub members: Vec<(PodUid, NodeName)>,
 }
@@ -82,10 +84,11 @@ pub(super) fn evictable(
         let Stage::Bound(node) = &pod.stage else { continue };
         let gang = pod.membership.as_ref().map(|membership| &membership.gang).filter(|gang| is_together(gang));
         let yielder = gang.map_or_else(|| Yielder::Pod(pod.uid.clone()), |gang| Yielder::Gang(gang.clone()));
-        let held = yielders.entry(yielder).or_insert(Held { priority: i32::MIN, members: vec![] });
+        let held = yielders.entry(yielder).or_insert(Held { priority: i32::MIN, has_devices: false, members: vec![] });
         // One member that must not be evicted protects its gang.
         let priority = if policy.is_ours(pod) && !pod.leaving { pod.priority } else { i32::MAX };
         held.priority = held.priority.max(priority);
+        held.has_devices |= pod.demand.wants_accelerators() || pod.demand.gpu_share().is_some();
         held.members.push((pod.uid.clone(), node.clone()));
     }
     yielders.retain(|_, held| held.priority < below);
@@ -127,6 +130,13 @@ pub(super) fn make_way(task: &PlanTask) -> Option<Way> {
 /// Spares those who need not go: of those who hold something where the gang goes, the most important first, each for whom
 /// the gang can go elsewhere. Who is not in the way in the end stays.
 fn spare<'a>(task: &'a PlanTask, mut may_go: BTreeSet<&'a Yielder>, mut nodes: Vec<NodeName>) -> Way {
+    // It is devices that are short, as a rule: whoever has none is not looked at one by one.
+    let with_devices: BTreeSet<_> = may_go.iter().copied().filter(|who| task.yielders[*who].has_devices).collect();
+    if with_devices.len() < may_go.len()
+        && let Some(found) = places(task, &task.yielders, &with_devices)
+    {
+        (may_go, nodes) = (with_devices, found);
+    }
     let mut needed: BTreeSet<&Yielder> = BTreeSet::new();
     for _ in 0..MAX_SPARED {
         let in_the_way = task.in_the_way(&may_go, &nodes);

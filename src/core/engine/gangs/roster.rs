@@ -8,7 +8,7 @@ use crate::cluster::GangState;
 use crate::engine::claims::{Needs, Unready};
 use crate::model::gang::{Dialect, Group, Role, RoleTerms, Strictness, Terms, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
-use crate::model::pod::{Demand, Gate, Pod, PodKey, PodUid, Stage};
+use crate::model::pod::{Demand, End, Gate, Pod, PodKey, PodUid, Stage};
 
 /// A member of a gang, or one that is yet to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Seat {
         let node = match &pod.stage {
             Stage::Bound(node) => Some(node.clone()),
             Stage::Pending => None,
-            Stage::Finished => return None,
+            Stage::Finished(_) => return None,
         };
         let (role, demand) = (Arc::clone(&membership.role), Arc::clone(&pod.demand));
         let (part, index) = (membership.part, membership.index);
@@ -206,7 +206,9 @@ pub fn roster(
     let mut members: Vec<&Arc<Pod>> = gang.members.values().filter(|pod| is_ours(pod)).collect();
     members.sort_by(|a, b| (&a.key, &a.uid).cmp(&(&b.key, &b.uid)));
     let terms = terms(groups, &members);
-    let has_started = members.iter().any(|pod| pod.stage != Stage::Pending);
+    let has_run = members.iter().any(|pod| pod.stage != Stage::Pending);
+    // What is left of an earlier generation under the same name is not a part of this one that runs.
+    let done = members.iter().filter(|pod| !pod.leaving && pod.stage == Stage::Finished(End::Succeeded)).count();
     let alive: Vec<&Arc<Pod>> = members.into_iter().filter(|pod| pod.is_alive()).collect();
     if alive.is_empty() {
         return Ok(None);
@@ -238,7 +240,7 @@ pub fn roster(
         return Ok(None);
     }
     let waits = alive.iter().any(|pod| pod.stage == Stage::Pending);
-    if has_started && waits && is_queued_together(&alive) && alive.len() < required as usize {
+    if has_run && waits && is_queued_together(&alive) && alive.len() < required as usize {
         return Err(Shortage::Quorum { alive: alive.len() as u32, required });
     }
     arrange(&mut candidates);
@@ -264,14 +266,16 @@ pub fn roster(
     let (free, candidates): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(none_must);
     roster.free = free;
     let shortages = roster.fill(candidates, required);
-    if !has_started
+    let expected = shortages.iter().map(|(_, exist, required)| required - exist).fold(0, u32::saturating_add);
+    let runs = alive.iter().any(|pod| matches!(pod.stage, Stage::Bound(_)));
+    if !runs
         && !staged
+        && expected as usize > done
         && let Some((role, exist, required)) = shortages.first().cloned()
     {
         return Err(Shortage::Members { role, exist, required, gated: gated as u32 });
     }
     if staged {
-        let expected = shortages.iter().map(|(_, exist, required)| required - exist).fold(0, u32::saturating_add);
         if expected > max_expected {
             return Err(Shortage::TooManyExpected { expected, limit: max_expected });
         }

@@ -117,6 +117,34 @@ fn who_started_waits_for_nobody_who_is_missing() {
     assert_eq!(seats, ["a", "b"]);
 }
 
+/// Changes those of these names.
+fn with(mut gang: GangState, names: &[&str], change: impl Fn(&mut Pod)) -> GangState {
+    for name in names {
+        let pod = gang.members.get_mut(&PodUid::from(format!("uid-{name}").as_str())).expect("a member");
+        change(Arc::make_mut(pod));
+    }
+    gang
+}
+
+#[test]
+fn an_earlier_generation_that_leaves_is_no_part_that_runs() {
+    let again = || gang("*old-a - 0 8\n*old-b - 1 8\na - 0 8", &min(2));
+    let leaving = with(again(), &["old-a", "old-b"], |pod| pod.leaving = true);
+    assert_eq!(of(&leaving), Err("1 of 2 members exist".into()));
+    let failed = with(again(), &["old-a", "old-b"], |pod| pod.stage = Stage::Finished(End::Failed));
+    assert_eq!(of(&failed), Err("1 of 2 members exist".into()));
+    let one_runs = with(again(), &["old-b"], |pod| pod.leaving = true);
+    assert_eq!(names(&one_runs).0, ["a", "old-a"]);
+}
+
+#[test]
+fn who_has_succeeded_is_not_missing() {
+    let retried = with(gang("*a - 0 8\n*b - 1 8\nc - 2 8", &min(3)), &["a", "b"], |pod| {
+        pod.stage = Stage::Finished(End::Succeeded);
+    });
+    assert_eq!(names(&retried).0, ["c"]);
+}
+
 #[test]
 fn who_is_left_of_a_native_gang_waits_until_kube_scheduler_lets_it_pass() {
     let native = |members: &str| {
@@ -130,12 +158,9 @@ fn who_is_left_of_a_native_gang_waits_until_kube_scheduler_lets_it_pass() {
         }
         gang
     };
-    let mut left = native("*a - 0 8\n*b - 1 8\nc - 2 8");
+    let left = native("*a - 0 8\n*b - 1 8\nc - 2 8");
     assert_eq!(names(&left).1, ["c"], "two run");
-    for name in ["a", "b"] {
-        let pod = left.members.get_mut(&PodUid::from(format!("uid-{name}").as_str())).expect("a member");
-        *pod = Arc::new(Pod { stage: Stage::Finished, ..Pod::clone(pod) });
-    }
+    let left = with(left, &["a", "b"], |pod| pod.stage = Stage::Finished(End::Succeeded));
     let text = "1 of 2 members exist that have not ended: kube-scheduler lets none through before";
     assert_eq!(of(&left), Err(text.into()));
     assert_eq!(names(&native("*a - 0 8")).0, ["a"], "nobody waits");

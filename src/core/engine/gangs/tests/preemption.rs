@@ -72,6 +72,47 @@ fn the_fewest_and_least_important_make_way() {
 }
 
 #[test]
+fn who_has_no_devices_is_not_evicted_for_some() {
+    let mut world = preempting(1);
+    world.set(important(pod("serves").gpus(8).on("n0").build(), 1));
+    for at in 0..100 {
+        let agent = pod(&format!("agent-{at}")).asks("cpu", 10).on("n0");
+        world.set(important(agent.build(), 0));
+    }
+    for index in 0..2 {
+        let half = pod(&format!("g-{index}")).gpus(4).member_of("g", "", index, of(2));
+        world.set(important(half.build(), 10));
+    }
+    world.plan();
+    assert_eq!(evicted(&mut world), ["serves"]);
+}
+
+#[test]
+fn who_takes_long_to_end_is_waited_for_and_nobody_is_evicted_instead() {
+    let mut world = preempting(2);
+    let GangPolicy { clearing_ms, max_hold_timeout_ms, .. } = GangPolicy::default();
+    world.set(important(pod("a").gpus(8).on("n0").build(), 1));
+    world.set(important(pod("b").gpus(8).on("n1").build(), 2));
+    for index in 0..2 {
+        let half = pod(&format!("g-{index}")).gpus(4).member_of("g", "", index, of(2));
+        world.set(important(half.build(), 10));
+    }
+    world.plan();
+    assert_eq!(evicted(&mut world), ["a"]);
+    let leaving = Pod { leaving: true, ..world.pods["a"].clone() };
+    world.set(leaving);
+    world.wait(2 * clearing_ms);
+    world.plan();
+    assert!(evicted(&mut world).is_empty(), "it has until its grace period is over");
+    world.wait(max_hold_timeout_ms);
+    world.wait(60_000);
+    world.plan();
+    assert_eq!(evicted(&mut world), ["b"], "it seems never to end");
+    world.delete("b");
+    world.bind_all(&["g-0", "g-1"]);
+}
+
+#[test]
 fn a_gang_is_evicted_as_a_whole_or_not_at_all() {
     let mut world = preempting(3);
     gang(&mut world, "low", 2);
