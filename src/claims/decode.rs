@@ -10,6 +10,7 @@ use testudo_core::claims::{
     CounterSet, Device, DeviceClass, DeviceId, Holding, HoldingKind, Node, NodeRequirement, NodeSelector, NodeTerm,
     Nodes, PoolId, Request, RequestPolicy, SeenAllocation, SeenClaim, Selector, Slice, Valid, Wish, fingerprint,
 };
+use testudo_core::model::pod::PodUid;
 use testudo_core::model::taint::{Comparison, Effect, Taint, Toleration};
 
 use super::template::Template;
@@ -34,6 +35,13 @@ pub enum ClaimState {
 
 /// kube-scheduler's mark of the claims that it makes for extended resources.
 const EXTENDED_RESOURCE_ANNOTATION: &str = "resource.kubernetes.io/extended-resource-claim";
+
+/// The pod for which kube-scheduler has made a claim, as the claim says.
+fn made_for(metadata: &wire::Metadata) -> Option<PodUid> {
+    let is_marked = metadata.annotations.get(EXTENDED_RESOURCE_ANNOTATION).is_some_and(|value| value == "true");
+    let owner = metadata.owner_references.iter().find(|owner| owner.controller && owner.kind == "Pod");
+    owner.filter(|_| is_marked).map(|owner| PodUid::from(owner.uid.as_str()))
+}
 
 const DRA: &str = "resource.k8s.io/v1";
 
@@ -238,7 +246,7 @@ impl Reader<'_> {
             allocation,
             is_reserved: !status.reserved_for.is_empty(),
             leaving: metadata.deletion_timestamp.is_some(),
-            serves_extended: metadata.annotations.contains_key(EXTENDED_RESOURCE_ANNOTATION),
+            made_for: made_for(&metadata),
             is_of_group: metadata.owner_references.iter().any(|owner| owner.kind == "PodGroup"),
         })
     }

@@ -28,7 +28,7 @@ impl Template {
             allocation: None,
             is_reserved: false,
             leaving: false,
-            serves_extended: false,
+            made_for: None,
             is_of_group: false,
         }
     }

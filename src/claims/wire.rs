@@ -45,7 +45,7 @@ wire! {
         owner_references: Vec<OwnerReference>,
     }
     /// What an object was made for.
-    OwnerReference { kind: String, }
+    OwnerReference { kind: String, uid: String, controller: bool, }
 
     /// A Node.
     Node { metadata: Metadata, }

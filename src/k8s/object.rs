@@ -272,6 +272,15 @@ pub struct PodStatus {
     pub conditions: Vec<PodCondition>,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
     pub resource_claim_statuses: Vec<ResourceClaimReference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended_resource_claim_status: Option<ExtendedResourceClaimStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "named as in the Kubernetes API")]
+pub struct ExtendedResourceClaimStatus {
+    pub resource_claim_name: String,
 }
 
 /// A quantity as it was written: `500m`, or a bare number in a manifest.

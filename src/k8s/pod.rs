@@ -52,9 +52,17 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         membership: membership.map(Arc::new),
         steering: steering::decode(pod, &mut report),
         claims: claims(pod),
+        claim_made: pod
+            .status
+            .extended_resource_claim_status
+            .as_ref()
+            .map(|made| made.resource_claim_name.as_str().into()),
     };
     (value, report.into_problems())
 }
+
+/// How the resources begin that every DeviceClass serves: `ResourceDeviceClassPrefix` of `k8s.io/api/resource/v1`.
+const OF_DEVICE_CLASS: &str = "deviceclass.resource.kubernetes.io/";
 
 /// The claims that a pod uses. Those from templates are named by its status, once they have been made; one of which that
 /// says that it needs none is left out.
@@ -75,8 +83,10 @@ fn claims(pod: &object::Pod) -> Vec<PodClaim> {
 
 /// What a pod with this spec asks for. If there is a blocking problem, it fits on no node.
 pub(super) fn demand(spec: &object::PodSpec, stage: &Stage, report: &mut Report) -> Demand {
+    let mut requests = requests(spec, stage, report);
     let mut demand = Demand {
-        requests: requests(spec, stage, report),
+        class_devices: requests.take_out(OF_DEVICE_CLASS),
+        requests,
         affinity: affinity::node_affinity(spec, report),
         tolerations: affinity::tolerations(&spec.tolerations, report),
     };

@@ -210,6 +210,7 @@ const POD: &[(&str, Taken)] = &[
             ("nominatedNodeName", Name),
             ("conditions", Conditions),
             ("resourceClaimStatuses", List(&CLAIM_STATUS)),
+            ("extendedResourceClaimStatus", Fields(&[("resourceClaimName", Name)])),
         ]),
     ),
 ];

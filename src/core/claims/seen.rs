@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::claim::Claim;
 use super::nodes::NodeSelector;
 use super::usage::Holding;
+use crate::model::pod::PodUid;
 
 /// A ResourceClaim as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,9 @@ pub struct SeenClaim {
     pub is_reserved: bool,
     /// It is being deleted.
     pub leaving: bool,
-    /// kube-scheduler has made it for a pod that asks for an extended resource.
-    pub serves_extended: bool,
+    /// The pod for which kube-scheduler has made it, since that asks for an extended resource; if the pod says so, too, see
+    /// [`Pod::claim_made`](crate::model::pod::Pod::claim_made).
+    pub made_for: Option<PodUid>,
     /// It was made for a group of pods, which all use it.
     pub is_of_group: bool,
 }

@@ -63,6 +63,7 @@ impl Engine {
     pub fn is_served_by_devices(&self, pod: &Pod) -> bool {
         let served = if self.policy.claims.is_on() { self.extended_resources() } else { BTreeSet::new() };
         served.iter().any(|resource| pod.demand.requests.get(resource) > 0)
+            || self.policy.claims.is_on() && pod.demand.asks_by_class()
     }
 
     /// Are there claims that are ours to give devices to?

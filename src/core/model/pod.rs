@@ -75,6 +75,9 @@ pub enum End {
 pub struct Demand {
     /// What the pod takes from its node: see [`effective_requests`].
     pub requests: Resources,
+    /// Devices that it asks for by the name of their DeviceClass (`deviceclass.resource.kubernetes.io/CLASS`), by class. Nodes
+    /// list no such resource: kube-scheduler makes a claim for them.
+    pub class_devices: Resources,
     /// Which nodes it accepts and prefers.
     pub affinity: NodeAffinity,
     /// Which taints it tolerates.
@@ -98,6 +101,11 @@ impl Demand {
     /// Does the pod tolerate this taint?
     pub fn tolerates(&self, taint: &Taint) -> bool {
         self.tolerations.iter().any(|toleration| toleration.tolerates(taint))
+    }
+
+    /// Does it ask for devices by the name of their class?
+    pub fn asks_by_class(&self) -> bool {
+        self.class_devices.iter().any(|(_, count)| count > 0)
     }
 
     /// Does it ask for any accelerator?
@@ -137,6 +145,8 @@ pub struct Pod {
     pub steering: Steering,
     /// The ResourceClaims that it uses.
     pub claims: Vec<PodClaim>,
+    /// The ResourceClaim that kube-scheduler has made for what it asks for by resource, as its status names it.
+    pub claim_made: Option<Box<str>>,
 }
 
 impl Pod {
@@ -157,6 +167,7 @@ impl Pod {
             membership: None,
             steering: Steering::default(),
             claims: vec![],
+            claim_made: None,
         }
     }
 

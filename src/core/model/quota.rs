@@ -99,6 +99,17 @@ impl Amounts {
         self
     }
 
+    /// The greater of both, item by item.
+    pub fn or_more(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(most, other)| *most = (*most).max(other));
+        self
+    }
+
+    /// What of this is beyond these.
+    pub fn beyond(self, other: &Self) -> Self {
+        self.less(other).or_more(&Self::default())
+    }
+
     /// The same without these.
     pub fn less(mut self, other: &Self) -> Self {
         self.0.iter_mut().zip(other.0).for_each(|(sum, less)| *sum = sum.saturating_sub(less));

@@ -84,6 +84,12 @@ impl Resources {
         }
     }
 
+    /// Takes out the resources whose names begin so, under the rest of their names.
+    pub fn take_out(&mut self, prefix: &str) -> Self {
+        let taken = self.0.extract_if(.., |name, _| name.as_str().starts_with(prefix));
+        taken.map(|(name, amount)| (ResourceName::from(&name.as_str()[prefix.len()..]), amount)).collect()
+    }
+
     /// Raises every amount to at least that of `other`.
     pub fn raise_to(&mut self, other: &Self) {
         for (name, amount) in other.iter() {

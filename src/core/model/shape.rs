@@ -31,6 +31,7 @@ impl Shape {
             memory: round_up(demand.requests.get(ResourceName::MEMORY)),
             conditions: Demand {
                 requests: Resources::default(),
+                class_devices: demand.class_devices.clone(),
                 affinity: NodeAffinity { preferred: vec![], ..demand.affinity.clone() },
                 tolerations: demand.tolerations.clone(),
             },

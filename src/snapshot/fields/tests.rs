@@ -153,6 +153,9 @@ fn whatever_is_read_of_nodes_and_pods_is_taken() {
                 message: "m".into(),
             }],
             resource_claim_statuses: vec![],
+            extended_resource_claim_status: Some(object::ExtendedResourceClaimStatus {
+                resource_claim_name: "c".into(),
+            }),
         },
     };
     let node = object::Node {

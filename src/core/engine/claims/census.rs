@@ -75,9 +75,9 @@ impl ClaimKeeper {
         if nodes.is_empty() {
             return None;
         }
-        let made_for_pods = self.claims.values().filter(|seen| seen.serves_extended);
+        let made_for_pods = self.claims.iter().filter(|(key, seen)| self.asked_by_pod(key, seen).is_some());
         let on_these = |holding: &Holding| self.fleet.home(&holding.device.pool).is_some_and(|n| nodes.contains(&n));
-        let of_pods = made_for_pods.flat_map(|seen| seen.holdings()).filter(|h| on_these(h)).cloned().collect();
+        let of_pods = made_for_pods.flat_map(|(_, seen)| seen.holdings()).filter(|h| on_these(h)).cloned().collect();
         let desk = self.take_desk(cluster);
         Some(Census { desk, nodes, asks, of_pods })
     }

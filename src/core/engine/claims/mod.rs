@@ -4,6 +4,7 @@
 //! of the plan until its outcome is known ([`plan`]). Devices are looked for at the [`Desk`], which hears of changes only
 //! when a task takes it along; what has changed while it was away is found out when it comes back.
 
+mod by_resource;
 mod census;
 mod conflicts;
 mod desk;
@@ -23,6 +24,7 @@ use crate::engine::policy::Policy;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
+use by_resource::ByResource;
 pub use census::{Census, Counted};
 pub use conflicts::Mark;
 use conflicts::{Marks, conflict};
@@ -96,6 +98,7 @@ pub(super) struct ClaimKeeper {
     unwatched: BTreeMap<ClaimKey, u64>,
     /// Which gangs, by their pods, use a claim.
     users: BTreeMap<ClaimKey, BTreeMap<PodUid, GangKey>>,
+    by_resource: ByResource,
     plans: BTreeMap<ClaimKey, Plan>,
     /// Claims that have devices, from us or for a pod of ours, that nobody uses and that no plan is for; and since when.
     unused: BTreeMap<ClaimKey, u64>,
@@ -267,6 +270,7 @@ impl ClaimKeeper {
             (Some(former), None) => self.marks.forget(&former.uid),
             (None, None) => {}
         }
+        self.see_by_resource(former, pod);
         let use_of = |pod: &Pod| (claims_of(pod), pod.membership.as_ref().map(|membership| membership.gang.clone()));
         if former.map(use_of) == pod.map(use_of) {
             return;
@@ -296,6 +300,7 @@ impl ClaimKeeper {
     pub fn retain_users(&mut self, listed: &BTreeSet<PodUid>) {
         self.users.values_mut().for_each(|users| users.retain(|uid, _| listed.contains(uid)));
         self.users.retain(|_, users| !users.is_empty());
+        self.by_resource.retain(listed);
         self.marks.retain(listed);
     }
 
@@ -318,7 +323,8 @@ impl ClaimKeeper {
     /// sees what was given, it would take these devices for others.
     pub fn contested(&self) -> (BTreeSet<NodeName>, BTreeSet<Box<str>>) {
         let resources = self.fleet.extended_resources();
-        let nodes = self.plans.values().filter_map(Plan::unwritten_on).filter(|_| !resources.is_empty());
+        let is_sought = !resources.is_empty() || self.by_resource.is_asked_by_class();
+        let nodes = self.plans.values().filter_map(Plan::unwritten_on).filter(|_| is_sought);
         (nodes.cloned().collect(), resources)
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ClaimKeeper;
-use crate::claims::{Ask, Claim, ClaimKey, Count, NodeSelector};
+use crate::claims::{Ask, Claim, ClaimKey, Count, MAX_DEVICES, NodeSelector, Request};
 use crate::cluster::Usage;
 use crate::engine::policy::ClaimPolicy;
 use crate::model::node::Node;
@@ -170,13 +170,16 @@ impl ClaimPolicy {
         claim.classes().any(|class| self.classes.contains(class))
     }
 
-    /// What of a quota a claim takes: devices of classes that are ours.
+    /// What of a quota a claim takes: the most devices of classes that are ours that it may get, as in Kubernetes' own quota
+    /// (`pkg/quota/v1/evaluator/core/resource_claims.go`).
     pub(crate) fn amounts(&self, claim: &Claim) -> Amounts {
-        let asks = claim.requests.iter().filter_map(|request| request.asks().next());
-        asks.fold(Amounts::default(), |sum, ask| {
+        let amount = |ask: &Ask| {
             let item = if &*ask.class == SLICES { Item::MigSlices } else { Item::Gpus };
-            sum.plus(&Amounts::whole(item, self.count(ask)))
-        })
+            let each = if ask.count == Count::All { MAX_DEVICES as i64 } else { 1 };
+            Amounts::whole(item, self.count(ask).saturating_mul(each))
+        };
+        let most = |request: &Request| request.asks().map(amount).fold(Amounts::default(), |a, b| a.or_more(&b));
+        claim.requests.iter().map(most).fold(Amounts::default(), |sum, more| sum.plus(&more))
     }
 
     /// How many devices of classes that are ours a claim asks for; of alternatives the first counts.
@@ -201,12 +204,14 @@ impl ClaimKeeper {
         self.plans.contains_key(key) || self.claims.get(key).is_some_and(|seen| seen.allocation.is_some())
     }
 
-    /// What the claims of each namespace have. Those that kube-scheduler has made for pods are left out: what these pods ask for
+    /// What the claims of each namespace have. Of those that kube-scheduler has made for pods, what these ask for by resource
     /// counts already.
     pub fn usage(&self, policy: &ClaimPolicy) -> Usage {
         let mut usage = Usage::default();
-        for (key, seen) in self.claims.iter().filter(|(key, seen)| !seen.serves_extended && self.has_devices(key)) {
-            usage.add(&key.namespace, &policy.amounts(&seen.claim));
+        for (key, seen) in self.claims.iter().filter(|(key, _)| self.has_devices(key)) {
+            let amounts = policy.amounts(&seen.claim);
+            let by_resource = self.asked_by_pod(key, seen).copied().unwrap_or_default();
+            usage.add(&key.namespace, &amounts.beyond(&by_resource));
         }
         usage
     }

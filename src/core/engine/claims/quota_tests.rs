@@ -1,8 +1,12 @@
 //! Devices of claims count against the quota of their namespace.
 
 use super::tests::{World, pod};
+use crate::claims::testing::ask;
+use crate::claims::{Alternative, Ask, Count, Wish};
 use crate::engine::{PlacementPolicy, Quotas};
+use crate::model::pod::Pod;
 use crate::model::quota::{Item, Quota};
+use crate::testing::{self, PodBuilder};
 
 fn world(gpus: u32) -> World {
     let mut world = World::new(&[("a", 8)]);
@@ -47,12 +51,41 @@ fn what_a_claim_loses_is_there_for_others() {
 }
 
 #[test]
-fn claims_made_for_extended_resources_count_by_their_pods_only() {
-    let mut world = world(2);
-    world.claim("made", 2);
-    world.show("made", |seen| seen.serves_extended = true);
-    world.give("made", "a", &["gpu-0", "gpu-1"], false);
-    world.claim("c", 2);
-    world.set(pod("q", &["c"]));
-    assert_eq!(world.plan(), 1);
+fn what_a_pod_asks_for_by_resource_does_not_count_once_more_by_the_claim_made_for_it() {
+    let made = |pod: Pod, limit: u32| {
+        let mut world = world(limit);
+        world.claim("made", 2);
+        world.show("made", |seen| seen.made_for = Some("uid-asks".into()));
+        world.give("made", "a", &["gpu-0", "gpu-1"], false);
+        world.set(pod);
+        world.claim("c", 2);
+        world.set(self::pod("q", &["c"]));
+        world.plan()
+    };
+    let asks = testing::pod("asks").on("a");
+    let with_status = |pod: PodBuilder| Pod { claim_made: Some("made".into()), ..pod.build() };
+    assert_eq!(made(with_status(asks.clone().gpus(2)), 4), 1);
+    assert_eq!(made(with_status(asks.clone().gpus(2)), 3), 0, "but once it does");
+    assert_eq!(made(with_status(asks.clone()), 4), 1);
+    assert_eq!(made(with_status(asks.clone()), 3), 0, "asked for by the name of the class");
+    assert_eq!(made(asks.gpus(2).build(), 5), 0, "what its owner writes on a claim makes no difference");
+}
+
+#[test]
+fn the_most_that_a_claim_may_get_counts() {
+    let alternatives = |counts: &[Count]| {
+        let ask = |count: &Count| Ask { count: *count, ..ask("any", 1) };
+        let named = |(at, count): (usize, &Count)| Alternative { name: format!("s{at}").into(), ask: ask(count) };
+        Wish::FirstAvailable(counts.iter().enumerate().map(named).collect())
+    };
+    let planned = |wish: Wish, limit: u32| {
+        let mut world = world(limit);
+        world.claim_wishing("c", wish);
+        world.set(pod("q", &["c"]));
+        world.plan()
+    };
+    let one_or_eight = alternatives(&[Count::Exactly(1), Count::Exactly(8)]);
+    assert_eq!((planned(one_or_eight.clone(), 7), planned(one_or_eight, 8)), (0, 1));
+    let all = Wish::Exactly(Ask { count: Count::All, ..ask("any", 1) });
+    assert_eq!((planned(all.clone(), 31), planned(all, 32)), (0, 1));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::claims::testing::{ask, class, device, request, slice};
-use crate::claims::{Allocation, Claim, DeviceId, HoldingKind, NodeSelector, SeenAllocation};
+use crate::claims::{Allocation, Claim, DeviceId, HoldingKind, NodeSelector, Request, SeenAllocation, Wish};
 use crate::engine::{Arrival, Change, ClaimPolicy, Engine, GangPolicy, Offered, Order, Policy};
 use crate::model::gang::Terms;
 use crate::model::pod::{Gate, PodClaim, Promise, Stage, Steering};
@@ -83,6 +83,11 @@ impl World {
         self.show_new(crate::claims::testing::claim(name, vec![request("r", ask)]));
     }
 
+    /// A claim with one wish.
+    pub fn claim_wishing(&mut self, name: &str, wish: Wish) {
+        self.show_new(crate::claims::testing::claim(name, vec![Request { name: "r".into(), wish }]));
+    }
+
     /// A claim for so many devices.
     pub fn claim(&mut self, name: &str, devices: u64) {
         let claim = crate::claims::testing::claim(name, vec![request("r", ask("any", devices))]);
@@ -97,7 +102,7 @@ impl World {
             allocation: None,
             is_reserved: false,
             leaving: false,
-            serves_extended: false,
+            made_for: None,
             is_of_group: false,
         };
         self.claims.insert(name.clone(), seen);
@@ -513,8 +518,10 @@ fn devices_behind_extended_resources_are_counted_but_for_what_claims_hold() {
     world.give("c", "a", &["gpu-0", "gpu-1", "gpu-2"], true);
     assert_eq!(count(&mut world), [("a".to_owned(), 1)].into());
     world.claim("made", 1);
-    world.show("made", |seen| seen.serves_extended = true);
+    world.show("made", |seen| seen.made_for = Some("uid-asks".into()));
     world.give("made", "a", &["gpu-3"], false);
+    assert_eq!(count(&mut world), [("a".to_owned(), 0)].into(), "anybody could say so");
+    world.set(Pod { claim_made: Some("made".into()), ..testing::pod("asks").gpus(1).on("a").build() });
     assert_eq!(count(&mut world), [("a".to_owned(), 1)].into(), "its pod's request is in the ledger");
     world.claim("d", 1);
     world.set(pod("p", &["d"]));
