@@ -24,6 +24,7 @@ pub mod problem;
 pub mod protect;
 pub mod provisioning;
 pub mod pulse;
+mod resize;
 pub mod reviews;
 pub mod steer;
 pub mod steering;

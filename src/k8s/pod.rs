@@ -14,6 +14,7 @@ use testudo_core::model::resources::{ResourceName, Resources};
 use super::amounts::amounts;
 use super::gang::{self, promise};
 use super::problem::{Decoded, Report};
+use super::resize::{Given, Resize};
 use super::{affinity, object, steering};
 
 /// The scheduler of pods that name none.
@@ -36,7 +37,7 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
     let stage = stage(pod);
     // Before the demand: what makes no sense of a gang keeps the pod off every node.
     let membership = gang::membership(pod, stage == Stage::Pending, &mut report);
-    let demand = demand(&pod.spec, &stage, &mut report);
+    let demand = demand(pod, &stage, &mut report);
     let value = Pod {
         key: PodKey { namespace: pod.metadata.namespace.clone(), name: pod.metadata.name.clone() },
         uid: PodUid::from(pod.metadata.uid.as_str()),
@@ -81,9 +82,10 @@ fn claims(pod: &object::Pod) -> Vec<PodClaim> {
     pod.spec.resource_claims.iter().filter_map(claim).collect()
 }
 
-/// What a pod with this spec asks for. If there is a blocking problem, it fits on no node.
-pub(super) fn demand(spec: &object::PodSpec, stage: &Stage, report: &mut Report) -> Demand {
-    let mut requests = requests(spec, stage, report);
+/// What a pod asks for. If there is a blocking problem, it fits on no node.
+pub(super) fn demand(pod: &object::Pod, stage: &Stage, report: &mut Report) -> Demand {
+    let spec = &pod.spec;
+    let mut requests = requests(pod, stage, report);
     let mut demand = Demand {
         class_devices: requests.take_out(OF_DEVICE_CLASS),
         requests,
@@ -119,20 +121,31 @@ fn stage(pod: &object::Pod) -> Stage {
     }
 }
 
-fn requests(spec: &object::PodSpec, stage: &Stage, report: &mut Report) -> Resources {
+fn requests(pod: &object::Pod, stage: &Stage, report: &mut Report) -> Resources {
+    let (spec, status) = (&pod.spec, &pod.status);
     let init = spec.init_containers.iter().enumerate().map(|(at, c)| ("initContainers", at, c, init_phase(c)));
     let main = spec.containers.iter().enumerate().map(|(at, c)| ("containers", at, c, ContainerPhase::Main));
     let mut reader = AmountReader { stage, report };
+    let resize = Resize::of(status);
     let containers: Vec<_> = init
         .chain(main)
         .map(|(list, at, container, phase)| {
             let path = format_args!("spec.{list}[{at}].resources");
-            ContainerRequests { requests: reader.requests(path, &container.resources, |_| true), phase }
+            let mut requests = reader.requests(path, &container.resources, |_| true);
+            if phase != ContainerPhase::Init
+                && let Some(given) = resize.of_container(&container.name)
+            {
+                resize.apply(&mut requests, &reader.given(format_args!("status of {list}[{at}]"), &given));
+            }
+            ContainerRequests { requests, phase }
         })
         .collect();
     let pod_level = spec.resources.as_ref().map_or_else(Resources::default, |resources| {
         let named_by_container = |name: &str| containers.iter().any(|c| c.requests.contains(name));
-        let requests = reader.requests(format_args!("spec.resources"), resources, |name| !named_by_container(name));
+        let mut requests = reader.requests(format_args!("spec.resources"), resources, |name| !named_by_container(name));
+        if let Some(given) = resize.of_pod() {
+            resize.apply(&mut requests, &reader.given(format_args!("status"), &given));
+        }
         supported_at_pod_level(&requests, reader.report)
     });
     let overhead = reader.amounts(format_args!("spec.overhead"), &spec.overhead);
@@ -158,6 +171,13 @@ impl AmountReader<'_, '_> {
         let mut requests = self.amounts(format_args!("{path}.requests"), &resources.requests);
         requests.add(&self.amounts(format_args!("{path}.limits"), limits));
         requests
+    }
+
+    /// The greater of what is in force and what was set aside.
+    fn given(&mut self, path: fmt::Arguments<'_>, given: &Given<'_>) -> Resources {
+        let mut resources = self.amounts(format_args!("{path}.resources"), given.actuated);
+        resources.raise_to(&self.amounts(format_args!("{path}.allocatedResources"), given.allocated));
+        resources
     }
 
     fn amounts<'t>(
@@ -288,6 +308,48 @@ mod tests {
         let (pod, problems) = read(json!({"resources": {"requests": {"cpu": "3", "nvidia.com/gpu": "1"}}}));
         assert_eq!(pod.demand.requests, Resources::from([("cpu", 3000), ("pods", 1)]));
         assert_eq!(problems, ["Pod team/p: spec.resources[nvidia.com/gpu]: is not counted at pod level; ignored"]);
+    }
+
+    #[test]
+    fn while_a_pod_is_resized_the_more_counts_and_what_is_infeasible_does_not() {
+        let cpu = |asked: &str, status: Value| {
+            let resources = json!({"requests": {"cpu": asked, "nvidia.com/gpu": "1"}});
+            let spec = json!({"nodeName": "n", "containers": [{"name": "a", "resources": resources}]});
+            let pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec, "status": status});
+            let (pod, problems) = decode(&serde_json::from_value(pod).unwrap());
+            assert_eq!(problems.len(), 0, "{problems:?}");
+            assert_eq!(pod.demand.requests.get("nvidia.com/gpu"), 1);
+            pod.demand.requests.get("cpu")
+        };
+        let given = |actuated: &str, allocated: &str, reason: &str| {
+            let container = json!({
+                "name": "a", "resources": {"requests": {"cpu": actuated}}, "allocatedResources": {"cpu": allocated},
+            });
+            let pending = json!({"type": "PodResizePending", "status": "True", "reason": reason});
+            json!({"phase": "Running", "conditions": [pending], "containerStatuses": [container]})
+        };
+        assert_eq!(cpu("2", json!({"phase": "Running"})), 2000);
+        assert_eq!(cpu("1", given("4", "1", "")), 4000, "not yet less");
+        assert_eq!(cpu("4", given("1", "2", "Deferred")), 4000);
+        assert_eq!(cpu("10000", given("1", "2", "Infeasible")), 2000);
+        let as_a_whole = json!({
+            "nodeName": "n", "containers": [{"name": "a"}], "resources": {"requests": {"cpu": "10000"}},
+        });
+        let status = json!({
+            "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+            "resources": {"requests": {"cpu": "3"}}, "allocatedResources": {"cpu": "3"},
+        });
+        let pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": as_a_whole, "status": status});
+        assert_eq!(decode(&serde_json::from_value(pod).unwrap()).0.demand.requests.get("cpu"), 3000);
+    }
+
+    #[test]
+    fn devices_asked_for_by_the_name_of_their_class_are_no_resource_of_a_node() {
+        let by_class =
+            json!({"limits": {"deviceclass.resource.kubernetes.io/nic.example.com": "2", "nvidia.com/gpu": "1"}});
+        let demand = demand(json!({"containers": [{"resources": by_class}]}));
+        assert_eq!(demand.requests, Resources::from([("nvidia.com/gpu", 1), ("pods", 1)]));
+        assert_eq!(demand.class_devices, Resources::from([("nic.example.com", 2)]));
     }
 
     #[test]

@@ -188,9 +188,12 @@ const POD_SPEC: Taken = Fields(&[
 ]);
 
 /// Conditions of pods that are read.
-const CONDITIONS: &[&str] = &["PodScheduled", "testudo.dev/Planned"];
+const CONDITIONS: &[&str] = &["PodScheduled", "PodResizePending", "testudo.dev/Planned"];
 
-pub(super) const CONDITION: Taken = Fields(&[("type", Word), ("status", Word), ("message", Prose)]);
+pub(super) const CONDITION: Taken = Fields(&[("type", Word), ("status", Word), ("reason", Word), ("message", Prose)]);
+
+const CONTAINER_STATUS: Taken =
+    Fields(&[("name", Name), ("resources", Of(&RESOURCES)), ("allocatedResources", Amounts)]);
 
 const CLAIM_STATUS: Taken = Fields(&[("name", Name), ("resourceClaimName", Name)]);
 
@@ -211,6 +214,10 @@ const POD: &[(&str, Taken)] = &[
             ("conditions", Conditions),
             ("resourceClaimStatuses", List(&CLAIM_STATUS)),
             ("extendedResourceClaimStatus", Fields(&[("resourceClaimName", Name)])),
+            ("initContainerStatuses", List(&CONTAINER_STATUS)),
+            ("containerStatuses", List(&CONTAINER_STATUS)),
+            ("resources", Of(&RESOURCES)),
+            ("allocatedResources", Amounts),
         ]),
     ),
 ];
@@ -420,7 +427,9 @@ fn list(path: &str, taken: &Taken, lines: &mut Vec<String>) {
         List(taken) => list(&format!("{path}[]"), taken, lines),
         ByName(taken) | ByFeature(taken) => list(&format!("{path}{{}}"), taken, lines),
         Labels | Amounts => lines.push(format!("{path}{{}}")),
-        Conditions => lines.extend(CONDITIONS.iter().map(|kind| format!("{path}[type={kind}].{{status,message}}"))),
+        Conditions => {
+            lines.extend(CONDITIONS.iter().map(|kind| format!("{path}[type={kind}].{{status,reason,message}}")))
+        }
         Annotations => lines.push(format!("{path} (see the end of this list)")),
         Word | Name | Prose | Key | ValueOfKey | Feature | ValueOfFeature | Version | Path | Device | Program => {
             lines.push(path.to_owned());

@@ -197,7 +197,8 @@ async fn who_does_not_read_the_answer_is_cut_off() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(served.running.address()).await.unwrap();
-    let body = args("p", &["a"; 20_000]);
+    let names: Vec<String> = (0..20_000).map(|at| format!("node-{at}")).collect();
+    let body = args("p", &names.iter().map(String::as_str).collect::<Vec<_>>());
     let head = format!("POST /v1/filter HTTP/1.1\r\nHost: l\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     let started = Instant::now();

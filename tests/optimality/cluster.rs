@@ -51,7 +51,7 @@ pub fn node(name: &str, labels: &[(&str, &str)], has: Amounts, catalogue: &Catal
 pub fn pod(name: &str, asks: Amounts, model: Option<&str>) -> Pod {
     let selector: Labels = model.into_iter().map(|model| (MODEL, model)).collect();
     let affinity = NodeAffinity { selector, ..NodeAffinity::default() };
-    let demand = Demand { requests: asks.resources(1), affinity, tolerations: vec![] };
+    let demand = Demand { requests: asks.resources(1), affinity, ..Demand::default() };
     Pod::new(PodKey { namespace: "test".into(), name: name.into() }, name.into(), demand)
 }
 

@@ -113,5 +113,7 @@ pub struct PodCondition {
     #[serde(deserialize_with = "null_as_default")]
     pub status: String,
     #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

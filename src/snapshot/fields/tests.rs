@@ -150,9 +150,18 @@ fn whatever_is_read_of_nodes_and_pods_is_taken() {
             conditions: vec![object::PodCondition {
                 kind: "PodScheduled".into(),
                 status: "False".into(),
+                reason: "r".into(),
                 message: "m".into(),
             }],
             resource_claim_statuses: vec![],
+            init_container_statuses: vec![],
+            container_statuses: vec![object::ContainerStatus {
+                name: "c".into(),
+                resources: Some(object::ResourceRequirements::default()),
+                allocated_resources: [("cpu".to_owned(), "1".into())].into(),
+            }],
+            resources: Some(object::ResourceRequirements::default()),
+            allocated_resources: [("cpu".to_owned(), "1".into())].into(),
             extended_resource_claim_status: Some(object::ExtendedResourceClaimStatus {
                 resource_claim_name: "c".into(),
             }),

@@ -98,7 +98,7 @@ impl<'a> Described<'a> {
         };
         let mut report = Report::within(self.kind, self.metadata, &format!("{path}."));
         let ours = Ours::read(&mut Reading::of(&pod, true, &mut report));
-        let demand = pod::demand(&pod.spec, &Stage::Pending, &mut report);
+        let demand = pod::demand(&pod, &Stage::Pending, &mut report);
         let role = ours.role.clone();
         // Otherwise it is said of another gang, which the pods will join.
         if testudo::group(&Reading::of(&pod, true, &mut report)).is_none() {
