@@ -175,7 +175,7 @@ impl Planned {
             allocation: None,
             is_reserved: false,
             leaving: false,
-            serves_extended: false,
+            made_for: None,
             is_of_group: false,
         };
         self.engine.apply(Change::ClaimApplied(Box::new(seen)), NOW_MS);

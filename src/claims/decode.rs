@@ -422,3 +422,25 @@ fn node_selector(wire: wire::NodeSelector) -> NodeSelector {
     };
     NodeSelector::new(wire.node_selector_terms.into_iter().map(term).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_that_was_made_for_a_pod_is_marked_and_controlled_by_it() {
+        let made_for = |mark: &str, kind: &str, controller: bool| {
+            let owner = json!({"apiVersion": "v1", "kind": kind, "name": "p", "uid": "u-1", "controller": controller});
+            let annotations = json!({EXTENDED_RESOURCE_ANNOTATION: mark});
+            let metadata = json!({"name": "c", "annotations": annotations, "ownerReferences": [owner]});
+            let claim = json!({"apiVersion": DRA, "kind": "ResourceClaim", "metadata": metadata, "spec": {}});
+            seen_claim(&claim).expect("a claim").made_for
+        };
+        assert_eq!(made_for("true", "Pod", true), Some("u-1".into()));
+        assert_eq!(made_for("yes", "Pod", true), None);
+        assert_eq!(made_for("true", "Job", true), None);
+        assert_eq!(made_for("true", "Pod", false), None);
+    }
+}

@@ -52,23 +52,25 @@ fn what_a_claim_loses_is_there_for_others() {
 
 #[test]
 fn what_a_pod_asks_for_by_resource_does_not_count_once_more_by_the_claim_made_for_it() {
-    let made = |pod: Pod, limit: u32| {
+    let made_for = |owner: &str, pod: Pod, limit: u32| {
         let mut world = world(limit);
         world.claim("made", 2);
-        world.show("made", |seen| seen.made_for = Some("uid-asks".into()));
+        world.show("made", |seen| seen.made_for = Some(owner.into()));
         world.give("made", "a", &["gpu-0", "gpu-1"], false);
         world.set(pod);
         world.claim("c", 2);
         world.set(self::pod("q", &["c"]));
         world.plan()
     };
+    let made = |pod: Pod, limit: u32| made_for("uid-asks", pod, limit);
     let asks = testing::pod("asks").on("a");
     let with_status = |pod: PodBuilder| Pod { claim_made: Some("made".into()), ..pod.build() };
     assert_eq!(made(with_status(asks.clone().gpus(2)), 4), 1);
     assert_eq!(made(with_status(asks.clone().gpus(2)), 3), 0, "but once it does");
     assert_eq!(made(with_status(asks.clone()), 4), 1);
     assert_eq!(made(with_status(asks.clone()), 3), 0, "asked for by the name of the class");
-    assert_eq!(made(asks.gpus(2).build(), 5), 0, "what its owner writes on a claim makes no difference");
+    assert_eq!(made(asks.clone().gpus(2).build(), 5), 0, "what its owner writes on a claim makes no difference");
+    assert_eq!(made_for("uid-other", with_status(asks.gpus(2)), 5), 0, "nor one of this name that is another's");
 }
 
 #[test]

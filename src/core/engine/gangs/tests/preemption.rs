@@ -102,6 +102,7 @@ fn who_takes_long_to_end_is_waited_for_and_nobody_is_evicted_instead() {
     let leaving = Pod { leaving: true, ..world.pods["a"].clone() };
     world.set(leaving);
     world.wait(2 * clearing_ms);
+    world.wait(60_000);
     world.plan();
     assert!(evicted(&mut world).is_empty(), "it has until its grace period is over");
     world.wait(max_hold_timeout_ms);
