@@ -19,7 +19,7 @@ use super::Outcome;
 use super::election::{Election, OwnPod};
 use super::source::Source;
 use super::telemetry::{self, LogArgs};
-use crate::admission::{self, WebhookOptions};
+use crate::admission::{self, Given, WebhookOptions};
 use crate::config::{Authentication, Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
@@ -150,6 +150,13 @@ fn unsaid_mode(args: &Args) -> Option<Mode> {
     is_from_outside.then_some(Mode::Observe)
 }
 
+/// May this process write of gangs? An observer opens gates, but not from outside: there it would open those of a testudo that
+/// decides in the cluster.
+fn may_write_of_gangs(source: &Source, configuration: &Configuration) -> bool {
+    let is_elected = configuration.leader_election.leader_elect == Some(true);
+    configuration.mode == Mode::Enforce || is_elected || !source.is_foreign_cluster()
+}
+
 async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     if args.mode.is_none() && unsaid_mode(&args).is_some() {
         info!(
@@ -202,7 +209,8 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         let host = Arc::clone(&host);
         tokio::spawn(async move { host.follow_policy(watched, teller).await });
     }
-    let writers = writing.clone().zip(events).map(|(client, events)| GangWriters {
+    let writers = writing.clone().zip(events).filter(|_| may_write_of_gangs(&args.source, &configuration));
+    let writers = writers.map(|(client, events)| GangWriters {
         steerer: Steerer::new(client.clone()),
         provisioner: Provisioner::new(client.clone()),
         protector: Protector::new(client.clone()),
@@ -338,8 +346,10 @@ fn webhook_options(configuration: &Configuration) -> Option<WebhookOptions> {
     let bind_address = configuration.webhook.bind_address?;
     // The API server shows no certificate.
     let tls = TlsOptions { client_ca_file: None, ..tls_options(configuration.extender.tls.as_ref()?) };
-    let schedulers = configuration.gangs.scheduler_names.clone();
-    Some(WebhookOptions { bind_address, tls, schedulers })
+    // Who only observes would have to open a gate at once.
+    let gate = configuration.mode == Mode::Enforce;
+    let given = Given { schedulers: configuration.gangs.scheduler_names.clone(), gate };
+    Some(WebhookOptions { bind_address, tls, given })
 }
 
 fn server_options(configuration: &Configuration) -> ServerOptions {
@@ -381,5 +391,17 @@ mod tests {
         assert_eq!(mode(&["--kubeconfig=somewhere"]), Mode::Observe);
         assert_eq!(mode(&["--kubeconfig=somewhere", "--mode=enforce"]), Mode::Enforce);
         assert_eq!(mode(&["--filename=cluster.yaml"]), Mode::Enforce, "a copy of its own");
+    }
+
+    #[test]
+    fn gates_of_a_cluster_that_is_looked_at_from_outside_are_left_alone() {
+        let may_write = |flags: &[&str]| {
+            let args = Cli::parse_from(std::iter::once("serve").chain(flags.iter().copied())).args;
+            may_write_of_gangs(&args.source, &configuration(&args).expect("flags that go together"))
+        };
+        assert!(!may_write(&["--kubeconfig=somewhere"]));
+        assert!(!may_write(&["--kubeconfig=somewhere", "--mode=observe"]));
+        assert!(may_write(&["--kubeconfig=somewhere", "--mode=observe", "--leader-elect"]), "one of those inside");
+        assert!(may_write(&["--kubeconfig=somewhere", "--mode=enforce"]));
     }
 }

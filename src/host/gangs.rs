@@ -34,8 +34,12 @@ const PLANS_AT_ONCE: usize = 16;
 
 impl Host {
     /// Plans gangs, gives their claims devices, and points kube-scheduler to the places of their members; ends never.
-    /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter.
+    /// Without `writers` nobody is pointed anywhere: kube-scheduler finds the places by asking filter. Who only observes plans
+    /// nothing, and lets go of what waits for plans.
     pub async fn plan_gangs(self: Arc<Self>, writers: Option<GangWriters>) {
+        if self.mode == Mode::Observe {
+            return self.let_go(writers).await;
+        }
         let events = writers.as_ref().map(|writers| EventQueue::new(writers.events.clone()));
         let orders = writers.map(|writers| Arc::new(Orders::new(writers)));
         // Orders do not wait for it.
@@ -51,7 +55,7 @@ impl Host {
                 () = self.gang_work.notified() => sleep(GATHER).await,
                 () = sleep(IDLE) => {}
             }
-            if self.mode == Mode::Observe || self.may_answer().is_err() {
+            if self.may_answer().is_err() {
                 continue;
             }
             let term = self.leadership.terms();

@@ -18,6 +18,7 @@ mod leader_metrics;
 mod leadership;
 mod metrics;
 mod news;
+mod observing;
 pub mod offline;
 mod orders;
 mod policy;
@@ -25,6 +26,7 @@ mod problems;
 mod recent;
 mod searches;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -65,6 +67,8 @@ pub struct Host {
     snapshot: Arc<ArcSwap<Snapshot>>,
     catalogue: Arc<Catalogue>,
     mode: Mode,
+    /// Those whose gangs are planned; none: all.
+    schedulers: BTreeSet<String>,
     bindings: Bindings,
     recent: Mutex<RecentPods>,
     decisions: Mutex<RecentDecisions>,
@@ -103,6 +107,7 @@ impl Host {
         let clock = Clock::start();
         // Where no claims are ours nobody waits for them.
         let without_claims = !policy.claims.is_on();
+        let schedulers = policy.gangs.schedulers.clone();
         let mut engine = Engine::new(policy);
         match mode {
             Mode::Enforce => engine.lead(clock.now_ms() / 1000),
@@ -114,6 +119,7 @@ impl Host {
             snapshot,
             catalogue,
             mode,
+            schedulers,
             bindings,
             recent: Mutex::default(),
             decisions: Mutex::default(),

@@ -386,6 +386,18 @@ fn pods_are_patched_only_where_gates_are_used() {
     assert!(error.contains("nobody would open"), "{error}");
 }
 
+/// Who only observes opens every gate at once.
+#[test]
+fn who_only_observes_closes_no_gates() {
+    let mutation = |mode: &str| {
+        let policy = render(&["policies.gangs.enabled=true", "policies.gangs.by=policy", mode]);
+        object(&policy, "MutatingAdmissionPolicy", "testudo-gangs")["spec"]["mutations"].to_string()
+    };
+    let (decides, observes) = (mutation("config.mode=enforce"), mutation("config.mode=observe"));
+    assert!(decides.contains("schedulingGates") && !observes.contains("schedulingGates"), "{observes}");
+    assert!(observes.contains("schedulerName: 'testudo-scheduler'"), "{observes}");
+}
+
 /// Every rule of the chart's roles, whatever is switched on.
 fn rules() -> Vec<Value> {
     let everything = render(EVERYTHING);
