@@ -382,8 +382,11 @@ fn pods_are_patched_only_where_gates_are_used() {
     let without = render(&["gates.enabled=false"]);
     assert!(!allows(&without, "patch", "pods"));
     assert!(allows(&without, "patch", "pods/status"), "gangs are still steered");
-    let error = chart::text(&["gates.enabled=false", "policies.gangs.enabled=true"]).unwrap_err().to_string();
-    assert!(error.contains("nobody would open"), "{error}");
+    for by in ["policy", "webhook"] {
+        let by = format!("policies.gangs.by={by}");
+        let error = chart::text(&["gates.enabled=false", "policies.gangs.enabled=true", &by]).unwrap_err().to_string();
+        assert!(error.contains("nobody would open"), "{by}: {error}");
+    }
 }
 
 /// Who only observes opens every gate at once.

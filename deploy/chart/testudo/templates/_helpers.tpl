@@ -228,6 +228,8 @@ matchConstraints:
 {{- define "testudo.gangs.by" -}}
 {{- with .Values.policies.gangs }}
 {{- if not .enabled }}
+{{- else if not $.Values.gates.enabled }}
+{{- fail "policies.gangs closes gates, and with gates.enabled: false nobody would open them." }}
 {{- else if ne .by "auto" }}
 {{- .by }}
 {{- else if $.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}
