@@ -389,6 +389,15 @@ fn pods_are_patched_only_where_gates_are_used() {
     }
 }
 
+/// With that right labels and taints could be changed. What was protected before is let go as long as it is there.
+#[test]
+fn nodes_are_written_only_beside_an_autoscaler() {
+    let writes_nodes = |values: &[&str]| allows(&render(values), "patch", "nodes");
+    assert!(!writes_nodes(&[]));
+    assert!(writes_nodes(&["config.autoscaling.enabled=true"]));
+    assert!(writes_nodes(&["config.autoscaling.enabled=true", "config.autoscaling.protectNodes=false"]));
+}
+
 /// Who only observes opens every gate at once.
 #[test]
 fn who_only_observes_closes_no_gates() {
