@@ -13,6 +13,7 @@ use testudo_core::model::catalogue::Catalogue;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Outcome;
@@ -87,9 +88,13 @@ pub struct Args {
 }
 
 /// How long bindings that have begun may take to come to their end when the server stops, and then whoever is still being
-/// answered: together less than the 30 s that a pod has to end.
+/// answered: with giving back the lease and closing the webhook less than the 30 s that a pod has to end.
 const LEAVING: Duration = Duration::from_secs(5);
 const STOPPING: Duration = Duration::from_secs(10);
+
+/// For so long after the beginning of the end the webhook is served at least. The API server learns only after a moment that
+/// this replica is not to be called any more, and makes members of gangs without their gate where it is not answered.
+const STILL_CALLED: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -256,17 +261,20 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         Some(ended) = parts.join_next() => Err(anyhow::anyhow!("a part of testudo has ended, and the rest with it: {ended:?}")),
     };
     info!("stopping");
-    if let Some(page) = page {
-        page.stop().await;
-    }
-    if let Some(webhook) = webhook {
-        webhook.stop().await;
-    }
+    let webhook_until = Instant::now() + STILL_CALLED;
+    // First, since the lease is not renewed any more: others are to lead before it has run out.
     host.leave(LEAVING).await;
     if let Some(election) = election {
         election.give_back().await;
     }
+    if let Some(page) = page {
+        page.stop().await;
+    }
     server.stop(true).await;
+    if let Some(webhook) = webhook {
+        sleep_until(webhook_until).await;
+        webhook.stop().await;
+    }
     served
 }
 
