@@ -398,6 +398,20 @@ fn nodes_are_written_only_beside_an_autoscaler() {
     assert!(writes_nodes(&["config.autoscaling.enabled=true", "config.autoscaling.protectNodes=false"]));
 }
 
+/// kube-scheduler reads the authority only when it starts.
+#[test]
+fn another_authority_makes_other_pods_of_kube_scheduler() {
+    let annotations = |values: &[&str]| {
+        object(&render(values), "Deployment", "testudo-scheduler")["spec"]["template"]["metadata"]["annotations"]
+            .clone()
+    };
+    let by_helm = annotations(&[]);
+    let issued = annotations(&["tls.method=certManager"]);
+    let by_another = annotations(&["tls.method=certManager", "tls.certManager.issuerRef.name=mine"]);
+    assert!(by_helm != issued && issued != by_another, "{by_helm} {issued} {by_another}");
+    assert_eq!(annotations(&["tls.method=certManager", "tls.certManager.duration=100h"]), issued);
+}
+
 /// Who only observes opens every gate at once.
 #[test]
 fn who_only_observes_closes_no_gates() {
