@@ -398,6 +398,16 @@ fn nodes_are_written_only_beside_an_autoscaler() {
     assert!(writes_nodes(&["config.autoscaling.enabled=true", "config.autoscaling.protectNodes=false"]));
 }
 
+/// What a leader has protected while the first one ran would stay so for ever.
+#[test]
+fn what_runs_before_the_chart_is_taken_away_runs_once_more_after_it() {
+    let job = render(&[]).into_iter().find(|object| object["kind"] == "Job").expect("a hook");
+    let (hook, account) = ("helm.sh/hook", &job["spec"]["template"]["spec"]["serviceAccountName"]);
+    let of_hook = render(&[]).into_iter().filter(|object| object["metadata"]["name"] == *account);
+    let when: Vec<Value> = of_hook.map(|object| object["metadata"]["annotations"][hook].clone()).collect();
+    assert_eq!(when, vec![json!("pre-delete,post-delete"); 4], "the Job, and what it needs");
+}
+
 /// kube-scheduler reads the authority only when it starts.
 #[test]
 fn another_authority_makes_other_pods_of_kube_scheduler() {

@@ -170,9 +170,10 @@ capabilities:
 {{- if eq "token" (dig "web" "authentication" "none" (include "testudo.config" . | fromYaml)) }}yes{{ end }}
 {{- end }}
 
-{{/* Makes an object part of what runs before the chart is taken away, in the order of this weight. */}}
+{{/* Makes an object part of what runs before the chart is taken away, and once more after that: until then a leader with a plan
+     protects nodes anew. In the order of this weight. */}}
 {{- define "testudo.uninstall.hook" -}}
-helm.sh/hook: pre-delete
+helm.sh/hook: pre-delete,post-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
