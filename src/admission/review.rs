@@ -57,7 +57,7 @@ pub struct Given {
 }
 
 /// The answer to a question, and whether the pod is changed by it. Every pod is allowed: what is no pod, or none of ours, stays as
-/// it is. `schedulers` are those that call us; a pod of the default scheduler gets the first.
+/// it is.
 ///
 /// # Errors
 /// When it is no question that could be answered.

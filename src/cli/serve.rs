@@ -402,6 +402,17 @@ mod tests {
     }
 
     #[test]
+    fn the_webhook_gives_gates_where_somebody_opens_them() {
+        let gives_gates = |mode: &str| {
+            let flags = ["--webhook-bind-address=127.0.0.1:0", "--tls-cert-file=a", "--tls-private-key-file=b", mode];
+            let args = Cli::parse_from(std::iter::once("serve").chain(flags)).args;
+            let configuration = configuration(&args).expect("flags that go together");
+            webhook_options(&configuration).expect("it is served").given.gate
+        };
+        assert!(gives_gates("--mode=enforce") && !gives_gates("--mode=observe"));
+    }
+
+    #[test]
     fn gates_of_a_cluster_that_is_looked_at_from_outside_are_left_alone() {
         let may_write = |flags: &[&str]| {
             let args = Cli::parse_from(std::iter::once("serve").chain(flags.iter().copied())).args;
