@@ -7,4 +7,5 @@
 pub mod review;
 pub mod server;
 
+pub use review::Given;
 pub use server::{Running, WebhookOptions, start};

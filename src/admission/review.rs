@@ -47,18 +47,27 @@ struct Request {
     object: Option<Value>,
 }
 
+/// What members of gangs get.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The schedulers that call us; a pod of the default scheduler gets the first.
+    pub schedulers: BTreeSet<String>,
+    /// Whether they get our gate, too: whether somebody opens it when there are places.
+    pub gate: bool,
+}
+
 /// The answer to a question, and whether the pod is changed by it. Every pod is allowed: what is no pod, or none of ours, stays as
-/// it is. `schedulers` are those that call us; a pod of the default scheduler gets the first.
+/// it is.
 ///
 /// # Errors
 /// When it is no question that could be answered.
-pub fn answer(body: &[u8], schedulers: &BTreeSet<String>) -> Result<(Value, bool), ReviewError> {
+pub fn answer(body: &[u8], given: &Given) -> Result<(Value, bool), ReviewError> {
     let review: Review = serde_json::from_slice(body)?;
     if review.api_version != API_VERSION || review.kind != KIND {
         return Err(ReviewError::Version(review.api_version, review.kind));
     }
     let request = review.request.ok_or(ReviewError::Empty)?;
-    let patch = request.object.map(|object| patch(&object, schedulers)).transpose()?.unwrap_or_default();
+    let patch = request.object.map(|object| patch(&object, given)).transpose()?.unwrap_or_default();
     let mut response = json!({ "uid": request.uid, "allowed": true });
     if !patch.is_empty() {
         response["patchType"] = json!("JSONPatch");
@@ -69,18 +78,21 @@ pub fn answer(body: &[u8], schedulers: &BTreeSet<String>) -> Result<(Value, bool
 
 /// What is to be changed of a pod, as a JSON patch; nothing of one that is no member, that names another scheduler, or that was
 /// given its node by hand.
-fn patch(object: &Value, schedulers: &BTreeSet<String>) -> Result<Vec<Value>, serde_json::Error> {
+fn patch(object: &Value, given: &Given) -> Result<Vec<Value>, serde_json::Error> {
     let pod: object::Pod = Deserialize::deserialize(object)?;
     let named = pod.spec.scheduler_name.as_deref().unwrap_or_default();
     let is_nobodys = named.is_empty() || named == DEFAULT_SCHEDULER;
     let has_node = pod.spec.node_name.as_deref().is_some_and(|node| !node.is_empty());
-    let Some(first) = schedulers.first() else { return Ok(vec![]) };
-    if !is_member(&pod) || has_node || !(is_nobodys || schedulers.contains(named)) {
+    let Some(first) = given.schedulers.first() else { return Ok(vec![]) };
+    if !is_member(&pod) || has_node || !(is_nobodys || given.schedulers.contains(named)) {
         return Ok(vec![]);
     }
     let mut patch = vec![];
     if is_nobodys {
         patch.push(json!({ "op": "add", "path": "/spec/schedulerName", "value": first }));
+    }
+    if !given.gate {
+        return Ok(patch);
     }
     let gate = json!({ "name": SCHEDULING_GATE });
     let gates = &pod.spec.scheduling_gates;
@@ -103,11 +115,14 @@ mod tests {
 
     const OURS: &str = "testudo-scheduler";
 
-    fn asked(object: Value) -> Value {
+    fn given(gate: bool) -> Given {
+        Given { schedulers: [OURS.to_owned(), "testudo-small".to_owned()].into(), gate }
+    }
+
+    fn asked(object: Value, given: &Given) -> Value {
         let request = json!({ "uid": "42", "operation": "CREATE", "object": object });
         let review = json!({ "apiVersion": API_VERSION, "kind": KIND, "request": request });
-        let schedulers = [OURS.to_owned(), "testudo-small".to_owned()].into();
-        let (answer, is_changed) = answer(review.to_string().as_bytes(), &schedulers).unwrap();
+        let (answer, is_changed) = answer(review.to_string().as_bytes(), given).unwrap();
         assert_eq!((answer["response"]["uid"].as_str(), &answer["response"]["allowed"]), (Some("42"), &json!(true)));
         assert_eq!(is_changed, answer["response"]["patch"].is_string());
         answer
@@ -115,7 +130,11 @@ mod tests {
 
     /// What the patch says.
     fn patched(object: Value) -> Value {
-        let answer = asked(object);
+        patched_with(object, &given(true))
+    }
+
+    fn patched_with(object: Value, given: &Given) -> Value {
+        let answer = asked(object, given);
         let patch = answer["response"]["patch"].clone();
         if patch.is_null() {
             return json!([]);
@@ -157,8 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn who_only_observes_gives_no_gate() {
+        let metadata = json!({ "labels": { "testudo.dev/pod-group": "g" } });
+        let member = json!({ "metadata": metadata, "spec": { "containers": [] } });
+        let scheduler = json!({ "op": "add", "path": "/spec/schedulerName", "value": OURS });
+        assert_eq!(patched_with(member, &given(false)), json!([scheduler]));
+    }
+
+    #[test]
     fn what_is_not_asked_is_not_answered() {
-        let ask = |body: &str| answer(body.as_bytes(), &[OURS.to_owned()].into()).map_err(|error| error.to_string());
+        let ask = |body: &str| answer(body.as_bytes(), &given(true)).map_err(|error| error.to_string());
         assert!(ask("{").unwrap_err().starts_with("not an AdmissionReview"));
         let old = json!({ "apiVersion": "admission.k8s.io/v1beta1", "kind": KIND }).to_string();
         assert!(ask(&old).unwrap_err().contains("admission.k8s.io/v1beta1 AdmissionReview is not known"));

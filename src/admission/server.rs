@@ -1,7 +1,6 @@
 //! HTTP around [`review`](super::review): a listener of its own, since the API server has no certificate that the extender asks
 //! of its clients.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::review::{self, ReviewError};
+use super::review::{self, Given, ReviewError};
 use crate::extender::metrics::Metrics;
 use crate::extender::tls::{self, TlsError, TlsOptions};
 use crate::listener::{Admission, ListenError, listen};
@@ -42,8 +41,8 @@ pub struct WebhookOptions {
     pub bind_address: SocketAddr,
     /// The API server speaks TLS only.
     pub tls: TlsOptions,
-    /// The schedulers that call us.
-    pub schedulers: BTreeSet<String>,
+    /// What members get.
+    pub given: Given,
 }
 
 /// Why the webhook is not served.
@@ -84,14 +83,14 @@ struct OutcomeLabels {
 }
 
 struct Shared {
-    schedulers: BTreeSet<String>,
+    given: Given,
     admission: Admission,
     reviews: Family<OutcomeLabels, Counter>,
 }
 
 impl Shared {
-    fn new(schedulers: BTreeSet<String>, reviews: Reviews) -> Self {
-        Self { schedulers, admission: Admission::up_to(MAX_IN_FLIGHT), reviews: reviews.0 }
+    fn new(given: Given, reviews: Reviews) -> Self {
+        Self { given, admission: Admission::up_to(MAX_IN_FLIGHT), reviews: reviews.0 }
     }
 
     fn count(&self, outcome: &'static str) {
@@ -124,7 +123,7 @@ pub struct Reviews(Family<OutcomeLabels, Counter>);
 pub fn start(options: WebhookOptions, reviews: Reviews, of_extender: Metrics) -> Result<Running, WebhookError> {
     let (config, reloader) = tls::load(options.tls, of_extender)?;
     let (listener, address) = listen(options.bind_address)?;
-    let shared = Data::from(Arc::new(Shared::new(options.schedulers, reviews)));
+    let shared = Data::from(Arc::new(Shared::new(options.given, reviews)));
     let server = HttpServer::new(move || App::new().configure(routes(shared.clone())))
         .workers(1)
         .max_connections(MAX_CONNECTIONS)
@@ -163,7 +162,7 @@ async fn mutate(payload: Payload, shared: Data<Shared>) -> HttpResponse {
             };
         }
     };
-    match review::answer(&body, &shared.schedulers) {
+    match review::answer(&body, &shared.given) {
         Ok((answer, is_changed)) => {
             shared.count(if is_changed { "changed" } else { "untouched" });
             HttpResponse::Ok().json(answer)
@@ -192,7 +191,8 @@ mod tests {
     #[actix_web::test]
     async fn what_makes_no_sense_to_the_webhook_is_refused_and_counted() {
         let reviews = Reviews::default();
-        let shared = Data::new(Shared::new(["testudo-scheduler".to_owned()].into(), reviews.clone()));
+        let given = Given { schedulers: ["testudo-scheduler".to_owned()].into(), gate: true };
+        let shared = Data::new(Shared::new(given, reviews.clone()));
         let app = init_service(App::new().configure(routes(shared))).await;
         let post = async |body: Vec<u8>| {
             call_service(&app, TestRequest::post().uri("/mutate").set_payload(body).to_request()).await.status()
@@ -212,7 +212,7 @@ mod tests {
     #[actix_web::test]
     async fn who_sends_nothing_is_not_waited_for_and_many_take_no_memory() {
         let reviews = Reviews::default();
-        let shared = Data::new(Shared::new(BTreeSet::new(), reviews.clone()));
+        let shared = Data::new(Shared::new(Given::default(), reviews.clone()));
         let app = init_service(App::new().configure(routes(shared.clone()))).await;
         let silent = || {
             let payload: Payload = Payload::Stream { payload: Box::pin(futures::stream::pending()) };

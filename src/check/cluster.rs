@@ -10,7 +10,7 @@ use k8s_openapi::api::authorization::v1::{
     SubjectAccessReviewSpec,
 };
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, PodSpec, Secret};
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 use rustls::pki_types::UnixTime;
@@ -81,8 +81,8 @@ pub struct Leader {
 }
 
 impl Installed {
-    /// Looks at the installation of this name.
-    pub async fn look(client: &Client, namespace: &str, release: &str) -> Self {
+    /// Looks at the installation of this name, in a cluster of this version.
+    pub async fn look(client: &Client, namespace: &str, release: &str, server: &str) -> Self {
         let scheduler = format!("{release}-scheduler");
         let configuration = match config_map(client, namespace, release, "testudo.yaml").await {
             Ok(text) => Configuration::parse(&text, "testudo.yaml".as_ref()).map_err(|error| error.to_string()),
@@ -91,8 +91,10 @@ impl Installed {
         let scheduler_configuration = config_map(client, namespace, &scheduler, "kube-scheduler.yaml").await;
         let scheduler_configuration = scheduler_configuration
             .and_then(|text| serde_saphyr::from_str(&text).map_err(|error| format!("kube-scheduler.yaml: {error}")));
-        let account = format!("system:serviceaccount:{namespace}:{release}");
-        let permissions = needed(configuration.as_ref().unwrap_or(&Configuration::default()));
+        // Where the Deployment cannot be read, it is most likely the account that the chart makes.
+        let account = pod_spec(client, namespace, release).await.map_or_else(|_| release.to_owned(), account_of);
+        let account = format!("system:serviceaccount:{namespace}:{account}");
+        let permissions = needed(configuration.as_ref().unwrap_or(&Configuration::default()), server);
         let (leader, lease_duration_s) = match lease(client, namespace, release).await {
             Ok((leader, duration)) => (Ok(leader), duration),
             Err(why) => (Err(why), 0),
@@ -145,13 +147,22 @@ async fn config_map(client: &Client, namespace: &str, name: &str, key: &str) -> 
     data.get(key).cloned().ok_or_else(|| format!("{what} has no {key}"))
 }
 
-async fn image(client: &Client, namespace: &str, name: &str) -> Result<String, String> {
+/// What the pods of a Deployment are.
+async fn pod_spec(client: &Client, namespace: &str, name: &str) -> Result<PodSpec, String> {
     let what = format!("Deployment {namespace}/{name}");
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let deployment = deployments.get(name).await.map_err(|error| reason(&what, &error))?;
-    let containers = deployment.spec.and_then(|spec| spec.template.spec).map(|spec| spec.containers);
-    let image = containers.into_iter().flatten().find_map(|container| container.image);
-    image.ok_or_else(|| format!("{what} has no image"))
+    deployment.spec.and_then(|spec| spec.template.spec).ok_or_else(|| format!("{what} has no pods"))
+}
+
+/// The account of a pod.
+fn account_of(pod: PodSpec) -> String {
+    pod.service_account_name.filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned())
+}
+
+async fn image(client: &Client, namespace: &str, name: &str) -> Result<String, String> {
+    let image = pod_spec(client, namespace, name).await?.containers.into_iter().find_map(|container| container.image);
+    image.ok_or_else(|| format!("Deployment {namespace}/{name} has no image"))
 }
 
 async fn tls(client: &Client, namespace: &str, name: &str) -> Result<TlsSecret, String> {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::cluster::Installed;
+use super::versions::minor;
 use super::{Finding, few};
 use crate::config::{Configuration, ProvisioningClass};
 
@@ -36,8 +37,11 @@ impl std::fmt::Display for Permission {
     }
 }
 
-/// What testudo's account must be allowed in the whole cluster, as it is configured.
-pub fn needed(configuration: &Configuration) -> Vec<Permission> {
+/// From this minor version on whoever allocates claims needs a right on their binding.
+const BINDING_OF_CLAIMS: u32 = 36;
+
+/// What testudo's account must be allowed in the whole cluster of this version, as it is configured.
+pub fn needed(configuration: &Configuration, server: &str) -> Vec<Permission> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(SHIPPED).unwrap_or_default();
     let roles = documents.iter().filter(|document| document["kind"] == "ClusterRole");
     let rules = roles.flat_map(|role| role["rules"].as_array().into_iter().flatten());
@@ -58,11 +62,20 @@ pub fn needed(configuration: &Configuration) -> Vec<Permission> {
         for resource in ["resourceclaims", "resourceslices", "deviceclasses"] {
             needed.extend(["list", "watch"].map(|verb| Permission::new(verb, DRA, resource)));
         }
-        let writes = [("patch", "resourceclaims"), ("update", "resourceclaims/status")];
-        needed.extend(writes.map(|(verb, resource)| Permission::new(verb, DRA, resource)));
+        let of_single_ones = [
+            ("get", "resourceclaims"),
+            ("get", "deviceclasses"),
+            ("patch", "resourceclaims"),
+            ("update", "resourceclaims/status"),
+        ];
+        needed.extend(of_single_ones.map(|(verb, resource)| Permission::new(verb, DRA, resource)));
+        if minor(server).is_none_or(|minor| minor >= BINDING_OF_CLAIMS) {
+            needed.push(Permission::new("update", DRA, "resourceclaims/binding"));
+        }
     }
     let autoscaling = &configuration.autoscaling;
-    if autoscaling.enabled && autoscaling.protect_nodes {
+    // Without protectNodes, too: what was protected before is still to be let go.
+    if autoscaling.enabled {
         needed.extend(["get", "patch"].map(|verb| Permission::new(verb, "", "nodes")));
     }
     if autoscaling.enabled && autoscaling.provisioning_class != ProvisioningClass::None {
@@ -97,16 +110,38 @@ pub fn to_install() -> Vec<Permission> {
 }
 
 pub fn findings(installed: &Installed) -> Vec<Finding> {
-    let account = &installed.account;
-    vec![match &installed.denied {
-        Ok(denied) if denied.is_empty() => Finding::ok(ABOUT, format!("{account} may do what testudo does")),
-        Ok(denied) => Finding::failed(
+    of_account(&installed.account, &installed.denied)
+}
+
+/// What an account may not do.
+pub(super) fn of_account(account: &str, denied: &Result<Vec<Permission>, String>) -> Vec<Finding> {
+    let denied = match denied {
+        Ok(denied) if denied.is_empty() => {
+            return vec![Finding::ok(ABOUT, format!("{account} may do what testudo does"))];
+        }
+        Ok(denied) => denied,
+        Err(why) => return vec![Finding::unknown(ABOUT, why.clone(), "needs create on subjectaccessreviews")],
+    };
+    // The one that the chart can leave out, which nothing else in the cluster tells.
+    let opens_gates = Permission::new("patch", "", "pods");
+    let mut findings = vec![];
+    if denied.contains(&opens_gates) {
+        findings.push(Finding::warning(
             ABOUT,
-            format!("{account} may not {}", few(denied.iter().map(ToString::to_string))),
+            format!("{account} may not {opens_gates}: it opens no gates"),
+            "right with gates.enabled: false, where no pod may have the gate testudo.dev/gang; else set it to true",
+        ));
+    }
+    let others: Vec<String> =
+        denied.iter().filter(|permission| **permission != opens_gates).map(ToString::to_string).collect();
+    if !others.is_empty() {
+        findings.push(Finding::failed(
+            ABOUT,
+            format!("{account} may not {}", few(others)),
             "helm upgrade makes the roles anew; config.claims and config.autoscaling add to them",
-        ),
-        Err(why) => Finding::unknown(ABOUT, why.clone(), "needs create on subjectaccessreviews"),
-    }]
+        ));
+    }
+    findings
 }
 
 /// What is said before the installation.

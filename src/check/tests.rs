@@ -1,5 +1,8 @@
+use serde_json::json;
+
 use super::*;
 use crate::k8s::manifests::{Limits, Reader};
+use crate::k8s::mock::{ApiServer, failure};
 
 fn manifests(yaml: &str) -> Manifests {
     let mut reader = Reader::new(Limits::default());
@@ -77,19 +80,83 @@ fn versions_of_vendors_are_understood() {
     assert_eq!(of_version("main").status, Status::Warning);
 }
 
+const SERVER: &str = "v1.36.3";
+
 #[test]
 fn what_is_needed_is_what_the_chart_gives_and_what_is_configured() {
-    let has = |configuration: &Configuration, words: &str| {
-        permissions::needed(configuration).iter().any(|permission| permission.to_string() == words)
+    let needed = |configuration: &Configuration| -> BTreeSet<String> {
+        permissions::needed(configuration, SERVER).iter().map(ToString::to_string).collect()
     };
     let mut configuration = Configuration::default();
+    let plain = needed(&configuration);
     for words in ["list nodes", "patch pods/status", "create pods/binding", "create events.events.k8s.io"] {
-        assert!(has(&configuration, words), "{words}: {:?}", permissions::needed(&configuration));
+        assert!(plain.contains(words), "{words}: {plain:?}");
     }
-    assert!(!has(&configuration, "patch nodes") && !has(&configuration, "patch resourceclaims.resource.k8s.io"));
     configuration.autoscaling.enabled = true;
+    let more = |configuration: &Configuration| needed(configuration).difference(&plain).cloned().collect::<Vec<_>>();
+    assert_eq!(more(&configuration), ["get nodes", "patch nodes"]);
+    // What was protected is let go.
+    configuration.autoscaling.protect_nodes = false;
+    assert_eq!(more(&configuration), ["get nodes", "patch nodes"]);
+    configuration.autoscaling.enabled = false;
     configuration.claims.device_classes.insert("gpu".to_owned());
-    assert!(has(&configuration, "patch nodes") && has(&configuration, "patch resourceclaims.resource.k8s.io"));
+    let of_claims = |words: &str| format!("{words}.resource.k8s.io");
+    let mut expected = [
+        "get deviceclasses",
+        "get resourceclaims",
+        "list deviceclasses",
+        "list resourceclaims",
+        "list resourceslices",
+        "patch resourceclaims",
+        "update resourceclaims/binding",
+        "update resourceclaims/status",
+        "watch deviceclasses",
+        "watch resourceclaims",
+        "watch resourceslices",
+    ]
+    .map(of_claims)
+    .to_vec();
+    assert_eq!(more(&configuration), expected);
+    let before = permissions::needed(&configuration, "v1.35.2-eks-abc");
+    let before: BTreeSet<String> = before.iter().map(ToString::to_string).collect();
+    expected.retain(|words| !words.contains("binding"));
+    assert_eq!(before.difference(&plain).cloned().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn gates_may_be_left_to_nobody() {
+    let all = permissions::needed(&Configuration::default(), SERVER);
+    let only = |verb: &str| all.iter().filter(|p| p.verb == verb && p.resource == "pods").cloned().collect::<Vec<_>>();
+    let findings = permissions::of_account("testudo", &Ok(only("patch")));
+    assert!(said(&findings, Status::Warning, "testudo may not patch pods: it opens no gates"), "{findings:?}");
+    assert_eq!(findings.len(), 1);
+    let findings = permissions::of_account("testudo", &Ok([only("patch"), only("list")].concat()));
+    assert!(said(&findings, Status::Failed, "testudo may not list pods"), "{findings:?}");
+    assert_eq!(findings.len(), 2);
+    assert!(said(&permissions::of_account("testudo", &Ok(vec![])), Status::Ok, "may do what testudo does"));
+}
+
+/// An installation whose account has a name of its own.
+#[tokio::test]
+async fn the_account_is_that_of_the_deployment() {
+    for (named, account) in [(Some("robot"), "robot"), (None, "default")] {
+        let server = ApiServer::new(move |request| {
+            let pod = json!({"serviceAccountName": named, "containers": []});
+            let spec = json!({"selector": {}, "template": {"metadata": {}, "spec": pod}});
+            let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": spec});
+            Some(match request == "GET /apis/apps/v1/namespaces/ns/deployments/shields" {
+                true => (200, deployment.to_string()),
+                false => failure(404, "NotFound", "not there"),
+            })
+        });
+        let installed = cluster::Installed::look(&server.client, "ns", "shields", SERVER).await;
+        assert_eq!(installed.account, format!("system:serviceaccount:ns:{account}"));
+        let asked = format!("\"user\":\"system:serviceaccount:ns:{account}\"");
+        assert!(server.requests.lock().iter().any(|request| request.contains(&asked)));
+    }
+    let nothing = ApiServer::new(|_| Some(failure(403, "Forbidden", "no")));
+    let installed = cluster::Installed::look(&nothing.client, "ns", "shields", SERVER).await;
+    assert_eq!(installed.account, "system:serviceaccount:ns:shields", "as the chart calls it");
 }
 
 #[test]

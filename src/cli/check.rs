@@ -67,7 +67,7 @@ async fn of_cluster(args: &Args, objects: crate::snapshot::Snapshot) -> anyhow::
         findings.extend(check::of_nodes(&manifests, &slices));
         return Ok(findings);
     }
-    let installed = Installed::look(&client, &args.namespace, &args.release).await;
+    let installed = Installed::look(&client, &args.namespace, &args.release, &server).await;
     let opted_in = cluster::opted_in(&client).await.ok();
     let configuration = installed.configuration.clone().unwrap_or_default();
     findings.extend(check::of_installation(&installed, &server));

@@ -13,13 +13,14 @@ use testudo_core::model::catalogue::Catalogue;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Outcome;
 use super::election::{Election, OwnPod};
 use super::source::Source;
 use super::telemetry::{self, LogArgs};
-use crate::admission::{self, WebhookOptions};
+use crate::admission::{self, Given, WebhookOptions};
 use crate::config::{Authentication, Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
@@ -87,9 +88,13 @@ pub struct Args {
 }
 
 /// How long bindings that have begun may take to come to their end when the server stops, and then whoever is still being
-/// answered: together less than the 30 s that a pod has to end.
+/// answered: with giving back the lease and closing the webhook less than the 30 s that a pod has to end.
 const LEAVING: Duration = Duration::from_secs(5);
 const STOPPING: Duration = Duration::from_secs(10);
+
+/// For so long after the beginning of the end the webhook is served at least. The API server learns only after a moment that
+/// this replica is not to be called any more, and makes members of gangs without their gate where it is not answered.
+const STILL_CALLED: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
@@ -150,6 +155,13 @@ fn unsaid_mode(args: &Args) -> Option<Mode> {
     is_from_outside.then_some(Mode::Observe)
 }
 
+/// May this process write of gangs? An observer opens gates, but not from outside: there it would open those of a testudo that
+/// decides in the cluster.
+fn may_write_of_gangs(source: &Source, configuration: &Configuration) -> bool {
+    let is_elected = configuration.leader_election.leader_elect == Some(true);
+    configuration.mode == Mode::Enforce || is_elected || !source.is_foreign_cluster()
+}
+
 async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     if args.mode.is_none() && unsaid_mode(&args).is_some() {
         info!(
@@ -202,7 +214,8 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         let host = Arc::clone(&host);
         tokio::spawn(async move { host.follow_policy(watched, teller).await });
     }
-    let writers = writing.clone().zip(events).map(|(client, events)| GangWriters {
+    let writers = writing.clone().zip(events).filter(|_| may_write_of_gangs(&args.source, &configuration));
+    let writers = writers.map(|(client, events)| GangWriters {
         steerer: Steerer::new(client.clone()),
         provisioner: Provisioner::new(client.clone()),
         protector: Protector::new(client.clone()),
@@ -248,17 +261,20 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
         Some(ended) = parts.join_next() => Err(anyhow::anyhow!("a part of testudo has ended, and the rest with it: {ended:?}")),
     };
     info!("stopping");
-    if let Some(page) = page {
-        page.stop().await;
-    }
-    if let Some(webhook) = webhook {
-        webhook.stop().await;
-    }
+    let webhook_until = Instant::now() + STILL_CALLED;
+    // First, since the lease is not renewed any more: others are to lead before it has run out.
     host.leave(LEAVING).await;
     if let Some(election) = election {
         election.give_back().await;
     }
+    if let Some(page) = page {
+        page.stop().await;
+    }
     server.stop(true).await;
+    if let Some(webhook) = webhook {
+        sleep_until(webhook_until).await;
+        webhook.stop().await;
+    }
     served
 }
 
@@ -338,8 +354,10 @@ fn webhook_options(configuration: &Configuration) -> Option<WebhookOptions> {
     let bind_address = configuration.webhook.bind_address?;
     // The API server shows no certificate.
     let tls = TlsOptions { client_ca_file: None, ..tls_options(configuration.extender.tls.as_ref()?) };
-    let schedulers = configuration.gangs.scheduler_names.clone();
-    Some(WebhookOptions { bind_address, tls, schedulers })
+    // Who only observes would have to open a gate at once.
+    let gate = configuration.mode == Mode::Enforce;
+    let given = Given { schedulers: configuration.gangs.scheduler_names.clone(), gate };
+    Some(WebhookOptions { bind_address, tls, given })
 }
 
 fn server_options(configuration: &Configuration) -> ServerOptions {
@@ -381,5 +399,28 @@ mod tests {
         assert_eq!(mode(&["--kubeconfig=somewhere"]), Mode::Observe);
         assert_eq!(mode(&["--kubeconfig=somewhere", "--mode=enforce"]), Mode::Enforce);
         assert_eq!(mode(&["--filename=cluster.yaml"]), Mode::Enforce, "a copy of its own");
+    }
+
+    #[test]
+    fn the_webhook_gives_gates_where_somebody_opens_them() {
+        let gives_gates = |mode: &str| {
+            let flags = ["--webhook-bind-address=127.0.0.1:0", "--tls-cert-file=a", "--tls-private-key-file=b", mode];
+            let args = Cli::parse_from(std::iter::once("serve").chain(flags)).args;
+            let configuration = configuration(&args).expect("flags that go together");
+            webhook_options(&configuration).expect("it is served").given.gate
+        };
+        assert!(gives_gates("--mode=enforce") && !gives_gates("--mode=observe"));
+    }
+
+    #[test]
+    fn gates_of_a_cluster_that_is_looked_at_from_outside_are_left_alone() {
+        let may_write = |flags: &[&str]| {
+            let args = Cli::parse_from(std::iter::once("serve").chain(flags.iter().copied())).args;
+            may_write_of_gangs(&args.source, &configuration(&args).expect("flags that go together"))
+        };
+        assert!(!may_write(&["--kubeconfig=somewhere"]));
+        assert!(!may_write(&["--kubeconfig=somewhere", "--mode=observe"]));
+        assert!(may_write(&["--kubeconfig=somewhere", "--mode=observe", "--leader-elect"]), "one of those inside");
+        assert!(may_write(&["--kubeconfig=somewhere", "--mode=enforce"]));
     }
 }

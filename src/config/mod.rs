@@ -91,7 +91,7 @@ pub enum Mode {
     /// Decide.
     #[default]
     Enforce,
-    /// Answer everything with yes, act on nothing, report what would have been done.
+    /// Answer everything with yes, decide nothing, report what would have been done.
     Observe,
 }
 

@@ -9,8 +9,13 @@ use crate::claims;
 use crate::host::Bindings;
 use crate::host::binding::tests::claim;
 use crate::k8s::bind::Binder;
+use crate::k8s::events::Events;
+use crate::k8s::group_status::GroupStatuses;
 use crate::k8s::manifests::Manifests;
 use crate::k8s::mock::{ApiServer, failure};
+use crate::k8s::protect::Protector;
+use crate::k8s::provisioning::Provisioner;
+use crate::k8s::steer::Steerer;
 
 /// A node with one device, and a pod that waits for claim `c`; the watch shows that nobody has the device.
 fn host(api: &ApiServer) -> Host {
@@ -46,7 +51,7 @@ fn host(api: &ApiServer) -> Host {
     host
 }
 
-fn writers(api: &ApiServer) -> GangWriters {
+pub(in crate::host) fn writers(api: &ApiServer) -> GangWriters {
     let client = || api.client.clone();
     GangWriters {
         steerer: Steerer::new(client()),

@@ -9,6 +9,7 @@ mod backing;
 mod binding;
 mod clock;
 pub mod decisions;
+mod denied;
 mod election;
 mod fields;
 mod following;
@@ -17,12 +18,15 @@ mod leader_metrics;
 mod leadership;
 mod metrics;
 mod news;
+mod observing;
 pub mod offline;
+mod orders;
 mod policy;
 mod problems;
 mod recent;
 mod searches;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -49,9 +53,9 @@ pub use clock::Clock;
 use decisions::{Decision, RecentDecisions};
 pub use election::ElectionTimes;
 pub use following::BATCH;
-pub use gangs::GangWriters;
 pub use leadership::Leadership;
 use metrics::Metrics;
+pub use orders::GangWriters;
 pub use policy::PolicyTeller;
 use problems::KnownProblems;
 use recent::RecentPods;
@@ -63,6 +67,8 @@ pub struct Host {
     snapshot: Arc<ArcSwap<Snapshot>>,
     catalogue: Arc<Catalogue>,
     mode: Mode,
+    /// Those whose gangs are planned; none: all.
+    schedulers: BTreeSet<String>,
     bindings: Bindings,
     recent: Mutex<RecentPods>,
     decisions: Mutex<RecentDecisions>,
@@ -101,6 +107,7 @@ impl Host {
         let clock = Clock::start();
         // Where no claims are ours nobody waits for them.
         let without_claims = !policy.claims.is_on();
+        let schedulers = policy.gangs.schedulers.clone();
         let mut engine = Engine::new(policy);
         match mode {
             Mode::Enforce => engine.lead(clock.now_ms() / 1000),
@@ -112,6 +119,7 @@ impl Host {
             snapshot,
             catalogue,
             mode,
+            schedulers,
             bindings,
             recent: Mutex::default(),
             decisions: Mutex::default(),

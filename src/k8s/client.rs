@@ -94,6 +94,11 @@ pub async fn connect(access: &Access) -> Result<Client, AccessError> {
     Client::try_from(config).map_err(|error| AccessError::Client { cluster, error: Box::new(error) })
 }
 
+/// Does the API server not let us do what was asked for?
+pub fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
+}
+
 async fn config(access: &Access) -> Result<Config, AccessError> {
     let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
     if let Some(path) = &access.kubeconfig {

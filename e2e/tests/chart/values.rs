@@ -382,8 +382,56 @@ fn pods_are_patched_only_where_gates_are_used() {
     let without = render(&["gates.enabled=false"]);
     assert!(!allows(&without, "patch", "pods"));
     assert!(allows(&without, "patch", "pods/status"), "gangs are still steered");
-    let error = chart::text(&["gates.enabled=false", "policies.gangs.enabled=true"]).unwrap_err().to_string();
-    assert!(error.contains("nobody would open"), "{error}");
+    for by in ["policy", "webhook"] {
+        let by = format!("policies.gangs.by={by}");
+        let error = chart::text(&["gates.enabled=false", "policies.gangs.enabled=true", &by]).unwrap_err().to_string();
+        assert!(error.contains("nobody would open"), "{by}: {error}");
+    }
+}
+
+/// With that right labels and taints could be changed. What was protected before is let go as long as it is there.
+#[test]
+fn nodes_are_written_only_beside_an_autoscaler() {
+    let writes_nodes = |values: &[&str]| allows(&render(values), "patch", "nodes");
+    assert!(!writes_nodes(&[]));
+    assert!(writes_nodes(&["config.autoscaling.enabled=true"]));
+    assert!(writes_nodes(&["config.autoscaling.enabled=true", "config.autoscaling.protectNodes=false"]));
+}
+
+/// What a leader has protected while the first one ran would stay so for ever.
+#[test]
+fn what_runs_before_the_chart_is_taken_away_runs_once_more_after_it() {
+    let job = render(&[]).into_iter().find(|object| object["kind"] == "Job").expect("a hook");
+    let (hook, account) = ("helm.sh/hook", &job["spec"]["template"]["spec"]["serviceAccountName"]);
+    let of_hook = render(&[]).into_iter().filter(|object| object["metadata"]["name"] == *account);
+    let when: Vec<Value> = of_hook.map(|object| object["metadata"]["annotations"][hook].clone()).collect();
+    assert_eq!(when, vec![json!("pre-delete,post-delete"); 4], "the Job, and what it needs");
+}
+
+/// kube-scheduler reads the authority only when it starts.
+#[test]
+fn another_authority_makes_other_pods_of_kube_scheduler() {
+    let annotations = |values: &[&str]| {
+        object(&render(values), "Deployment", "testudo-scheduler")["spec"]["template"]["metadata"]["annotations"]
+            .clone()
+    };
+    let by_helm = annotations(&[]);
+    let issued = annotations(&["tls.method=certManager"]);
+    let by_another = annotations(&["tls.method=certManager", "tls.certManager.issuerRef.name=mine"]);
+    assert!(by_helm != issued && issued != by_another, "{by_helm} {issued} {by_another}");
+    assert_eq!(annotations(&["tls.method=certManager", "tls.certManager.duration=100h"]), issued);
+}
+
+/// Who only observes opens every gate at once.
+#[test]
+fn who_only_observes_closes_no_gates() {
+    let mutation = |mode: &str| {
+        let policy = render(&["policies.gangs.enabled=true", "policies.gangs.by=policy", mode]);
+        object(&policy, "MutatingAdmissionPolicy", "testudo-gangs")["spec"]["mutations"].to_string()
+    };
+    let (decides, observes) = (mutation("config.mode=enforce"), mutation("config.mode=observe"));
+    assert!(decides.contains("schedulingGates") && !observes.contains("schedulingGates"), "{observes}");
+    assert!(observes.contains("schedulerName: 'testudo-scheduler'"), "{observes}");
 }
 
 /// Every rule of the chart's roles, whatever is switched on.

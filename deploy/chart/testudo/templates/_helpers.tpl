@@ -170,9 +170,10 @@ capabilities:
 {{- if eq "token" (dig "web" "authentication" "none" (include "testudo.config" . | fromYaml)) }}yes{{ end }}
 {{- end }}
 
-{{/* Makes an object part of what runs before the chart is taken away, in the order of this weight. */}}
+{{/* Makes an object part of what runs before the chart is taken away, and once more after that: until then a leader with a plan
+     protects nodes anew. In the order of this weight. */}}
 {{- define "testudo.uninstall.hook" -}}
-helm.sh/hook: pre-delete
+helm.sh/hook: pre-delete,post-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
@@ -228,6 +229,8 @@ matchConstraints:
 {{- define "testudo.gangs.by" -}}
 {{- with .Values.policies.gangs }}
 {{- if not .enabled }}
+{{- else if not $.Values.gates.enabled }}
+{{- fail "policies.gangs closes gates, and with gates.enabled: false nobody would open them." }}
 {{- else if ne .by "auto" }}
 {{- .by }}
 {{- else if $.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}
