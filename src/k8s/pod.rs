@@ -50,6 +50,7 @@ pub fn decode(pod: &object::Pod) -> Decoded<Pod> {
         created_s: pod.metadata.creation_timestamp.as_deref().and_then(promise::seconds).unwrap_or(0),
         scheduler: scheduler_name(pod).into(),
         leaving: pod.metadata.deletion_timestamp.is_some(),
+        ends_s: pod.metadata.deletion_timestamp.as_deref().and_then(promise::seconds),
         membership: membership.map(Arc::new),
         steering: steering::decode(pod, &mut report),
         claims: claims(pod),

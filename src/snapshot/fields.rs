@@ -161,8 +161,15 @@ const RESOURCES: Taken = Fields(&[("requests", Amounts), ("limits", Amounts)]);
 
 const CONTAINER: Taken = Fields(&[("name", Name), ("resources", Of(&RESOURCES)), ("restartPolicy", Word)]);
 
-const SPREAD: Taken =
-    Fields(&[("maxSkew", Word), ("topologyKey", Key), ("whenUnsatisfiable", Word), ("labelSelector", Of(&SELECTOR))]);
+const SPREAD: Taken = Fields(&[
+    ("maxSkew", Word),
+    ("topologyKey", Key),
+    ("whenUnsatisfiable", Word),
+    ("labelSelector", Of(&SELECTOR)),
+    ("minDomains", Word),
+    ("nodeAffinityPolicy", Word),
+    ("nodeTaintsPolicy", Word),
+]);
 
 const GATE: Taken = Fields(&[("name", Key)]);
 

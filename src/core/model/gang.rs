@@ -300,13 +300,30 @@ pub enum Relation {
     Apart(Arc<str>),
     /// All in one domain of this label.
     Together(Arc<str>),
-    /// The domains of this label differ by so many members at most.
-    Spread {
-        /// The label.
-        key: Arc<str>,
-        /// By how many.
-        max_skew: u32,
-    },
+    /// Evenly over the domains of a label.
+    Spread(SpreadRule),
+}
+
+/// How evenly members stand: one of `topologySpreadConstraints`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpreadRule {
+    /// The label.
+    pub key: Arc<str>,
+    /// The domains differ by so many members at most.
+    pub max_skew: u32,
+    /// Where there are fewer domains, one that has no member is thought of beside them (`minDomains`).
+    pub min_domains: u32,
+    /// Domains count only if the members' node selector and affinity accept a node there (`nodeAffinityPolicy: Honor`).
+    pub by_affinity: bool,
+    /// Domains count only if the members tolerate the taints of a node there (`nodeTaintsPolicy: Honor`).
+    pub by_taints: bool,
+}
+
+impl SpreadRule {
+    /// With all else as the API has it by default.
+    pub fn new(key: &str, max_skew: u32) -> Self {
+        Self { key: key.into(), max_skew, min_domains: 1, by_affinity: true, by_taints: false }
+    }
 }
 
 /// Which object of the cluster something is said of.

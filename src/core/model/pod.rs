@@ -139,6 +139,8 @@ pub struct Pod {
     pub scheduler: Arc<str>,
     /// It is being deleted.
     pub leaving: bool,
+    /// By when it is to have ended then, in seconds since 1970: its grace period is over.
+    pub ends_s: Option<i64>,
     /// The gang that it is a member of.
     pub membership: Option<Arc<Membership>>,
     /// What keeps it from being scheduled, and where it is to go.
@@ -164,6 +166,7 @@ impl Pod {
             created_s: 0,
             scheduler: "".into(),
             leaving: false,
+            ends_s: None,
             membership: None,
             steering: Steering::default(),
             claims: vec![],

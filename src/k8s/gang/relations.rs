@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use testudo_core::model::gang::Relation;
+use testudo_core::model::gang::{Relation, SpreadRule};
 
-use super::super::object::{self, LabelSelector, PodAffinity, PodAffinityTerm, StringMap};
+use super::super::object::{self, LabelSelector, PodAffinity, PodAffinityTerm, StringMap, TopologySpreadConstraint};
 use super::limits::RULES;
 use super::reading::Reading;
 
@@ -40,7 +40,7 @@ pub(super) fn of(reading: &mut Reading<'_, '_>, in_parts: bool) -> Vec<Relation>
     relations.extend(pod.spec.topology_spread_constraints.iter().filter_map(|spread| {
         let max_skew = u32::try_from(spread.max_skew).ok().filter(|skew| *skew > 0)?;
         (spread.when_unsatisfiable == "DoNotSchedule" && own(spread.label_selector.as_ref()))
-            .then(|| Relation::Spread { key: spread.topology_key.as_str().into(), max_skew })
+            .then(|| Relation::Spread(spread_rule(spread, max_skew)))
     }));
     relations.sort();
     relations.dedup();
@@ -49,6 +49,18 @@ pub(super) fn of(reading: &mut Reading<'_, '_>, in_parts: bool) -> Vec<Relation>
         relations.truncate(RULES);
     }
     relations
+}
+
+fn spread_rule(spread: &TopologySpreadConstraint, max_skew: u32) -> SpreadRule {
+    let default = SpreadRule::new(&spread.topology_key, max_skew);
+    let honors =
+        |policy: &Option<String>, by_default: bool| policy.as_ref().map_or(by_default, |policy| policy == "Honor");
+    SpreadRule {
+        min_domains: spread.min_domains.and_then(|least| u32::try_from(least).ok()).unwrap_or(default.min_domains),
+        by_affinity: honors(&spread.node_affinity_policy, default.by_affinity),
+        by_taints: honors(&spread.node_taints_policy, default.by_taints),
+        ..default
+    }
 }
 
 /// May pods of the pod's own namespace be meant, and is the pod not set apart by a label of its own?

@@ -1,7 +1,7 @@
 //! Pods as their controllers write them, and what is made of them.
 
 use serde_json::{Value, json};
-use testudo_core::model::gang::{Relation, RoleTerms, Slices, Strictness, TopologyLevel, TopologyRule};
+use testudo_core::model::gang::{Relation, RoleTerms, Slices, SpreadRule, Strictness, TopologyLevel, TopologyRule};
 
 use super::*;
 
@@ -514,7 +514,13 @@ fn relations_to_pods_like_itself() {
         let constraint = json!({"maxSkew": skew, "topologyKey": "z", "whenUnsatisfiable": when, "labelSelector": own});
         relations(vec![], vec![], vec![constraint])
     };
-    assert_eq!(spread("DoNotSchedule", 2), [Relation::Spread { key: "z".into(), max_skew: 2 }]);
+    assert_eq!(spread("DoNotSchedule", 2), [Relation::Spread(SpreadRule::new("z", 2))]);
+    let of_some = json!({
+        "maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": own,
+        "minDomains": 3, "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor",
+    });
+    let rule = SpreadRule { min_domains: 3, by_affinity: false, by_taints: true, ..SpreadRule::new("z", 1) };
+    assert_eq!(relations(vec![], vec![], vec![of_some]), [Relation::Spread(rule)]);
     assert_eq!(spread("ScheduleAnyway", 2), []);
     assert_eq!(spread("DoNotSchedule", 0), []);
 }

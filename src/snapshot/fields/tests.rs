@@ -134,6 +134,9 @@ fn whatever_is_read_of_nodes_and_pods_is_taken() {
                 topology_key: "t".into(),
                 when_unsatisfiable: "DoNotSchedule".into(),
                 label_selector: selector(),
+                min_domains: Some(2),
+                node_affinity_policy: Some("Ignore".into()),
+                node_taints_policy: Some("Honor".into()),
             }],
             scheduling_gates: vec![object::SchedulingGate { name: "g".into() }],
             workload_ref: Some(object::WorkloadReference {

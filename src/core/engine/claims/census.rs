@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::ClaimKeeper;
 use super::desk::Desk;
-use crate::claims::{Claim, Holding, Room};
+use crate::claims::{Claim, Holding, Room, SeenClaim};
 use crate::cluster::Cluster;
 use crate::model::node::NodeName;
 use crate::model::resources::Resources;
@@ -59,6 +59,17 @@ impl Census {
 }
 
 impl ClaimKeeper {
+    /// How many devices the pod asks for by extended resources for which kube-scheduler has made this claim. The pod's status
+    /// names its claim only a moment after that has its devices: until then its owner is believed.
+    fn asked_by_owner(&self, seen: &SeenClaim, asks: &BTreeMap<Box<str>, Claim>, cluster: &Cluster) -> usize {
+        let Some(pod) = seen.made_for.as_ref().and_then(|owner| cluster.pod(owner)) else { return 0 };
+        if pod.claim_made.as_ref().is_some_and(|name| *name != seen.claim.key.name) {
+            return 0;
+        }
+        let asked = asks.keys().map(|resource| pod.demand.requests.get(resource)).fold(0, i64::saturating_add);
+        usize::try_from(asked).unwrap_or(0)
+    }
+
     /// The next nodes whose devices behind extended resources should be counted, if there are any.
     pub fn next_census(&mut self, cluster: &Cluster) -> Option<Census> {
         let asks = self.fleet.extended_asks();
@@ -75,9 +86,10 @@ impl ClaimKeeper {
         if nodes.is_empty() {
             return None;
         }
-        let made_for_pods = self.claims.iter().filter(|(key, seen)| self.asked_by_pod(key, seen).is_some());
         let on_these = |holding: &Holding| self.fleet.home(&holding.device.pool).is_some_and(|n| nodes.contains(&n));
-        let of_pods = made_for_pods.flat_map(|(_, seen)| seen.holdings()).filter(|h| on_these(h)).cloned().collect();
+        let asked = |seen: &SeenClaim| self.asked_by_owner(seen, &asks, cluster);
+        let of_pods = self.claims.values().flat_map(|seen| seen.holdings().iter().take(asked(seen)));
+        let of_pods = of_pods.filter(|holding| on_these(holding)).cloned().collect();
         let desk = self.take_desk(cluster);
         Some(Census { desk, nodes, asks, of_pods })
     }

@@ -520,9 +520,20 @@ fn devices_behind_extended_resources_are_counted_but_for_what_claims_hold() {
     world.claim("made", 1);
     world.show("made", |seen| seen.made_for = Some("uid-asks".into()));
     world.give("made", "a", &["gpu-3"], false);
-    assert_eq!(count(&mut world), [("a".to_owned(), 0)].into(), "anybody could say so");
-    world.set(Pod { claim_made: Some("made".into()), ..testing::pod("asks").gpus(1).on("a").build() });
-    assert_eq!(count(&mut world), [("a".to_owned(), 1)].into(), "its pod's request is in the ledger");
+    assert_eq!(count(&mut world), [("a".to_owned(), 0)].into(), "there is no such pod");
+    let asks = testing::pod("asks").on("a");
+    let mut shown = |pod: Pod| {
+        world.set(pod);
+        world.show("made", |seen| seen.allocation = None);
+        world.give("made", "a", &["gpu-3"], false);
+        count(&mut world)
+    };
+    let by_resource = asks.clone().gpus(1).build();
+    assert_eq!(shown(by_resource.clone()), [("a".to_owned(), 1)].into(), "its pod's request is in the ledger");
+    let names = |name: &str, pod: &Pod| Pod { claim_made: Some(name.into()), ..pod.clone() };
+    assert_eq!(shown(names("another", &by_resource)), [("a".to_owned(), 0)].into(), "its pod has another");
+    assert_eq!(shown(names("made", &asks.build())), [("a".to_owned(), 0)].into(), "it asks by the name of the class");
+    assert_eq!(shown(names("made", &by_resource)), [("a".to_owned(), 1)].into());
     world.claim("d", 1);
     world.set(pod("p", &["d"]));
     world.plan();

@@ -96,11 +96,15 @@ pub(super) struct Clearing {
     pub until_ms: u64,
 }
 
+/// How much later than its grace period says a pod may have ended, in milliseconds.
+const OVERTIME_MS: u64 = 60_000;
+
 impl Clearing {
-    /// Is it in vain to wait longer? Those that are ending have until `latest_ms`: pods may take long to end, and others that
-    /// were evicted instead would go for nothing.
+    /// Is it in vain to wait longer? Those that are ending have their grace period, but no longer than until `latest_ms`: pods
+    /// may take long to end, and others that were evicted instead would go for nothing.
     pub fn is_over(&self, cluster: &Cluster, latest_ms: u64, now_ms: u64) -> bool {
-        let is_ending = |uid: &PodUid| cluster.pod(uid).is_some_and(|pod| pod.leaving);
+        let ends_ms = |uid: &PodUid| u64::try_from(cluster.pod(uid)?.ends_s?).ok()?.checked_mul(1000);
+        let is_ending = |uid: &PodUid| ends_ms(uid).is_some_and(|ends_ms| now_ms < ends_ms.saturating_add(OVERTIME_MS));
         let is_late = now_ms >= self.until_ms;
         is_late && (now_ms >= latest_ms || !self.victims.keys().all(is_ending))
     }

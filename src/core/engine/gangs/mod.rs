@@ -103,8 +103,8 @@ struct Kept {
     /// Has any member its node, whatever is known of the gang?
     runs: bool,
     batches: Vec<Batch>,
-    /// Roles of which there was no place for the next member beyond those that must start; until all have been tried.
-    passed_over: BTreeSet<Role>,
+    /// Roles of which the next member beyond those that must start cannot be placed, and why; until all have been tried.
+    passed_over: BTreeMap<Role, (No, u64)>,
     /// Why it cannot be placed, and the generation for which that is so.
     no: Option<(No, u64)>,
     /// When that was found, as the claims count what becomes free.
@@ -328,6 +328,8 @@ impl GangKeeper {
                 if clearing.victims.is_empty() {
                     batch.clearing = None;
                     is_cleared = true;
+                    // Whoever is yet to be made is waited for as long as without them.
+                    batch.phantoms_until_ms += now_ms.saturating_sub(batch.made_ms);
                     batch.until_ms = now_ms + policy.gangs.bind_window_ms;
                 } else if clearing.is_over(cluster, batch.made_ms + policy.gangs.max_hold_timeout_ms, now_ms) {
                     failure.get_or_insert(("those that had to make way are still there".into(), BTreeSet::new()));
@@ -520,7 +522,7 @@ impl Kept {
             runs: false,
             batches: vec![],
             no: None,
-            passed_over: BTreeSet::new(),
+            passed_over: BTreeMap::new(),
             no_devices: 0,
             waits_for: None,
             told: None,

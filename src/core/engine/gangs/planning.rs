@@ -60,7 +60,7 @@ impl GangKeeper {
         let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
         let limit = self.too_many_expected(key, &roster, policy);
         if let Some(no) = limit.or_else(|| self.over_quota(key, &roster, cluster, policy)) {
-            self.deny(key, no, snapshot.generation(), None, now_ms);
+            self.deny(key, &roster, no, snapshot.generation(), None, now_ms);
             return None;
         }
         let yielders = self.yielders(&roster, key, cluster, policy);
@@ -80,7 +80,7 @@ impl GangKeeper {
                     let lack =
                         |policy: &AutoscalingPolicy| if policy.simulates_claims { Lack::Counted } else { Lack::Unseen };
                     let lack = policy.autoscaling.as_ref().map(lack);
-                    self.deny(key, no, snapshot.generation(), lack, now_ms);
+                    self.deny(key, &roster, no, snapshot.generation(), lack, now_ms);
                     return None;
                 }
                 let desk = question.asks_for_devices().then(|| self.claims.take_desk(cluster));
@@ -210,8 +210,8 @@ impl GangKeeper {
                 }
                 self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
                 self.doubt_no(&key, &task);
-                self.skip_role(&key, &task);
                 self.note_lack(&key, lack, now_ms);
+                self.skip_role(&key, &task.roster);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, now_ms);
                 }
@@ -223,6 +223,7 @@ impl GangKeeper {
                 // Others of the namespace may have started meanwhile.
                 if let Some(no) = self.over_quota(&key, &task.roster, cluster, policy) {
                     self.note_no(&key, no, cluster.generation(), task.freed.1);
+                    self.skip_role(&key, &task.roster);
                     return self.post(&key, now_ms);
                 }
                 let victims = self.victims(&task.yielders, &yielders);
@@ -262,23 +263,27 @@ impl GangKeeper {
     }
 
     /// There is no place for the next member beyond those that must start: those of other roles are not to wait for it.
-    fn skip_role(&mut self, key: &GangKey, task: &PlanTask) {
+    fn skip_role(&mut self, key: &GangKey, tried: &Roster) {
         let Some(kept) = self.kept.get_mut(key).filter(|kept| !kept.lacks_places()) else { return };
         let Ok(roster) = &kept.roster else { return };
-        let tried = task.question.seats.first().and_then(|at| task.roster.seats.get(*at));
-        kept.passed_over.extend(tried.map(|seat| Arc::clone(&seat.role)));
         let roster = kept.with_places(roster);
-        match roster.next_extras(&kept.passed_over) {
-            Some([next, ..]) if !kept.passed_over.contains(&next.role) => kept.no = None,
-            _ => kept.passed_over.clear(),
+        let tried = tried.seats.iter().find(|seat| seat.node.is_none());
+        kept.passed_over.extend(tried.and_then(|seat| Some((Arc::clone(&seat.role), kept.no.take()?))));
+        let next = roster.next_extras(|role| kept.passed_over.contains_key(role));
+        if next.is_some_and(|set| !kept.passed_over.contains_key(&set[0].role)) {
+            return;
         }
+        // All have been tried: the first is the next again, and waits for what it lacks.
+        let mut passed_over = std::mem::take(&mut kept.passed_over);
+        kept.no = next.and_then(|set| passed_over.remove(&set[0].role));
     }
 
     /// A gang cannot be placed: that is known without a plan, and counts as one that was tried, or it would be due again at
     /// once when it has waited long.
-    fn deny(&mut self, key: &GangKey, no: No, generation: u64, lack: Option<Lack>, now_ms: u64) {
+    fn deny(&mut self, key: &GangKey, roster: &Roster, no: No, generation: u64, lack: Option<Lack>, now_ms: u64) {
         self.note_no(key, no, generation, self.claims.freed());
         self.note_lack(key, lack, now_ms);
+        self.skip_role(key, roster);
         if let Some(kept) = self.kept.get_mut(key).filter(|kept| kept.is_starving(now_ms)) {
             kept.patience.was_tried(now_ms);
         }
@@ -492,7 +497,10 @@ impl Kept {
         let mut roster = match self.lacks_places() {
             true => roster,
             false => {
-                let next = self.has_started().then(|| roster.with_next_extras(&self.passed_over)).flatten()?;
+                let next = self
+                    .has_started()
+                    .then(|| roster.with_next_extras(|role| self.passed_over.contains_key(role)))
+                    .flatten()?;
                 let next = self.with_places(&next);
                 next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
             }

@@ -375,20 +375,24 @@ impl Roster {
 
     /// The next member or set of members beyond those that must start at once, if there is one: of a role that is not passed
     /// over, or else the first.
-    pub fn next_extras(&self, passed_over: &BTreeSet<Role>) -> Option<&[Seat]> {
+    pub fn next_extras(&self, is_passed_over: impl Fn(&Role) -> bool) -> Option<&[Seat]> {
         let at = |at: usize| {
             let first = self.extras.get(at)?;
             let set = self.terms.tensor_parallel_of(&first.role).map_or(1, i64::from);
             let members = set.checked_div(first.devices()).unwrap_or(1).max(1) as usize;
             self.extras.get(at..at.checked_add(members)?)
         };
-        let open = self.extras.iter().position(|seat| !passed_over.contains(&seat.role));
-        open.and_then(at).or_else(|| at(0))
+        let sets = std::iter::successors(at(0).map(|set| (0, set)), |(from, set)| {
+            let from = from + set.len();
+            at(from).map(|set| (from, set))
+        });
+        let mut open = sets.map(|(_, set)| set).filter(|set| !is_passed_over(&set[0].role));
+        open.next().or_else(|| at(0))
     }
 
     /// The same with these.
-    pub fn with_next_extras(&self, passed_over: &BTreeSet<Role>) -> Option<Self> {
-        let next = self.next_extras(passed_over)?;
+    pub fn with_next_extras(&self, is_passed_over: impl Fn(&Role) -> bool) -> Option<Self> {
+        let next = self.next_extras(is_passed_over)?;
         let joins = |seat: &&Seat| next.iter().any(|next| next.uid() == seat.uid());
         let (next, extras): (Vec<&Seat>, Vec<&Seat>) = self.extras.iter().partition(joins);
         let seats = self.seats.iter().chain(next).cloned().collect();

@@ -161,6 +161,10 @@ impl GangKeeper {
         let Some(kept) = self.kept.get_mut(key) else { return };
         let now = &mut kept.scarcity.now;
         match (lack, &mut *now) {
+            // That of a role which was passed over, and for which nodes would help.
+            (_, Some(current)) if !kept.passed_over.is_empty() && current.lack == Lack::Counted => {
+                current.is_stale = true
+            }
             (Some(lack), Some(current)) if current.lack == lack => current.is_stale = true,
             (Some(lack), _) => *now = Some(Current::new(lack, now_ms)),
             (None, _) => *now = None,

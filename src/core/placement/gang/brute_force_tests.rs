@@ -1,5 +1,7 @@
 //! The planner against brute force: it finds a placement when, and only when, there is one, and what it finds is legal.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::tests::{Scene, label, preferred, required, zone};
@@ -8,6 +10,7 @@ use crate::cluster::{Cluster, Holding, Standing};
 use crate::model::accelerator::Unit;
 use crate::model::catalogue::LinkDomain;
 use crate::model::gang::Relation::{Apart, Spread, Together};
+use crate::model::gang::SpreadRule;
 use crate::model::node::Node;
 use crate::model::pod::Demand;
 use crate::placement::check;
@@ -164,14 +167,15 @@ fn holds(cluster: &Cluster, relation: &Relation, block: &Block, new: &[NodeName]
             value(key, name).is_none() || others.into_iter().all(|(_, other)| value(key, other) != value(key, name))
         }),
         Together(key) => all.iter().all(|name| value(key, name).is_some() && value(key, name) == value(key, all[0])),
-        Spread { key, max_skew } => {
+        Spread(SpreadRule { key, max_skew, min_domains, by_affinity, .. }) => {
             let accepted = cluster.slots().iter().flatten().filter_map(|state| state.node());
-            let accepted =
-                accepted.filter(|node| block.demand.affinity.accepts(node.name().as_str(), &node.parts.labels));
+            let accepted = accepted
+                .filter(|node| !by_affinity || block.demand.affinity.accepts(node.name().as_str(), &node.parts.labels));
             let count =
                 |wanted: &str| all.iter().filter(|name| value(key, name).as_deref() == Some(wanted)).count() as u32;
-            let least =
-                accepted.filter_map(|node| value(key, node.name())).map(|value| count(&value)).min().unwrap_or(0);
+            let domains: BTreeSet<String> = accepted.filter_map(|node| value(key, node.name())).collect();
+            let least = domains.iter().map(|value| count(value)).min().unwrap_or(0);
+            let least = if domains.len() < *min_domains as usize { 0 } else { least };
             new.iter().all(|name| value(key, name).is_some_and(|value| count(&value) <= least + max_skew))
         }
     }
@@ -220,7 +224,7 @@ fn pod_of(name: &str, (kind, amount, _, selects, _): BlockSpec) -> PodBuilder {
 }
 
 fn relations_of(relation: usize) -> Vec<Relation> {
-    let spread = |key: &str, max_skew| Spread { key: key.into(), max_skew };
+    let spread = |key: &str, max_skew| Spread(SpreadRule::new(key, max_skew));
     match relation {
         0 => vec![Apart(HOST.into())],
         1 => vec![Apart("rack".into())],
@@ -229,6 +233,8 @@ fn relations_of(relation: usize) -> Vec<Relation> {
         4 => vec![spread(ZONE, 1)],
         5 => vec![spread(HOST, 1)],
         6 => vec![spread("rack", 1), spread(HOST, 2)],
+        7 => vec![Spread(SpreadRule { by_affinity: false, ..SpreadRule::new(ZONE, 1) })],
+        8 => vec![Spread(SpreadRule { min_domains: 3, ..SpreadRule::new("rack", 1) })],
         _ => vec![],
     }
 }

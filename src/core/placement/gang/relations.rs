@@ -11,7 +11,10 @@ use super::domain::{Grouping, is_hostname, raw_label};
 use super::room::Rooms;
 use super::terrain::Terrain;
 use super::{Block, Field};
-use crate::model::gang::Relation;
+use crate::model::gang::{Relation, SpreadRule};
+use crate::model::node::NodeParts;
+use crate::model::pod::Demand;
+use crate::model::taint::{Effect, Taint};
 
 /// Bounds on how many members of one block may stand in each domain of one label.
 #[derive(Clone)]
@@ -137,8 +140,8 @@ impl Relations {
                         let grouping = reader.grouping(key);
                         together = Some(together.map_or_else(|| grouping.clone(), |known| known.meet(&grouping)));
                     }
-                    Relation::Spread { key, max_skew } => {
-                        let positions = reader.spread(block, joining[at], key, *max_skew);
+                    Relation::Spread(rule) => {
+                        let positions = reader.spread(block, joining[at], rule);
                         dials.push(Dial { block: at, positions });
                     }
                 }
@@ -214,6 +217,13 @@ impl Reading {
     }
 }
 
+/// Does the domain of this node count, as far as this node is concerned?
+fn counts(rule: &SpreadRule, demand: &Demand, node: &NodeParts) -> bool {
+    let keeps_off = |taint: &&Taint| taint.effect != Effect::PreferNoSchedule && !demand.tolerates(taint);
+    (!rule.by_affinity || demand.affinity.accepts(node.name.as_str(), &node.labels))
+        && (!rule.by_taints || !node.taints.iter().any(|taint| keeps_off(&taint)))
+}
+
 struct Reader<'r, 'a> {
     terrain: &'r Terrain<'a>,
     rooms: &'r Rooms<'a>,
@@ -246,12 +256,11 @@ impl Reader<'_, '_> {
     }
 
     /// One cap for each number that the emptiest domain could have in the end, the most even first.
-    fn spread(&self, block: &Block, joining: u32, key: &str, max_skew: u32) -> Vec<Position> {
-        let accepts =
-            |parts: &crate::model::node::NodeParts| block.demand.affinity.accepts(parts.name.as_str(), &parts.labels);
+    fn spread(&self, block: &Block, joining: u32, rule: &SpreadRule) -> Vec<Position> {
+        let key = &*rule.key;
         let nodes = self.field.slots.iter().flatten().filter_map(|state| state.node());
-        let accepted = nodes.filter(|node| accepts(&node.parts));
-        let domains: BTreeSet<&str> = accepted.filter_map(|node| raw_label(node, key)).collect();
+        let counted = nodes.filter(|node| counts(rule, &block.demand, &node.parts));
+        let domains: BTreeSet<&str> = counted.filter_map(|node| raw_label(node, key)).collect();
         let cap = self.counted(block, key);
         let value = |group: usize| raw_label(self.terrain.node(cap.grouping.members(group)[0]), key);
         let must: Rc<[bool]> =
@@ -259,9 +268,14 @@ impl Reader<'_, '_> {
         let known = must.iter().filter(|must| **must).count();
         let counted = cap.count.iter().zip(must.iter()).filter(|(_, must)| **must).map(|(count, _)| count);
         let total = joining.saturating_add(counted.sum());
-        let evenly = if known < domains.len() { 0 } else { total.checked_div(known as u32).unwrap_or(0) };
-        let bounded =
-            |least: u32| Cap { least, must: Rc::clone(&must), most: least.saturating_add(max_skew), ..cap.clone() };
+        let has_empty = known < domains.len() || domains.len() < rule.min_domains as usize;
+        let evenly = if has_empty { 0 } else { total.checked_div(known as u32).unwrap_or(0) };
+        let bounded = |least: u32| Cap {
+            least,
+            must: Rc::clone(&must),
+            most: least.saturating_add(rule.max_skew),
+            ..cap.clone()
+        };
         (0..=evenly).rev().map(|least| Position::Spread(bounded(least))).collect()
     }
 

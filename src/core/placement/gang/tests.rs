@@ -1,6 +1,7 @@
 use super::*;
 use crate::cluster::{Cluster, NodeState};
-use crate::model::gang::Strictness;
+use crate::model::gang::{SpreadRule, Strictness};
+use crate::model::taint::Effect;
 use crate::placement::{Asked, check};
 use crate::testing::{NodeBuilder, PodBuilder, node, pod};
 
@@ -340,7 +341,7 @@ fn who_runs_already_says_where_the_gang_is() {
 fn members_stand_to_each_other_as_they_ask() {
     let apart = |key: &str| Relation::Apart(key.into());
     let together = |key: &str| Relation::Together(key.into());
-    let spread = |key: &str, max_skew| Relation::Spread { key: key.into(), max_skew };
+    let spread = |key: &str, max_skew| Relation::Spread(SpreadRule::new(key, max_skew));
     let told = |count, relations: &[Relation]| singles(fleet(5), count, 2, relations).told().replace(" |", "");
     assert_eq!(told(3, &[]), "n1 n1 n1");
     assert_eq!(told(3, &[apart(HOST)]), "n0 n2 n4");
@@ -361,13 +362,34 @@ fn members_stand_to_each_other_as_they_ask() {
 }
 
 #[test]
+fn which_domains_count_for_an_even_spread_is_said() {
+    let control = || node("control").label(ZONE, "c").taint("control-plane", Effect::NoSchedule);
+    let told = |rule: SpreadRule| singles(fleet(4).node(control()), 4, 2, &[Relation::Spread(rule)]).told();
+    let rule = SpreadRule::new(ZONE, 1);
+    let nowhere = "no places for members that are apart, together or spread as they ask";
+    assert_eq!(told(rule.clone()), nowhere, "nobody could stand in zone c, and it counts");
+    let tolerated = SpreadRule { by_taints: true, ..rule.clone() };
+    assert_eq!(told(tolerated.clone()), "n0 | n0 | n1 | n1");
+    assert_eq!(told(SpreadRule { min_domains: 2, ..tolerated.clone() }), "n0 | n0 | n1 | n1");
+    assert_eq!(told(SpreadRule { min_domains: 3, ..tolerated }), nowhere, "one more zone is thought of");
+    let of_two = |rule: SpreadRule| {
+        let mut scene = singles(fleet(4), 4, 2, &[Relation::Spread(rule)]);
+        let demand = Arc::make_mut(&mut scene.formation.blocks[0].demand);
+        demand.affinity.selector = [(ZONE, "a")].into_iter().collect();
+        scene.told()
+    };
+    assert_eq!(of_two(rule.clone()), "n0 | n0 | n0 | n0");
+    assert_eq!(of_two(SpreadRule { by_affinity: false, ..rule }), nowhere);
+}
+
+#[test]
 fn a_node_without_the_label_is_apart_and_no_neighbour() {
     let fleet = || Scene::default().nodes(2, |at| h100(&format!("n{at}")));
     let told = |relation| singles(fleet(), 4, 2, &[relation]).told().replace(" |", "");
     assert_eq!(told(Relation::Apart(ZONE.into())), "n0 n0 n0 n0");
     let nowhere = "no places for members that are apart, together or spread as they ask";
     assert_eq!(told(Relation::Together(ZONE.into())), nowhere);
-    assert_eq!(told(Relation::Spread { key: ZONE.into(), max_skew: 1 }), nowhere);
+    assert_eq!(told(Relation::Spread(SpreadRule::new(ZONE, 1))), nowhere);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Who waits, who is given places, and who takes them.
 
 use super::*;
+use crate::engine::{PlacementPolicy, Quotas};
+use crate::model::quota::{Item, Quota};
 
 #[test]
 fn nobody_is_placed_before_all_are_there() {
@@ -113,6 +115,27 @@ fn members_of_other_roles_do_not_wait_for_one_that_finds_no_room() {
     world.delete("blocker");
     world.plan();
     assert_eq!(world.place("big"), "n2");
+}
+
+#[test]
+fn members_of_other_roles_do_not_wait_for_one_beyond_the_quota() {
+    let mut world = World::new(4);
+    let quotas = Quotas::new([("default".into(), Quota::default().limited(Item::Gpus, 24))], None);
+    let placement = PlacementPolicy { quotas, ..PlacementPolicy::default() };
+    world.engine.policy = Arc::new(Policy { placement, ..Policy::default() });
+    world.set(pod("blocker").namespace("others").gpus(4).on("n2").build());
+    world.set(pod("other-blocker").namespace("others").gpus(4).on("n3").build());
+    gang(&mut world, "g", 2);
+    for (index, role, gpus) in [(2, "fits-later", 8), (3, "over-quota", 16)] {
+        world.set(pod(role).gpus(gpus).member_of("g", role, index, of(2)).build());
+    }
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    world.plan();
+    assert!(world.filter("fits-later").is_err() && world.filter("over-quota").is_err());
+    world.delete("blocker");
+    world.plan();
+    assert_eq!(world.place("fits-later"), "n2");
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn who_has_no_devices_is_not_evicted_for_some() {
 #[test]
 fn who_takes_long_to_end_is_waited_for_and_nobody_is_evicted_instead() {
     let mut world = preempting(2);
-    let GangPolicy { clearing_ms, max_hold_timeout_ms, .. } = GangPolicy::default();
+    let clearing_ms = GangPolicy::default().clearing_ms;
     world.set(important(pod("a").gpus(8).on("n0").build(), 1));
     world.set(important(pod("b").gpus(8).on("n1").build(), 2));
     for index in 0..2 {
@@ -99,18 +99,44 @@ fn who_takes_long_to_end_is_waited_for_and_nobody_is_evicted_instead() {
     }
     world.plan();
     assert_eq!(evicted(&mut world), ["a"]);
-    let leaving = Pod { leaving: true, ..world.pods["a"].clone() };
-    world.set(leaving);
+    let grace_ms = 3 * clearing_ms;
+    let ends_s = Some(((world.now_ms + grace_ms) / 1000) as i64);
+    world.set(Pod { leaving: true, ends_s, ..world.pods["a"].clone() });
     world.wait(2 * clearing_ms);
     world.wait(60_000);
     world.plan();
     assert!(evicted(&mut world).is_empty(), "it has until its grace period is over");
-    world.wait(max_hold_timeout_ms);
+    world.wait(2 * clearing_ms);
     world.wait(60_000);
     world.plan();
     assert_eq!(evicted(&mut world), ["b"], "it seems never to end");
     world.delete("b");
     world.bind_all(&["g-0", "g-1"]);
+}
+
+#[test]
+fn places_of_members_yet_to_be_made_last_as_long_as_if_nobody_had_to_make_way() {
+    let mut world = preempting(2);
+    let GangPolicy { clearing_ms, hold_timeout_ms, .. } = GangPolicy::default();
+    world.set(important(pod("a").gpus(8).on("n0").build(), 1));
+    world.set(important(pod("b").gpus(8).on("n1").build(), 1));
+    let mut leader = important(member("leader", "g", 0, Terms { total: Some(2), ..Terms::default() }).build(), 10);
+    leader.membership = leader.membership.map(|m| Arc::new(Membership { staged: true, ..(*m).clone() }));
+    world.set(leader);
+    world.plan();
+    assert_eq!(evicted(&mut world), ["a", "b"]);
+    let ends_s = Some(((world.now_ms + hold_timeout_ms + clearing_ms) / 1000) as i64);
+    for name in ["a", "b"] {
+        world.set(Pod { leaving: true, ends_s, ..world.pods[name].clone() });
+    }
+    world.wait(hold_timeout_ms + 1);
+    world.delete("a");
+    world.delete("b");
+    world.wait(1);
+    assert_eq!(world.gpus_in_use(), 16, "the worker has its place");
+    world.bind_all(&["leader"]);
+    world.wait(hold_timeout_ms);
+    assert_eq!(world.gpus_in_use(), 8, "nobody came");
 }
 
 #[test]
