@@ -186,6 +186,15 @@ impl Terms {
         self.roles.get(role).and_then(|role| role.pipeline_parallel).or(self.pipeline_parallel)
     }
 
+    /// How many members of a role must be able to start at once, of each of which that is said. Where fewer are to start in all
+    /// than these together, only that number counts, as in Volcano (`CheckTaskValid` in its `job_info.go`).
+    pub fn role_minimums(&self) -> BTreeMap<&Role, u32> {
+        let minimums: BTreeMap<&Role, u32> =
+            self.roles.iter().filter_map(|(role, terms)| Some((role, terms.min_member?))).collect();
+        let together = minimums.values().fold(0, |sum: u32, min| sum.saturating_add(*min));
+        if self.min_member.is_some_and(|in_all| in_all < together) { BTreeMap::new() } else { minimums }
+    }
+
     /// How many members must be able to start at once, as far as that is said.
     pub fn required(&self) -> Option<u32> {
         let by_role = self.roles.values().filter_map(|role| role.min_member).reduce(u32::saturating_add);

@@ -208,7 +208,8 @@ pub fn roster(
     let terms = terms(groups, &members);
     let has_run = members.iter().any(|pod| pod.stage != Stage::Pending);
     // What is left of an earlier generation under the same name is not a part of this one that runs.
-    let done = members.iter().filter(|pod| !pod.leaving && pod.stage == Stage::Finished(End::Succeeded)).count();
+    let done = members.iter().filter(|pod| !pod.leaving && pod.stage == Stage::Finished(End::Succeeded));
+    let done = by_role(done.copied());
     let alive: Vec<&Arc<Pod>> = members.into_iter().filter(|pod| pod.is_alive()).collect();
     if alive.is_empty() {
         return Ok(None);
@@ -216,8 +217,8 @@ pub fn roster(
     if let Some(fault) = groups.iter().find_map(|group| group.fault.clone()) {
         return Err(Shortage::Fault(fault));
     }
-    let ready: Vec<&&Arc<Pod>> = alive.iter().filter(|pod| pod.steering.gate != Gate::Foreign).collect();
-    let gated = alive.len() - ready.len();
+    let (gated, ready): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
+        alive.iter().partition(|pod| pod.steering.gate == Gate::Foreign);
     let staged = alive.iter().any(|pod| pod.membership.as_ref().is_some_and(|membership| membership.staged));
     let mut candidates: Vec<Seat> = vec![];
     let mut unmade: Option<Shortage> = None;
@@ -265,17 +266,18 @@ pub fn roster(
     };
     let (free, candidates): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(none_must);
     roster.free = free;
-    let shortages = roster.fill(candidates, required);
-    let expected = shortages.iter().map(|(_, exist, required)| required - exist).fold(0, u32::saturating_add);
+    let shortages = but_for(roster.fill(candidates, required), done);
     let runs = alive.iter().any(|pod| matches!(pod.stage, Stage::Bound(_)));
+    // Whoever holds some of them back may hold back for long.
     if !runs
-        && !staged
-        && expected as usize > done
+        && (!staged || !gated.is_empty())
         && let Some((role, exist, required)) = shortages.first().cloned()
     {
-        return Err(Shortage::Members { role, exist, required, gated: gated as u32 });
+        return Err(Shortage::Members { role, exist, required, gated: gated.len() as u32 });
     }
     if staged {
+        let shortages = but_for(shortages, by_role(gated.iter().copied()));
+        let expected = shortages.iter().map(|(_, exist, required)| required - exist).fold(0, u32::saturating_add);
         if expected > max_expected {
             return Err(Shortage::TooManyExpected { expected, limit: max_expected });
         }
@@ -285,6 +287,29 @@ pub fn roster(
     let all = roster.seats.iter_mut().chain(&mut roster.extras).chain(&mut roster.free);
     Needs::share(all.map(|seat| &mut seat.needs));
     Ok(Some(roster))
+}
+
+/// How many of each role there are.
+fn by_role<'p>(members: impl Iterator<Item = &'p Arc<Pod>>) -> BTreeMap<Role, u32> {
+    let mut count = BTreeMap::new();
+    for membership in members.filter_map(|pod| pod.membership.as_ref()) {
+        *count.entry(Arc::clone(&membership.role)).or_default() += 1;
+    }
+    count
+}
+
+/// What is missing when these are not missed.
+fn but_for(missing: Vec<Missing>, mut others: BTreeMap<Role, u32>) -> Vec<Missing> {
+    let lessened = missing.into_iter().map(|(role, exist, required)| {
+        let mut gap = required - exist;
+        let of_role = |known: &Role| role.as_ref().is_none_or(|role| role == known);
+        for (_, count) in others.iter_mut().filter(|(known, _)| of_role(known)) {
+            let fills = gap.min(*count);
+            (gap, *count) = (gap - fills, *count - fills);
+        }
+        (role, required - gap, required)
+    });
+    lessened.filter(|(_, exist, required)| exist < required).collect()
 }
 
 /// Does kube-scheduler queue its members only when as many exist as must start together?
@@ -317,7 +342,7 @@ fn by_parallelism(terms: &Terms, candidates: &[Seat]) -> Option<u32> {
 }
 
 fn has_several_roles(terms: &Terms) -> bool {
-    terms.roles.values().filter(|role| role.min_member.is_some_and(|min| min > 0)).count() > 1
+    terms.role_minimums().values().filter(|min| **min > 0).count() > 1
 }
 
 /// How many devices a demand asks for.
@@ -425,8 +450,8 @@ impl Roster {
         let (bound, mut pending): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(|seat| seat.node.is_some());
         self.seats = bound;
         let mut missing = vec![];
-        let minimums: Vec<(Role, u32)> =
-            self.terms.roles.iter().filter_map(|(role, terms)| Some((Arc::clone(role), terms.min_member?))).collect();
+        let minimums = self.terms.role_minimums().into_iter().map(|(role, min)| (Arc::clone(role), min));
+        let minimums: Vec<(Role, u32)> = minimums.collect();
         for (role, min) in minimums {
             let exist = self.take(&mut pending, min, |seat| seat.role == role);
             if exist < min {

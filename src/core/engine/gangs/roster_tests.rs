@@ -143,6 +143,41 @@ fn who_has_succeeded_is_not_missing() {
         pod.stage = Stage::Finished(End::Succeeded);
     });
     assert_eq!(names(&retried).0, ["c"]);
+    let of_jobset = staged(gang(
+        "*a w 0 8\n*b w 1 8\n*c w 2 8",
+        &Terms { roles: [("w".into(), role(3))].into(), ..Terms::default() },
+    ));
+    let ended = with(of_jobset, &["a"], |pod| pod.stage = Stage::Finished(End::Succeeded));
+    assert_eq!(names(&ended).0, ["b", "c"], "nobody is expected in its place");
+    let failed = with(ended, &["a"], |pod| pod.stage = Stage::Finished(End::Failed));
+    assert_eq!(names(&failed).0, ["(w 0)", "b", "c"]);
+}
+
+#[test]
+fn who_is_held_back_by_others_is_not_expected_as_if_yet_to_be_made() {
+    let roles = || [("leader".into(), role(1)), ("worker".into(), role(2))].into();
+    let gated = |names: &[&str]| {
+        let terms = Terms { roles: roles(), ..Terms::default() };
+        let gang = staged(gang("l leader 0 8\nw1 worker 1 8\nw2 worker 2 8", &terms));
+        with(gang, names, |pod| pod.steering.gate = Gate::Foreign)
+    };
+    let held = |exist, role, required, gated| {
+        Err(format!("{exist} of {required} members exist in role {role}, {gated} more have other scheduling gates"))
+    };
+    assert_eq!(of(&gated(&["l", "w1", "w2"])), held(0, "leader", 1, 3));
+    assert_eq!(of(&gated(&["w1", "w2"])), held(0, "worker", 2, 2));
+    let running = with(gated(&["w2"]), &["l"], |pod| pod.stage = Stage::Bound("n".into()));
+    assert_eq!(names(&running).0, ["l", "w1"], "it runs: who may starts, nobody is thought of for the other");
+}
+
+#[test]
+fn fewer_in_all_than_the_roles_need_together_are_enough() {
+    let roles = [("master".into(), role(1)), ("worker".into(), role(10))].into();
+    let terms = Terms { min_member: Some(3), roles, ..Terms::default() };
+    let (seats, extras) = names(&gang("w0 worker 0 8\nw1 worker 1 8\nw2 worker 2 8\nw3 worker 3 8", &terms));
+    assert_eq!((seats.len(), extras.len()), (3, 1), "the master is made when workers run");
+    let one = Terms { min_member: Some(1), ..terms };
+    assert_eq!(of(&gang("w0 worker 0 8", &one)), Ok(None), "each for itself");
 }
 
 #[test]
