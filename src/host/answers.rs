@@ -96,9 +96,12 @@ impl Extender for Host {
             self.metrics.preempted(offered, 0);
             return Ok(BTreeMap::new());
         }
+        let judgement = snapshot.judge(&pod);
         candidates.retain(|node, candidate| {
             let victims: Vec<PodUid> = candidate.victim_uids.iter().map(|uid| PodUid::from(uid.as_str())).collect();
-            !victims.iter().any(|victim| snapshot.breaks_a_gang(node, victim))
+            // Kube-scheduler looks at nodes of which filter was never asked, since they are full.
+            !judgement.forbids(node)
+                && !victims.iter().any(|victim| snapshot.breaks_a_gang(node, victim))
                 && snapshot.victims_help(&pod.demand, node, &victims)
         });
         self.metrics.preempted(offered, candidates.len());

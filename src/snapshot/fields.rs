@@ -91,6 +91,7 @@ pub(super) const ANNOTATIONS: &[(&str, Taken)] = &[
     ("leaderworkerset.sigs.k8s.io/subgroup-exclusive-topology", Key),
     ("leaderworkerset.sigs.k8s.io/subgroup-size", Word),
     ("pod-group-name", Name),
+    ("resource.kubernetes.io/extended-resource-claim", Word),
     ("scheduling.k8s.io/group-name", Name),
     ("scheduling.volcano.sh/group-min-member", Word),
     ("scheduling.volcano.sh/group-name", Name),
@@ -108,7 +109,7 @@ pub(super) const ANNOTATIONS: &[(&str, Taken)] = &[
     ("volcano.sh/task-spec", Name),
 ];
 
-const OWNER: Taken = Fields(&[("apiVersion", Key), ("kind", Key), ("name", Name), ("controller", Word)]);
+const OWNER: Taken = Fields(&[("apiVersion", Key), ("kind", Key), ("name", Name), ("uid", Name), ("controller", Word)]);
 
 pub(super) const METADATA: Taken = Fields(&[
     ("name", Name),

@@ -248,6 +248,11 @@ impl<'a> Judgement<'a> {
         self.among(self.suited(rank, node, slot), slot)
     }
 
+    /// May the pod not go to a node whoever else went from there?
+    pub fn forbids(&self, node: &str) -> bool {
+        self.forbidden(node).is_some()
+    }
+
     /// Why the pod may not go to a node for the sake of a gang, its own or another, or of claims.
     fn forbidden(&self, name: &str) -> Option<Arc<Refusal>> {
         let contested = self.snapshot.board().contests(name, &self.pod.demand);

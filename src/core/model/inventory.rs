@@ -23,6 +23,8 @@ pub struct Pool {
     pub capacity: i64,
     /// How many of them work and may be given to pods.
     pub allocatable: i64,
+    /// How many of them share one device or slice, where the labels say so.
+    pub replicas: Option<i64>,
 }
 
 /// Which accelerators a node has.
@@ -142,6 +144,9 @@ impl Inventory {
             Unit::Device => whole,
             Unit::Thousandth => 1,
             Unit::Slice(profile) => slice(profile).unwrap_or(whole / 8),
+            Unit::Replica { slice: Some(profile), .. } if pool.replicas.is_some() => {
+                (slice(profile).unwrap_or(whole / 8) / pool.replicas.unwrap_or(1)).max(1)
+            }
             Unit::Replica { .. } | Unit::Core => {
                 let devices = self.fabric.as_ref().map(|fabric| fabric.len() as i64);
                 devices.map_or(whole / 8, |devices| (whole * devices / pool.capacity.max(1)).max(1))
@@ -193,22 +198,19 @@ impl Reader<'_> {
                 unit: self.unit(name, &resource, &form, product.as_deref()),
                 capacity,
                 allocatable: parts.allocatable.get(name.as_str()),
+                replicas: self.replicas(&resource),
             })
             .collect();
         self.compare_counts(&pools);
-        let devices = self.devices(&pools, machine.as_deref());
+        let devices = self.devices(&pools, machine.as_deref(), &form, product.as_deref());
         let fabric = match &machine {
             Some(machine) if devices == Some(machine.count) => Some(Arc::clone(&machine.fabric)),
             _ => product.as_ref().zip(devices).and_then(|(p, count)| catalogue.default_fabric(p, count)).cloned(),
         };
         let memory = self.number(MEMORY).and_then(|mib| u32::try_from(mib).ok());
-        Inventory {
-            device_memory_mib: memory.or(product.as_ref().map(|p| p.memory_mib)).unwrap_or(0),
-            product,
-            machine,
-            fabric,
-            pools,
-        }
+        let of_product = product.as_ref().map(|product| product.memory_mib);
+        let memory = if form.slice().is_some() { of_product.or(memory) } else { memory.or(of_product) };
+        Inventory { device_memory_mib: memory.unwrap_or(0), product, machine, fabric, pools }
     }
 
     fn product(&mut self, catalogue: &Catalogue) -> Option<Arc<Product>> {
@@ -254,8 +256,8 @@ impl Reader<'_> {
             AcceleratorKind::NeuronCore => return Unit::Core,
             AcceleratorKind::GpuShare => return Unit::Thousandth,
             AcceleratorKind::Mig(profile) => {
-                let key = format!("nvidia.com/mig-{}.replicas", resource_suffix(profile));
-                (Some(profile.clone()), resource.shared || self.number(&key).is_some_and(|n| n > 1))
+                let is_replicated = self.number(&replicas_of(profile)).is_some_and(|n| n > 1);
+                (Some(profile.clone()), resource.shared || is_replicated)
             }
             AcceleratorKind::Gpu => {
                 let slice = match form {
@@ -288,6 +290,16 @@ impl Reader<'_> {
         }
     }
 
+    /// How many units of a resource share one device or slice, as the labels say.
+    fn replicas(&mut self, resource: &AcceleratorResource) -> Option<i64> {
+        let key = match &resource.kind {
+            AcceleratorKind::Gpu => REPLICAS.to_owned(),
+            AcceleratorKind::Mig(profile) => replicas_of(profile),
+            _ => return None,
+        };
+        self.number(&key).filter(|replicas| *replicas > 0)
+    }
+
     /// How the labels say that devices are shared, if they are.
     fn sharing(&mut self) -> Option<Sharing> {
         let expected = "none, time-slicing, mps";
@@ -304,8 +316,24 @@ impl Reader<'_> {
         }
     }
 
-    /// How many devices the node has.
-    fn devices(&mut self, pools: &[Pool], machine: Option<&Machine>) -> Option<usize> {
+    /// How many devices the node has. Where slices are offered as GPUs, the labels count slices, and of each the memory is told
+    /// (GPU Feature Discovery, strategy `single`).
+    fn devices(
+        &mut self,
+        pools: &[Pool],
+        machine: Option<&Machine>,
+        form: &ProductForm,
+        product: Option<&Product>,
+    ) -> Option<usize> {
+        if let Some(profile) = form.slice() {
+            let on_each = product.and_then(Product::mig).and_then(|geometry| {
+                let profile = geometry.profile_like_name(profile)?;
+                Some(usize::from(geometry.profile(profile).max_instances))
+            });
+            let slices = self.number(COUNT).and_then(|n| usize::try_from(n).ok());
+            let counted = slices.zip(on_each).map(|(slices, on_each)| slices.div_ceil(on_each.max(1)));
+            return machine.map(|machine| machine.count).or(counted).filter(|n| *n > 0);
+        }
         let whole = pools.iter().find_map(|pool| match pool.unit {
             Unit::Device => Some(pool.capacity),
             Unit::Thousandth => Some(pool.capacity / i64::from(gpu_share::WHOLE)),
@@ -317,9 +345,14 @@ impl Reader<'_> {
 
     /// Compares what the labels count with what the device plugin reports.
     fn compare_counts(&mut self, pools: &[Pool]) {
+        // By the strategy `mixed` the label counts GPUs that are cut into slices, too.
+        let has_cut =
+            pools.iter().any(|pool| matches!(pool.unit, Unit::Slice(_) | Unit::Replica { slice: Some(_), .. }));
         for pool in pools {
             let key = match (&pool.unit, AcceleratorResource::parse(pool.resource.as_str())) {
-                (Unit::Device, Some(AcceleratorResource { kind: AcceleratorKind::Gpu, .. })) => COUNT.to_owned(),
+                (Unit::Device, Some(AcceleratorResource { kind: AcceleratorKind::Gpu, .. })) if !has_cut => {
+                    COUNT.to_owned()
+                }
                 (Unit::Slice(profile), Some(AcceleratorResource { kind: AcceleratorKind::Mig(_), .. })) => {
                     format!("nvidia.com/mig-{}.count", resource_suffix(profile))
                 }
@@ -363,6 +396,11 @@ impl Reader<'_> {
 /// A profile as resource names and label keys write it: `+` is not allowed there.
 fn resource_suffix(profile: &str) -> String {
     profile.replace('+', ".")
+}
+
+/// The label that says how many replicas of a slice there are.
+fn replicas_of(profile: &str) -> String {
+    format!("nvidia.com/mig-{}.replicas", resource_suffix(profile))
 }
 
 #[cfg(test)]

@@ -74,6 +74,31 @@ fn single_strategy_offers_slices_as_gpus() {
     assert_eq!(units(&inventory), [("nvidia.com/gpu", slice("1g.5gb"), 56)]);
 }
 
+/// As GPU Feature Discovery labels them: it counts slices, and tells the memory of one.
+#[test]
+fn a_node_that_offers_slices_as_gpus_has_the_devices_of_its_machine() {
+    let label = ("nvidia.com/gpu.product", "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb");
+    let told =
+        [("nvidia.com/mig.strategy", "single"), ("nvidia.com/gpu.count", "56"), ("nvidia.com/gpu.memory", "4864")];
+    for machine in [Some(P4D), None] {
+        let labels: Vec<_> = [label].into_iter().chain(told).chain(machine).collect();
+        let (inventory, problems) = node(&labels, [("nvidia.com/gpu", 56)]);
+        assert_eq!(problems, []);
+        assert_eq!(inventory.device_memory_mib, 40_960, "of a whole device");
+        assert_eq!(inventory.fabric.as_ref().map(|fabric| fabric.len()), Some(8));
+        assert_eq!(inventory.unit_milli(&inventory.pools[0]), 125);
+    }
+    let one = [label, ("nvidia.com/gpu.count", "7")];
+    assert!(!node(&one, [("nvidia.com/gpu", 7)]).0.is_link_complete(), "seven slices of one GPU");
+}
+
+#[test]
+fn replicas_of_slices_are_parts_of_slices() {
+    let labels = [A100, P4D, ("nvidia.com/mig.strategy", "mixed"), ("nvidia.com/mig-1g.5gb.replicas", "4")];
+    let (inventory, _) = node(&labels, [("nvidia.com/mig-1g.5gb", 64), ("nvidia.com/mig-2g.10gb", 8)]);
+    assert_eq!(inventory.unit_milli(&inventory.pools[0]), 125 / 4);
+}
+
 #[test]
 fn time_slicing_is_seen_by_suffix_label_or_count() {
     let shared = ("nvidia.com/gpu.product", "NVIDIA-A10G-SHARED");
@@ -156,6 +181,10 @@ fn contradictions_are_reported() {
         matches!(problems.as_slice(), [InventoryProblem::CountsDiffer { label: 8, capacity: 4, .. }]),
         "{problems:?}"
     );
+
+    let cut = [A100, ("nvidia.com/gpu.count", "8")];
+    let (_, problems) = node(&cut, [("nvidia.com/gpu", 4), ("nvidia.com/mig-3g.20gb", 8)]);
+    assert_eq!(problems, [], "GPUs that are cut count as well");
 
     let (_, problems) = node(&[A100], [("nvidia.com/mig-3g.71gb", 4)]);
     assert!(matches!(problems.as_slice(), [InventoryProblem::UnknownProfile { .. }]), "{problems:?}");

@@ -78,6 +78,16 @@ pub enum ProductForm {
     MigInvalid,
 }
 
+impl ProductForm {
+    /// The profile of the slices that are offered as GPUs, if they are.
+    pub fn slice(&self) -> Option<&str> {
+        match self {
+            Self::Mig(profile) | Self::MigShared(profile) => Some(profile),
+            Self::Full | Self::Shared | Self::MigInvalid => None,
+        }
+    }
+}
+
 /// The value of `nvidia.com/gpu.product`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductLabel {

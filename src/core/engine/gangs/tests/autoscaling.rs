@@ -1,9 +1,10 @@
 //! Beside an autoscaler of nodes: what it is shown, what people are told, which nodes it is kept from.
 
 use super::*;
-use crate::engine::{AutoscalingPolicy, Lack, MissingNodes, Shortfall};
+use crate::engine::{AutoscalingPolicy, Lack, MissingNodes, PlacementPolicy, Quotas, Shortfall};
 use crate::model::gang::{Strictness, TopologyLevel, TopologyRule};
 use crate::model::node::Node;
+use crate::model::quota::{Item, Quota};
 
 const SHOW_AFTER_MS: u64 = 10_000;
 const PROTECT_AFTER_MS: u64 = 2_000;
@@ -97,6 +98,21 @@ fn a_gang_that_is_short_of_nodes_is_shown_whole_and_for_good() {
     world.plan();
     assert_eq!(world.engine.gangs().next().unwrap().shortfall, None);
     world.bind_all(&["g-0", "g-1", "g-2", "g-3"]);
+}
+
+#[test]
+fn what_one_role_lacks_is_seen_whatever_becomes_of_another() {
+    let mut world = world(2);
+    let quotas = Quotas::new([("default".into(), Quota::default().limited(Item::Gpus, 24))], None);
+    let placement = PlacementPolicy { quotas, ..PlacementPolicy::default() };
+    world.engine.policy = Arc::new(Policy { placement, ..(*world.engine.policy).clone() });
+    gang(&mut world, "g", 2);
+    for (index, role, gpus) in [(2, "no-node", 8), (3, "over-quota", 16)] {
+        world.set(pod(role).gpus(gpus).member_of("g", role, index, of(2)).build());
+    }
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    assert_eq!(world.lack(), Some(Lack::Counted));
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl World {
         }
     }
 
+    /// Is a pod kept off a node, whoever makes way there?
+    fn is_forbidden(&mut self, name: &str, node: &str) -> bool {
+        self.engine.snapshot().judge(&self.pods[name]).forbids(node)
+    }
+
     fn place(&mut self, name: &str) -> String {
         match self.filter(name) {
             Ok(nodes) if nodes.len() == 1 => nodes[0].clone(),

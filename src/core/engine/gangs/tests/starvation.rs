@@ -29,10 +29,11 @@ fn for_a_gang_that_has_waited_long_nodes_are_kept_free() {
     assert_eq!(world.plan(), 1);
     let kept = "kept free for gang default/g, which has waited long";
     assert_eq!(world.filter("later"), Err(kept.into()));
+    assert!(world.is_forbidden("later", "n0"), "also when others are to make way for it");
     world.set(made("earlier", 1));
     assert!(world.filter("earlier").is_ok(), "it comes first");
     world.set(important(made("important", 9), 1));
-    assert!(world.filter("important").is_ok());
+    assert!(world.filter("important").is_ok() && !world.is_forbidden("important", "n0"));
     for name in ["a", "b", "c"] {
         world.delete(name);
     }
