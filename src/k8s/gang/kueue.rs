@@ -18,6 +18,9 @@ const INDEX_LABEL: &str = "kueue.x-k8s.io/pod-group-pod-index-label";
 
 /// The pod's podset.
 pub(super) const PODSET: &str = "kueue.x-k8s.io/podset";
+/// Kueue makes a group of the pods of a StatefulSet by itself, to admit them together.
+const SERVING: &str = "kueue.x-k8s.io/pod-group-serving";
+
 /// Its number in a group of pods.
 pub(super) const POD_INDEX: &str = "kueue.x-k8s.io/pod-group-pod-index";
 
@@ -29,6 +32,12 @@ pub(super) fn group<'a>(reading: &Reading<'a, '_>) -> Option<Said<'a>> {
 /// The label that has the pod's number, where it is none of the usual ones.
 pub(super) fn index_label<'a>(reading: &Reading<'a, '_>) -> Option<&'a str> {
     reading.annotation(INDEX_LABEL).map(|said| said.text)
+}
+
+/// Is the pod one of several servers that Kueue admits together, and of which nobody has said that they start together?
+pub(super) fn is_server(reading: &Reading<'_, '_>) -> bool {
+    let is_of_set = reading.pod.metadata.owner_references.iter().any(|owner| owner.kind == "StatefulSet");
+    is_of_set && reading.annotation(SERVING).is_some_and(|said| said.text == "true")
 }
 
 pub(super) fn terms(reading: &mut Reading<'_, '_>) -> Terms {

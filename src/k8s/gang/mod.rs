@@ -57,6 +57,9 @@ pub(super) fn membership<'a>(pod: &'a object::Pod, pending: bool, report: &mut R
     let role = ours.role.clone().unwrap_or(role);
     kueue::add_topology(reading, &role, &mut terms);
     let index = ours.index.or(number.index);
+    if counts.dialect == Dialect::Kueue && kueue::is_server(reading) && !ours.is_of_sets() {
+        terms.min_member = Some(1);
+    }
     ours.overrule(&mut terms);
     let relations = relations::of(reading, number.part.is_some());
     Some(Membership { gang, also, role, part: number.part, index, staged: is_staged(pod), terms, relations })

@@ -424,6 +424,26 @@ fn kueue_groups_and_topology() {
 }
 
 #[test]
+fn servers_that_kueue_admits_together_start_each_for_itself_unless_they_say_otherwise() {
+    let server = |ours: &[(&str, &str)], owner: &str| {
+        let mut annotations = json!({
+            "kueue.x-k8s.io/pod-group-total-count": "8", "kueue.x-k8s.io/pod-group-serving": "true",
+        });
+        for (key, value) in ours {
+            annotations[*key] = json!(value);
+        }
+        let labels = json!({"kueue.x-k8s.io/pod-group-name": "g"});
+        let mut pod = pod(labels, annotations, json!({}));
+        pod["metadata"]["ownerReferences"] = json!([{"kind": owner, "name": "s", "controller": true}]);
+        read(pod).0.expect("a membership").terms.min_member
+    };
+    assert_eq!(server(&[], "StatefulSet"), Some(1));
+    assert_eq!(server(&[("testudo.dev/tensor-parallel-size", "8")], "StatefulSet"), Some(8));
+    assert_eq!(server(&[("testudo.dev/min-member", "4")], "StatefulSet"), Some(4));
+    assert_eq!(server(&[], "Job"), Some(8));
+}
+
+#[test]
 fn numbers_of_anything_that_numbers() {
     let number = |labels: Value, annotations: Value, name: &str| {
         let mut pod = pod(labels, annotations, json!({}));

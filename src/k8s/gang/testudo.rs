@@ -62,6 +62,11 @@ impl Ours {
 
     /// Puts what is said in our words in place of what others say. Degrees of parallelism beside a role of ours are those
     /// of the role: prefill and decode may differ in them.
+    /// Does it say how many members start together, or what they form?
+    pub(super) fn is_of_sets(&self) -> bool {
+        self.min_member.is_some() || self.tensor_parallel.is_some() || self.pipeline_parallel.is_some()
+    }
+
     pub(super) fn overrule(self, terms: &mut Terms) {
         terms.min_member = self.min_member.or(terms.min_member);
         terms.hold_timeout_ms = self.hold_timeout_ms.or(terms.hold_timeout_ms);
