@@ -130,9 +130,10 @@ impl Snapshot {
         self.slots[self.names.get(name)?].as_ref()
     }
 
-    /// Is there a node of this name that has accelerators?
+    /// Is there a node of this name that has accelerators: by what it can give, or by what a driver publishes for claims?
     pub fn has_accelerators(&self, name: &str) -> bool {
-        self.node(name).and_then(|state| state.node()).is_some_and(|node| node.inventory.has_accelerators())
+        let by_count = |node: &Arc<Node>| node.inventory.has_accelerators();
+        self.node(name).and_then(|state| state.node()).is_some_and(by_count) || self.gpus.contains_key(name)
     }
 
     /// The pod as it is planned: one of no gang that uses claims, where claims are ours, is planned like a gang of its own.

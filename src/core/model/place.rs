@@ -53,11 +53,8 @@ const LAYER_GENERATIONS: &[&[&str]] = &[
     ],
     // Topograph before.
     &["network.topology.nvidia.com/core", "network.topology.nvidia.com/spine", "network.topology.nvidia.com/leaf"],
-    &[
-        "cloud.google.com/gce-topology-block",
-        "cloud.google.com/gce-topology-subblock",
-        "cloud.google.com/gce-topology-host",
-    ],
+    // Its `gce-topology-host` is the machine that the node is, and no layer above it.
+    &["cloud.google.com/gce-topology-block", "cloud.google.com/gce-topology-subblock"],
 ];
 
 /// What the first releases of Topograph called a layer.
@@ -153,6 +150,13 @@ mod tests {
             &[("fabric.topograph.run/tier-0", "leaf"), ("fabric.topograph.run/tier-1", "spine")].into_iter().collect(),
         );
         assert_eq!(place.network_layers, ["spine", "leaf"]);
+    }
+
+    #[test]
+    fn the_rack_of_a_machine_of_google_is_its_subblock() {
+        let labels =
+            ["block", "subblock", "host"].map(|key| (format!("cloud.google.com/gce-topology-{key}"), key.to_owned()));
+        assert_eq!(Place::of(&labels.into_iter().collect()).network_layers, ["block", "subblock"]);
     }
 
     #[test]

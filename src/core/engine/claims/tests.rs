@@ -499,6 +499,19 @@ fn a_gang_with_a_channel_of_a_compute_domain_stays_in_one_clique() {
 }
 
 #[test]
+fn a_node_whose_devices_only_claims_can_have_is_one_with_accelerators() {
+    let mut world = World::new(&[]);
+    world.apply(Change::NodeApplied(Box::new(node("cpu").build())));
+    world.apply(Change::NodeApplied(Box::new(node("gpus").build())));
+    let gpu = device("gpu-0").with_text("type", "gpu").with_text("productName", "NVIDIA L4");
+    let mut published = slice("gpus", vec![gpu]);
+    published.pool.driver = "gpu.nvidia.com".into();
+    world.apply(Change::SliceApplied(Arc::new(published)));
+    let snapshot = world.engine.snapshot();
+    assert!(snapshot.has_accelerators("gpus") && !snapshot.has_accelerators("cpu"));
+}
+
+#[test]
 fn devices_behind_extended_resources_are_counted_but_for_what_claims_hold() {
     let mut world = World::new(&[("a", 4), ("b", 2)]);
     let served = DeviceClass { extended_resource: Some("nvidia.com/gpu".into()), ..class("any", None) };
