@@ -45,9 +45,8 @@ impl Backing {
             self.replace(&mut parts, counts);
             if parts != node.parts {
                 // What is odd about the node was told when it was seen.
-                let is_protected = node.is_protected;
                 let (mut node, _) = Node::new(parts, catalogue);
-                node.is_protected = is_protected;
+                node.is_protected = engine.protected_nodes().contains(&name);
                 engine.apply(Change::NodeApplied(Box::new(node)), now_ms);
             }
         }

@@ -45,8 +45,7 @@ impl Host {
         let gated = cluster
             .pods()
             .filter(|pod| pod.stage == Stage::Pending && pod.steering.gate == Gate::Ours && is_ours(&pod.scheduler));
-        let nodes = cluster.slots().iter().flatten().filter_map(|state| state.node());
-        let protected = nodes.filter(|node| node.is_protected).map(|node| node.name().clone());
+        let protected = engine.protected_nodes().iter().cloned();
         let shown = gated.map(|pod| Order::Show { pod: Arc::clone(pod) });
         shown.chain(protected.map(|node| Order::Unprotect { node })).collect()
     }

@@ -366,6 +366,12 @@ impl Engine {
         }
     }
 
+    /// The nodes that show that testudo keeps them from being removed. What the cluster's state holds of a node does not tell: a
+    /// change of that alone is no change of the node.
+    pub fn protected_nodes(&self) -> &BTreeSet<NodeName> {
+        self.gangs.protection.shown()
+    }
+
     /// Takes in what came of a plan. What it rests on is checked once more: it may have changed meanwhile.
     pub fn adopt(&mut self, solved: Solved, now_ms: u64) {
         self.gangs.adopt(solved, &mut self.cluster, &self.policy, now_ms);

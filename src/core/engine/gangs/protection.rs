@@ -46,6 +46,11 @@ impl Protection {
         }
     }
 
+    /// The nodes that show it.
+    pub fn shown(&self) -> &BTreeSet<NodeName> {
+        &self.shown
+    }
+
     /// A node is gone.
     pub fn forget(&mut self, node: &NodeName) {
         self.shown.remove(node);

@@ -364,6 +364,9 @@ fn a_change_of_protection_is_no_change_of_the_node() {
     let before = world.engine.cluster().generation();
     world.show_node("n0", true);
     assert_eq!(world.engine.cluster().generation(), before);
+    assert_eq!(world.engine.protected_nodes().len(), 1, "but it is known");
+    world.show_node("n0", false);
+    assert!(world.engine.protected_nodes().is_empty());
 }
 
 #[test]
