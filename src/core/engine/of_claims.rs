@@ -61,9 +61,7 @@ impl Engine {
 
     /// Does kube-scheduler make a claim for this pod, since it asks for an extended resource that devices serve?
     pub fn is_served_by_devices(&self, pod: &Pod) -> bool {
-        let served = if self.policy.claims.is_on() { self.extended_resources() } else { BTreeSet::new() };
-        served.iter().any(|resource| pod.demand.requests.get(resource) > 0)
-            || self.policy.claims.is_on() && pod.demand.asks_by_class()
+        self.policy.claims.is_on() && pod.demand.is_served_by(&self.extended_resources())
     }
 
     /// Are there claims that are ours to give devices to?

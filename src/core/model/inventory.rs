@@ -140,14 +140,14 @@ impl Inventory {
             let profile = geometry.profile(geometry.profile_like_name(profile)?);
             Some(whole * i64::from(profile.size) / i64::from(geometry.memory_slices()))
         };
-        match &pool.unit {
-            Unit::Device => whole,
-            Unit::Thousandth => 1,
-            Unit::Slice(profile) => slice(profile).unwrap_or(whole / 8),
-            Unit::Replica { slice: Some(profile), .. } if pool.replicas.is_some() => {
-                (slice(profile).unwrap_or(whole / 8) / pool.replicas.unwrap_or(1)).max(1)
+        match (&pool.unit, pool.replicas) {
+            (Unit::Device, _) => whole,
+            (Unit::Thousandth, _) => 1,
+            (Unit::Slice(profile), _) => slice(profile).unwrap_or(whole / 8),
+            (Unit::Replica { slice: Some(profile), .. }, Some(replicas)) => {
+                (slice(profile).unwrap_or(whole / 8) / replicas).max(1)
             }
-            Unit::Replica { .. } | Unit::Core => {
+            (Unit::Replica { .. } | Unit::Core, _) => {
                 let devices = self.fabric.as_ref().map(|fabric| fabric.len() as i64);
                 devices.map_or(whole / 8, |devices| (whole * devices / pool.capacity.max(1)).max(1))
             }

@@ -1,5 +1,6 @@
 //! Pods, as far as placement cares.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -106,6 +107,12 @@ impl Demand {
     /// Does it ask for devices by the name of their class?
     pub fn asks_by_class(&self) -> bool {
         self.class_devices.iter().any(|(_, count)| count > 0)
+    }
+
+    /// Does it ask for devices for which kube-scheduler makes a claim: by the name of their class, or by one of the resources
+    /// that classes serve?
+    pub fn is_served_by(&self, resources: &BTreeSet<Box<str>>) -> bool {
+        self.asks_by_class() || resources.iter().any(|resource| self.requests.get(resource) > 0)
     }
 
     /// Does it ask for any accelerator?

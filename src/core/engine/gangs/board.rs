@@ -113,8 +113,7 @@ impl Board {
     /// Why a node is not for a pod that asks for a resource which devices serve, if some of these are just being given to
     /// claims there: kube-scheduler does not see yet which.
     pub fn contests(&self, node: &str, demand: &Demand) -> Option<Arc<Refusal>> {
-        let asks_for_one = || self.served.iter().any(|resource| demand.requests.get(resource) > 0);
-        if !self.contested.contains(node) || !(demand.asks_by_class() || asks_for_one()) {
+        if !self.contested.contains(node) || !demand.is_served_by(&self.served) {
             return None;
         }
         let text = "its devices are just being given to claims".into();
