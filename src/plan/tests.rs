@@ -126,6 +126,24 @@ fn a_ray_cluster_is_one_gang_of_its_head_and_all_hosts() {
     }
 }
 
+#[test]
+fn workers_of_one_host_form_sets_with_each_other() {
+    let file = std::fs::read_to_string("deploy/examples/workloads/raycluster.yaml").unwrap();
+    let changes = [
+        ("eplicas: 2", "eplicas: 4"),
+        ("numOfHosts: 2", "numOfHosts: 1"),
+        ("gpu: \"8\"", "gpu: \"2\""),
+        ("cpu: \"64\"", "cpu: \"8\""),
+        ("500Gi", "50Gi"),
+        ("\"16\"", "\"8\""),
+    ];
+    let file = changes.iter().fold(file, |file, (from, to)| file.replace(from, to));
+    let workload = &read(&file).unwrap()[0];
+    assert_eq!((workload.copies, workload.pods(), workload.is_gang()), (1, 5, true));
+    let fit = fitting(&cluster(&nodes("p5", 1, ", topology.kubernetes.io/zone: a")), workload, 1);
+    assert_eq!((fit.placed.len(), fit.refusal.map(|refusal| refusal.reason)), (1, None));
+}
+
 fn jobset(replicas: usize) -> String {
     let job = |name: &str, replicas: usize, gpus: usize, depends: &str| {
         format!(
@@ -174,6 +192,11 @@ fn an_inference_service_over_two_nodes_is_a_gang_and_a_plain_one_so_many_pods() 
     assert_eq!((pods.copies, pods.pods(), pods.is_gang()), (3, 1, false));
     let error = read(&plain("")).unwrap_err().to_string();
     assert!(error.contains("spec.predictor.model.resources"), "{error}");
+    let head = "metadata: {name: s}, spec: {predictor: {model: {resources: {limits: {nvidia.com/gpu: 8}}}, workerSpec: \
+                {tensorParallelSize: 16}}}";
+    let error =
+        read(&format!("{{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, {head}}}")).unwrap_err();
+    assert!(error.to_string().contains("spec.predictor.workerSpec.containers[].resources"), "{error}");
 }
 
 #[test]

@@ -225,8 +225,8 @@ impl RoleTerms {
 /// What is said of one role.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RoleTerms {
-    /// How many members of it must be able to start at once. 0: they start each for itself, and the gang does not wait for
-    /// them.
+    /// How many members of it must be able to start at once. 0: the gang does not wait for them, and they start each for
+    /// itself, or by whole parts or sets where they form those.
     pub min_member: Option<u32>,
     /// How many there will be.
     pub total: Option<u32>,

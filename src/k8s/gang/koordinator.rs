@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use testudo_core::model::gang::{Role, RoleTerms, Terms};
 
+use super::super::object::Metadata;
 use super::limits::{MEMBERS, ROLES, check_name};
 use super::reading::{Reading, Said};
 
@@ -12,7 +13,7 @@ const NAME: &str = "gang.scheduling.koordinator.sh/name";
 const MIN_AVAILABLE: &str = "gang.scheduling.koordinator.sh/min-available";
 const TOTAL_NUMBER: &str = "gang.scheduling.koordinator.sh/total-number";
 const WAITING_TIME: &str = "gang.scheduling.koordinator.sh/waiting-time";
-const GROUPS: &str = "gang.scheduling.koordinator.sh/groups";
+pub(super) const GROUPS: &str = "gang.scheduling.koordinator.sh/groups";
 
 /// Where the pod names its gang.
 pub(super) fn group<'a>(reading: &Reading<'a, '_>) -> Option<Said<'a>> {
@@ -26,6 +27,14 @@ pub(super) fn bundle(reading: &mut Reading<'_, '_>, own: &str) -> Option<BTreeSe
     let mut gangs = reading.accept(said, parse_bundle(said.text, &namespace))?;
     gangs.insert(own.to_owned());
     (gangs.len() > 1).then_some(gangs)
+}
+
+/// Does a PodGroup say that it starts only together with others? Only pods are asked of which bundle they are.
+pub(super) fn names_others(group: &Metadata) -> bool {
+    let said = group.annotations.get(GROUPS).filter(|text| !text.trim().is_empty());
+    said.is_some_and(|text| {
+        parse_bundle(text, &group.namespace).map_or(true, |gangs| gangs.iter().any(|gang| *gang != group.name))
+    })
 }
 
 fn parse_bundle(text: &str, namespace: &str) -> Result<BTreeSet<String>, String> {

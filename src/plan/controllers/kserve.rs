@@ -80,6 +80,12 @@ fn asks_for_nothing(pod: &object::Pod) -> bool {
     pod.spec.containers.iter().all(|container| is_empty(&container.resources))
 }
 
+fn unseen(object: String, path: &str, field: &str) -> WorkloadError {
+    let what =
+        format!("{path} says no resources, and what its ServingRuntime says is not seen here: give them in {field}");
+    WorkloadError::Malformed { object, what }
+}
+
 /// GPUs of one pod, by which KServe counts nodes.
 fn gpus(pod: &PodSpec) -> i64 {
     let amount = |of: &object::Container| {
@@ -98,9 +104,7 @@ pub(super) fn made(object: &Value) -> Result<Vec<Made>, WorkloadError> {
     }
     let head = predictor.head();
     if asks_for_nothing(&head) {
-        let what = "spec.predictor says no resources, and what its ServingRuntime says is not seen here: give them in \
-                    spec.predictor.model.resources";
-        return Err(WorkloadError::Malformed { object: name, what: what.to_owned() });
+        return Err(unseen(name, "spec.predictor", "spec.predictor.model.resources"));
     }
     let replicas = count(&name, "spec.predictor.minReplicas", predictor.min_replicas.unwrap_or(1))?;
     let labels = [("serving.kserve.io/inferenceservice", metadata.name.as_str()), ("component", "predictor")];
@@ -108,10 +112,14 @@ pub(super) fn made(object: &Value) -> Result<Vec<Made>, WorkloadError> {
         let pods = (0..replicas.max(1)).map(|at| pod(&metadata, &head, &at.to_string(), &labels)).collect();
         return Ok(vec![Made { name, copies: usize::from(replicas > 0), pods, beside: vec![] }]);
     };
+    let template = predictor.with_metadata(worker.pod.clone());
+    if asks_for_nothing(&template) {
+        let path = "spec.predictor.workerSpec";
+        return Err(unseen(name, path, &format!("{path}.containers[].resources")));
+    }
     let parallel = worker.pipeline_parallel_size.unwrap_or(1).saturating_mul(worker.tensor_parallel_size.unwrap_or(1));
     let hosts = parallel.max(1).div_euclid(gpus(&worker.pod)) + i64::from(parallel % gpus(&worker.pod) != 0);
     let workers = count(&name, "spec.predictor.workerSpec", hosts - 1)?;
-    let template = predictor.with_metadata(worker.pod.clone());
     let mut pods = vec![pod(&metadata, &head, "head", &labels)];
     pods.extend((0..workers).map(|at| pod(&metadata, &template, &format!("worker-{at}"), &labels)));
     Ok(vec![Made { name, copies: 1, pods, beside: vec![] }])

@@ -99,9 +99,12 @@ pub(super) fn made(kind: &str, object: &Value) -> Result<Vec<Made>, WorkloadErro
         for (replica, host) in (0..replicas).flat_map(|replica| (0..hosts).map(move |host| (replica, host))) {
             let suffix = format!("{}-{replica}-{host}", group.group_name);
             let mut pod = member(&suffix, "worker", &group.group_name, &group.template);
-            let numbers =
-                [("worker-group-replica-index", replica.to_string()), ("replica-host-index", host.to_string())];
-            pod.metadata.labels.extend(numbers.map(|(key, value)| (format!("ray.io/{key}"), value)));
+            let mut number = |key: &str, number: usize| pod.metadata.labels.insert(key.into(), number.to_string());
+            number("ray.io/worker-group-replica-index", replica);
+            // Of one host alone KubeRay writes no number.
+            if hosts > 1 {
+                number("ray.io/replica-host-index", host);
+            }
             pods.push(pod);
         }
     }

@@ -9,6 +9,7 @@ mod barrier;
 mod batch;
 mod board;
 mod devices;
+mod extras;
 mod formation;
 mod leadership;
 mod newcomers;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::extras::forms_set;
 use crate::cluster::GangState;
 use crate::engine::claims::{Needs, Unready};
 use crate::model::gang::{Dialect, Group, Role, RoleTerms, Strictness, Terms, TopologyLevel, TopologyRule};
@@ -74,7 +75,7 @@ pub struct Roster {
     pub seats: Vec<Seat>,
     /// Members beyond those. Each starts when there is room for it beside the others.
     pub extras: Vec<Seat>,
-    /// Members of roles of which none must start with the others: each starts for itself.
+    /// Members of roles of which none must start with the others and that form no sets: each starts for itself.
     pub free: Vec<Seat>,
     /// What is said of the gang.
     pub terms: Terms,
@@ -236,8 +237,9 @@ pub fn roster(
     let by_sets =
         || by_parallelism(&terms, &candidates).filter(|_| !groups.is_empty() || !is_described_elsewhere(&alive));
     let required = terms.required().or_else(by_sets).ok_or(Shortage::UnknownSize)?;
-    let waits_for_devices = |seat: &Seat| seat.needs.is_ours_to_fill();
-    if required <= 1 && !has_several_roles(&terms) && !candidates.iter().any(waits_for_devices) {
+    let goes_with_others =
+        |seat: &Seat| seat.needs.is_ours_to_fill() || is_optional(&terms, seat) && forms_set(&terms, seat);
+    if required <= 1 && !has_several_roles(&terms) && !candidates.iter().any(goes_with_others) {
         return Ok(None);
     }
     let waits = alive.iter().any(|pod| pod.stage == Stage::Pending);
@@ -260,11 +262,8 @@ pub fn roster(
         roster.stay_in_clique();
     }
     roster.number_parts(&mut candidates);
-    let none_must = |seat: &Seat| {
-        let of_role = roster.terms.roles.get(&seat.role).is_some_and(|role| role.min_member == Some(0));
-        of_role && !waits_for_devices(seat)
-    };
-    let (free, candidates): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(none_must);
+    let is_free = |seat: &Seat| is_optional(&roster.terms, seat) && !forms_set(&roster.terms, seat);
+    let (free, candidates): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(is_free);
     roster.free = free;
     let shortages = but_for(roster.fill(candidates, required), done);
     let runs = alive.iter().any(|pod| matches!(pod.stage, Stage::Bound(_)));
@@ -341,6 +340,12 @@ fn by_parallelism(terms: &Terms, candidates: &[Seat]) -> Option<u32> {
     u32::try_from(gpus / of_each).ok()
 }
 
+/// Must none of its role start with the others? Who waits for devices of ours is planned in any case.
+fn is_optional(terms: &Terms, seat: &Seat) -> bool {
+    let of_role = terms.roles.get(&seat.role);
+    of_role.is_some_and(|role| role.min_member == Some(0)) && !seat.needs.is_ours_to_fill()
+}
+
 fn has_several_roles(terms: &Terms) -> bool {
     terms.role_minimums().values().filter(|min| **min > 0).count() > 1
 }
@@ -352,7 +357,7 @@ fn devices(demand: &Demand) -> i64 {
 
 /// Puts seats into the order in which they form sets: by number where each has one of its own, else role by role and part
 /// by part.
-fn arrange(seats: &mut [Seat]) {
+pub(super) fn arrange(seats: &mut [Seat]) {
     let numbered = are_numbered(seats);
     seats.sort_by_cached_key(|seat| {
         let role = (!numbered).then(|| (Arc::clone(&seat.role), seat.part));
@@ -361,7 +366,7 @@ fn arrange(seats: &mut [Seat]) {
 }
 
 /// Has each seat a number of its own, whatever its role?
-fn are_numbered(seats: &[Seat]) -> bool {
+pub(super) fn are_numbered(seats: &[Seat]) -> bool {
     let numbers: BTreeSet<Option<u32>> = seats.iter().map(|seat| seat.index).collect();
     numbers.len() == seats.len() && !numbers.contains(&None) && seats.iter().all(|seat| seat.part.is_none())
 }
@@ -398,34 +403,6 @@ impl Roster {
         self.seats.iter().chain(&self.extras)
     }
 
-    /// The next member or set of members beyond those that must start at once, if there is one: of a role that is not passed
-    /// over, or else the first.
-    pub fn next_extras(&self, is_passed_over: impl Fn(&Role) -> bool) -> Option<&[Seat]> {
-        let at = |at: usize| {
-            let first = self.extras.get(at)?;
-            let set = self.terms.tensor_parallel_of(&first.role).map_or(1, i64::from);
-            let members = set.checked_div(first.devices()).unwrap_or(1).max(1) as usize;
-            self.extras.get(at..at.checked_add(members)?)
-        };
-        let sets = std::iter::successors(at(0).map(|set| (0, set)), |(from, set)| {
-            let from = from + set.len();
-            at(from).map(|set| (from, set))
-        });
-        let mut open = sets.map(|(_, set)| set).filter(|set| !is_passed_over(&set[0].role));
-        open.next().or_else(|| at(0))
-    }
-
-    /// The same with these.
-    pub fn with_next_extras(&self, is_passed_over: impl Fn(&Role) -> bool) -> Option<Self> {
-        let next = self.next_extras(is_passed_over)?;
-        let joins = |seat: &&Seat| next.iter().any(|next| next.uid() == seat.uid());
-        let (next, extras): (Vec<&Seat>, Vec<&Seat>) = self.extras.iter().partition(joins);
-        let seats = self.seats.iter().chain(next).cloned().collect();
-        let mut roster = Self { seats, extras: extras.into_iter().cloned().collect(), ..self.clone() };
-        arrange(&mut roster.seats);
-        Some(roster)
-    }
-
     /// A ComputeDomain does not reach beyond one NVLink domain.
     fn stay_in_clique(&mut self) {
         let rule = TopologyRule { strictness: Strictness::Required, level: TopologyLevel::Clique };
@@ -458,7 +435,8 @@ impl Roster {
                 missing.push((Some(role), exist, min));
             }
         }
-        let exist = self.take(&mut pending, required, |_| true);
+        let terms = self.terms.clone();
+        let exist = self.take(&mut pending, required, |seat| !is_optional(&terms, seat));
         let to_come: u32 = missing.iter().map(|(_, exist, min)| min - exist).sum();
         if exist + to_come < required {
             missing.push((None, exist + to_come, required));

@@ -239,3 +239,55 @@ fn the_next_set_of_extras_joins_as_a_whole() {
     assert_eq!((next.seats.len(), next.extras.len()), (4, 1));
     assert!(next.with_next_extras(|_| false).is_none(), "half a set");
 }
+
+/// The same, with the number of each pod as its part, of so many hosts.
+fn in_parts(mut gang: GangState, hosts: u32) -> GangState {
+    for pod in gang.members.values_mut() {
+        let membership = pod.membership.as_deref().cloned().map(|mut membership| {
+            let number = membership.index.unwrap_or(0);
+            if *membership.role == *"w" {
+                (membership.part, membership.index) = (Some(number / hosts), Some(number % hosts));
+            }
+            Arc::new(membership)
+        });
+        *pod = Arc::new(Pod { membership, ..Pod::clone(pod) });
+    }
+    gang
+}
+
+fn next(roster: &Roster) -> Vec<&str> {
+    roster.next_extras(|_| false).into_iter().flatten().map(Seat::name).collect()
+}
+
+#[test]
+fn replicas_of_several_hosts_join_as_a_whole() {
+    let workers = RoleTerms { part_size: Some(2), ..role(2) };
+    let terms = Terms { roles: [("head".into(), role(1)), ("w".into(), workers)].into(), ..Terms::default() };
+    let all = "*h head 0 0\n*w0 w 0 8\n*w1 w 1 8\nw2 w 2 8\nw4 w 4 8\nw5 w 5 8";
+    let roster = of(&in_parts(gang(all, &terms), 2)).unwrap().unwrap();
+    assert_eq!(next(&roster), ["w4", "w5"], "the other host of the second replica is yet to be made");
+    let roster = of(&in_parts(gang(&all.replace("w4", "*w4"), &terms), 2)).unwrap().unwrap();
+    assert_eq!(next(&roster), ["w5"], "what is missing of one that runs");
+}
+
+#[test]
+fn replicas_and_sets_of_which_none_must_start_with_the_others_do_not_start_in_part() {
+    let optional =
+        |workers| Terms { roles: [("head".into(), role(1)), ("w".into(), workers)].into(), ..Terms::default() };
+    let replicas = optional(RoleTerms { part_size: Some(2), ..role(0) });
+    let roster = of(&in_parts(gang("h head 0 0\nw0 w 0 8\nw1 w 1 8\nw2 w 2 8", &replicas), 2)).unwrap().unwrap();
+    assert_eq!((roster.seats.len(), roster.free.len(), next(&roster)), (1, 0, vec!["w0", "w1"]));
+    let sets = optional(RoleTerms { tensor_parallel: Some(8), ..role(0) });
+    let roster = of(&gang("*h head 0 0\nw0 w 0 4\nw1 w 1 4\nw2 w 2 4", &sets)).unwrap().unwrap();
+    assert_eq!((roster.extras.len(), next(&roster)), (3, vec!["w0", "w1"]));
+    let each = optional(RoleTerms { tensor_parallel: Some(4), ..role(0) });
+    assert_eq!(of(&gang("*h head 0 0\nw0 w 0 4", &each)), Ok(None), "a set in itself");
+}
+
+#[test]
+fn half_a_set_does_not_stop_those_of_another_role() {
+    let set = || RoleTerms { tensor_parallel: Some(16), ..role(2) };
+    let terms = Terms { roles: [("a".into(), set()), ("b".into(), set())].into(), ..Terms::default() };
+    let all = "*a0 a 0 8\n*a1 a 1 8\na2 a 2 8\n*b0 b 0 8\n*b1 b 1 8\nb2 b 2 8\nb3 b 3 8";
+    assert_eq!(next(&of(&gang(all, &terms)).unwrap().unwrap()), ["b2", "b3"]);
+}

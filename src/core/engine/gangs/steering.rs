@@ -20,6 +20,10 @@ use crate::model::pod::{Gate, Pod, PodUid, Promise, Stage};
 /// How long a reason holds before it is brought to members that show another, in milliseconds.
 const CORRECT_AFTER_MS: u64 = 1_000;
 
+/// What kube-scheduler says where a claim had devices already when it came to write its own choice
+/// (`DynamicResources`, `PreBind`).
+const ALLOCATED_MEANWHILE: &str = "got allocated elsewhere in the meantime";
+
 /// Pods woken at once, at most, when places are given up.
 pub const MAX_WOKEN: usize = 64;
 
@@ -212,10 +216,11 @@ impl Place {
             return None;
         }
         // Our own texts say nothing against the place, but for the one that only other nodes are given. Nor does it that
-        // we did not answer.
+        // we did not answer, or that the scheduler saw a claim as it was before we gave it its devices.
         let is_ours = names_a_gang(message) && !message.contains(ELSEWHERE);
         let is_outage = message.contains("with extender at URL") || message.contains("Post \"http");
-        (!is_ours && !is_outage).then(|| Arc::clone(message))
+        let is_old_sight = message.contains(ALLOCATED_MEANWHILE);
+        (!is_ours && !is_outage && !is_old_sight).then(|| Arc::clone(message))
     }
 
     /// Why the place counts as refused by now, if it does.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use testudo_core::model::gang::Terms;
 
+use super::super::koordinator;
 use super::Saying;
 use super::described::Described;
 
@@ -16,6 +17,11 @@ struct Spec {
 
 pub(super) fn pod_group(group: &mut Described<'_>, spec: &Value) -> Result<Vec<Saying>, String> {
     let spec: Spec = group.spec(spec)?;
+    if koordinator::names_others(group.metadata) {
+        let advice =
+            "names other gangs: this is read on pods only, write it there beside gang.scheduling.koordinator.sh/name";
+        group.refuse(format!("metadata.annotations[{}]", koordinator::GROUPS), format_args!("{advice}"));
+    }
     let min_member = spec.min_member.map(|number| group.members("spec.minMember", number));
     let seconds = spec.schedule_timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok());
     let hold_timeout_ms = seconds.filter(|seconds| *seconds > 0).map(|seconds| seconds.saturating_mul(1000));

@@ -97,6 +97,18 @@ fn native_workloads_of_1_35() {
 }
 
 #[test]
+fn a_bundle_that_only_a_pod_group_names_starts_in_no_part() {
+    let read = |gangs: &str| {
+        let annotations = json!({"gang.scheduling.koordinator.sh/groups": gangs});
+        read_annotated("scheduling.sigs.k8s.io", "PodGroup", annotations, json!({"minMember": 4}))
+    };
+    let (groups, problems) = read(r#"["team/g", "team/h"]"#);
+    assert!(groups[0].fault.is_some() && problems[0].contains("this is read on pods only"), "{problems:?}");
+    assert!(read("[").0[0].fault.is_some());
+    assert_eq!(read(r#"["team/g"]"#).1, Vec::<String>::new(), "itself");
+}
+
+#[test]
 fn coscheduling_pod_groups() {
     for api_group in ["scheduling.x-k8s.io", "scheduling.sigs.k8s.io"] {
         let spec = json!({"minMember": 3, "minResources": {"cpu": "3"}, "scheduleTimeoutSeconds": 10});
