@@ -15,6 +15,7 @@ use testudo_core::model::taint::{Comparison, Effect, Taint, Toleration};
 
 use super::template::Template;
 use super::{DEVICES_ANNOTATION, MalformedObject, wire};
+use crate::k8s::object::seconds;
 
 /// Everything that the objects say.
 #[derive(Debug, Default)]
@@ -137,6 +138,7 @@ impl Reader<'_> {
             selectors: self::selectors(selectors),
             configs: config.len(),
             extended_resource: extended_resource_name.map(Into::into),
+            created_s: wire.metadata.creation_timestamp.as_deref().and_then(seconds).unwrap_or(0),
         })
     }
 

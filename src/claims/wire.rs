@@ -39,6 +39,7 @@ wire! {
         namespace: String,
         uid: String,
         resource_version: String,
+        creation_timestamp: Option<String>,
         deletion_timestamp: Option<String>,
         labels: BTreeMap<String, String>,
         annotations: BTreeMap<String, String>,

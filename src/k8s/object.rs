@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,12 @@ pub use relations::{
     LabelSelector, OwnerReference, PodAffinity, PodAffinityTerm, PodCondition, SchedulingGate, SchedulingGroup,
     TopologySpreadConstraint, WorkloadReference,
 };
+
+/// Seconds since 1970 of a time as the Kubernetes API writes it.
+pub fn seconds(time: &str) -> Option<i64> {
+    let since = humantime::parse_rfc3339_weak(time).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
+}
 
 /// A map of strings, as labels and annotations are.
 pub type StringMap = BTreeMap<String, String>;

@@ -21,6 +21,8 @@ pub struct DeviceClass {
     pub configs: usize,
     /// The extended resource that its devices serve, too.
     pub extended_resource: Option<Box<str>>,
+    /// When it was made, in seconds since 1970: of several that serve one resource the newest counts.
+    pub created_s: i64,
 }
 
 /// What a device must be like.

@@ -17,7 +17,7 @@ pub fn node(name: &str) -> Node {
 
 pub fn class(name: &str, expression: Option<&str>) -> DeviceClass {
     let selectors = expression.map(|expression| Selector::Cel(expression.into())).into_iter().collect();
-    DeviceClass { name: name.into(), selectors, configs: 0, extended_resource: None }
+    DeviceClass { name: name.into(), selectors, configs: 0, extended_resource: None, created_s: 0 }
 }
 
 pub fn device(name: &str) -> Device {

@@ -55,7 +55,7 @@ pub fn decode(text: &str) -> Result<Promise, String> {
             return Err(wrong(&format!("{name} is empty or too long")));
         }
     }
-    let until_s = seconds(&until).ok_or_else(|| wrong(&format!("until is no time: {until:?}")))?;
+    let until_s = object::seconds(&until).ok_or_else(|| wrong(&format!("until is no time: {until:?}")))?;
     Ok(Promise { plan: plan.into(), node: NodeName::from(node.as_str()), until_s })
 }
 
@@ -69,12 +69,6 @@ pub(in super::super) fn of(pod: &object::Pod, report: &mut Report) -> Option<Pro
         Some((format!("status.conditions[{PLANNED_CONDITION}]"), &planned.message))
     })?;
     decode(text).map_err(|what| report.note(field, format_args!("{what}; ignored"))).ok()
-}
-
-/// Seconds since 1970 of a time as the Kubernetes API writes it.
-pub(in super::super) fn seconds(time: &str) -> Option<i64> {
-    let since = humantime::parse_rfc3339_weak(time).ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_secs()).ok()
 }
 
 #[cfg(test)]

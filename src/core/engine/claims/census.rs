@@ -73,7 +73,7 @@ impl ClaimKeeper {
     /// The next nodes whose devices behind extended resources should be counted, if there are any.
     pub fn next_census(&mut self, cluster: &Cluster) -> Option<Census> {
         let asks = self.fleet.extended_asks();
-        if asks.is_empty() {
+        if asks.is_empty() && !self.has_counted {
             self.uncounted.clear();
             return None;
         }
@@ -84,8 +84,11 @@ impl ClaimKeeper {
             nodes.extend(self.fleet.home(&pool).filter(|node| !nodes.contains(node)));
         }
         if nodes.is_empty() {
+            // What was counted before the last class went is taken back by now.
+            self.has_counted &= !asks.is_empty();
             return None;
         }
+        self.has_counted = true;
         let on_these = |holding: &Holding| self.fleet.home(&holding.device.pool).is_some_and(|n| nodes.contains(&n));
         let asked = |seen: &SeenClaim| self.asked_by_owner(seen, &asks, cluster);
         let of_pods = self.claims.values().flat_map(|seen| seen.holdings().iter().take(asked(seen)));

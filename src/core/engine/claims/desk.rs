@@ -124,7 +124,8 @@ impl Desk {
             let room = match inquiry.room(node, most, scorer) {
                 Ok(Ok(room)) => Ok(Arc::new(room)),
                 Ok(Err(refusal)) => Err(Arc::new(Refused::by_node(&refusal, claims))),
-                Err(error) => Err(Arc::new(Refused::by_error(&error))),
+                // Not kept: it names the claim, and whoever asks for the same next has another.
+                Err(error) => return Err(Arc::new(Refused::by_error(&error))),
             };
             // What was given up for want of steps is not what there is on the node.
             if !inquiry.is_exhausted() {

@@ -39,17 +39,17 @@ impl Fleet {
         self.classes.insert(class.name.clone(), class);
     }
 
-    /// A class is gone.
-    pub fn remove_class(&mut self, name: &str) {
-        if self.classes.remove(name).is_some() {
-            self.untold.classes.insert(name.into());
-        }
+    /// A class is gone. Says whether it served an extended resource.
+    pub fn remove_class(&mut self, name: &str) -> bool {
+        let Some(class) = self.classes.remove(name) else { return false };
+        self.untold.classes.insert(name.into());
+        class.extended_resource.is_some()
     }
 
-    /// All classes but these are gone.
-    pub fn retain_classes(&mut self, listed: &BTreeSet<String>) {
+    /// All classes but these are gone. Says whether any of them served an extended resource.
+    pub fn retain_classes(&mut self, listed: &BTreeSet<String>) -> bool {
         let gone: Vec<Box<str>> = self.classes.keys().filter(|name| !listed.contains(&***name)).cloned().collect();
-        gone.iter().for_each(|name| self.remove_class(name));
+        gone.iter().fold(false, |served, name| self.remove_class(name) || served)
     }
 
     /// A slice is new, or has changed. Returns the pools that are others by that.
@@ -129,14 +129,18 @@ impl Fleet {
         slices.filter(move |slice| Some(slice.generation) == newest)
     }
 
-    /// For each extended resource a claim for one device that serves it; of several classes the first by name.
+    /// For each extended resource a claim for one device that serves it. Of several classes the newest counts, then the first
+    /// by name, as in kube-scheduler (`updateResourceName2class` of its `extendedresourcecache`).
     pub fn extended_asks(&self) -> BTreeMap<Box<str>, Claim> {
-        let mut asks = BTreeMap::new();
+        let mut serves: BTreeMap<&Box<str>, &DeviceClass> = BTreeMap::new();
         for class in self.classes.values() {
             let Some(resource) = &class.extended_resource else { continue };
-            asks.entry(resource.clone()).or_insert_with(|| Claim::of_one(&class.name));
+            let known = serves.entry(resource).or_insert(class);
+            if class.created_s > known.created_s {
+                *known = class;
+            }
         }
-        asks
+        serves.into_iter().map(|(resource, class)| (resource.clone(), Claim::of_one(&class.name))).collect()
     }
 
     /// The extended resources that devices serve.

@@ -122,6 +122,8 @@ pub(super) struct ClaimKeeper {
     moved: BTreeSet<PoolId>,
     /// Pools whose devices behind extended resources are to be counted again.
     uncounted: BTreeSet<PoolId>,
+    /// Devices were counted for a class that may be gone since.
+    has_counted: bool,
     /// Grows whenever devices may have become free.
     freed: u64,
     /// Gangs to be looked at again.
@@ -159,12 +161,21 @@ impl ClaimKeeper {
 
     /// A class is gone.
     pub fn remove_class(&mut self, name: &str) {
-        self.fleet.remove_class(name);
+        let served = self.fleet.remove_class(name);
+        self.count_anew(served);
     }
 
     /// All classes but these are gone.
     pub fn retain_classes(&mut self, listed: &BTreeSet<String>) {
-        self.fleet.retain_classes(listed);
+        let served = self.fleet.retain_classes(listed);
+        self.count_anew(served);
+    }
+
+    /// What a class that is gone served is no longer there.
+    fn count_anew(&mut self, is_due: bool) {
+        if is_due {
+            self.uncounted.extend(self.fleet.pools().cloned());
+        }
     }
 
     /// A slice is new, or has changed.

@@ -555,6 +555,29 @@ fn devices_behind_extended_resources_are_counted_but_for_what_claims_hold() {
     assert_eq!(count(&mut world), [("b".to_owned(), 1), ("late".to_owned(), 0)].into(), "its node is not there yet");
     world.apply(Change::NodeApplied(Box::new(node("late").build())));
     assert_eq!(count(&mut world), [("late".to_owned(), 1)].into());
+    world.apply(Change::ClassDeleted("any".into()));
+    let none = [("a".to_owned(), 0), ("b".to_owned(), 0), ("late".to_owned(), 0)].into();
+    assert_eq!(count(&mut world), none, "nothing serves it any more");
+    assert_eq!(count(&mut world), BTreeMap::new());
+}
+
+#[test]
+fn of_classes_that_serve_one_resource_the_newest_counts() {
+    let mut world = World::new(&[("a", 4)]);
+    let serves = |name: &str, expression: &str, created_s| {
+        let extended_resource = Some("nvidia.com/gpu".into());
+        Change::ClassApplied(Box::new(DeviceClass { extended_resource, created_s, ..class(name, Some(expression)) }))
+    };
+    let count = |world: &mut World| {
+        let census = world.engine.next_census().expect("something to count");
+        let counts = world.engine.take_in_census(census.count());
+        counts[0].1.get("nvidia.com/gpu")
+    };
+    world.apply(serves("gpu-a", "false", 10));
+    world.apply(serves("gpu-b", "true", 20));
+    assert_eq!(count(&mut world), 4);
+    world.apply(serves("gpu-0", "false", 20));
+    assert_eq!(count(&mut world), 0, "of two as old as each other the first by name");
 }
 
 #[test]

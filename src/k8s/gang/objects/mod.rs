@@ -19,9 +19,8 @@ use serde_json::Value;
 use testudo_core::model::gang::{Dialect, GangKey, Group, ObjectRef, Role, RoleTerms, Terms};
 
 use self::described::Described;
-use super::super::object::Metadata;
+use super::super::object::{Metadata, seconds};
 use super::super::problem::Problem;
-use super::promise::seconds;
 
 /// A kind of object that describes gangs.
 #[derive(Debug, Clone, Copy)]
