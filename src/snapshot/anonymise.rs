@@ -37,6 +37,13 @@ const KNOWN_DOMAINS: &[&str] = &[
     "testudo.dev",
     "topograph.run",
     "volcano.sh",
+    "x-k8s.io",
+];
+
+/// Of these domains anybody makes up keys: only those that are listed are the same everywhere.
+const FREE_DOMAINS: &[(&str, &[&str])] = &[
+    ("node-restriction.kubernetes.io", &[]),
+    ("node-role.kubernetes.io", &["control-plane", "controlplane", "etcd", "infra", "master", "node", "worker"]),
 ];
 
 /// Keys without a domain that are the same everywhere; kinds of owners and names of schedulers count as such.
@@ -159,7 +166,10 @@ fn is_known_key(key: &str) -> bool {
             .any(|known| domain.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
     };
     match key.split_once('/') {
-        Some((domain, _)) => of_domain(domain),
+        Some((domain, own)) => match FREE_DOMAINS.iter().find(|(free, _)| *free == domain) {
+            Some((_, known)) => known.contains(&own),
+            None => of_domain(domain),
+        },
         None => KNOWN_KEYS.contains(&key) || key.starts_with("hugepages-") || of_domain(key),
     }
 }

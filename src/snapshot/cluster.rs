@@ -7,7 +7,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use super::fields::{KINDS, Kind};
-use super::{Snapshot, dra, kind_and_group};
+use super::{LeftOut, Snapshot, dra, kind_and_group};
 use crate::k8s::watch::discovery;
 
 /// Objects in one answer of the API server.
@@ -32,7 +32,7 @@ pub async fn list(client: &Client, mut progress: impl FnMut(usize, usize)) -> Re
             Err(error) if kind.api_group.is_empty() => return Err(error),
             Err(error) => {
                 objects.retain(|object| !is_of(kind, object));
-                left_out.insert(kind.resource(), error.to_string());
+                left_out.insert(kind.resource(), LeftOut::from(&error));
             }
         }
     }

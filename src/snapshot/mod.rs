@@ -11,6 +11,7 @@ mod fields;
 mod selectors;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write};
 
 use flate2::Compression;
@@ -33,8 +34,53 @@ pub const KIND: &str = "Snapshot";
 pub struct Snapshot {
     objects: Vec<Value>,
     /// Kinds that were not taken, with the reason.
-    pub left_out: BTreeMap<String, String>,
+    pub left_out: BTreeMap<String, LeftOut>,
     is_anonymised: bool,
+}
+
+/// Why objects of a kind were not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftOut {
+    /// No command needs them. So many there were.
+    NotNeeded(usize),
+    /// They could not be listed.
+    Unlisted {
+        /// Why, in a word.
+        why: &'static str,
+        /// What was said. It may name who asked, and where: without names there is the word only.
+        said: Option<String>,
+    },
+}
+
+impl LeftOut {
+    /// What is left of it without names; nothing where the kind itself is one, of somebody's own API.
+    fn anonymised(self) -> Option<Self> {
+        match self {
+            Self::NotNeeded(_) => None,
+            Self::Unlisted { why, .. } => Some(Self::Unlisted { why, said: None }),
+        }
+    }
+}
+
+impl From<&kube::Error> for LeftOut {
+    fn from(error: &kube::Error) -> Self {
+        let why = match error {
+            kube::Error::Api(status) if status.code == 403 => "forbidden",
+            kube::Error::Api(status) if status.code == 404 => "not served",
+            _ => "not listed",
+        };
+        Self::Unlisted { why, said: Some(error.to_string()) }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNeeded(count) => write!(f, "no command needs it ({count} objects)"),
+            Self::Unlisted { said: Some(said), .. } => f.write_str(said),
+            Self::Unlisted { why, said: None } => f.write_str(why),
+        }
+    }
 }
 
 impl Snapshot {
@@ -48,14 +94,15 @@ impl Snapshot {
                 None => *unknown.entry(kind_and_group(object)).or_default() += 1,
             }
         }
-        let passed_over = |(kind, count)| (kind, format!("no command needs it ({count} objects)"));
+        let passed_over = |(kind, count)| (kind, LeftOut::NotNeeded(count));
         Self { objects: taken, left_out: unknown.into_iter().map(passed_over).collect(), is_anonymised: false }
     }
 
     /// The same without names. Selectors of devices are compiled and evaluated for that: see
     /// [`with_large_stack`](crate::claims::with_large_stack).
     pub fn anonymised(self) -> Self {
-        Self { objects: anonymise::anonymise(&self.objects), is_anonymised: true, ..self }
+        let left_out = self.left_out.into_iter().filter_map(|(kind, why)| Some((kind, why.anonymised()?))).collect();
+        Self { objects: anonymise::anonymise(&self.objects), left_out, is_anonymised: true }
     }
 
     /// What the objects say. One that cannot be read is a problem and stands in nobody's way: a cluster has objects of many
@@ -92,12 +139,14 @@ impl Snapshot {
     /// When `out` takes no more.
     pub fn write(&self, out: impl Write, taken_at: &str) -> io::Result<()> {
         let mut out = GzEncoder::new(out, Compression::default());
+        let left_out: BTreeMap<&str, String> =
+            self.left_out.iter().map(|(kind, why)| (kind.as_str(), why.to_string())).collect();
         let head = json!({
             "apiVersion": API_VERSION,
             "kind": KIND,
             "metadata": { "creationTimestamp": taken_at },
             "anonymised": self.is_anonymised,
-            "leftOut": self.left_out,
+            "leftOut": left_out,
             "testudo": env!("CARGO_PKG_VERSION"),
         });
         // The items are written by themselves, each in a line, so that two snapshots can be compared by their lines.

@@ -9,6 +9,7 @@ use testudo_core::model::pod::{PodKey, Stage};
 
 use super::*;
 use crate::host::offline::{engine_of, settle};
+use crate::k8s::mock::{ApiServer, failure};
 use crate::sim::fleet::fleet;
 use crate::sim::rng::Rng;
 use crate::sim::workload::workload;
@@ -117,6 +118,52 @@ proptest! {
             prop_assert!(!text.contains(&format!("\"{name}\"")), "{} is still there", name);
         }
     }
+}
+
+/// What the API server says to whom it refuses names them, and kinds that nobody else has name who made them.
+#[tokio::test]
+async fn who_took_it_does_not_remain() {
+    let group = json!({"name": "scheduling.run.ai", "versions": [{"groupVersion": "scheduling.run.ai/v2alpha2", "version": "v2alpha2"}]});
+    let served = json!({"name": "podgroups", "namespaced": true, "kind": "PodGroup", "verbs": ["list", "watch"], "singularName": ""});
+    let answers = [
+        ("GET /apis ", json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]})),
+        (
+            "GET /apis/scheduling.run.ai/v2alpha2 ",
+            json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "scheduling.run.ai/v2alpha2", "resources": [served]}),
+        ),
+    ];
+    let server = ApiServer::new(move |request| {
+        let known = answers.iter().find(|(asked, _)| format!("{request} ").starts_with(asked));
+        Some(match known {
+            Some((_, answer)) => (200, answer.to_string()),
+            None if request.contains("podgroups") => {
+                failure(403, "Forbidden", "User \"jane@corp.example\" cannot list resource \"podgroups\"")
+            }
+            None => (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": []}).to_string()),
+        })
+    });
+    let mut snapshot = list(&server.client, |_, _| {}).await.unwrap();
+    let crd = json!({"apiVersion": "secret.corp.example/v1", "kind": "SecretProject", "metadata": {"name": "a"}});
+    snapshot.left_out.extend(Snapshot::of(&[crd]).left_out);
+    let named = String::from_utf8(unpacked(&snapshot)).unwrap();
+    assert!(named.contains("jane@corp.example") && named.contains("SecretProject.secret.corp.example"), "{named}");
+    let nameless = String::from_utf8(unpacked(&snapshot.anonymised())).unwrap();
+    assert!(!nameless.to_lowercase().contains("secret") && !nameless.contains("corp.example"), "{nameless}");
+    assert!(nameless.contains(r#""leftOut":{"podgroups.scheduling.run.ai":"forbidden"}"#), "{nameless}");
+}
+
+#[test]
+fn keys_stay_that_are_the_same_everywhere() {
+    let labels = json!({
+        "node-role.kubernetes.io/control-plane": "", "node-role.kubernetes.io/acme-secret-project": "",
+        "node-restriction.kubernetes.io/secret": "", "scheduling.x-k8s.io/pod-group": "secret-gang",
+    });
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": labels}});
+    let nameless = Snapshot::of(&[node]).anonymised().into_objects();
+    let labels = nameless[0]["metadata"]["labels"].as_object().unwrap();
+    assert!(!nameless[0].to_string().contains("secret"), "{labels:?}");
+    let known = labels.keys().filter(|key| !key.starts_with("key-")).collect::<Vec<_>>();
+    assert_eq!(known, ["node-role.kubernetes.io/control-plane", "scheduling.x-k8s.io/pod-group"]);
 }
 
 #[test]
