@@ -56,7 +56,7 @@ pub fn search(host: &Host, text: &str) -> Vec<Found> {
         offer(Found { kind: "pod", namespace, name, note: Some(note) });
         namespaces.insert(pod.key.namespace.clone());
     }
-    for (key, stage) in host.gangs_underway().0 {
+    for (key, stage) in host.gangs_underway().0.into_iter().filter(|(key, _)| key.is_of_several()) {
         let note = Some(format!("{stage:?}").to_lowercase());
         offer(Found { kind: "gang", namespace: Some(key.namespace), name: key.name, note });
     }
@@ -73,7 +73,7 @@ pub fn search(host: &Host, text: &str) -> Vec<Found> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::testing::{Fleet, gpus};
+    use super::super::view::testing::{Fleet, gpu_claim, gpu_node, gpus, using};
     use super::*;
 
     #[test]
@@ -87,5 +87,14 @@ mod tests {
         assert_eq!(found[MAX_FOUND].note.as_deref(), Some("node-3"));
         assert_eq!(search(&fleet.host, "team/my")[0].kind, "pod", "with its namespace");
         assert!(search(&fleet.host, "").is_empty());
+    }
+
+    #[test]
+    fn a_pod_that_is_planned_by_itself_for_its_claims_is_no_gang() {
+        let fleet = Fleet::allocating(vec![gpu_node("n", 1)], vec![gpu_claim("c", None)]);
+        fleet.add(using("alone", "c"));
+        assert!(!fleet.host.gangs_underway().0.is_empty(), "it is planned like one");
+        let kinds: Vec<&str> = search(&fleet.host, "alone").iter().map(|found| found.kind).collect();
+        assert_eq!(kinds, ["pod"]);
     }
 }

@@ -86,6 +86,11 @@ impl GangKey {
 }
 
 impl GangKey {
+    /// Is it a gang, and not one pod that is planned like one, for its claims?
+    pub fn is_of_several(&self) -> bool {
+        self.dialect != Dialect::Claims
+    }
+
     /// How texts begin that are about it: `gang team/train`, or `claims of pod team/one`.
     pub fn title(&self) -> String {
         match self.dialect {

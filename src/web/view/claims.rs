@@ -3,7 +3,6 @@
 use serde::Serialize;
 use testudo_core::claims::DeviceId;
 use testudo_core::engine::{ClaimStage, ClaimView};
-use testudo_core::model::gang::{Dialect, GangKey};
 use testudo_core::model::pod::PodKey;
 
 /// Claims that are shown one by one.
@@ -101,17 +100,12 @@ impl ClaimDetail {
             asks: view.asks.clone(),
             is_ours: view.is_ours,
             node: view.node.as_ref().map(ToString::to_string),
-            gang: view.gang.as_ref().filter(|gang| is_of_several(gang)).map(|gang| gang.name.clone()),
+            gang: view.gang.as_ref().filter(|gang| gang.is_of_several()).map(|gang| gang.name.clone()),
             pods: pods.iter().map(|pod| pod.name.clone()).collect(),
             why: view.why.as_ref().map(ToString::to_string),
             devices: view.devices.iter().map(device).collect(),
         }
     }
-}
-
-/// Is it a gang, and not one pod that is planned like one, for its claims?
-pub(super) fn is_of_several(gang: &GangKey) -> bool {
-    gang.dialect != Dialect::Claims
 }
 
 #[cfg(test)]

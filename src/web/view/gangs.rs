@@ -6,8 +6,6 @@ use serde::Serialize;
 use testudo_core::engine::{GangStage, GangView};
 use testudo_core::model::gang::GangKey;
 
-use super::claims::is_of_several;
-
 /// Gangs that are shown one by one: those that wait, the most important first.
 const MAX_SHOWN: usize = 200;
 
@@ -50,8 +48,8 @@ pub struct Gangs {
 
 /// All gangs. A pod that is planned by itself, for its claims, is none: its claims say how it is with them.
 pub fn gangs(stages: &[(GangKey, GangStage)], mut underway: Vec<GangView>) -> Gangs {
-    let stages = || stages.iter().filter(|(key, _)| is_of_several(key));
-    underway.retain(|gang| is_of_several(&gang.key));
+    let stages = || stages.iter().filter(|(key, _)| key.is_of_several());
+    underway.retain(|gang| gang.key.is_of_several());
     let running = stages().filter(|(_, stage)| *stage == GangStage::Running).count();
     let waiting = stages().filter(|(_, stage)| *stage == GangStage::Waiting).count();
     underway.sort_by(|a, b| (-a.priority, a.created_s, &a.key).cmp(&(-b.priority, b.created_s, &b.key)));

@@ -4,8 +4,6 @@ use serde::Serialize;
 use testudo_core::cluster::NodeState;
 use testudo_core::engine::Snapshot;
 
-use super::claims::is_of_several;
-
 /// One node in detail.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,7 +71,7 @@ impl NodeDetail {
         let holders = state.holders().iter().map(|(uid, holding)| Holder {
             namespace: holding.pod.namespace.clone(),
             name: holding.pod.name.clone(),
-            gang: holding.gang.as_ref().filter(|gang| is_of_several(gang)).map(|gang| gang.name.clone()),
+            gang: holding.gang.as_ref().filter(|gang| gang.is_of_several()).map(|gang| gang.name.clone()),
             accelerators: holding.demand.accelerators().map(|(name, _, count)| (name.to_string(), count)).collect(),
             devices: holding.gpus.map(|gpus| gpus.iter().collect()),
             created_s: holding.created_s,

@@ -7,7 +7,6 @@ use serde::Serialize;
 use testudo_core::engine::{Snapshot, Stance};
 use testudo_core::model::pod::{Pod, Stage};
 
-use super::claims::is_of_several;
 use crate::explain::{self, Miss};
 
 /// Places that are shown one by one, the best first.
@@ -113,7 +112,7 @@ impl PodDetail {
             gang: pod
                 .membership
                 .as_ref()
-                .filter(|membership| is_of_several(&membership.gang))
+                .filter(|membership| membership.gang.is_of_several())
                 .map(|membership| membership.gang.name.clone()),
             claims: pod
                 .claims

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use testudo_core::engine::Policy;
+use testudo_core::engine::{ClaimPolicy, Policy};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::node::Node;
 
@@ -103,11 +103,21 @@ impl Fleet {
 
     /// Nodes with GPUs that claims can have, and these claims.
     pub fn with_devices(nodes: Vec<(object::Node, Value)>, claims: Vec<Value>) -> Self {
+        Self::planning(Policy::default(), nodes, claims)
+    }
+
+    /// The same, where claims for GPUs are ours to allocate.
+    pub fn allocating(nodes: Vec<(object::Node, Value)>, claims: Vec<Value>) -> Self {
+        let ours = ClaimPolicy { classes: ["gpu.nvidia.com".to_owned()].into(), ..ClaimPolicy::default() };
+        Self::planning(Policy { claims: ours, ..Policy::default() }, nodes, claims)
+    }
+
+    fn planning(policy: Policy, nodes: Vec<(object::Node, Value)>, claims: Vec<Value>) -> Self {
         let (nodes, slices): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
         let slices = slices.iter().map(|slice| claims::slice(slice).expect("a slice")).collect();
         let claims = claims.iter().map(|claim| claims::seen_claim(claim).expect("a claim")).collect();
         let registry = &mut Registry::default();
-        let host = Host::new(Policy::default(), Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, registry);
+        let host = Host::new(policy, Mode::Enforce, Catalogue::builtin(), Bindings::OwnCopy, registry);
         host.take_manifests(Manifests { nodes, slices, claims, ..Manifests::default() });
         Self { host: Arc::new(host) }
     }

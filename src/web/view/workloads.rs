@@ -6,8 +6,6 @@ use serde::Serialize;
 use testudo_core::claims::ClaimKey;
 use testudo_core::cluster::Holding;
 
-use super::claims::is_of_several;
-
 /// What a pod is a part of: its gang, its service, or itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Workload {
@@ -27,7 +25,7 @@ type Named<'h> = (bool, &'h str, &'h str);
 fn named(holding: &Holding) -> Named<'_> {
     let namespace = holding.pod.namespace.as_str();
     // A pod that is planned by itself, for its claims, is nobody's gang.
-    let gang = holding.gang.as_ref().filter(|gang| is_of_several(gang));
+    let gang = holding.gang.as_ref().filter(|gang| gang.is_of_several());
     match (gang, &holding.replica) {
         (Some(gang), _) => (true, namespace, &gang.name),
         (None, Some(replica)) => (false, namespace, &replica.service.name),

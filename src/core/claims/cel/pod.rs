@@ -66,7 +66,9 @@ impl PodFacts {
     pub fn of(pod: &Pod) -> Self {
         let labels = pod.labels.iter().map(|(key, value)| (key, Value::string(value)));
         let requests = pod.demand.requests.iter().map(|(name, amount)| (name.as_str(), Value::Int(amount)));
-        let gang = pod.membership.as_ref().map_or("", |membership| membership.gang.name.as_str());
+        // One that is planned by itself, for its claims, is a member of none.
+        let gang = pod.membership.as_ref().map(|membership| &membership.gang).filter(|gang| gang.is_of_several());
+        let gang = gang.map_or("", |gang| gang.name.as_str());
         Self(map([
             ("namespace", Value::string(&pod.key.namespace)),
             ("name", Value::string(&pod.key.name)),
@@ -135,7 +137,7 @@ impl PodSelector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::gang::Terms;
+    use crate::model::gang::{Dialect, Terms};
     use crate::testing::pod;
 
     fn ask(expression: &str, pod: &Pod) -> Result<bool, String> {
@@ -163,6 +165,15 @@ mod tests {
         assert!(selector.asks_for("priority") && !selector.asks_for("namespace"));
         assert_eq!(ask("pod.priority < 0", &pod), Ok(false));
         assert_eq!(ask("pod.labels['team'] == 'gold'", &pod), Err("no such key: team".into()));
+    }
+
+    #[test]
+    fn a_pod_that_is_planned_by_itself_is_of_no_gang() {
+        let mut pod = pod("alone").member_of("alone", "", 0, Terms::default()).build();
+        let mut membership = pod.membership.as_deref().expect("a member").clone();
+        membership.gang.dialect = Dialect::Claims;
+        pod.membership = Some(membership.into());
+        assert_eq!(ask("pod.gang == ''", &pod), Ok(true));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{GangKeeper, Kept, NewsKind, without_numbers};
 use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
 use crate::engine::claims::{ClaimKeeper, Grant};
 use crate::engine::{AutoscalingPolicy, Policy, Snapshot};
-use crate::model::gang::{Dialect, GangKey};
+use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, Pod, PodUid, Promise};
 use crate::placement;
@@ -32,7 +32,7 @@ impl GangKeeper {
                 _ => kept.confirm_no(cluster, self.claims.freed()),
             }
         }
-        let is_single = |key: &GangKey| key.dialect == Dialect::Claims;
+        let is_single = |key: &GangKey| !key.is_of_several();
         let is_ahead = |(key, kept): &(&GangKey, &Kept)| is_single(key) && kept.batches.iter().any(|it| !it.is_going());
         let is_full = self.kept.iter().filter(is_ahead).count() >= policy.gangs.max_singles_ahead;
         let is_due = |key: &GangKey, kept: &Kept| {

@@ -7,7 +7,7 @@ use super::{GangKeeper, Kept};
 use crate::cluster::{Cluster, Usage};
 use crate::engine::Policy;
 use crate::engine::quotas::Used;
-use crate::model::gang::{Dialect, GangKey};
+use crate::model::gang::GangKey;
 use crate::model::quota::{Amounts, Item};
 use crate::placement::gang::No;
 
@@ -33,7 +33,7 @@ impl GangKeeper {
 
     /// The same, where it is known what there is of the quotas.
     fn beyond_quota(&self, key: &GangKey, roster: &Roster, used: &Used<'_>, policy: &Policy) -> Option<No> {
-        let is_new = self.kept.get(key).is_some_and(|kept| !counts(key, kept)) && key.dialect != Dialect::Claims;
+        let is_new = self.kept.get(key).is_some_and(|kept| !counts(key, kept)) && key.is_of_several();
         let gang = Amounts::whole(Item::Gangs, i64::from(is_new));
         let seats = roster.seats.iter().filter(|seat| seat.node.is_none());
         let more = || seats.fold(gang, |sum, seat| sum.plus(&self.amounts(seat, policy)));
@@ -67,5 +67,5 @@ impl GangKeeper {
 
 /// Does it count as one of the gangs of its namespace? A pod alone with its claims is none.
 fn counts(key: &GangKey, kept: &Kept) -> bool {
-    key.dialect != Dialect::Claims && (kept.runs || !kept.batches.is_empty())
+    key.is_of_several() && (kept.runs || !kept.batches.is_empty())
 }
