@@ -22,3 +22,8 @@ pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
         D::Error::custom(format!("{text:?} is no duration such as 500ms, 1s or 1m30s: {error}", text = text.0))
     })
 }
+
+/// The same, where it may be left out: give the field a default.
+pub fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}

@@ -158,14 +158,15 @@ pub struct QuotaSection {
     pub gangs: Option<u32>,
 }
 
-/// Which priorities prefer which kind of capacity. Those between the two have no preference.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+/// Which priorities prefer which kind of capacity. Those between the two have no preference. What is left out is taken from the
+/// profile that `like` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CapacitySection {
     /// Pods of this priority and below prefer spot, -1 by default.
-    pub spot_up_to: i32,
+    pub spot_up_to: Option<i32>,
     /// Pods of this priority and above prefer reserved and then on-demand capacity, 1 by default.
-    pub steady_from: i32,
+    pub steady_from: Option<i32>,
 }
 
 /// In which zones the replicas of a service belong.
@@ -180,36 +181,44 @@ pub enum ZonesName {
 
 /// When nodes are kept free for a gang that waits: for so long nodes on which it would fit, once what runs there has ended, take
 /// no later pods of the same or a lower priority. Nobody is evicted. Labels are written by whoever makes pods: let the `when` of
-/// a profile with this name namespaces.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+/// a profile with this name namespaces. What is left out is taken from the profile that `like` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct StarvationSection {
     /// How long all members of a gang must have found no place, `15m` by default.
-    #[serde(deserialize_with = "units::duration")]
-    #[schemars(with = "String")]
-    pub limit: Duration,
+    #[serde(deserialize_with = "units::some_duration")]
+    #[schemars(with = "Option<String>")]
+    pub limit: Option<Duration>,
     /// For how long nodes are then kept free at most, `30m` by default.
-    #[serde(deserialize_with = "units::duration")]
-    #[schemars(with = "String")]
-    pub keep_free: Duration,
+    #[serde(deserialize_with = "units::some_duration")]
+    #[schemars(with = "Option<String>")]
+    pub keep_free: Option<Duration>,
     /// For how long not again after that, `30m` by default.
-    #[serde(deserialize_with = "units::duration")]
-    #[schemars(with = "String")]
-    pub pause: Duration,
+    #[serde(deserialize_with = "units::some_duration")]
+    #[schemars(with = "Option<String>")]
+    pub pause: Option<Duration>,
 }
 
-impl Default for CapacitySection {
-    fn default() -> Self {
-        let CapacityPolicy { spot_up_to, steady_from } = CapacityPolicy::default();
-        Self { spot_up_to, steady_from }
+impl CapacitySection {
+    /// This policy, but for what is said here.
+    fn over(self, policy: CapacityPolicy) -> CapacityPolicy {
+        let Self { spot_up_to, steady_from } = self;
+        CapacityPolicy {
+            spot_up_to: spot_up_to.unwrap_or(policy.spot_up_to),
+            steady_from: steady_from.unwrap_or(policy.steady_from),
+        }
     }
 }
 
-impl Default for StarvationSection {
-    fn default() -> Self {
-        let Starvation { after_ms, keep_free_ms, pause_ms } = Starvation::default();
-        let [limit, keep_free, pause] = [after_ms, keep_free_ms, pause_ms].map(Duration::from_millis);
-        Self { limit, keep_free, pause }
+impl StarvationSection {
+    /// The same, but for what is said here.
+    fn over(self, starvation: Starvation) -> Starvation {
+        let Self { limit, keep_free, pause } = self;
+        Starvation {
+            after_ms: limit.map_or(starvation.after_ms, milliseconds),
+            keep_free_ms: keep_free.map_or(starvation.keep_free_ms, milliseconds),
+            pause_ms: pause.map_or(starvation.pause_ms, milliseconds),
+        }
     }
 }
 
@@ -236,13 +245,6 @@ impl From<ZonesName> for ZonePolicy {
             ZonesName::Together => Self::Together,
             ZonesName::Spread => Self::Spread,
         }
-    }
-}
-
-impl From<&StarvationSection> for Starvation {
-    fn from(section: &StarvationSection) -> Self {
-        let [after_ms, keep_free_ms, pause_ms] = [section.limit, section.keep_free, section.pause].map(milliseconds);
-        Self { after_ms, keep_free_ms, pause_ms }
     }
 }
 
@@ -388,17 +390,22 @@ impl ProfileSection {
             profile.order = Order::of(&aims).or_else(|error| wrong(order, error))?;
         }
         if let Some(capacity) = &self.capacity {
-            let CapacitySection { spot_up_to, steady_from } = capacity.value;
+            profile.capacity = capacity.value.over(profile.capacity);
+            let CapacityPolicy { spot_up_to, steady_from } = profile.capacity;
             if spot_up_to >= steady_from {
-                return wrong(capacity, "spotUpTo must be below steadyFrom: no priority can prefer both");
+                // With both, since one of them may be that of another profile.
+                let both = format!("{spot_up_to} and {steady_from}");
+                return wrong(
+                    capacity,
+                    format!("spotUpTo must be below steadyFrom, and they are {both}: no priority can prefer both"),
+                );
             }
-            profile.capacity = CapacityPolicy { spot_up_to, steady_from };
         }
         if let Some(zones) = self.zones {
             profile.zones = zones.into();
         }
-        if let Some(starvation) = &self.starvation {
-            profile.starvation = Some(starvation.into());
+        if let Some(starvation) = self.starvation {
+            profile.starvation = Some(starvation.over(profile.starvation.unwrap_or_default()));
         }
         Ok(profile)
     }

@@ -51,6 +51,22 @@ fn a_profile_is_what_it_is_like_and_what_stands_beside() {
 }
 
 #[test]
+fn a_part_that_is_left_out_is_that_of_the_profile_which_it_is_like() {
+    let capacity = |beside: &str| {
+        let body = format!("profiles:\n  - name: a\n    like: batch\n    capacity: {beside}\n");
+        read(&body).map(|read| read.policy.profiles.iter().next().unwrap().capacity)
+    };
+    let of_batch = ready_made::profile("batch").unwrap().capacity;
+    assert_eq!(capacity("{}"), Ok(of_batch));
+    assert_eq!(capacity("{spotUpTo: 5}"), Ok(CapacityPolicy { spot_up_to: 5, ..of_batch }));
+    let error = capacity("{steadyFrom: 5}").unwrap_err();
+    assert!(
+        error.contains("policy.yaml:6:15: spotUpTo must be below steadyFrom, and they are 999999999 and 5"),
+        "{error}"
+    );
+}
+
+#[test]
 fn mistakes_are_named_with_their_place() {
     for (body, wanted) in [
         ("profile: []\n", "policy.yaml:3:1: unknown field `profile`"),
