@@ -3,6 +3,7 @@
 mod claims;
 mod large;
 mod story;
+mod timeline;
 
 use std::path::PathBuf;
 

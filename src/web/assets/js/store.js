@@ -1,5 +1,7 @@
 // What the page knows: everything once, and then what changes.
 
+import { keep } from "./history.js";
+
 const API = "/api/v1alpha1";
 
 /** What was heard last. */
@@ -22,7 +24,6 @@ export const state = {
 };
 
 const MAX_DECISIONS = 256;
-const MAX_SAMPLES = 2400;
 
 const listeners = new Map();
 
@@ -86,8 +87,7 @@ function takeChange(change, id) {
     parts.push("decisions");
   }
   if (change.sample) {
-    state.history.push(change.sample);
-    if (state.history.length > MAX_SAMPLES) state.history.splice(0, state.history.length - MAX_SAMPLES);
+    keep(state.history, change.sample);
     parts.push("history");
   }
   tell(parts);
