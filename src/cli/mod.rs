@@ -5,6 +5,7 @@ mod claims;
 mod demo;
 mod election;
 mod explain;
+mod follow;
 mod generate;
 mod output;
 mod plan;

@@ -3,17 +3,18 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use std::vec::Drain;
 
 use anyhow::Context;
 use testudo_core::model::catalogue::Catalogue;
-use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 
 use super::Outcome;
+use super::follow::Following;
 use super::output::{Output, table};
 use super::serve::stop_signal;
 use crate::k8s::client::{self, Access};
-use crate::k8s::watch::watch_cluster;
+use crate::k8s::watch::ClusterEvent;
 use crate::trial::{Report, Trial};
 
 /// Flags of `testudo trial`.
@@ -33,13 +34,7 @@ pub struct Args {
     output: Output,
 }
 
-/// Events under way from the watches.
-const BATCH: usize = 4096;
-
-/// How long the cluster may take to list its nodes and pods.
-const LIST_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// Watches, and reports. It reads nodes, pods and group objects, and writes nothing.
+/// Watches, and reports. It reads nodes, pods, group objects, claims and devices, and writes nothing.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let report = runtime.block_on(watch(&args))?;
@@ -50,20 +45,15 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 
 async fn watch(args: &Args) -> anyhow::Result<Report> {
     let access = Access { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
-    let client = client::connect(&access).await?;
-    client.apiserver_version().await.context("the API server does not answer")?;
-    let (sender, mut events) = mpsc::channel(BATCH);
-    tokio::spawn(watch_cluster(client, sender, false));
+    let mut following = Following::begin(client::connect(&access).await?).await?;
     let mut trial = Trial::new(Catalogue::builtin());
     let begun = Instant::now();
     let now_ms = || u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let listing = async {
-        while !trial.has_begun() {
-            let Some(event) = events.recv().await else { break };
-            trial.take(event, now_ms());
-        }
+    let mut take = |batch: Drain<'_, ClusterEvent>| {
+        batch.for_each(|event| trial.take(event, now_ms()));
+        trial.has_begun()
     };
-    timeout(LIST_TIMEOUT, listing).await.context("the cluster has not listed its nodes and pods in 5 minutes")?;
+    following.until_listed(&mut take).await?;
     if std::io::stderr().is_terminal() {
         eprintln!("watching for {}; Ctrl-C ends it and reports", humantime::format_duration(args.time));
     }
@@ -71,8 +61,8 @@ async fn watch(args: &Args) -> anyhow::Result<Report> {
     let mut stop = std::pin::pin!(stop_signal());
     loop {
         tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => trial.take(event, now_ms()),
+            batch = following.next() => match batch {
+                Some(batch) => _ = take(batch),
                 None => break,
             },
             () = sleep_until(end) => break,

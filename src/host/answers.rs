@@ -117,7 +117,10 @@ impl Extender for Host {
 
 impl Host {
     /// Have nodes and pods been listed?
-    pub(super) fn is_synced(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// When not: what is missing.
+    pub fn is_synced(&self) -> Result<(), String> {
         let is_missing = |(_, flag): &(_, &AtomicBool)| !flag.load(Ordering::Acquire);
         let missing: Vec<&str> = self.lists().into_iter().filter(is_missing).map(|(kind, _)| kind).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("{} are not listed yet", missing.join(" and "))) }

@@ -1,5 +1,7 @@
 use super::*;
+use crate::claims;
 use crate::k8s::object;
+use crate::web::view::testing::{gpu_claim, gpu_node};
 use serde_json::{Value, json};
 
 struct World {
@@ -112,4 +114,19 @@ fn a_node_that_would_have_been_refused_is_told_with_the_reason() {
     assert!(report.examples[0].why.contains("too few are free"), "{report:?}");
     world.take(ClusterEvent::PodDeleted("old".into()));
     assert_eq!(world.report().without_place, 0, "it finds its place when something goes");
+}
+
+#[test]
+fn devices_of_claims_are_in_use_on_both() {
+    let mut world = World::new(0, &[]);
+    let (node, slice) = gpu_node("n", 2);
+    world.take(ClusterEvent::NodeApplied(Box::new(node)));
+    world.take(ClusterEvent::SliceApplied(claims::slice(&slice).unwrap().into()));
+    let claim = claims::seen_claim(&gpu_claim("c", Some(("n", "gpu-0")))).unwrap();
+    world.take(ClusterEvent::ClaimApplied(Box::new(claim)));
+    let report = world.report();
+    assert_eq!((report.is.used, report.would.used), (1.0, 1.0), "{report:?}");
+    world.take(ClusterEvent::ClaimDeleted("claim-c".into()));
+    let report = world.report();
+    assert_eq!((report.is.idle_nodes, report.would.idle_nodes, report.is.used), (1, 1, 0.0), "{report:?}");
 }
