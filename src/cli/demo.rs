@@ -18,6 +18,7 @@ use testudo_core::engine::Policy;
 use testudo_core::model::catalogue::Catalogue;
 
 use super::Outcome;
+use super::output::{stdout, write_json};
 use super::progress;
 use super::serve::stop_signal;
 use super::telemetry::{self, LogArgs, LogFormat};
@@ -137,7 +138,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
         let summary = simulation.summary();
         match args.output {
             Output::Json => {
-                screen.json(&Report { events: if args.quiet { None } else { Some(&events) }, summary: &summary })?
+                write_json(&Report { events: if args.quiet { None } else { Some(&events) }, summary: &summary })?
             }
             Output::Table => screen.summary(&summary)?,
         }
@@ -258,7 +259,7 @@ impl Screen {
 
     /// Writes above the progress bar.
     fn say(&self, text: &str) -> std::io::Result<()> {
-        self.bar.suspend(|| writeln!(std::io::stdout().lock(), "{text}"))
+        self.bar.suspend(|| writeln!(stdout(), "{text}"))
     }
 
     fn introduce(&self, plan: &Plan, address: SocketAddr, page: Option<SocketAddr>) -> std::io::Result<()> {
@@ -301,13 +302,6 @@ impl Screen {
             return text.to_owned();
         }
         text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
-    }
-
-    fn json(&self, report: &Report<'_>) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, report)?;
-        writeln!(out)?;
-        Ok(())
     }
 
     fn summary(&self, summary: &Summary) -> std::io::Result<()> {

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
+use super::output::stdout;
 use super::{Cli, Outcome};
 
 /// Flags of `testudo completion`.
@@ -29,7 +30,7 @@ pub struct ManArgs {
 pub fn completion(args: &CompletionArgs) -> anyhow::Result<Outcome> {
     let mut script = vec![];
     clap_complete::generate(args.shell, &mut Cli::command(), "testudo", &mut script);
-    std::io::stdout().write_all(&script)?;
+    stdout().write_all(&script)?;
     Ok(Outcome::Done)
 }
 
@@ -43,7 +44,7 @@ pub fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
 
 /// Prints the reference.
 pub fn reference() -> anyhow::Result<Outcome> {
-    std::io::stdout().write_all(markdown().as_bytes())?;
+    stdout().write_all(markdown().as_bytes())?;
     Ok(Outcome::Done)
 }
 

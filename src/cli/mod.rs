@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if output::has_been_read(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(2)
@@ -113,11 +113,4 @@ fn parse() -> Cli {
     let is_plugin = std::path::Path::new(&called).file_stem().is_some_and(|name| name == "kubectl-testudo");
     let command = if is_plugin { Cli::command().bin_name("kubectl testudo") } else { Cli::command() };
     Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
-}
-
-/// `testudo explain ... | head` is no error.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

@@ -1,10 +1,12 @@
 //! `testudo policy`: policy files.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use super::Outcome;
+use super::output::stdout;
 use crate::config::Configuration;
 use crate::policy::scheduler::Reached;
 use crate::policy::{self, reference, scheduler};
@@ -45,7 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             check(&file, config.as_deref(), &Reached { url, tls_folder })
         }
         Action::Reference => {
-            print!("{}", reference::markdown());
+            write!(stdout(), "{}", reference::markdown())?;
             Ok(Outcome::Done)
         }
     }
@@ -59,6 +61,6 @@ fn check(file: &Path, config: Option<&Path>, reached: &Reached) -> anyhow::Resul
     }
     let profiles: Vec<&str> = read.policy.profiles.iter().map(|profile| &*profile.name).collect();
     eprintln!("{}: profiles {}", file.display(), profiles.join(", "));
-    print!("{}", serde_saphyr::to_string(&scheduler::configuration(&configuration, reached))?);
+    write!(stdout(), "{}", serde_saphyr::to_string(&scheduler::configuration(&configuration, reached))?)?;
     Ok(Outcome::Done)
 }

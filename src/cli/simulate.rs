@@ -11,6 +11,7 @@ use anyhow::{bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use super::Outcome;
+use super::output::write_json;
 use super::progress;
 use crate::sim::churn::Churn;
 use crate::sim::experiment::{Experiment, Mode};
@@ -30,7 +31,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let report = simulate(&args)?;
     files::write(&args, &report)?;
     match args.output {
-        Output::Json => show::json(&if args.series { report } else { report.without_series() })?,
+        Output::Json => write_json(&if args.series { report } else { report.without_series() })?,
         Output::Table => show::tables(&report)?,
     }
     Ok(Outcome::Done)

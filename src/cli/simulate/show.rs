@@ -4,22 +4,14 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 
+use super::super::output::stdout;
 use super::versus;
 use crate::sim::report::words::{allocated_heading, heading};
 use crate::sim::result::{Measures, Report};
 
-/// For scripts.
-pub fn json(report: &Report) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    // As an error of the stream, so that a reader who has seen enough is known for one.
-    serde_json::to_writer_pretty(&mut out, report).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
-}
-
 /// For people: a row for each policy, mean and standard deviation over the seeds.
 pub fn tables(report: &Report) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     let setting: Vec<String> = report.setting.iter().map(|(key, value)| format!("{key} {value}")).collect();
     let seeds = report.policies.first().map_or(0, |policy| policy.seeds.len());
     let runs = if seeds == 1 { "1 seed".to_owned() } else { format!("mean ± standard deviation of {seeds} seeds") };
