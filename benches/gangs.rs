@@ -93,7 +93,7 @@ fn formation(gpus: i64, sets: usize, members: usize, within: Option<TopologyLeve
     Formation {
         blocks: vec![block("", gpus)],
         topology: if zone { vec![rule] } else { vec![] },
-        parts: vec![Part { topology: vec![], sets: vec![set; sets] }],
+        parts: vec![Part { topology: vec![], exclusive: None, sets: vec![set; sets] }],
     }
 }
 
@@ -108,7 +108,7 @@ fn mixed(workers: usize) -> Formation {
     Formation {
         blocks: vec![block("head", 0), block("worker", 8)],
         topology: vec![],
-        parts: vec![Part { topology: vec![], sets }],
+        parts: vec![Part { topology: vec![], exclusive: None, sets }],
     }
 }
 
@@ -119,7 +119,7 @@ fn puzzle() -> Formation {
     Formation {
         blocks: vec![block("large", 5), block("small", 3)],
         topology: vec![],
-        parts: vec![Part { topology: vec![], sets }],
+        parts: vec![Part { topology: vec![], exclusive: None, sets }],
     }
 }
 
@@ -270,6 +270,7 @@ fn waiting() -> (Engine, Vec<Pod>) {
             staged: false,
             terms: terms.clone(),
             relations: vec![],
+            exclusivity: None,
         };
         let pod = Pod::new(key, format!("uid-large-{index}").as_str().into(), demand(8));
         Pod { membership: Some(Arc::new(membership)), ..pod }

@@ -144,6 +144,7 @@ impl PodBuilder {
             staged: false,
             terms,
             relations: vec![],
+            exclusivity: None,
         });
         self
     }

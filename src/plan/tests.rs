@@ -169,6 +169,10 @@ fn a_jobset_is_what_runs_together_and_each_job_is_in_one_domain() {
     );
     let zone = |at: usize| nodes(&format!("z{at}"), 2, &format!(", topology.kubernetes.io/zone: z{at}"));
     assert_eq!(fitting(&cluster(&(zone(0) + &zone(1))), workload, 1).placed.len(), 1);
+    let one = nodes("z0", 8, ", topology.kubernetes.io/zone: z0");
+    assert_eq!(fitting(&cluster(&one), workload, 1).placed.len(), 0, "nor do two jobs share one");
+    let three = zone(0) + &zone(1) + &zone(2);
+    assert_eq!(fitting(&cluster(&three), workload, 2).placed.len(), 1, "nor those of two JobSets");
     let apart: String =
         (0..4).map(|at| nodes(&format!("z{at}"), 1, &format!(", topology.kubernetes.io/zone: z{at}"))).collect();
     assert_eq!(fitting(&cluster(&apart), workload, 1).placed.len(), 0, "a job does not span zones");

@@ -72,6 +72,7 @@ use Taken::{
 pub(super) const ANNOTATIONS: &[(&str, Taken)] = &[
     ("alibabacloud.com/gpu-index", Word),
     ("alpha.jobset.sigs.k8s.io/exclusive-topology", Key),
+    ("alpha.jobset.sigs.k8s.io/node-selector", Word),
     ("batch.kubernetes.io/job-completion-index", Word),
     ("gang.scheduling.koordinator.sh/groups", Prose),
     ("gang.scheduling.koordinator.sh/min-available", Word),

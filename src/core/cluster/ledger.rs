@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::exclusive::Exclusivity;
 use crate::model::fabric::DeviceSet;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
@@ -40,6 +41,8 @@ pub struct Holding {
     pub replica: Option<Replica>,
     /// The gang that it is a member of.
     pub gang: Option<Arc<GangKey>>,
+    /// Whether it has a domain to itself, and from whom it stays away.
+    pub exclusivity: Option<Exclusivity>,
     /// When the pod was made, in seconds since 1970; 0 where that is not known.
     pub created_s: i64,
 }
@@ -54,6 +57,7 @@ impl Holding {
             gpus: pod.gpus,
             replica: Replica::of(pod),
             gang: pod.membership.as_ref().map(|membership| Arc::new(membership.gang.clone())),
+            exclusivity: pod.membership.as_ref().and_then(|membership| membership.exclusivity.clone()),
             created_s: pod.created_s,
         }
     }
@@ -68,6 +72,7 @@ impl Holding {
             gpus: None,
             replica: None,
             gang: Some(Arc::new(gang.clone())),
+            exclusivity: None,
             created_s: 0,
         }
     }

@@ -210,6 +210,7 @@ impl Policy {
             staged: false,
             terms: Terms { min_member: Some(1), ..Terms::default() },
             relations: vec![],
+            exclusivity: None,
         };
         Pod { membership: Some(membership.into()), ..pod }
     }

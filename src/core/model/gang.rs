@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::exclusive::Exclusivity;
+
 /// In which API a gang is written. Where a pod belongs to several, the first counts: from what was said to us, through
 /// objects made to describe gangs, to controllers whose pods happen to be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +141,8 @@ pub struct Membership {
     pub terms: Terms,
     /// How members must stand to each other, from the pod's affinity and topology spread.
     pub relations: Vec<Relation>,
+    /// How it stands to pods of other jobs of JobSets, or groups of LeaderWorkerSets, if it is of one.
+    pub exclusivity: Option<Exclusivity>,
 }
 
 /// What is said of a gang. What is not said is `None` or empty.
@@ -221,6 +225,9 @@ impl RoleTerms {
         if self.topology.is_empty() {
             self.topology.clone_from(&other.topology);
         }
+        if self.exclusive.is_none() {
+            self.exclusive.clone_from(&other.exclusive);
+        }
         if self.template.is_none() {
             self.template.clone_from(&other.template);
         }
@@ -248,6 +255,8 @@ pub struct RoleTerms {
     pub topology: Vec<TopologyRule>,
     /// Sets of its members that must stand together.
     pub slices: Option<Slices>,
+    /// The label of nodes of which each of its parts has one domain to itself: no other member of the gang stands there.
+    pub exclusive: Option<Arc<str>>,
     /// What members that do not exist yet will ask for.
     pub template: Option<Arc<super::pod::Demand>>,
 }
@@ -301,6 +310,7 @@ impl fmt::Display for TopologyLevel {
             Self::Label(key) => match &**key {
                 "topology.kubernetes.io/zone" => f.write_str("zone"),
                 "topology.kubernetes.io/region" => f.write_str("region"),
+                "kubernetes.io/hostname" => f.write_str("node"),
                 key => write!(f, "domain of {key}"),
             },
         }

@@ -2,6 +2,7 @@
 
 pub mod accelerator;
 pub mod catalogue;
+pub mod exclusive;
 pub mod fabric;
 pub mod gang;
 pub mod gpu_share;

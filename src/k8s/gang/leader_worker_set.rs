@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use testudo_core::model::exclusive::{Exclusivity, Peers};
 use testudo_core::model::gang::{Role, RoleTerms, Slices, Strictness, Terms};
 
 use super::super::object;
@@ -36,6 +37,14 @@ fn set_and_group<'a>(reading: &Reading<'a, '_>) -> Option<(&'a str, u32)> {
 pub(super) fn group(reading: &Reading<'_, '_>) -> Option<(String, String)> {
     let (set, group) = set_and_group(reading)?;
     Some((format!("metadata.labels[{NAME}]"), format!("{set}/{group}")))
+}
+
+/// How the pod stands to those of other groups, where it is of a group of a LeaderWorkerSet.
+pub(super) fn exclusivity(reading: &Reading<'_, '_>) -> Option<Exclusivity> {
+    set_and_group(reading)?;
+    let topology = reading.annotation(EXCLUSIVE_TOPOLOGY).map(|said| said.text).filter(|key| !key.is_empty());
+    let peers = Peers::Groups(reading.pod.metadata.namespace.as_str().into());
+    Some(Exclusivity { peers, topology: topology.map(Into::into) })
 }
 
 /// Was the PodGroup of this name made for the pod's group by the controller of LeaderWorkerSets? It names them

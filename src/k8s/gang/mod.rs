@@ -27,6 +27,7 @@ mod role;
 mod testudo;
 mod volcano;
 
+use testudo_core::model::exclusive::{Exclusivity, Peers};
 use testudo_core::model::gang::{Dialect, GangKey, Membership, Role, Terms};
 
 use self::claims::Claim;
@@ -62,7 +63,14 @@ pub(super) fn membership<'a>(pod: &'a object::Pod, pending: bool, report: &mut R
     }
     ours.overrule(&mut terms);
     let relations = relations::of(reading, number.part.is_some());
-    Some(Membership { gang, also, role, part: number.part, index, staged: is_staged(pod), terms, relations })
+    let exclusivity = jobset::exclusivity(reading).or_else(|| leader_worker_set::exclusivity(reading));
+    // Of a LeaderWorkerSet the leader and the workers of a group are parts of two roles, so of several groups in one gang it
+    // is not said here which have a domain together.
+    if let Some(Exclusivity { peers: Peers::Jobs, topology: Some(topology) }) = &exclusivity {
+        terms.roles.entry(role.clone()).or_default().exclusive = Some(topology.clone());
+    }
+    let (part, staged) = (number.part, is_staged(pod));
+    Some(Membership { gang, also, role, part, index, staged, terms, relations, exclusivity })
 }
 
 /// What the dialect of the gang says of it: its full key, the pod's role and the terms.

@@ -282,6 +282,9 @@ fn groups_of_a_leader_worker_set() {
     let worker = of(4, json!({"leaderworkerset.sigs.k8s.io/exclusive-topology": "topology.kubernetes.io/zone"}));
     assert_eq!(identity(&worker), ("team/vllm/3".into(), Dialect::LeaderWorkerSet, "worker", None, Some(4)));
     assert_eq!(worker.terms.topology, [required("topology.kubernetes.io/zone")]);
+    let (peers, zone) = (Peers::Groups("team".into()), Some("topology.kubernetes.io/zone".into()));
+    assert_eq!(worker.exclusivity, Some(Exclusivity { peers: peers.clone(), topology: zone }));
+    assert_eq!(leader.exclusivity, Some(Exclusivity { peers, topology: None }));
     let role =
         |members, first| RoleTerms { min_member: Some(members), total: Some(members), first, ..RoleTerms::default() };
     assert_eq!(worker.terms.roles, [("leader".into(), role(1, 0)), ("worker".into(), role(4, 1))].into());
@@ -359,6 +362,18 @@ fn jobsets() {
     assert_eq!(identity(&plain), ("team/train".into(), Dialect::JobSet, "workers", Some(2), Some(7)));
     assert!(plain.staged);
     assert_eq!(plain.relations, []);
+    let exclusive = |annotations: Value| {
+        let member = member(labels.clone(), annotations, json!({}));
+        let of_role = member.terms.roles.get("workers").and_then(|role| role.exclusive.clone());
+        let own = member.exclusivity.expect("it is of a job");
+        assert_eq!((own.peers, &own.topology), (Peers::Jobs, &of_role));
+        of_role
+    };
+    let topology = "alpha.jobset.sigs.k8s.io/exclusive-topology";
+    assert_eq!(exclusive(json!({topology: "rack"})).as_deref(), Some("rack"));
+    assert_eq!(exclusive(json!({})), None);
+    let labelled = json!({topology: "rack", "alpha.jobset.sigs.k8s.io/node-selector": "true"});
+    assert_eq!(exclusive(labelled), None, "labels of nodes keep jobs apart, not affinity");
     let mut queued = labels;
     queued["kueue.x-k8s.io/pod-group-name"] = "something-else".into();
     let queued = member(queued, json!({}), json!({}));

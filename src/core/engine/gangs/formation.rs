@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::roster::{Roster, Seat, Shortage};
 use crate::claims::ClaimKey;
 use crate::engine::claims::Needs;
-use crate::model::gang::{Relation, Role, Slices, TopologyLevel};
+use crate::model::gang::{Relation, Role, Slices, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, PodUid};
 use crate::placement::gang::{Block, Formation, Part, Set};
@@ -265,15 +265,25 @@ impl Builder<'_> {
         }
     }
 
-    /// A pipeline is a part, and so is a role of which something is said that is not said of all.
+    /// A pipeline is a part, and so is a role of which something is said that is not said of all, and what has a domain to
+    /// itself.
     fn add_parts(&mut self, sets: Vec<Group>) {
         let terms = &self.roster.terms;
         let stands_out = |role: &Role| {
             let said = terms.roles.get(role);
             said.is_some_and(|said| !said.topology.is_empty() || said.pipeline_parallel.is_some())
         };
+        let parts = self.roster.exclusive_parts();
+        let mut exclusive: BTreeMap<(Role, u32), Vec<Group>> = BTreeMap::new();
         let mut by_role: BTreeMap<Option<Role>, Vec<Group>> = BTreeMap::new();
         for group in sets {
+            // A set that goes over several parts is of none.
+            let mut of_seats = group.seats.iter().map(|at| parts[*at].as_ref());
+            let first = of_seats.next().flatten().filter(|first| of_seats.all(|part| part == Some(first)));
+            if let Some(part) = first {
+                exclusive.entry(part.clone()).or_default().push(group);
+                continue;
+            }
             let role = group.seats.first().map(|at| Arc::clone(&self.roster.seats[*at].role));
             by_role.entry(role.filter(stands_out)).or_default().push(group);
         }
@@ -296,13 +306,18 @@ impl Builder<'_> {
                 None => pipelines.push(others),
             }
             for pipeline in pipelines {
-                self.add_part(pipeline, topology.clone());
+                self.add_part(pipeline, topology.clone(), None);
             }
+        }
+        for ((role, _), groups) in exclusive {
+            let said = terms.roles.get(&role);
+            let topology = said.map(|said| said.topology.clone()).unwrap_or_default();
+            self.add_part(groups, topology, said.and_then(|said| said.exclusive.clone()));
         }
     }
 
-    fn add_part(&mut self, groups: Vec<Group>, topology: Vec<crate::model::gang::TopologyRule>) {
-        let mut part = Part { topology, sets: vec![] };
+    fn add_part(&mut self, groups: Vec<Group>, topology: Vec<TopologyRule>, exclusive: Option<Arc<str>>) {
+        let mut part = Part { topology, exclusive, sets: vec![] };
         for group in groups {
             let mut set = Set { members: vec![], within: group.within, placed: vec![] };
             for at in group.seats {

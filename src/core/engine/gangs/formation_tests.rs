@@ -1,7 +1,7 @@
 use super::*;
 use crate::cluster::GangState;
 use crate::engine::gangs::roster;
-use crate::model::gang::{RoleTerms, Strictness, Terms, TopologyRule};
+use crate::model::gang::{RoleTerms, Strictness, Terms};
 use crate::testing::{PodBuilder, pod};
 
 fn gang(members: Vec<PodBuilder>) -> Roster {
@@ -117,6 +117,44 @@ fn slices_are_sets_of_so_many_members() {
     let terms = Terms { min_member: Some(4), slices, ..Terms::default() };
     let roster = gang((0..4).map(|index| member(&format!("m{index}"), "", index, 8, &terms)).collect());
     assert_eq!(sets(&roster), Ok(vec![vec!["m0 m1".into(), "m2 m3".into()]]));
+}
+
+#[test]
+fn a_part_that_has_a_domain_to_itself_is_a_part_here() {
+    let said = RoleTerms { exclusive: Some("rack".into()), part_size: Some(2), ..RoleTerms::default() };
+    let roles = |said: RoleTerms| [("w".into(), said)].into();
+    let terms = Terms { min_member: Some(5), roles: roles(said.clone()), ..Terms::default() };
+    let mut roster = gang(vec![
+        member("w0", "w", 0, 8, &terms),
+        member("w1", "w", 1, 8, &terms),
+        member("w2", "w", 2, 8, &terms),
+        member("w3", "w", 3, 8, &terms),
+        member("driver", "d", 4, 0, &terms),
+    ]);
+    for (seat, part) in roster.seats.iter_mut().zip([Some(0), Some(0), Some(1), None, None]) {
+        seat.part = part;
+    }
+    let all = Ok(vec![vec!["driver".into()], vec!["w0".into(), "w1".into()], vec!["w2".into(), "w3".into()]]);
+    assert_eq!(
+        sets(&roster).map(|mut parts| {
+            parts.sort();
+            parts
+        }),
+        all,
+        "the number of the part of w3 is not known"
+    );
+    let question = |roster: &Roster| question(roster, &Refusals::default(), |node| node.to_string()).unwrap();
+    let exclusive = |roster: &Roster| {
+        let parts = question(roster).formation.parts;
+        parts.iter().filter(|part| part.exclusive.as_deref() == Some("rack")).count()
+    };
+    assert_eq!(exclusive(&roster), 2);
+    let alone = RoleTerms { part_size: Some(1), ..said };
+    roster.seats.iter_mut().for_each(|seat| seat.part = None);
+    roster.terms.roles = roles(alone);
+    assert_eq!(exclusive(&roster), 4, "each member is a part");
+    roster.terms.tensor_parallel = Some(16);
+    assert_eq!(exclusive(&roster), 0, "sets go over two parts");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod barrier;
 mod batch;
 mod board;
 mod devices;
+mod exclusive;
 mod extras;
 mod formation;
 mod leadership;

@@ -1,7 +1,7 @@
 //! Which gang is planned next, and what is done with a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::batch::{Batch, Clearing, Place, phantom_uid};
 use super::devices::{Dearth, MAX_DEARTHS};
@@ -95,6 +95,7 @@ impl GangKeeper {
                     drainable,
                     desk,
                     freed,
+                    taken: OnceLock::new(),
                     snapshot: Arc::new(snapshot),
                 })
             }
@@ -150,6 +151,7 @@ impl GangKeeper {
             drainable: None,
             desk: None,
             freed: (0, 0),
+            taken: OnceLock::new(),
             snapshot: Arc::new(snapshot),
         })
     }
@@ -217,7 +219,7 @@ impl GangKeeper {
                 }
             }
             Ok(Way { nodes, yielders, grants }) => {
-                if !self.claims.still_hold(grants.iter().flatten()) {
+                if !self.claims.still_hold(grants.iter().flatten()) || task.is_overtaken(cluster.slots(), &nodes) {
                     return;
                 }
                 // Others of the namespace may have started meanwhile.
@@ -370,7 +372,8 @@ impl GangKeeper {
                 batch.places.keys().for_each(|uid| cluster.release(uid));
                 return false;
             }
-            cluster.hold(&uid, holding(key, seat, &node), Standing::Planned);
+            let exclusivity = kept.roster.as_ref().ok().and_then(|roster| roster.exclusivity_of(seat));
+            cluster.hold(&uid, Holding { exclusivity, ..holding(key, seat, &node) }, Standing::Planned);
             batch.places.insert(uid, Place::new(seat, node));
         }
         (kept.no, kept.waits_for) = (None, None);
@@ -466,7 +469,11 @@ impl Kept {
         if devices_freed > self.no_devices && self.roster.as_ref().is_ok_and(waits_for_devices) {
             self.no = None;
         }
-        let (Some((_, generation)), Ok(roster)) = (&mut self.no, &self.roster) else { return };
+        let (Some((no, generation)), Ok(roster)) = (&mut self.no, &self.roster) else { return };
+        // Whoever leaves a domain may leave it to others, on whatever node he was.
+        if matches!(no, No::LeftOut { .. }) {
+            return;
+        }
         if cluster.freed() <= *generation {
             return;
         }

@@ -181,15 +181,17 @@ pub(super) fn places(task: &PlanTask, all: &Yielders, gone: &BTreeSet<&Yielder>)
     }
     let mut slots = snapshot.slots().clone();
     let formation = &task.question.formation;
-    let mut ranks = task.ranks();
+    let (mut ranks, exclusivities) = (task.ranks(), task.exclusivities_of_blocks());
     for (node, uids) in without {
         let is_open = !task.avoid.contains(node) && snapshot.is_open_to(node, task.order(), &task.gang);
         let Some(slot) = snapshot.slot(node.as_str()).filter(|_| is_open) else { continue };
         let Some(state) = &slots[slot] else { continue };
         let burden = burdens[node];
         let state = Arc::new(state.without(uids));
-        for (block, ranks) in formation.blocks.iter().zip(&mut ranks) {
-            ranks[slot.index()] = rank(snapshot, task, &block.demand, &state, burden);
+        for ((block, ranks), members) in formation.blocks.iter().zip(&mut ranks).zip(&exclusivities) {
+            let is_taken = state.node().is_some_and(|node| task.is_taken(members, node));
+            let rank = || rank(snapshot, task, &block.demand, &state, burden);
+            ranks[slot.index()] = if is_taken { None } else { rank() };
         }
         slots.suppose(slot, state);
     }

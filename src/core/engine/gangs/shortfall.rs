@@ -110,7 +110,7 @@ impl PlanTask {
         let no = outcome.as_ref().err()?;
         let simulates_claims = self.snapshot.policy().autoscaling.as_ref()?.simulates_claims;
         // No node helps against these.
-        if matches!(no, No::TooManyExpected { .. } | No::Split { .. }) {
+        if matches!(no.cause(), No::TooManyExpected { .. } | No::Split { .. }) {
             return None;
         }
         let fits = if simulates_claims && self.needs_devices() { self.fits_anywhere() } else { self.fits_by_counts() };
@@ -150,6 +150,7 @@ fn without_domains(formation: &Formation) -> Formation {
     free.topology.clear();
     for part in &mut free.parts {
         part.topology.clear();
+        part.exclusive = None;
         part.sets.iter_mut().for_each(|set| set.within = None);
     }
     free

@@ -1,18 +1,21 @@
 //! A gang to plan, with all that is needed for it: made under the engine's lock, solved without it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::devices;
+use super::exclusive::Taken;
 use super::formation::{Question, Refusals};
 use super::preemption::{self, Way, Yielders};
 use super::roster::Roster;
 use super::shortfall::Lack;
+use crate::cluster::Slots;
 use crate::engine::Profile;
 use crate::engine::claims::Desk;
 use crate::engine::snapshot::Snapshot;
+use crate::model::exclusive::Exclusivity;
 use crate::model::gang::GangKey;
-use crate::model::node::NodeName;
+use crate::model::node::{Node, NodeName};
 use crate::model::pod::{PodKey, PodUid};
 use crate::placement::Rank;
 use crate::placement::gang::{self, Block, Budget, Field, No, Shares};
@@ -36,6 +39,8 @@ pub struct PlanTask {
     pub(super) desk: Option<Desk>,
     /// How much had become free when the task was made, as nodes and as claims count it.
     pub(super) freed: (u64, u64),
+    /// The domains in which others are; worked out when it is first asked for.
+    pub(super) taken: OnceLock<Taken>,
     pub(super) snapshot: Arc<Snapshot>,
 }
 
@@ -90,6 +95,10 @@ impl PlanTask {
 
     /// Looks for places on what is free now, and for devices where claims are to be allocated.
     pub(super) fn look(&mut self) -> Result<Way, No> {
+        self.look_around().map_err(|no| self.taken().explain(no))
+    }
+
+    fn look_around(&mut self) -> Result<Way, No> {
         let Some(mut desk) = self.desk.take() else {
             let nodes = self.plan(&self.ranks(), &[])?;
             return Ok(Way { nodes, yielders: vec![], grants: vec![] });
@@ -138,6 +147,51 @@ impl PlanTask {
         let ranks = |(block, refused): (&Block, _)| {
             self.snapshot.ranks(&block.demand, &self.profile, self.order(), &self.gang, &without(refused))
         };
-        blocks.map(ranks).collect()
+        let mut rows: Vec<Vec<Option<Rank>>> = blocks.map(ranks).collect();
+        for (row, members) in rows.iter_mut().zip(self.exclusivities_of_blocks()) {
+            if members.is_empty() {
+                continue;
+            }
+            for (rank, state) in row.iter_mut().zip(self.snapshot.slots().iter()) {
+                let node = state.as_ref().and_then(|state| state.node()).filter(|_| rank.is_some());
+                if node.is_some_and(|node| self.is_taken(&members, node)) {
+                    *rank = None;
+                }
+            }
+        }
+        rows
+    }
+
+    /// How the members of each block that are to be placed stand to those of other jobs or groups.
+    pub(super) fn exclusivities_of_blocks(&self) -> Vec<BTreeSet<Exclusivity>> {
+        let mut of_blocks = vec![BTreeSet::new(); self.question.formation.blocks.len()];
+        for (seat, block) in self.question.seats.iter().zip(self.blocks_of_seats()) {
+            of_blocks[block].extend(self.roster.exclusivity_of(&self.roster.seats[*seat]));
+        }
+        of_blocks
+    }
+
+    /// Is a node in a domain that any of these cannot use because of others?
+    pub(super) fn is_taken(&self, members: &BTreeSet<Exclusivity>, node: &Node) -> bool {
+        members.iter().any(|member| self.taken().refuses(member, node))
+    }
+
+    fn taken(&self) -> &Taken {
+        self.taken.get_or_init(|| Taken::of(self.snapshot.slots(), &self.gang, self.roster.exclusivities()))
+    }
+
+    /// Has somebody come to one of the domains meanwhile where its members are to go, so that they cannot be there?
+    pub(super) fn is_overtaken(&self, slots: &Slots, nodes: &[NodeName]) -> bool {
+        let own = self.roster.exclusivities();
+        if own.is_empty() {
+            return false;
+        }
+        let taken = Taken::of(slots, &self.gang, own);
+        let is_refused = |(seat, node): (&usize, &NodeName)| {
+            let own = self.roster.exclusivity_of(&self.roster.seats[*seat])?;
+            let state = self.snapshot.node(node.as_str())?;
+            Some(taken.refuses(&own, state.node()?))
+        };
+        self.question.seats.iter().zip(nodes).filter_map(is_refused).any(|refused| refused)
     }
 }

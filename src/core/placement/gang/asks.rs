@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::domain::{Grouping, Map, SetDevices};
+use super::territories::Territories;
 use super::{Formation, No, Set};
 use crate::model::gang::{Strictness, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
@@ -59,6 +60,8 @@ pub(super) struct PartAsk {
     /// Its sets, by number.
     pub sets: std::ops::Range<usize>,
     pub bounds: Bounds,
+    /// The number of the label of which it has a domain to itself.
+    pub exclusive: Option<usize>,
 }
 
 pub(super) struct Asks {
@@ -66,6 +69,8 @@ pub(super) struct Asks {
     pub sets: Vec<SetAsk>,
     pub parts: Vec<PartAsk>,
     pub gang: Bounds,
+    /// Whose domains are.
+    pub territories: Territories,
     /// How many members of each block are to be placed.
     pub joining: Rc<[u32]>,
 }
@@ -79,6 +84,7 @@ impl Asks {
         }
         let (mut kinds, mut known) = (vec![], BTreeMap::new());
         let (mut sets, mut parts) = (vec![], vec![]);
+        let territories = Territories::of(formation, map);
         for (part_at, part) in formation.parts.iter().enumerate() {
             let first = sets.len();
             for (set_at, set) in part.sets.iter().enumerate().filter(|(_, set)| !set.members.is_empty()) {
@@ -93,15 +99,21 @@ impl Asks {
             let members = part.sets.iter().flat_map(|set| set.members.iter().copied());
             let placed: Vec<&NodeName> = part.sets.iter().flat_map(|set| &set.placed).collect();
             // Where all are running already nothing is asked any more.
-            let rules: &[TopologyRule] = if first < sets.len() { &part.topology } else { &[] };
-            let bounds = reader.bounds(rules, &reader.runs(members), &placed)?;
-            parts.push(PartAsk { sets: first..sets.len(), bounds });
+            let mut rules: Vec<TopologyRule> = if first < sets.len() { part.topology.clone() } else { vec![] };
+            let exclusive = territories.label_of(part_at).filter(|_| first < sets.len());
+            let own = exclusive.map(|label| territories.level(label));
+            rules.extend(own.map(|level| TopologyRule { strictness: Strictness::Required, level }));
+            let mut bounds = reader.bounds(&rules, &reader.runs(members), &placed)?;
+            if exclusive.is_some() {
+                bounds.keep_off(&territories.closed(part_at, std::iter::empty()));
+            }
+            parts.push(PartAsk { sets: first..sets.len(), bounds, exclusive });
         }
         let all = formation.parts.iter().flat_map(|part| part.sets.iter().flat_map(|set| set.members.iter().copied()));
         let placed: Vec<&NodeName> = formation.blocks.iter().flat_map(|block| &block.placed).collect();
         let rules: &[TopologyRule] = if sets.is_empty() { &[] } else { &formation.topology };
         let gang = reader.bounds(rules, &reader.runs(all), &placed)?;
-        Ok(Self { kinds, sets, parts, gang, joining: joining.into() })
+        Ok(Self { kinds, sets, parts, gang, territories, joining: joining.into() })
     }
 
     /// Part and set of a numbered set in the formation.
@@ -120,6 +132,15 @@ impl Asks {
             members[*block] += count;
         }
         members
+    }
+}
+
+impl Bounds {
+    /// Domains of which all nodes are closed are not possible.
+    fn keep_off(&mut self, closed: &[bool]) {
+        for (group, possible) in self.possible.iter_mut().enumerate() {
+            *possible &= !self.grouping.members(group).iter().all(|at| closed[*at]);
+        }
     }
 }
 

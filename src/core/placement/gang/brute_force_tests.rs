@@ -101,7 +101,32 @@ fn is_legal(cluster: &Cluster, formation: &Formation, places: &[NodeName]) -> bo
         let new: Vec<NodeName> = of(&|_, _, of| of == b).into_iter().map(|(name, _)| name).collect();
         new.is_empty() || block.relations.iter().all(|relation| holds(cluster, relation, block, &new))
     });
-    parts && gang && relations
+    parts && gang && relations && are_exclusive(cluster, formation, places)
+}
+
+/// Is nobody in the domain of a part that has it to itself, and is that all in one?
+fn are_exclusive(cluster: &Cluster, formation: &Formation, places: &[NodeName]) -> bool {
+    let value = |key: &str, name: &NodeName| match key {
+        HOST => Some(name.to_string()),
+        key => cluster.node(name.as_str()).unwrap().node().unwrap().parts.labels.get(key).map(str::to_owned),
+    };
+    let members = members(formation);
+    let new: Vec<(usize, &NodeName)> = members.iter().map(|(part, _, _)| *part).zip(places).collect();
+    let parts = || formation.parts.iter().enumerate();
+    let placed =
+        parts().flat_map(|(p, part)| part.sets.iter().flat_map(move |set| set.placed.iter().map(move |n| (p, n))));
+    let placed: Vec<(usize, &NodeName)> = placed.collect();
+    let meet = |key: &str, a: &NodeName, b: &NodeName| value(key, a).is_some() && value(key, a) == value(key, b);
+    parts().filter_map(|(p, part)| Some((p, part.exclusive.as_deref()?))).all(|(p, key)| {
+        let own: Vec<(NodeName, Option<usize>)> =
+            new.iter().chain(&placed).filter(|(of, _)| *of == p).map(|(_, n)| ((*n).clone(), None)).collect();
+        let is_new = new.iter().any(|(of, _)| *of == p);
+        let clash = |(a, on): &(usize, &NodeName), (b, other): &(usize, &NodeName)| {
+            (*a == p) != (*b == p) && meet(key, on, other)
+        };
+        (!is_new || shares(cluster, formation, &label(key), &own))
+            && !new.iter().any(|a| new.iter().chain(&placed).any(|b| clash(a, b)))
+    })
 }
 
 fn trusted_clique(node: &Node) -> Option<(Option<&str>, &str)> {
@@ -122,6 +147,7 @@ fn shares(cluster: &Cluster, formation: &Formation, level: &TopologyLevel, who: 
     match level {
         TopologyLevel::Node => one_node,
         TopologyLevel::Clique => same(&nodes, trusted_clique),
+        TopologyLevel::Label(key) if &**key == HOST => one_node,
         TopologyLevel::Label(key) if &**key == ZONE => same(&nodes, |node| node.parts.labels.get(key)),
         TopologyLevel::Label(key) => {
             same(&nodes, |node| Some((node.parts.labels.get(ZONE), node.parts.labels.get(key)?)))
@@ -300,6 +326,14 @@ fn scene(nodes: Vec<NodeSpec>, blocks: Vec<BlockSpec>, gang: usize, parts: Vec<P
     scene.gang(&topology_of(gang))
 }
 
+/// By part the label of which it has a domain to itself, if it is one.
+fn with_exclusive(mut scene: Scene, keys: &[usize]) -> Scene {
+    for (part, key) in scene.formation.parts.iter_mut().zip(keys) {
+        part.exclusive = ["rack", ZONE, HOST].get(*key).map(|key| (*key).into());
+    }
+    scene
+}
+
 const ENOUGH: Budget = Budget { steps: 1 << 24 };
 
 fn compare(mut scene: Scene) -> Result<(), TestCaseError> {
@@ -377,6 +411,29 @@ proptest! {
         compare(scene(nodes, blocks, gang, parts))?;
     }
 
+    /// Some parts have a domain to themselves.
+    #[test]
+    fn gangs_with_exclusive_parts(
+        nodes in alike(5),
+        blocks in blocks(prop_oneof![4 => Just(0usize), 1 => Just(4)]),
+        gang in gang(),
+        parts in parts(),
+        exclusive in proptest::collection::vec(0..5usize, 3),
+    ) {
+        compare(with_exclusive(scene(nodes, blocks, gang, parts), &exclusive))?;
+    }
+
+    #[test]
+    fn gangs_of_shares_with_exclusive_parts(
+        gpus in proptest::collection::vec((1..4i64, 0..2usize, 0..2usize), 1..5),
+        blocks in blocks(Just(7)),
+        parts in parts(),
+        exclusive in proptest::collection::vec(0..5usize, 3),
+    ) {
+        let nodes = gpus.into_iter().map(|(gpus, zone, rack)| (8, gpus, zone, rack, 0, false)).collect();
+        compare(with_exclusive(scene(nodes, blocks, 6, parts), &exclusive))?;
+    }
+
     /// Here it counts on which of its GPUs a node has room.
     #[test]
     fn gangs_of_shares(
@@ -391,6 +448,22 @@ proptest! {
     #[test]
     fn gangs_of_gpus(nodes in alike(4), blocks in blocks(Just(0)), gang in gang(), parts in parts()) {
         compare(scene(nodes, blocks, gang, parts))?;
+    }
+
+    /// Jobs that are alike: here counts alone must find it.
+    #[test]
+    fn exclusive_gangs_of_equals(
+        nodes in alike(5),
+        gpus in 1..4i64,
+        members in 1..3usize,
+        key in 0..3usize,
+        gang in gang(),
+        jobs in 1..4usize,
+        placed in prop_oneof![2 => Just(NOWHERE), 1 => 0..4usize],
+    ) {
+        let job = |at: usize| (9, vec![((vec![0; members], 9, if at == 0 { placed } else { NOWHERE }), 1)]);
+        let scene = scene(nodes, vec![(0, gpus, 9, false, placed)], gang, (0..jobs).map(job).collect());
+        compare(with_exclusive(scene, &[key; 3]))?;
     }
 
     /// One block and sets that are alike: here counts alone must find it.

@@ -28,7 +28,7 @@ fn parts_are_alike(asks: &Asks) -> bool {
     let parts: Vec<_> = asks.parts.iter().filter(|part| !part.sets.is_empty()).collect();
     let Some(first) = parts.first() else { return true };
     let required = &first.bounds.required;
-    if parts.iter().any(|part| part.bounds.required != *required) {
+    if parts.iter().any(|part| part.bounds.required != *required || part.exclusive != first.exclusive) {
         return false;
     }
     // A pinned part has no choice, whatever its sets; the others must ask for the same.

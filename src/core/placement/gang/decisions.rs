@@ -29,8 +29,12 @@ pub(super) fn decisions(asks: &Asks, members: &[Vec<usize>], in_order: bool) -> 
         let bounds = |part: usize| &asks.parts[part].bounds;
         parts.sort_by_key(|part| (bounds(*part).required.is_empty(), !bounds(*part).is_pinned, *part));
     }
-    let list = List { asks, members, in_order, decisions: vec![], parts: BTreeMap::new(), sets: BTreeMap::new() };
-    parts.into_iter().filter(|part| !asks.parts[*part].sets.is_empty()).fold(list, List::with_part).decisions
+    parts.retain(|part| !asks.parts[*part].sets.is_empty());
+    let mut list = List { asks, members, in_order, decisions: vec![], parts: BTreeMap::new(), sets: BTreeMap::new() };
+    // Where nobody else may be is known before anybody is placed.
+    let exclusive = parts.iter().filter(|part| asks.parts[**part].exclusive.is_some());
+    exclusive.for_each(|part| list.bound_part(*part));
+    parts.into_iter().fold(list, List::with_part).decisions
 }
 
 struct List<'a> {
@@ -69,7 +73,7 @@ impl List<'_> {
     fn with_part(mut self, part: usize) -> Self {
         let ask = &self.asks.parts[part];
         let is_bound = !ask.bounds.required.is_empty();
-        if is_bound {
+        if is_bound && ask.exclusive.is_none() {
             self.bound_part(part);
         }
         let mut sets: Vec<usize> = ask.sets.clone().collect();
@@ -86,8 +90,9 @@ impl List<'_> {
         let mut kinds: Vec<usize> = ask.sets.clone().map(|set| self.asks.sets[set].kind).collect();
         kinds.sort_unstable();
         let alike = |other: &usize| {
-            let other = &self.asks.parts[*other].bounds;
-            (&other.required, &other.possible) == (&ask.bounds.required, &ask.bounds.possible)
+            let other = &self.asks.parts[*other];
+            let (own, others) = (&ask.bounds, &other.bounds);
+            (&others.required, &others.possible, other.exclusive) == (&own.required, &own.possible, ask.exclusive)
         };
         let known = self.parts.get(&kinds).into_iter().flatten().rev().find(|(other, _)| alike(other));
         let after = known.map(|(_, decision)| *decision);

@@ -25,7 +25,7 @@ const CLIQUE: &str = "nvidia.com/gpu.clique";
 const NONE: u32 = u32::MAX;
 
 /// Disjoint domains of nodes. They are numbered by their first nodes, so that their order is one of names.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Grouping {
     of: Vec<u32>,
     members: Vec<Vec<usize>>,
@@ -177,7 +177,7 @@ fn label<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
 }
 
 /// The value by which kube-scheduler compares nodes for affinity and spread.
-pub(super) fn raw_label<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
+pub(crate) fn raw_label<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
     if key == HOSTNAME { Some(node.name().as_str()) } else { node.parts.labels.get(key) }
 }
 

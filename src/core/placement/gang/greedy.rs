@@ -4,6 +4,7 @@
 //! one with the best ranks. Inside, sets go where they fill a domain, so that the largest stay whole for others, and
 //! members go to the best-ranked nodes, which are filled one after the other.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -72,10 +73,13 @@ impl<'t> Greedy<'t, '_> {
     /// Places the sets whose domain is given before all others: those have a choice.
     fn pinned_sets(&mut self, nodes: &[usize]) -> bool {
         let asks = self.asks;
-        asks.parts.iter().all(|part| {
+        asks.parts.iter().enumerate().all(|(at, part)| {
             let pinned: Vec<usize> = part.sets.clone().filter(|set| asks.sets[*set].pinned.is_some()).collect();
+            if pinned.is_empty() {
+                return true;
+            }
             let possible = |at: &usize| part.bounds.grouping.group(*at).is_some_and(|g| part.bounds.possible[g]);
-            let nodes: Vec<usize> = nodes.iter().copied().filter(possible).collect();
+            let nodes: Vec<usize> = self.open_to(at, nodes).iter().copied().filter(possible).collect();
             self.sets(&pinned, &nodes)
         })
     }
@@ -95,7 +99,11 @@ impl<'t> Greedy<'t, '_> {
         if self.wanted(scope).is_empty() {
             return true;
         }
-        let mut required = split(nodes, &bounds.grouping, |group| bounds.possible[group]);
+        let open = match scope {
+            Scope::Gang => Cow::Borrowed(nodes),
+            Scope::Part(part) => self.open_to(part, nodes),
+        };
+        let mut required = split(&open, &bounds.grouping, |group| bounds.possible[group]);
         let wanted = self.wanted(scope);
         // What is too small as a whole is so in parts.
         required.retain(|nodes| size_if_sufficient(self.asks, self.trial, &wanted, nodes).is_some());
@@ -106,6 +114,18 @@ impl<'t> Greedy<'t, '_> {
             }
         }
         self.best_of(scope, usize::MAX, required)
+    }
+
+    /// The nodes that are in no domain which another part has to itself; for a part that is to have one to itself those in
+    /// whose domain nobody else is.
+    fn open_to<'n>(&self, part: usize, nodes: &'n [usize]) -> Cow<'n, [usize]> {
+        let territories = &self.asks.territories;
+        if territories.are_none() {
+            return Cow::Borrowed(nodes);
+        }
+        let closed =
+            territories.closed(part, self.trial.seats().map(|seat| (self.asks.place_of(seat.set).0, seat.node)));
+        nodes.iter().copied().filter(|at| !closed[*at]).collect()
     }
 
     /// Tries domains, the smallest sufficient first, and keeps the best of the first few that hold it all.

@@ -17,8 +17,10 @@ mod room;
 mod search;
 mod symmetry;
 mod terrain;
+mod territories;
 mod trial;
 
+pub(crate) use domain::raw_label;
 pub use no::{Amount, No, Obstacle, SetName};
 
 use std::sync::Arc;
@@ -59,6 +61,8 @@ pub struct Set {
 pub struct Part {
     /// Where all of them may or should stand.
     pub topology: Vec<TopologyRule>,
+    /// The label of nodes of which they have one domain to themselves: all of them stand there, and no member of another part.
+    pub exclusive: Option<Arc<str>>,
     /// The sets.
     pub sets: Vec<Set>,
 }
@@ -156,5 +160,7 @@ pub fn plan(formation: &Formation, field: Field<'_>, budget: Budget) -> Result<P
 
 #[cfg(test)]
 mod brute_force_tests;
+#[cfg(test)]
+mod exclusive_tests;
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,25 @@ pub enum No {
         /// For how many the largest has places, and its name; none where no node is in any.
         largest: Option<(u64, String)>,
     },
+    /// Too few domains have room for parts that ask for the same and need one each to themselves.
+    TooFewDomains {
+        /// How many parts.
+        needed: usize,
+        /// What each needs.
+        each: Amount,
+        /// In one domain of this level.
+        level: TopologyLevel,
+        /// How many domains have that free, with nobody else in them.
+        domains: usize,
+    },
+    /// It cannot be placed where it may be, and domains are left out in which pods of other jobs or groups are: they or the
+    /// gang's members are to have theirs to themselves.
+    LeftOut {
+        /// Why it cannot be placed in what is left.
+        no: Box<No>,
+        /// How many domains are left out, by level.
+        domains: Vec<(TopologyLevel, usize)>,
+    },
     /// Members that are running already are not in one domain, and the others would have to join them.
     Split {
         /// Of which level.
@@ -80,6 +99,16 @@ pub enum No {
         /// After so many steps.
         steps: u64,
     },
+}
+
+/// `1 zone`, `2 domains of rack`.
+fn counted(level: &TopologyLevel, count: usize) -> String {
+    let one = level.to_string();
+    match (count, one.split_once(' ')) {
+        (1, _) => format!("1 {one}"),
+        (_, Some((noun, rest))) => format!("{count} {noun}s {rest}"),
+        (_, None) => format!("{count} {one}s"),
+    }
 }
 
 /// What keeps a member off a node.
@@ -148,6 +177,8 @@ impl No {
             Self::TooFewPlaces { .. } => "too_few_places",
             Self::TooSmall { .. } => "domain_too_small",
             Self::TooFewSets { .. } => "too_few_sets",
+            Self::TooFewDomains { .. } => "too_few_domains",
+            Self::LeftOut { no, .. } => no.label(),
             Self::Split { .. } => "split",
             Self::Relations { .. } => "relations",
             Self::TooManyExpected { .. } => "too_many_expected",
@@ -159,7 +190,15 @@ impl No {
 
     /// Is it certain that the gang cannot be placed as things are?
     pub fn is_proven(&self) -> bool {
-        !matches!(self, Self::GaveUp { .. })
+        !matches!(self.cause(), Self::GaveUp { .. })
+    }
+
+    /// The reason itself, whatever is said beside it.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::LeftOut { no, .. } => no.cause(),
+            no => no,
+        }
     }
 }
 
@@ -212,6 +251,24 @@ impl fmt::Display for No {
                     (None, Some((count, _))) => write!(f, "; there are {count}"),
                     (_, None) => f.write_str("; no node that takes them is in any"),
                 }
+            }
+            Self::TooFewDomains { needed, each, level, domains } => {
+                let Amount { count, unit } = each;
+                let have = if *domains == 1 { "has" } else { "have" };
+                write!(
+                    f,
+                    "needs {needed} times {count} {unit}, each in a {level} of its own; {domains} {have} that free"
+                )
+            }
+            Self::LeftOut { no, domains } => {
+                let counted: Vec<String> = domains.iter().map(|(level, count)| counted(level, *count)).collect();
+                let are = if matches!(domains[..], [(_, 1)]) { "is" } else { "are" };
+                write!(
+                    f,
+                    "{no}; {} {are} left out: others are there, and an exclusive job or group ",
+                    counted.join(" and ")
+                )?;
+                f.write_str("shares its domain with no other")
             }
             Self::Split { level } => write!(f, "running members are not in one {level}"),
             Self::Relations { role } if role.is_empty() => {

@@ -1,9 +1,9 @@
 //! The bound that a gang fails.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::asks::{Asks, Bounds, Kind};
+use super::asks::{Asks, Bounds, Kind, PartAsk};
 use super::counts::{places_for_sets, size_if_sufficient};
 use super::domain::Map;
 use super::no::{Amount, No, Obstacle, SetName};
@@ -31,6 +31,7 @@ pub(super) fn failed_bound(
         .or_else(|| blocks().find_map(|block| proof.unrelated(block)))
         .or_else(|| (0..asks.kinds.len()).find_map(|kind| proof.too_few_sets(kind)))
         .or_else(|| asks.parts.iter().find_map(|part| proof.too_narrow(&part.bounds, part.sets.clone().collect())))
+        .or_else(|| proof.too_few_domains())
         .or_else(|| proof.too_narrow(&asks.gang, (0..asks.sets.len()).collect()))
 }
 
@@ -121,6 +122,34 @@ impl Proof<'_, '_> {
         let runs: Vec<(usize, u32)> = members.collect();
         let largest = self.largest(&runs, domains(), &level);
         Some(No::TooSmall { needed: self.amount(&runs), level, largest })
+    }
+
+    /// Are there too few domains for parts that ask for the same and are to have one each to themselves? One of which others
+    /// are somewhere already has its domain.
+    fn too_few_domains(&self) -> Option<No> {
+        let kinds = |part: &PartAsk| {
+            let mut kinds: Vec<usize> = part.sets.clone().map(|set| self.asks.sets[set].kind).collect();
+            kinds.sort_unstable();
+            kinds
+        };
+        let mut alike: BTreeMap<_, (&PartAsk, usize)> = BTreeMap::new();
+        let open = |part: &&PartAsk| !part.bounds.is_pinned && part.exclusive.is_some();
+        for part in self.asks.parts.iter().filter(open) {
+            alike.entry((part.exclusive, &part.bounds.required, kinds(part))).or_insert((part, 0)).1 += 1;
+        }
+        alike.into_values().find_map(|(part, needed)| {
+            let (label, bounds) = (part.exclusive?, &part.bounds);
+            let sets: Vec<usize> = part.sets.clone().collect();
+            let possible = (0..bounds.grouping.len()).filter(|group| bounds.possible[*group]);
+            let nodes = possible.map(|group| bounds.grouping.members(group));
+            let suffice = nodes.filter(|nodes| size_if_sufficient(self.asks, self.trial, &sets, nodes).is_some());
+            let grouping = self.asks.territories.grouping(label);
+            let domains = suffice.filter_map(|nodes| grouping.group(nodes[0])).collect::<BTreeSet<usize>>().len();
+            let members = self.asks.members(&sets).into_iter().enumerate().filter(|(_, count)| *count > 0);
+            let each = || self.amount(&members.collect::<Vec<_>>());
+            let level = self.asks.territories.level(label);
+            (domains < needed).then(|| No::TooFewDomains { needed, each: each(), level, domains })
+        })
     }
 
     /// What is free for these members in the domain where that is most.

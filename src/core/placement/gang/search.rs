@@ -14,6 +14,7 @@ use super::decisions::{Decision, What, decisions};
 use super::domain::Grouping;
 use super::symmetry::Symmetry;
 use super::terrain::Terrain;
+use super::territories::Owners;
 use super::trial::{Seat, Trial};
 
 /// How a search ended.
@@ -45,8 +46,23 @@ pub(super) fn search<'a>(
     let nodes = (0..terrain.len()).collect();
     let chosen = vec![0; decisions.len()];
     let ranked = (0..left.len()).map(|block| ranked(block, terrain)).collect();
-    let mut search =
-        Search { asks, trial, decisions, symmetry, ranked, chosen, regions, groups, left, nodes, budget, spent: false };
+    let owners = asks.territories.owners();
+    let spent = false;
+    let mut search = Search {
+        asks,
+        trial,
+        decisions,
+        symmetry,
+        ranked,
+        chosen,
+        regions,
+        owners,
+        groups,
+        left,
+        nodes,
+        budget,
+        spent,
+    };
     match search.go(0) {
         true => Outcome::Found,
         false if search.spent => Outcome::Spent,
@@ -74,6 +90,8 @@ struct Search<'s, 'a> {
     chosen: Vec<usize>,
     /// By part the domain that it must stay in.
     regions: Vec<Option<usize>>,
+    /// Whose domains are: those that parts have to themselves are chosen before any member has its place.
+    owners: Owners,
     /// By set the domain that it must stay in.
     groups: Vec<Option<usize>>,
     /// By block how many members have no place yet.
@@ -151,6 +169,7 @@ impl<'s> Search<'s, '_> {
             {
                 continue;
             }
+            let Some(before) = asks.territories.settle(&mut self.owners, part, nodes[0]) else { continue };
             tried.push(group);
             self.regions[part] = Some(group);
             self.chosen[next] = group;
@@ -158,12 +177,19 @@ impl<'s> Search<'s, '_> {
                 return true;
             }
             self.regions[part] = None;
+            asks.territories.leave(&mut self.owners, part, nodes[0], before);
         }
         false
     }
 
     fn is_known(&mut self, grouping: &Rc<Grouping>, group: usize, tried: &[usize]) -> bool {
-        tried.iter().any(|known| self.symmetry.domains_alike(self.trial, grouping, *known, group))
+        let are_owned_alike = |a: usize, b: usize| {
+            let nodes = grouping.members(a).iter().zip(grouping.members(b));
+            nodes.into_iter().all(|(a, b)| self.asks.territories.are_owned_alike(&self.owners, *a, *b))
+        };
+        tried.iter().any(|known| {
+            self.symmetry.domains_alike(self.trial, grouping, *known, group) && are_owned_alike(*known, group)
+        })
     }
 
     fn set(&mut self, next: usize, part: usize, set: usize, floor: usize) -> bool {
@@ -233,6 +259,7 @@ impl<'s> Search<'s, '_> {
         let looked_at = nodes.len();
         let mut choices: Vec<usize> = (nodes.iter().copied())
             .filter(|at| self.trial.fits(block, *at) && ranked[*at] >= floor && self.is_in_region(part, *at))
+            .filter(|at| asks.territories.is_open(&self.owners, part, *at))
             .collect();
         choices.sort_unstable_by_key(|at| ranked[*at]);
         if !self.spend(looked_at) {
@@ -243,7 +270,11 @@ impl<'s> Search<'s, '_> {
             if !self.spend(1) {
                 return false;
             }
-            if tried.iter().any(|known| self.symmetry.nodes_alike(self.trial, *known, at)) {
+            let is_alike = |known: &usize| {
+                self.symmetry.nodes_alike(self.trial, *known, at)
+                    && asks.territories.are_owned_alike(&self.owners, *known, at)
+            };
+            if tried.iter().any(is_alike) {
                 continue;
             }
             tried.push(at);

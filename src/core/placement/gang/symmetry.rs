@@ -37,7 +37,7 @@ impl Symmetry {
         let within = asks.kinds.iter().filter_map(|kind| kind.within.as_ref()).map(|within| &within.grouping);
         let required = asks.parts.iter().map(|part| &part.bounds.grouping);
         let caps = (0..blocks).flat_map(|block| trial.caps(block)).map(|cap| cap.grouping());
-        for grouping in within.chain(required).chain(caps) {
+        for grouping in within.chain(required).chain(caps).chain(asks.territories.groupings()) {
             if !groupings.iter().any(|known| Rc::ptr_eq(known, grouping)) {
                 groupings.push(Rc::clone(grouping));
             }

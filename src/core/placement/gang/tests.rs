@@ -39,7 +39,13 @@ impl Scene {
 
     /// A new part.
     pub fn part(mut self, topology: &[TopologyRule]) -> Self {
-        self.formation.parts.push(Part { topology: topology.to_vec(), sets: vec![] });
+        self.formation.parts.push(Part { topology: topology.to_vec(), exclusive: None, sets: vec![] });
+        self
+    }
+
+    /// The last part is to have a domain of this label to itself.
+    pub fn exclusive(mut self, key: &str) -> Self {
+        self.formation.parts.last_mut().expect("a part").exclusive = Some(key.into());
         self
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use testudo_core::model::gang::{RoleTerms, Slices, Terms};
 
 use super::super::super::object::{Metadata, null_as_default};
-use super::super::jobset::EXCLUSIVE_TOPOLOGY;
+use super::super::jobset::{EXCLUSIVE_TOPOLOGY, NODE_SELECTOR};
 use super::super::levels;
 use super::super::limits::ROLES;
 use super::Saying;
@@ -84,10 +84,16 @@ pub(super) fn jobset(set: &mut Described<'_>, spec: &Value) -> Result<Vec<Saying
         let together = !before.contains(job.name.as_str());
         needed += if together { i64::from(pods) } else { 0 };
         total += i64::from(pods);
-        let exclusive =
-            [set.metadata, &job.template.metadata].map(|metadata| metadata.annotations.get(EXCLUSIVE_TOPOLOGY));
-        let exclusive = exclusive.into_iter().flatten().find(|key| !key.is_empty());
-        let slices = exclusive.filter(|_| part > 0).map(|key| Slices { members: part, within: levels::of_label(key) });
+        let annotation = |key: &str| {
+            let places = [set.metadata, &job.template.metadata];
+            places.into_iter().filter_map(|metadata| metadata.annotations.get(key)).find(|text| !text.is_empty())
+        };
+        let topology = annotation(EXCLUSIVE_TOPOLOGY).filter(|_| part > 0);
+        // Where nodes are labelled for each job the labels keep jobs apart.
+        let (slices, exclusive) = match annotation(NODE_SELECTOR) {
+            Some(_) => (topology.map(|key| Slices { members: part, within: levels::of_label(key) }), None),
+            None => (None, topology.map(|key| key.as_str().into())),
+        };
         let template_path = format!("{path}.template.spec.template");
         let (demand, renamed) = set.template(&template_path, &job.template.spec.template, &mut terms);
         let role = RoleTerms {
@@ -95,6 +101,7 @@ pub(super) fn jobset(set: &mut Described<'_>, spec: &Value) -> Result<Vec<Saying
             total: Some(pods),
             part_size: Some(part),
             slices,
+            exclusive,
             template: Some(demand),
             ..RoleTerms::default()
         };

@@ -254,8 +254,9 @@ fn jobsets() {
         job("init", 1, 1, Value::Null), job("driver", 1, 1, json!([{"name": "init", "status": "Complete"}])),
         job("workers", 4, 2, json!([{"name": "driver", "status": "Ready"}])),
     ], "startupPolicy": {"startupPolicyOrder": "InOrder"}});
-    let annotations = json!({"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"});
-    let (groups, problems) = read_annotated("jobset.x-k8s.io", "JobSet", annotations, jobs);
+    let topology = "alpha.jobset.sigs.k8s.io/exclusive-topology";
+    let annotations = json!({topology: "cloud.google.com/gke-nodepool"});
+    let (groups, problems) = read_annotated("jobset.x-k8s.io", "JobSet", annotations, jobs.clone());
     assert_eq!(problems, Vec::<String>::new());
     let terms = &groups[0].terms;
     assert_eq!(
@@ -265,8 +266,14 @@ fn jobsets() {
     );
     assert_eq!(sizes(terms, "init"), (Some(0), Some(1), Some(1)));
     assert_eq!(sizes(terms, "workers"), (Some(8), Some(8), Some(2)));
-    let within = TopologyLevel::Label("cloud.google.com/gke-nodepool".into());
-    assert_eq!(terms.roles["workers"].slices, Some(Slices { members: 2, within }), "each job in a domain of its own");
+    let workers = &terms.roles["workers"];
+    assert_eq!(workers.exclusive.as_deref(), Some("cloud.google.com/gke-nodepool"), "each job in a domain of its own");
+    assert_eq!(workers.slices, None);
+    let labelled = json!({topology: "rack", "alpha.jobset.sigs.k8s.io/node-selector": "true"});
+    let (groups, _) = read_annotated("jobset.x-k8s.io", "JobSet", labelled, jobs);
+    let within = TopologyLevel::Label("rack".into());
+    let workers = &groups[0].terms.roles["workers"];
+    assert_eq!((&workers.slices, &workers.exclusive), (&Some(Slices { members: 2, within }), &None));
     assert_eq!(gpus(&terms.roles["driver"]), 8);
     let fewer = json!({"replicatedJobs": [{"name": "w", "template": {"spec": {"parallelism": 8, "completions": 3, "template": {}}}}]});
     assert_eq!(sizes(&terms_of_jobset(fewer), "w"), (Some(3), Some(3), Some(3)));

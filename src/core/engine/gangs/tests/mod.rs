@@ -1,6 +1,7 @@
 //! Gangs through the engine, step by step.
 
 mod autoscaling;
+mod exclusive;
 mod leadership;
 mod planning;
 mod preemption;
