@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use testudo_core::cluster::NodeState;
 use testudo_core::engine::{GangStage, MemberView, Snapshot};
-use testudo_core::model::gang::{GangKey, Strictness, Terms, TopologyLevel};
+use testudo_core::model::exclusive::Exclusivity;
+use testudo_core::model::gang::{GangKey, Membership, Strictness, Terms, TopologyLevel};
 use testudo_core::model::node::Node;
 use testudo_core::model::pod::{Demand, Pod, Stage};
 use testudo_core::placement;
@@ -56,8 +57,11 @@ pub struct DomainMiss {
     pub nodes: usize,
     /// How many members need a place.
     pub needed: usize,
-    /// For how many of them it has one, each by itself.
+    /// For how many of them it has one, each by itself; none where others are to be alone.
     pub places: usize,
+    /// Another gang there (or a pod of none) with which they cannot share it, by exclusive topology of one of them.
+    #[serde(rename = "takenBy", skip_serializing_if = "Option::is_none")]
+    pub taken_by: Option<String>,
 }
 
 /// How far a gang has come, as what is said of it.
@@ -91,7 +95,9 @@ pub fn waiting_members<'p>(gang: &GangKey, pods: impl IntoIterator<Item = &'p Ar
 pub fn domains(snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Vec<DomainMiss> {
     let mut demands: BTreeMap<&Demand, usize> = BTreeMap::new();
     pods.iter().for_each(|pod| *demands.entry(&pod.demand).or_default() += 1);
-    let level = pods.iter().filter_map(|pod| pod.membership.as_ref()).find_map(|of| shared(&of.terms));
+    let memberships = || pods.iter().filter_map(|pod| pod.membership.as_deref());
+    let exclusive = || memberships().find_map(|of| of.exclusivity.as_ref()?.topology.clone());
+    let level = memberships().find_map(|of| shared(&of.terms)).or_else(|| exclusive().map(TopologyLevel::Label));
     let mut domains: BTreeMap<String, Vec<&NodeState>> = BTreeMap::new();
     for state in snapshot.nodes() {
         let Some(node) = state.node().filter(|node| node.inventory.has_accelerators()) else { continue };
@@ -101,12 +107,17 @@ pub fn domains(snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Vec<DomainMiss> {
     }
     let mut misses: Vec<DomainMiss> = domains
         .into_iter()
-        .map(|(name, nodes)| DomainMiss {
-            level: level.as_ref().map_or_else(|| "cluster".to_owned(), ToString::to_string),
-            name,
-            nodes: nodes.len(),
-            needed: pods.len(),
-            places: demands.iter().map(|(demand, needed)| places(demand, &nodes, *needed)).sum(),
+        .map(|(name, nodes)| {
+            let taken_by = memberships().find_map(|of| taken_by(of, level.as_ref()?, &nodes));
+            let places = || demands.iter().map(|(demand, needed)| places(demand, &nodes, *needed)).sum();
+            DomainMiss {
+                level: level.as_ref().map_or_else(|| "cluster".to_owned(), ToString::to_string),
+                name,
+                nodes: nodes.len(),
+                needed: pods.len(),
+                places: if taken_by.is_some() { 0 } else { places() },
+                taken_by,
+            }
         })
         .collect();
     misses.sort_by(|a, b| (Reverse(a.places), &a.name).cmp(&(Reverse(b.places), &b.name)));
@@ -128,6 +139,24 @@ fn domain_of(node: &Node, level: Option<&TopologyLevel>) -> Option<String> {
         Some(TopologyLevel::Clique) => node.place.clique.clone(),
         Some(TopologyLevel::Label(key)) => node.parts.labels.get(key).map(str::to_owned),
     }
+}
+
+/// Who is on one of the nodes of a domain so that a member cannot be there, for one of them is to have it to itself.
+fn taken_by(member: &Membership, level: &TopologyLevel, nodes: &[&NodeState]) -> Option<String> {
+    let own = member.exclusivity.as_ref()?;
+    let key = match level {
+        TopologyLevel::Node => "kubernetes.io/hostname",
+        TopologyLevel::Clique => "nvidia.com/gpu.clique",
+        TopologyLevel::Label(key) => key,
+        TopologyLevel::DeviceFabric => return None,
+    };
+    let others = nodes.iter().flat_map(|state| state.holders().values());
+    let mut others = others.filter(|other| other.gang.as_deref() != Some(&member.gang));
+    let clash = |theirs: &Exclusivity| {
+        own.peers == theirs.peers && [&own.topology, &theirs.topology].into_iter().flatten().any(|of| **of == *key)
+    };
+    let other = others.find(|other| other.exclusivity.as_ref().is_some_and(clash))?;
+    Some(other.gang.as_ref().map_or_else(|| format!("pod {}", other.pod), |gang| gang.title()))
 }
 
 /// For how many pods with this demand there is a place on these nodes, up to `needed`.

@@ -168,3 +168,29 @@ fn a_gang_is_told_how_near_each_domain_is_and_who_would_have_to_go() {
         engine.gangs().flat_map(|gang| gang.members).map(|member| member.node).collect();
     assert!(placed.iter().all(Option::is_some), "{placed:?}");
 }
+
+#[test]
+fn a_gang_is_told_whose_a_domain_is_that_it_cannot_share() {
+    let rack = |rack: &str| format!(", rack: {rack}");
+    let job = |set: &str, index: u32, node: &str| {
+        let pod = pod(&format!("{set}-{index}"), node, 8);
+        pod.replace(
+            &format!("{{name: {set}-{index}}}"),
+            &format!(
+                "{{name: {set}-{index}, labels: {{jobset.sigs.k8s.io/jobset-name: {set}, jobset.sigs.k8s.io/replicatedjob-name: w, \
+                 jobset.sigs.k8s.io/job-index: \"0\"}}, annotations: {{alpha.jobset.sigs.k8s.io/exclusive-topology: rack, \
+                 testudo.dev/min-member: \"2\", batch.kubernetes.io/job-completion-index: \"{index}\"}}}}"
+            ),
+        )
+    };
+    let nodes = ["a-0", "a-1", "a-2", "b-0"].map(|name| node(name, &rack(&name[..1]), "", WHOLE)).concat();
+    let running = job("first", 0, "nodeName: a-0");
+    let mut scene =
+        Scene::of(&[nodes, running, job("second", 0, "priority: 1"), job("second", 1, "priority: 1")].concat());
+    let domains = domains(&scene.engine.snapshot(), &[scene.pod("second-0"), scene.pod("second-1")]);
+    let told: Vec<_> = domains.iter().map(|miss| (miss.name.as_str(), miss.places, miss.taken_by.as_deref())).collect();
+    assert_eq!(told, [("b", 1, None), ("a", 0, Some("gang default/first"))]);
+    assert_eq!(domains[0].level, "domain of rack");
+    let why = scene.engine.gangs().find(|gang| gang.key.name == "second").and_then(|gang| gang.why).unwrap();
+    assert!(why.contains("1 domain of rack is left out"), "{why}");
+}

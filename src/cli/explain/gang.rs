@@ -101,7 +101,8 @@ impl GangExplanation {
             table.set_header(["MUST SHARE", "DOMAIN", "NODES", "PLACES", "NEEDED"]);
             for line in self.domains.iter().take(NEAREST) {
                 let counts = [line.nodes, line.places, line.needed].map(|count| count.to_string());
-                table.add_row([vec![line.level.clone(), line.name.clone()], counts.to_vec()].concat());
+                let who = line.taken_by.as_ref().map(|who| format!(" ({who} is there)")).unwrap_or_default();
+                table.add_row([vec![line.level.clone(), format!("{}{who}", line.name)], counts.to_vec()].concat());
             }
             writeln!(out, "{table}")?;
         }

@@ -154,7 +154,7 @@ export function gang(container, namespace, name, focus) {
       domains.length > 0 && part("Where it comes nearest", h("table", {},
         h("thead", {}, h("tr", {}, [domains[0].level, "Nodes", "Places"].map((text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, domains.map((domain) => h("tr", {},
-          h("td", {}, domain.domain), h("td", {}, count(domain.nodes)), h("td", {}, `${count(domain.places)} of ${count(domain.needed)}`)))))),
+          h("td", {}, domain.takenBy ? `${domain.domain} (${domain.takenBy} is there)` : domain.domain), h("td", {}, count(domain.nodes)), h("td", {}, `${count(domain.places)} of ${count(domain.needed)}`)))))),
       gang.waitsForPlaces && answered("What would make room", `/room/${segment(namespace)}/${segment(name)}`, room),
       part(many(gang.members.length, "member"), h("table", {},
         h("thead", {}, h("tr", {}, ["Member", "State", "Node"].map((text) => h("th", { scope: "col" }, text)))),
