@@ -184,7 +184,7 @@ fn a_gang_is_told_whose_a_domain_is_that_it_cannot_share() {
         )
     };
     let nodes = ["a-0", "a-1", "a-2", "b-0"].map(|name| node(name, &rack(&name[..1]), "", WHOLE)).concat();
-    let running = job("first", 0, "nodeName: a-0");
+    let running = job("first", 0, "nodeName: a-0") + &job("first", 1, "nodeName: a-1");
     let mut scene =
         Scene::of(&[nodes, running, job("second", 0, "priority: 1"), job("second", 1, "priority: 1")].concat());
     let domains = domains(&scene.engine.snapshot(), &[scene.pod("second-0"), scene.pod("second-1")]);

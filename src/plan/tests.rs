@@ -171,7 +171,8 @@ fn a_jobset_is_what_runs_together_and_each_job_is_in_one_domain() {
     assert_eq!(fitting(&cluster(&(zone(0) + &zone(1))), workload, 1).placed.len(), 1);
     let one = nodes("z0", 8, ", topology.kubernetes.io/zone: z0");
     assert_eq!(fitting(&cluster(&one), workload, 1).placed.len(), 0, "nor do two jobs share one");
-    let three = zone(0) + &zone(1) + &zone(2);
+    let large = |at: usize| nodes(&format!("z{at}"), 4, &format!(", topology.kubernetes.io/zone: z{at}"));
+    let three = large(0) + &large(1) + &large(2);
     assert_eq!(fitting(&cluster(&three), workload, 2).placed.len(), 1, "nor those of two JobSets");
     let apart: String =
         (0..4).map(|at| nodes(&format!("z{at}"), 1, &format!(", topology.kubernetes.io/zone: z{at}"))).collect();
