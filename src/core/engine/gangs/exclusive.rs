@@ -48,6 +48,11 @@ impl Taken {
         Self { closed }
     }
 
+    /// Is no domain left out?
+    pub fn is_nothing(&self) -> bool {
+        self.closed.values().all(Domains::is_empty)
+    }
+
     /// Is a node in a domain that members which are so cannot use?
     pub fn refuses(&self, own: &Exclusivity, node: &Node) -> bool {
         let is_in = |(key, values): (&Arc<str>, &BTreeSet<String>)| {
@@ -90,7 +95,10 @@ impl Roster {
 
     /// How its members stand to those of other jobs or groups.
     pub fn exclusivities(&self) -> BTreeSet<Exclusivity> {
-        self.seats.iter().filter_map(|seat| self.exclusivity_of(seat)).collect()
+        // Of a role those that are yet to be made are alike.
+        let mut expected: BTreeSet<&Role> = BTreeSet::new();
+        let seats = self.seats.iter().filter(|seat| seat.pod.is_some() || expected.insert(&seat.role));
+        seats.filter_map(|seat| self.exclusivity_of(seat)).collect()
     }
 
     /// By seat the part (of its role) that has a domain to itself, if it is of such a one. Members that are yet to be made and of

@@ -162,9 +162,13 @@ impl PlanTask {
         rows
     }
 
-    /// How the members of each block that are to be placed stand to those of other jobs or groups.
+    /// How the members of each block that are to be placed stand to those of other jobs or groups; not asked where no domain is
+    /// left out.
     pub(super) fn exclusivities_of_blocks(&self) -> Vec<BTreeSet<Exclusivity>> {
         let mut of_blocks = vec![BTreeSet::new(); self.question.formation.blocks.len()];
+        if self.taken().is_nothing() {
+            return of_blocks;
+        }
         for (seat, block) in self.question.seats.iter().zip(self.blocks_of_seats()) {
             of_blocks[block].extend(self.roster.exclusivity_of(&self.roster.seats[*seat]));
         }
@@ -182,11 +186,10 @@ impl PlanTask {
 
     /// Has somebody come to one of the domains meanwhile where its members are to go, so that they cannot be there?
     pub(super) fn is_overtaken(&self, slots: &Slots, nodes: &[NodeName]) -> bool {
-        let own = self.roster.exclusivities();
-        if own.is_empty() {
+        let taken = Taken::of(slots, &self.gang, self.roster.exclusivities());
+        if taken.is_nothing() {
             return false;
         }
-        let taken = Taken::of(slots, &self.gang, own);
         let is_refused = |(seat, node): (&usize, &NodeName)| {
             let own = self.roster.exclusivity_of(&self.roster.seats[*seat])?;
             let state = self.snapshot.node(node.as_str())?;
