@@ -49,7 +49,7 @@ impl Fleet {
     /// All classes but these are gone. Says whether any of them served an extended resource.
     pub fn retain_classes(&mut self, listed: &BTreeSet<String>) -> bool {
         let gone: Vec<Box<str>> = self.classes.keys().filter(|name| !listed.contains(&***name)).cloned().collect();
-        gone.iter().fold(false, |served, name| self.remove_class(name) || served)
+        gone.iter().filter(|name| self.remove_class(name)).count() > 0
     }
 
     /// A slice is new, or has changed. Returns the pools that are others by that.
