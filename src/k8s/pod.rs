@@ -12,7 +12,7 @@ use testudo_core::model::pod::{
 use testudo_core::model::resources::{ResourceName, Resources};
 
 use super::amounts::amounts;
-use super::gang::{self, promise};
+use super::gang;
 use super::problem::{Decoded, Report};
 use super::resize::{Given, Resize};
 use super::{affinity, object, steering};
