@@ -71,6 +71,8 @@ pub struct Pod {
     pub leaving: bool,
     /// Has it any scheduling gate?
     pub gated: bool,
+    /// Is one of them Kueue's?
+    pub queued: bool,
     /// Is it placed by the scheduler that asks testudo?
     pub is_ours: bool,
     /// Its priority.
@@ -87,8 +89,16 @@ pub struct Pod {
     pub message: String,
     /// The claims that it uses, by name; none for one that is yet to be made.
     pub claims: Vec<Option<String>>,
-    /// Its gang, and how many must start together.
+    /// Its gang, and how many must start together. Generations of one name are gangs of their own here.
     pub gang: Option<(String, usize)>,
+    /// Its workload.
+    pub workload: String,
+    /// Which generation of that it belongs to.
+    pub generation: u64,
+    /// Its role in the gang.
+    pub role: String,
+    /// How long it goes on when it is deleted, at most.
+    pub ends_ms: usize,
     /// Its PodGroup, if the gang is one of Kubernetes itself.
     pub group: Option<Key>,
 }
@@ -100,7 +110,10 @@ impl Pod {
         let annotation = |name: &str| pod["metadata"]["annotations"][name].as_str();
         let group = optional("/spec/schedulingGroup/podGroupName");
         let min_member = annotation(if group.is_some() { MIN_COUNT } else { "testudo.dev/min-member" });
+        let generation = annotation(GENERATION).and_then(|number| number.parse().ok()).unwrap_or(1);
         let gang = group.clone().or_else(|| annotation("testudo.dev/pod-group").map(str::to_owned));
+        let gang = gang.map(|name| gang_of(&name, generation));
+        let gates = pod.pointer("/spec/schedulingGates").and_then(Value::as_array);
         let conditions = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
         let refusal = { conditions }.find(|it| it["type"] == "PodScheduled" && it["status"] == "False");
         let requests = pod.pointer("/spec/containers/0/resources/requests").unwrap_or(&Value::Null);
@@ -112,6 +125,7 @@ impl Pod {
             ended: has_ended(pod),
             leaving: is_leaving(pod),
             gated: pod.pointer("/spec/schedulingGates").is_some(),
+            queued: gates.is_some_and(|gates| gates.iter().any(|gate| gate["name"] == KUEUES_GATE)),
             is_ours: text(pod, "/spec/schedulerName") == SCHEDULER,
             priority: pod.pointer("/spec/priority").and_then(Value::as_i64).unwrap_or(0),
             created: text(pod, "/metadata/creationTimestamp").to_owned(),
@@ -121,8 +135,17 @@ impl Pod {
             message: refusal.map(|it| text(it, "/message").to_owned()).unwrap_or_default(),
             claims: claims(pod),
             gang: gang.zip(min_member.and_then(|number| number.parse().ok())),
+            workload: text(pod, "/metadata/labels/workload").to_owned(),
+            generation,
+            role: annotation(ROLE).unwrap_or_default().to_owned(),
+            ends_ms: annotation(ENDS).and_then(|ms| ms.parse().ok()).unwrap_or(1_500),
             group: group.map(|name| Key::new(text(pod, "/metadata/namespace"), &name)),
         }
+    }
+
+    /// Does it belong to the gang of this name, in whatever generation?
+    pub fn is_of(&self, name: &str) -> bool {
+        self.gang.as_ref().is_some_and(|(gang, _)| *gang == gang_of(name, self.generation))
     }
 
     /// Does it wait for a node?
@@ -143,6 +166,23 @@ impl Pod {
 
 /// What the PodGroup of a native gang says, for who reads pods only.
 pub const MIN_COUNT: &str = "simulation/min-count";
+
+/// The annotation that says which generation of its workload a pod belongs to.
+pub const GENERATION: &str = "simulation/generation";
+
+/// The annotation that says how long a pod goes on when it is deleted, in milliseconds.
+pub const ENDS: &str = "simulation/ends";
+
+/// The annotation that says which role a pod has in its gang.
+pub const ROLE: &str = "testudo.dev/role";
+
+/// The gate of pods that Kueue has not admitted yet.
+pub const KUEUES_GATE: &str = "kueue.x-k8s.io/admission";
+
+/// What is called a gang here: what is left of one generation is no part of the next, though testudo reads one name.
+fn gang_of(name: &str, generation: u64) -> String {
+    if generation == 1 { name.to_owned() } else { format!("{name} (generation {generation})") }
+}
 
 /// The scheduler that asks testudo.
 pub const SCHEDULER: &str = "testudo-scheduler";

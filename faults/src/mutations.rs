@@ -158,6 +158,40 @@ pub const ALL: &[Mutation] = &[
         breaks: &[Rule::Placed],
     },
     Mutation {
+        name: "who-is-over-quota-for-long-is-looked-at-for-ever",
+        file: "src/core/engine/gangs/planning.rs",
+        find: "        if let Some(kept) = self.kept.get_mut(key).filter(|kept| kept.is_starving(now_ms)) {",
+        replace: "        let is_noted = !crate::mutant(\"who-is-over-quota-for-long-is-looked-at-for-ever\");
+        if let Some(kept) = self.kept.get_mut(key).filter(|kept| is_noted && kept.is_starving(now_ms)) {",
+        breaks: &[Rule::Ends],
+    },
+    Mutation {
+        name: "nodes-are-kept-free-for-ever",
+        file: "src/core/engine/gangs/starvation.rs",
+        find: "        let is_due = |until_ms| !still_waits || now_ms >= until_ms || allowed.is_none();",
+        replace:
+            "        let is_over = |until_ms| now_ms >= until_ms && !crate::mutant(\"nodes-are-kept-free-for-ever\");
+        let is_due = |until_ms| !still_waits || is_over(until_ms) || allowed.is_none();",
+        breaks: &[Rule::Placed, Rule::Clean],
+    },
+    Mutation {
+        name: "an-earlier-generation-counts-as-a-part-that-runs",
+        file: "src/core/engine/gangs/roster.rs",
+        find: "    let runs = alive.iter().any(|pod| matches!(pod.stage, Stage::Bound(_)));",
+        replace: "    let is_mixed = crate::mutant(\"an-earlier-generation-counts-as-a-part-that-runs\") && has_run;
+    let runs = is_mixed || alive.iter().any(|pod| matches!(pod.stage, Stage::Bound(_)));",
+        breaks: &[Rule::GangWhole],
+    },
+    Mutation {
+        name: "members-of-one-role-wait-for-those-of-another",
+        file: "src/core/engine/gangs/roster.rs",
+        find: ".filter(|set| !is_passed_over(&set[0].role));",
+        replace: ".filter(|set| {
+            crate::mutant(\"members-of-one-role-wait-for-those-of-another\") || !is_passed_over(&set[0].role)
+        });",
+        breaks: &[Rule::Placed],
+    },
+    Mutation {
         name: "the-watch-of-pods-drops-deletions",
         file: "src/k8s/watch.rs",
         find: "                if let Some(id) = T::id(&watched.meta) {",

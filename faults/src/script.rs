@@ -31,6 +31,8 @@ pub struct Workload {
     pub gpus: usize,
     /// Devices for each, and of which class.
     pub claims: Option<(&'static str, usize)>,
+    /// GPUs or devices for each of those of a second role; none where all are alike.
+    pub second_role: Option<usize>,
     /// Are its claims made by hand, and stay when its pods go?
     pub keeps_claims: bool,
     /// Thousandths of CPUs for each.
@@ -39,8 +41,12 @@ pub struct Workload {
     pub priority: i64,
     /// Do its pods wait with testudo's gate?
     pub gated: bool,
+    /// Do its pods wait with Kueue's gate until it admits them?
+    pub queued: bool,
     /// Is it a gang of Kubernetes itself, with a PodGroup?
     pub native: bool,
+    /// How long a pod that is deleted goes on running, at most.
+    pub ends_ms: usize,
     /// How long a pod runs.
     pub lasts_ms: Option<u64>,
 }
@@ -74,6 +80,10 @@ pub enum Input {
     Lose(String),
     /// A user wants one pod more of it.
     Grow(String),
+    /// All its pods are deleted and others made under the same name, while those still leave.
+    Renew(String),
+    /// One of its pods fails, and with that all others are deleted and made anew, as after a failed job.
+    Fail(String),
     /// A node vanishes, and comes back after a while.
     NodeGoes(usize, u64),
     /// A node is closed for a while.
@@ -123,14 +133,20 @@ impl fmt::Display for Input {
                 if let Some(together) = it.together {
                     write!(f, ", {together} together")?;
                 }
+                if let Some(devices) = it.second_role {
+                    write!(f, ", every third is of a second role and asks for {devices}")?;
+                }
                 let gated = if it.gated { ", gated" } else { "" };
+                let queued = if it.queued { ", held back by Kueue" } else { "" };
                 let native = if it.native { ", with a PodGroup" } else { "" };
-                write!(f, ", priority {}{gated}{native}", it.priority)?;
+                write!(f, ", priority {}{gated}{queued}{native}", it.priority)?;
                 it.lasts_ms.map_or(Ok(()), |ms| write!(f, ", for {} s", seconds(&ms)))
             }
             Self::Delete(name) => write!(f, "{name} is deleted"),
             Self::Lose(name) => write!(f, "a pod of {name} is deleted"),
             Self::Grow(name) => write!(f, "{name} gets one pod more"),
+            Self::Renew(name) => write!(f, "all pods of {name} are deleted, and others are made"),
+            Self::Fail(name) => write!(f, "a pod of {name} fails: all others are deleted, and all made anew"),
             Self::NodeGoes(node, ms) => write!(f, "node n{node} vanishes for {} s", seconds(ms)),
             Self::Cordon(node, ms) => write!(f, "node n{node} is closed for {} s", seconds(ms)),
             Self::GpusFail(node, count, ms) => write!(f, "{count} GPUs of node n{node} fail for {} s", seconds(ms)),
@@ -193,6 +209,8 @@ pub struct Script {
     pub quota: Option<Quota>,
     /// What an autoscaler may add, where there is one.
     pub group: Option<NodeGroup>,
+    /// Are nodes kept free for gangs that have waited long?
+    pub impatient: bool,
     /// What happens, in the order of time (milliseconds).
     pub inputs: Vec<(u64, Input)>,
 }
@@ -231,6 +249,7 @@ impl Script {
         let nodes: Vec<Machine> = (0..2 + rng.below(3)).map(|_| machine(&mut rng)).collect();
         let quota = (rng.below(4) == 0).then(|| Quota { gpus: 6 + 4 * rng.below(3), gangs: 1 + rng.below(4) });
         let group = (rng.below(4) == 0).then(|| NodeGroup { machine: Machine::Plugin(8), most: 1 + rng.below(3) });
+        let impatient = rng.below(3) == 0;
         let day = DAYS[(seed % DAYS.len() as u64) as usize];
         let mut writer = Writer { rng, claims, parts, day, nodes: nodes.len(), names: vec![], machine };
         let mut inputs = vec![];
@@ -249,7 +268,7 @@ impl Script {
             Day::Rough => writer.rough_day(),
         });
         inputs.sort_by_key(|(at, _)| *at);
-        Self { seed, plans_slowly: day == Day::Rough, nodes, quota, group, inputs }
+        Self { seed, plans_slowly: day == Day::Rough, nodes, quota, group, impatient, inputs }
     }
 }
 
@@ -275,23 +294,33 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
         let gang = rng.below(3) > 0;
         let pods = if gang { 2 + rng.below(3) } else { 1 + rng.below(2) };
         let gpus = if claims.is_some() { 0 } else { [1, 1, 2, 2, 4, 8][rng.below(6)] };
+        // To say in how many ways parts can be had takes long, so nobody asks for many.
+        let sizes = if claims.is_some_and(|(class, _)| class == "mig") { [1, 1, 2, 2] } else { [1, 1, 2, 4] };
+        let second_role = (gang && rng.below(4) == 0).then(|| sizes[rng.below(4)]);
+        let extras = match second_role {
+            Some(_) => 2 + rng.below(2),
+            None => usize::from(gang && rng.below(5) == 0),
+        };
         Input::Create(Workload {
             name,
-            pods: pods + usize::from(gang && rng.below(5) == 0),
+            pods: pods + extras,
             together: gang.then_some(pods),
             gpus,
             claims,
+            second_role,
             keeps_claims: self.day == Day::Ambushed && claims.is_some(),
             cpu: 500 + 500 * rng.below(4),
             priority: [0, 0, 0, 100][rng.below(4)],
             gated: rng.below(2) == 0 && gang,
+            queued: rng.below(6) == 0,
             native: rng.below(4) == 0 && gang,
+            ends_ms: [1_500, 8_000][rng.below(2)],
             lasts_ms: (rng.below(3) == 0).then(|| 2_000 + rng.below(20_000) as u64),
         })
     }
 
     fn input(&mut self) -> Input {
-        let kind = self.rng.below(27);
+        let kind = self.rng.below(31);
         let mut a_while = |most: usize| 500 + self.rng.below(most) as u64;
         let (short, long) = (a_while(6_000), a_while(22_000));
         let node = self.rng.below(self.nodes);
@@ -319,6 +348,8 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
             22 => Input::Refuse(node, long),
             23 | 24 => Input::SchedulerTakesOver(long),
             25 if self.claims => Input::DeleteClaims(self.some()),
+            26 | 27 => Input::Renew(self.some()),
+            28 | 29 => Input::Fail(self.some()),
             _ => Input::OnlyLook(self.some()),
         }
     }
@@ -368,9 +399,10 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
                 },
             ));
             let soon = at + 500 + self.rng.below(8_000) as u64;
-            match self.rng.below(3) {
+            match self.rng.below(4) {
                 0 => struck.push((soon, Input::Delete(name))),
                 1 => struck.push((soon, Input::Lose(name))),
+                2 => struck.push((soon, Input::Renew(name))),
                 _ => {}
             }
         }

@@ -21,6 +21,7 @@ pub fn shortest(script: &Script, rule: Rule) -> Script {
     search.without_last_nodes();
     search.without(|script| script.quota = None);
     search.without(|script| script.group = None);
+    search.without(|script| script.impatient = false);
     search.best
 }
 

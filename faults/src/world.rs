@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use serde_json::json;
 use testudo::sim::rng::Rng;
-use testudo_core::engine::{AheadPolicy, AutoscalingPolicy, ClaimPolicy, GangPolicy, PlacementPolicy, Policy, Quotas};
+use testudo_core::engine::{
+    AheadPolicy, AutoscalingPolicy, ClaimPolicy, GangPolicy, PlacementPolicy, Policy, Profile, Profiles, Quotas,
+    Starvation,
+};
 use testudo_core::model::catalogue::Catalogue;
 use testudo_core::model::quota::{Item, Quota};
 
 use crate::actors::autoscaler::Autoscaler;
 use crate::actors::controllers::ClaimController;
 use crate::actors::kubelets::Kubelets;
+use crate::actors::kueue::Kueue;
 use crate::actors::machines::{Station, class};
 use crate::actors::users::{self, Users};
 use crate::api::store::{Kind, Store};
@@ -30,6 +34,14 @@ pub const QUIET_MS: u64 = 90_000;
 /// A time at which faults are over: one may last for a while.
 const CALM_FROM_MS: u64 = CHAOS_MS + 25_000;
 
+/// After so long a gang counts as one that has waited long, and for how long nodes are kept free for it then.
+pub const PATIENCE: Starvation = Starvation { after_ms: 6_000, keep_free_ms: 8_000, pause_ms: 60_000 };
+
+/// Where nodes may be kept free at the end, whoever is kept away from them has so much longer: there may be several gangs for
+/// which they are, one after the other, and then none for a while.
+const KEPT_AWAY_MS: u64 = 90_000;
+const LOOKED_AT_EACH_MS: u64 = 5_000;
+
 /// A copy of an engine is made for it.
 const LEDGERS_READ_EACH_MS: u64 = 2_000;
 
@@ -43,6 +55,7 @@ pub struct World {
     schedulers: Vec<(Scheduler, u64)>,
     kubelets: Kubelets,
     claims: ClaimController,
+    kueue: Kueue,
     users: Users,
     autoscaler: Option<Autoscaler>,
     rng: Rng,
@@ -63,6 +76,7 @@ pub struct World {
     /// A search comes to its end in one of so many steps.
     search_steps: usize,
     now_ms: u64,
+    steps: u64,
     story: Story,
 }
 
@@ -92,29 +106,24 @@ fn play_on(script: &Script, story: Story) -> Outcome {
     // Of what depends on chance in other crates: the jitter of pauses.
     fastrand::seed(script.seed);
     let mut world = World::new(script, story);
-    let mut inputs = script.inputs.iter().peekable();
     let end_ms = CALM_FROM_MS + QUIET_MS;
-    let mut steps = 0;
-    let mut violation = None;
-    while world.now_ms < end_ms && violation.is_none() {
-        while let Some((_, input)) = inputs.next_if(|(at, _)| *at <= world.now_ms) {
-            world.take(input);
-        }
-        world.step();
-        let panic = panics::take().map(|what| Violation { rule: Rule::NoPanic, what });
-        violation = panic.or_else(|| world.audit());
-        let next = inputs.peek().map_or(end_ms, |(at, _)| *at);
-        world.now_ms = world.next_ms().min(next.max(world.now_ms + 1));
-        steps += 1;
-    }
+    let mut violation = world.run(&script.inputs, end_ms);
     if violation.is_none() {
         violation = world.audit_end();
+        let mut until_ms = end_ms;
+        // Nodes may be kept free just now, which ends. So long as it is only about that.
+        let may_end = |violation: &Violation| script.impatient && matches!(violation.rule, Rule::Placed | Rule::Clean);
+        while until_ms < end_ms + KEPT_AWAY_MS && violation.as_ref().is_some_and(may_end) {
+            until_ms += LOOKED_AT_EACH_MS;
+            violation = world.run(&[], until_ms).or_else(|| world.audit_end());
+        }
     }
     if let Some(violation) = &violation {
         let now_ms = world.now_ms;
         world.story.tell(now_ms, || format!("WRONG: {violation}"));
     }
-    Outcome { violation, steps, digest: world.digest(), seen: world.auditor.seen() }
+    world.auditor.note_in_part(&world.store);
+    Outcome { violation, steps: world.steps, digest: world.digest(), seen: world.auditor.seen() }
 }
 
 /// What the operator has configured, with shorter times.
@@ -135,7 +144,9 @@ fn policy(script: &Script) -> Policy {
         let limits = Quota::default().limited(Item::Gpus, count(quota.gpus)).limited(Item::Gangs, count(quota.gangs));
         (users::NAMESPACE.into(), limits)
     });
-    let placement = PlacementPolicy { quotas: Quotas::new(quota, None), ..PlacementPolicy::default() };
+    let profile = Profile { starvation: script.impatient.then_some(PATIENCE), ..Profile::default() };
+    let (quotas, profiles) = (Quotas::new(quota, None), Profiles::new([], profile));
+    let placement = PlacementPolicy { quotas, profiles, ..PlacementPolicy::default() };
     let autoscaling = { script.group.as_ref() }.map(|_| AutoscalingPolicy {
         show_after_ms: 3_000,
         protect_after_ms: 1_000,
@@ -165,6 +176,7 @@ impl World {
             schedulers: vec![(Scheduler::new(rng.branch(), &store), u64::MAX)],
             kubelets: Kubelets::new(rng.branch()),
             claims: ClaimController::new(rng.branch()),
+            kueue: Kueue::new(rng.branch()),
             users: Users::new(rng.branch()),
             autoscaler: script.group.clone().map(|group| Autoscaler::new(group, rng.branch())),
             replicas: (0..REPLICAS).map(Replica::new).collect(),
@@ -173,13 +185,14 @@ impl World {
             moved: (0, 0),
             leader: None,
             routed: 0,
-            auditor: Auditor::new(script.quota),
+            auditor: Auditor::new(script.quota, script.impatient.then_some(PATIENCE.after_ms)),
             ledgers_read_ms: 0,
             heard: vec![false; REPLICAS],
             catalogue: Catalogue::builtin(),
             policy: policy(script),
             search_steps: if script.plans_slowly { 30 } else { 2 },
             now_ms: 0,
+            steps: 0,
             stations,
             store,
             story,
@@ -193,6 +206,26 @@ impl World {
         self.replicas[index].start(self.policy.clone(), Arc::clone(&self.catalogue), self.now_ms);
     }
 
+    /// Goes on until then, or until something is wrong.
+    fn run(&mut self, inputs: &[(u64, Input)], end_ms: u64) -> Option<Violation> {
+        let mut inputs = inputs.iter().peekable();
+        while self.now_ms < end_ms {
+            while let Some((_, input)) = inputs.next_if(|(at, _)| *at <= self.now_ms) {
+                self.take(input);
+            }
+            self.step();
+            let panic = panics::take().map(|what| Violation { rule: Rule::NoPanic, what });
+            let violation = panic.or_else(|| self.audit());
+            let next = inputs.peek().map_or(end_ms, |(at, _)| *at);
+            self.now_ms = self.next_ms().min(next.max(self.now_ms + 1));
+            self.steps += 1;
+            if violation.is_some() {
+                return violation;
+            }
+        }
+        None
+    }
+
     fn take(&mut self, input: &Input) {
         let now_ms = self.now_ms;
         self.story.tell(now_ms, || format!("-- {input}"));
@@ -203,6 +236,8 @@ impl World {
             Input::Delete(name) => self.users.delete(name, &mut self.store),
             Input::Lose(name) => self.users.lose(name, &mut self.store),
             Input::Grow(name) => self.users.grow(name, now_ms),
+            Input::Renew(name) => self.users.renew(name, &mut self.store, now_ms),
+            Input::Fail(name) => self.users.fail(name, &mut self.store, now_ms),
             Input::NodeComes(machine) => {
                 let mut station = Station::new(self.stations.len(), machine.clone());
                 station.join(&mut self.store);
@@ -302,6 +337,7 @@ impl World {
         self.around(Scheduler::step);
         self.kubelets.step(&mut self.store, &mut self.story, now_ms);
         self.claims.step(&mut self.store, now_ms);
+        self.kueue.step(&mut self.store, &mut self.story, now_ms);
         self.users.step(&mut self.store, &mut self.story, now_ms);
         if let Some(autoscaler) = &mut self.autoscaler {
             let shrinks = now_ms < CHAOS_MS;
@@ -352,7 +388,8 @@ impl World {
             || self.schedulers.iter().any(|(scheduler, _)| scheduler.is_busy())
             || self.replicas.iter().any(Replica::is_searching);
         let pause = if is_lively { 2 + self.rng.below(40) } else { 300 } as u64;
-        let due = [self.network.next_ms(), self.kubelets.next_ms(), self.users.next_ms()].into_iter().flatten();
+        let machines = [self.network.next_ms(), self.kubelets.next_ms()];
+        let due = machines.into_iter().chain([self.kueue.next_ms(), self.users.next_ms()]).flatten();
         let due = due.chain(self.schedulers.iter().filter_map(|(it, _)| it.next_ms()));
         let due = due.chain(self.autoscaler.iter().map(Autoscaler::next_ms)).min().unwrap_or(u64::MAX);
         (self.now_ms + pause).min(due).max(self.now_ms + 1)

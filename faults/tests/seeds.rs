@@ -19,9 +19,13 @@ fn nothing_goes_wrong_in_a_thousand_seeds() {
         panic!("seed {} fails: {}\n{}", failure.seed, failure.violation, failure.history());
     }
     // Rules that nothing could have broken say nothing.
-    let Seen { bound, gangs, excused, allocated, taken_back, ledgers } = report.seen;
+    let Seen { bound, gangs, excused, allocated, taken_back, ledgers, .. } = report.seen;
     assert!(bound > 5_000 && gangs > 1_000 && allocated > 1_000 && taken_back > 40, "{report}");
     assert!(excused < gangs && ledgers > 1_000, "{report}");
+    let Seen { over_quota_long, kept_away, beside_former, started_beside, .. } = report.seen;
+    assert!(over_quota_long > 10 && kept_away > 10 && beside_former > 100 && started_beside > 10, "{report}");
+    let Seen { extras, passed, admitted, admitted_in_part, .. } = report.seen;
+    assert!(extras > 100 && passed > 10 && admitted > 100 && admitted_in_part > 10, "{report}");
 }
 
 #[test]

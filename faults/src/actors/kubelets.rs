@@ -93,7 +93,7 @@ impl Kubelets {
             Some(node) => {
                 next.lost_ms = None;
                 if pod.leaving {
-                    let leaves_ms = *next.leaves_ms.get_or_insert(now_ms + 50 + self.rng.below(1_500) as u64);
+                    let leaves_ms = *next.leaves_ms.get_or_insert(now_ms + 50 + self.rng.below(pod.ends_ms) as u64);
                     if now_ms >= leaves_ms {
                         store.remove(Kind::Pod, &pod.key);
                     }

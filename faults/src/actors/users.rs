@@ -7,7 +7,7 @@ use testudo::sim::rng::Rng;
 
 use super::kubelets::LASTS;
 use crate::api::store::{Key, Kind, Store, text};
-use crate::facts::{MIN_COUNT, SCHEDULER};
+use crate::facts::{ENDS, GENERATION, KUEUES_GATE, MIN_COUNT, ROLE, SCHEDULER};
 use crate::script::Workload;
 use crate::story::Story;
 
@@ -25,9 +25,20 @@ pub struct Users {
 
 struct Kept {
     workload: Workload,
-    /// How often a pod of each number was made.
-    made: Vec<u64>,
+    /// The last pod of each number.
+    made: Vec<Made>,
+    /// Which generation its pods are to be of.
+    generation: u64,
     due_ms: u64,
+}
+
+/// What was made of one number.
+#[derive(Debug, Clone, Copy, Default)]
+struct Made {
+    /// How often a pod was.
+    times: u64,
+    /// Of which generation the last one is.
+    generation: u64,
 }
 
 impl Users {
@@ -38,8 +49,8 @@ impl Users {
 
     /// A user wants this to run.
     pub fn create(&mut self, workload: Workload, now_ms: u64) {
-        let made = vec![0; workload.pods];
-        self.kept.insert(workload.name.clone(), Kept { workload, made, due_ms: now_ms });
+        let made = vec![Made::default(); workload.pods];
+        self.kept.insert(workload.name.clone(), Kept { workload, made, generation: 1, due_ms: now_ms });
     }
 
     /// A user wants it no more: all pods of it are deleted.
@@ -60,6 +71,37 @@ impl Users {
         }
     }
 
+    /// All pods of it are deleted, and the next generation is made at once: whoever runs goes on for a while beside it.
+    pub fn renew(&mut self, name: &str, store: &mut Store, now_ms: u64) {
+        let Some(kept) = self.kept.get_mut(name) else { return };
+        kept.generation += 1;
+        kept.due_ms = kept.due_ms.min(now_ms + 1 + self.rng.below(100) as u64);
+        for key in pods_of(name, store) {
+            // What has ended stays as it is, as with jobs.
+            if !store.get(Kind::Pod, &key).is_some_and(|pod| pod.pod().ended) {
+                store.delete(Kind::Pod, &key).expect("it was there just now");
+            }
+        }
+    }
+
+    /// A pod of it that has a node fails, and with that the next generation is made.
+    pub fn fail(&mut self, name: &str, store: &mut Store, now_ms: u64) {
+        let runs = |key: &Key| {
+            let pod = store.get(Kind::Pod, key).map(|pod| pod.pod());
+            pod.is_some_and(|pod| pod.node.is_some() && !pod.ended && !pod.leaving)
+        };
+        let running: Vec<Key> = pods_of(name, store).into_iter().filter(runs).collect();
+        if running.is_empty() || !self.kept.contains_key(name) {
+            return;
+        }
+        let failed = store.update(Kind::Pod, &running[self.rng.below(running.len())], |pod| {
+            pod["status"]["phase"] = json!("Failed");
+            Ok(())
+        });
+        failed.expect("it was there just now");
+        self.renew(name, store, now_ms);
+    }
+
     /// The claims of its pods are deleted.
     pub fn delete_claims(&self, name: &str, store: &mut Store) {
         let is_of = |key: &Key| key.name.starts_with(&format!("{name}-"));
@@ -72,7 +114,7 @@ impl Users {
     /// It gets one pod more.
     pub fn grow(&mut self, name: &str, now_ms: u64) {
         if let Some(kept) = self.kept.get_mut(name) {
-            kept.made.push(0);
+            kept.made.push(Made::default());
             kept.due_ms = kept.due_ms.max(now_ms);
         }
     }
@@ -96,14 +138,15 @@ impl Users {
                 make_claims(&kept.workload, kept.made.len(), store);
             }
             for (index, made) in kept.made.iter_mut().enumerate() {
-                let pod =
-                    store.get(Kind::Pod, &key(name, index, *made)).map(|pod| text(pod, "/status/phase").to_owned());
-                let is_missing = *made == 0 || pod.is_none_or(|phase| phase == "Failed");
+                let pod = store
+                    .get(Kind::Pod, &key(name, index, made.times))
+                    .map(|pod| text(pod, "/status/phase").to_owned());
+                let is_missing = made.generation < kept.generation || pod.is_none_or(|phase| phase == "Failed");
                 // One after the other, as controllers make them.
                 if is_missing && !has_made {
-                    *made += 1;
+                    *made = Made { times: made.times + 1, generation: kept.generation };
                     let object = pod_of(&kept.workload, index, *made);
-                    story.tell(now_ms, || format!("pod {} is created", key(name, index, *made)));
+                    story.tell(now_ms, || format!("pod {} is created", key(name, index, made.times)));
                     store.create(Kind::Pod, object).expect("a new name");
                     has_made = true;
                 }
@@ -122,8 +165,8 @@ fn group_of(workload: &Workload) -> Value {
 
 /// Makes the claims of its own that are not there.
 fn make_claims(workload: &Workload, pods: usize, store: &mut Store) {
-    let requests = workload.claims.map(request);
     for index in 0..pods {
+        let requests = of_role(workload, index).claims.map(request);
         let name = claim_of(&workload.name, index);
         if store.get(Kind::Claim, &Key::new(NAMESPACE, &name)).is_none() {
             let spec = json!({"devices": {"requests": [requests]}});
@@ -151,13 +194,40 @@ fn pods_of(workload: &str, store: &Store) -> Vec<Key> {
     store.all(Kind::Pod).filter(|(_, pod)| is_of(pod)).map(|(key, _)| key.clone()).collect()
 }
 
-fn pod_of(workload: &Workload, index: usize, made: u64) -> Value {
-    let Key { namespace, name } = key(&workload.name, index, made);
-    let mut requests = json!({"cpu": format!("{}m", workload.cpu)});
-    if workload.gpus > 0 {
-        requests["nvidia.com/gpu"] = json!(workload.gpus.to_string());
+/// Every third pod is of the second role, where there are two.
+fn is_of_second_role(workload: &Workload, index: usize) -> bool {
+    workload.second_role.is_some() && index % 3 == 1
+}
+
+/// What a pod asks for in its role.
+fn of_role(workload: &Workload, index: usize) -> Asks {
+    let (gpus, claims) = (workload.gpus, workload.claims);
+    match workload.second_role.filter(|_| is_of_second_role(workload, index)) {
+        None => Asks { gpus, claims },
+        Some(devices) => match claims {
+            None => Asks { gpus: devices, claims },
+            Some((class, _)) => Asks { gpus, claims: Some((class, devices)) },
+        },
     }
-    let mut annotations = json!({});
+}
+
+/// What a pod asks for of devices.
+struct Asks {
+    gpus: usize,
+    claims: Option<(&'static str, usize)>,
+}
+
+fn pod_of(workload: &Workload, index: usize, made: Made) -> Value {
+    let Key { namespace, name } = key(&workload.name, index, made.times);
+    let asks = of_role(workload, index);
+    let mut requests = json!({"cpu": format!("{}m", workload.cpu)});
+    if asks.gpus > 0 {
+        requests["nvidia.com/gpu"] = json!(asks.gpus.to_string());
+    }
+    let mut annotations = json!({GENERATION: made.generation.to_string(), ENDS: workload.ends_ms.to_string()});
+    if workload.second_role.is_some() {
+        annotations[ROLE] = json!(if is_of_second_role(workload, index) { "second" } else { "first" });
+    }
     if let Some(together) = workload.together.filter(|_| workload.native) {
         annotations[MIN_COUNT] = json!(together.to_string());
     } else if let Some(together) = workload.together {
@@ -175,13 +245,15 @@ fn pod_of(workload: &Workload, index: usize, made: u64) -> Value {
     if workload.native {
         spec["schedulingGroup"] = json!({"podGroupName": workload.name});
     }
-    if workload.gated {
-        spec["schedulingGates"] = json!([{"name": "testudo.dev/gang"}]);
+    let gates = [(workload.gated, "testudo.dev/gang"), (workload.queued, KUEUES_GATE)];
+    let gates: Vec<Value> = gates.iter().filter(|(is, _)| *is).map(|(_, name)| json!({"name": name})).collect();
+    if !gates.is_empty() {
+        spec["schedulingGates"] = json!(gates);
     }
     if workload.keeps_claims {
         let claim = claim_of(&workload.name, index);
         spec["resourceClaims"] = json!([{"name": "devices", "resourceClaimName": claim}]);
-    } else if let Some(claim) = workload.claims {
+    } else if let Some(claim) = asks.claims {
         // What a template says stands here beside the reference to it.
         let request = request(claim);
         spec["resourceClaims"] = json!([{"name": "devices", "resourceClaimTemplateName": "t", "request": request}]);

@@ -13,6 +13,8 @@ mod leaks;
 mod ledger;
 mod placed;
 mod quotas;
+mod seen;
+mod situations;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,6 +27,8 @@ use crate::script::{Input, Quota};
 use devices::Counting;
 use ledger::Moment;
 use quotas::Used;
+pub use seen::Seen;
+use situations::Situations;
 
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +53,8 @@ pub enum Rule {
     Clean,
     /// Nothing panics.
     NoPanic,
+    /// Nobody spins: a run comes to its end.
+    Ends,
 }
 
 /// Something that must not be.
@@ -68,34 +74,6 @@ impl fmt::Display for Violation {
 
 fn wrong(rule: Rule, what: impl Into<String>) -> Option<Violation> {
     Some(Violation { rule, what: what.into() })
-}
-
-/// How much was going on: a rule that nothing could break says nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Pods that were bound.
-    pub bound: u64,
-    /// Gangs of which a first member was bound.
-    pub gangs: u64,
-    /// Those of them that were in part, and had been disturbed while they started, so that nobody was to blame.
-    pub excused: u64,
-    /// Claims that were given devices by testudo.
-    pub allocated: u64,
-    /// Claims that lost them without ever having been used.
-    pub taken_back: u64,
-    /// Ledgers that were read.
-    pub ledgers: u64,
-}
-
-impl std::ops::AddAssign for Seen {
-    fn add_assign(&mut self, other: Self) {
-        self.bound += other.bound;
-        self.gangs += other.gangs;
-        self.excused += other.excused;
-        self.allocated += other.allocated;
-        self.taken_back += other.taken_back;
-        self.ledgers += other.ledgers;
-    }
 }
 
 /// A node's capacity counts for so long after it has become less: who binds may not know yet.
@@ -124,13 +102,14 @@ pub struct Auditor {
     gone: BTreeMap<String, String>,
     /// Gangs that have lost a member, or while they started its node or their leader: these may be in part.
     hurt: BTreeSet<String>,
+    situations: Situations,
     seen: Seen,
 }
 
 impl Auditor {
-    /// Of a cluster whose users may have so much.
-    pub fn new(quota: Option<Quota>) -> Self {
-        Self { quota, ..Self::default() }
+    /// Of a cluster whose users may have so much, and where gangs have waited long after this time.
+    pub fn new(quota: Option<Quota>, patience_ms: Option<u64>) -> Self {
+        Self { quota, situations: Situations::new(patience_ms), ..Self::default() }
     }
 
     /// How much was going on.
@@ -193,10 +172,8 @@ impl Auditor {
     }
 
     /// Judges how things are at the end, where an autoscaler could add these nodes.
-    pub fn check_end(&mut self, store: &Store, engines: &[Engine], could_add: &[Node]) -> Option<Violation> {
-        let in_part = placed::half_started(store);
-        self.seen.excused += in_part.keys().filter(|gang| self.hurt.contains(*gang)).count() as u64;
-        let blamed = in_part.into_iter().find(|(gang, _)| !self.hurt.contains(gang));
+    pub fn check_end(&self, store: &Store, engines: &[Engine], could_add: &[Node]) -> Option<Violation> {
+        let blamed = placed::half_started(store).into_iter().find(|(gang, _)| !self.hurt.contains(gang));
         let gangs = blamed.and_then(|(gang, (started, together))| {
             let text =
                 format!("gang {gang}: {started} of its members have started, and {together} must start together");
@@ -206,6 +183,12 @@ impl Auditor {
         let rest = devices.or_else(|| placed::left_out(store, self.quota, could_add));
         let rest = rest.or_else(|| leaks::left_behind(store));
         rest.or_else(|| engines.iter().find_map(|engine| ledger::differs(store, engine, Moment::End)))
+    }
+
+    /// Counts the gangs that are excused from being whole at the end.
+    pub fn note_in_part(&mut self, store: &Store) {
+        let in_part = placed::half_started(store);
+        self.seen.excused += in_part.keys().filter(|gang| self.hurt.contains(*gang)).count() as u64;
     }
 
     /// Judges the ledger of a replica that has heard of everything.
@@ -222,6 +205,7 @@ impl Auditor {
             return None;
         }
         let before = self.pods.insert(pod.uid.clone(), pod.clone());
+        self.situations.see(&pod, before.as_ref(), &self.pods, now_ms, &mut self.seen);
         if pod.ended || pod.leaving {
             self.note_loss(&pod, now_ms);
         }

@@ -68,15 +68,22 @@ pub fn left_out(store: &Store, quota: Option<Quota>, could_add: &[Node]) -> Opti
     for (gang, (together, members)) in gangs(&pods) {
         let started = members.iter().filter(|pod| pod.node.is_some() && !pod.ended && !pod.leaving).count();
         let mut waiting: Vec<&Pod> = members.into_iter().filter(|pod| pod.is_pending() && has_claims(pod)).collect();
-        // Who is left when enough have started may start alone.
-        let needed = together.saturating_sub(started).max(1);
+        // Who must start first where members differ: role by role.
+        waiting.sort_by_key(|pod| (&pod.role, &pod.key));
+        let needed = together.saturating_sub(started);
         if waiting.len() < needed {
             continue;
         }
-        waiting.truncate(needed);
-        let wanted: Vec<_> = waiting.iter().map(|pod| (*pod, asks(pod))).collect();
-        if let Some(places) = places(&wanted) {
-            return say(format!("gang {gang} ({started} started)"), &waiting, places);
+        // Who is left when enough have started may start alone, and nobody waits there for somebody else.
+        let groups: Vec<&[&Pod]> = match needed {
+            0 => waiting.chunks(1).collect(),
+            needed => vec![&waiting[..needed]],
+        };
+        for waiting in groups {
+            let wanted: Vec<_> = waiting.iter().map(|pod| (*pod, asks(pod))).collect();
+            if let Some(places) = places(&wanted) {
+                return say(format!("gang {gang} ({started} started)"), waiting, places);
+            }
         }
     }
     None

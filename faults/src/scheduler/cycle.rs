@@ -111,7 +111,7 @@ impl Scheduler {
 
     /// Looks at the members of a gang in the way of the native gang cycle: asks testudo about each, and does nothing.
     pub fn only_look(&mut self, gang: &str, around: &mut Around<'_>) {
-        let is_member = |it: &&Waiting| it.pod.gang.as_ref().is_some_and(|(name, _)| name == gang);
+        let is_member = |it: &&Waiting| it.pod.is_of(gang);
         let members: Vec<Waiting> = self.waiting.values().filter(is_member).cloned().collect();
         for member in members {
             _ = self.attempt(&member, around);
