@@ -67,8 +67,12 @@ pub struct Pod {
     pub node: Option<String>,
     /// Has it succeeded or failed?
     pub ended: bool,
+    /// Has it done what it had to?
+    pub succeeded: bool,
     /// Is it being deleted?
     pub leaving: bool,
+    /// Does its controller make others only when it runs?
+    pub staged: bool,
     /// Has it any scheduling gate?
     pub gated: bool,
     /// Is one of them Kueue's?
@@ -123,6 +127,8 @@ impl Pod {
             version: version(pod),
             node: optional("/spec/nodeName"),
             ended: has_ended(pod),
+            succeeded: text(pod, "/status/phase") == "Succeeded",
+            staged: pod["metadata"]["labels"][POD_INDEX].is_string(),
             leaving: is_leaving(pod),
             gated: pod.pointer("/spec/schedulingGates").is_some(),
             queued: gates.is_some_and(|gates| gates.iter().any(|gate| gate["name"] == KUEUES_GATE)),
@@ -172,6 +178,9 @@ pub const GENERATION: &str = "simulation/generation";
 
 /// The annotation that says how long a pod goes on when it is deleted, in milliseconds.
 pub const ENDS: &str = "simulation/ends";
+
+/// The label of pods of a controller that makes one after the other.
+pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 
 /// The annotation that says which role a pod has in its gang.
 pub const ROLE: &str = "testudo.dev/role";

@@ -45,6 +45,8 @@ pub struct Workload {
     pub queued: bool,
     /// Is it a gang of Kubernetes itself, with a PodGroup?
     pub native: bool,
+    /// Is each pod made only when the one before it runs, or has ended well? Then for so long the first one runs.
+    pub staged: Option<u64>,
     /// How long a pod that is deleted goes on running, at most.
     pub ends_ms: usize,
     /// How long a pod runs.
@@ -135,6 +137,9 @@ impl fmt::Display for Input {
                 }
                 if let Some(devices) = it.second_role {
                     write!(f, ", every third is of a second role and asks for {devices}")?;
+                }
+                if let Some(first_ms) = it.staged {
+                    write!(f, ", made one after the other, the first for {} s", seconds(&first_ms))?;
                 }
                 let gated = if it.gated { ", gated" } else { "" };
                 let queued = if it.queued { ", held back by Kueue" } else { "" };
@@ -251,7 +256,8 @@ impl Script {
         let group = (rng.below(4) == 0).then(|| NodeGroup { machine: Machine::Plugin(8), most: 1 + rng.below(3) });
         let impatient = rng.below(3) == 0;
         let day = DAYS[(seed % DAYS.len() as u64) as usize];
-        let mut writer = Writer { rng, claims, parts, day, nodes: nodes.len(), names: vec![], machine };
+        let staged = quota.is_none();
+        let mut writer = Writer { rng, staged, claims, parts, day, nodes: nodes.len(), names: vec![], machine };
         let mut inputs = vec![];
         for _ in 0..2 + writer.rng.below(6) {
             let at = writer.rng.below(8_000) as u64;
@@ -274,6 +280,8 @@ impl Script {
 
 struct Writer<M> {
     rng: Rng,
+    /// May members be made in stages? Places are kept then for those that no quota counts yet, and they may not come.
+    staged: bool,
     claims: bool,
     parts: bool,
     day: Day,
@@ -301,6 +309,8 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
             Some(_) => 2 + rng.below(2),
             None => usize::from(gang && rng.below(5) == 0),
         };
+        let is_staged = rng.below(4) == 0 && gang && self.staged && claims.is_none() && second_role.is_none();
+        let staged = is_staged.then(|| [1_000, 500_000][rng.below(2)]);
         Input::Create(Workload {
             name,
             pods: pods + extras,
@@ -313,7 +323,8 @@ impl<M: Fn(&mut Rng) -> Machine> Writer<M> {
             priority: [0, 0, 0, 100][rng.below(4)],
             gated: rng.below(2) == 0 && gang,
             queued: rng.below(6) == 0,
-            native: rng.below(4) == 0 && gang,
+            native: rng.below(4) == 0 && gang && !is_staged,
+            staged,
             ends_ms: [1_500, 8_000][rng.below(2)],
             lasts_ms: (rng.below(3) == 0).then(|| 2_000 + rng.below(20_000) as u64),
         })

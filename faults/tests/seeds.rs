@@ -24,8 +24,9 @@ fn nothing_goes_wrong_in_a_thousand_seeds() {
     assert!(excused < gangs && ledgers > 1_000, "{report}");
     let Seen { over_quota_long, kept_away, beside_former, started_beside, .. } = report.seen;
     assert!(over_quota_long > 10 && kept_away > 10 && beside_former > 100 && started_beside > 10, "{report}");
-    let Seen { extras, passed, admitted, admitted_in_part, .. } = report.seen;
+    let Seen { extras, passed, admitted, admitted_in_part, staged, staged_after, .. } = report.seen;
     assert!(extras > 100 && passed > 10 && admitted > 100 && admitted_in_part > 10, "{report}");
+    assert!(staged > 100 && staged_after > 10, "{report}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use testudo::sim::rng::Rng;
 
 use super::kubelets::LASTS;
 use crate::api::store::{Key, Kind, Store, text};
-use crate::facts::{ENDS, GENERATION, KUEUES_GATE, MIN_COUNT, ROLE, SCHEDULER};
+use crate::facts::{ENDS, GENERATION, KUEUES_GATE, MIN_COUNT, POD_INDEX, ROLE, SCHEDULER};
 use crate::script::Workload;
 use crate::story::Story;
 
@@ -137,13 +137,18 @@ impl Users {
             if kept.workload.keeps_claims {
                 make_claims(&kept.workload, kept.made.len(), store);
             }
+            // Where they are made in stages, the next one has its turn when the one before it has come so far.
+            let mut has_turn = true;
             for (index, made) in kept.made.iter_mut().enumerate() {
                 let pod = store
                     .get(Kind::Pod, &key(name, index, made.times))
                     .map(|pod| text(pod, "/status/phase").to_owned());
+                let is_up = pod.as_deref().is_some_and(|phase| matches!(phase, "Running" | "Succeeded"));
                 let is_missing = made.generation < kept.generation || pod.is_none_or(|phase| phase == "Failed");
+                let may_be_made =
+                    std::mem::replace(&mut has_turn, kept.workload.staged.is_none() || (is_up && !is_missing));
                 // One after the other, as controllers make them.
-                if is_missing && !has_made {
+                if is_missing && may_be_made && !has_made {
                     *made = Made { times: made.times + 1, generation: kept.generation };
                     let object = pod_of(&kept.workload, index, *made);
                     story.tell(now_ms, || format!("pod {} is created", key(name, index, made.times)));
@@ -234,7 +239,7 @@ fn pod_of(workload: &Workload, index: usize, made: Made) -> Value {
         annotations["testudo.dev/pod-group"] = json!(workload.name);
         annotations["testudo.dev/min-member"] = json!(together.to_string());
     }
-    if let Some(lasts_ms) = workload.lasts_ms {
+    if let Some(lasts_ms) = workload.staged.filter(|_| index == 0).or(workload.lasts_ms) {
         annotations[LASTS] = json!(lasts_ms.to_string());
     }
     let mut spec = json!({
@@ -258,10 +263,12 @@ fn pod_of(workload: &Workload, index: usize, made: Made) -> Value {
         let request = request(claim);
         spec["resourceClaims"] = json!([{"name": "devices", "resourceClaimTemplateName": "t", "request": request}]);
     }
+    let mut labels = json!({WORKLOAD: workload.name});
+    if workload.staged.is_some() {
+        labels[POD_INDEX] = json!(index.to_string());
+    }
     json!({
-        "metadata": {
-            "namespace": namespace, "name": name, "labels": {WORKLOAD: workload.name}, "annotations": annotations,
-        },
+        "metadata": {"namespace": namespace, "name": name, "labels": labels, "annotations": annotations},
         "spec": spec,
         "status": {"phase": "Pending"},
     })

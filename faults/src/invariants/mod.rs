@@ -21,7 +21,7 @@ use std::fmt;
 
 use testudo_core::engine::Engine;
 
-use crate::api::store::{Kind, Store, What};
+use crate::api::store::{Kind, Store, What, text};
 use crate::facts::{Amounts, Claim, Node, Pod};
 use crate::script::{Input, Quota};
 use devices::Counting;
@@ -102,6 +102,8 @@ pub struct Auditor {
     gone: BTreeMap<String, String>,
     /// Gangs that have lost a member, or while they started its node or their leader: these may be in part.
     hurt: BTreeSet<String>,
+    /// The replica that leads, as far as its label says so.
+    leader: String,
     situations: Situations,
     seen: Seen,
 }
@@ -122,6 +124,9 @@ impl Auditor {
         if matches!(input, Input::Crash(..) | Input::Pause(..) | Input::Storm(..) | Input::SchedulerRestarts(..)) {
             self.excuse(|pod, auditor| auditor.has_come(&pod.uid, now_ms));
         }
+        if matches!(input, Input::Crash(..) | Input::Pause(..) | Input::Refuse(..)) {
+            self.excuse_staged();
+        }
     }
 
     /// The gangs of these pods may be in part, unless they are whole by now.
@@ -131,6 +136,12 @@ impl Auditor {
         let in_part = gangs.into_iter().filter(|(gang, together)| self.started(gang) < *together);
         let in_part: Vec<String> = in_part.map(|(gang, _)| gang).collect();
         self.hurt.extend(in_part);
+    }
+
+    /// Gangs that are made in stages and of which a part runs may stay so: the places that are kept for members yet to be made
+    /// do not outlive who leads, and their nodes may not do any more.
+    fn excuse_staged(&mut self) {
+        self.excuse(|pod, _| pod.staged && pod.node.is_some());
     }
 
     /// How many members of a gang have their node.
@@ -155,11 +166,17 @@ impl Auditor {
                 self.note_node_gone(&node.name, now_ms);
             }
             let has = if is_gone { Amounts::default() } else { node.has };
-            self.nodes.entry(node.name.clone()).or_default().push((happened.at_ms, has));
+            let history = self.nodes.entry(node.name.clone()).or_default();
+            let is_less = history.last().is_some_and(|(_, had)| !has.covers(*had));
+            history.push((happened.at_ms, has));
+            if is_less || node.closed {
+                self.excuse_staged();
+            }
         }
         let mut violation = None;
         for happened in store.ever_since(Kind::Pod, read) {
             let pod = happened.object.pod().clone();
+            self.note_leader(&happened.object);
             violation = violation.or_else(|| self.see_pod(pod, happened.what, now_ms));
         }
         for happened in store.ever_since(Kind::Claim, read) {
@@ -224,6 +241,16 @@ impl Auditor {
         kept.or_else(|| self.gang_whole(&pod, now_ms))
     }
 
+    /// Another leads, which can be seen by the label of its pod.
+    fn note_leader(&mut self, pod: &serde_json::Value) {
+        let is_leader = pod["metadata"]["labels"]["testudo.dev/leader"] == "true";
+        let name = text(pod, "/metadata/name");
+        if is_leader && self.leader != name {
+            name.clone_into(&mut self.leader);
+            self.excuse_staged();
+        }
+    }
+
     /// A gang that has lost a member that had started, or was about to, is in part, and nobody is to blame.
     fn note_loss(&mut self, pod: &Pod, now_ms: u64) {
         if let Some((gang, _)) = &pod.gang
@@ -278,6 +305,10 @@ impl Auditor {
             return None;
         }
         self.seen.gangs += 1;
+        if pod.staged {
+            // The others are made when it runs. That there are places for them is seen when they are.
+            return None;
+        }
         let came = members.iter().filter(|other| self.has_come(&other.uid, now_ms));
         let came: Vec<&str> = came.map(|other| other.key.name.as_str()).collect();
         if came.len() >= together {

@@ -28,7 +28,10 @@ fn gangs(pods: &[Pod]) -> BTreeMap<String, (usize, Vec<&Pod>)> {
 pub fn half_started(store: &Store) -> BTreeMap<String, (usize, usize)> {
     let pods = pods(store);
     let started = |members: Vec<&Pod>| members.iter().filter(|pod| pod.node.is_some()).count();
-    let counts = gangs(&pods).into_iter().map(|(gang, (together, members))| (gang, (started(members), together)));
+    // Of one that is made in stages others may never be made.
+    let waits = |members: &[&Pod]| members.iter().any(|pod| pod.is_pending() || !pod.staged);
+    let may_be_whole = gangs(&pods).into_iter().filter(|(_, (_, members))| waits(members));
+    let counts = may_be_whole.map(|(gang, (together, members))| (gang, (started(members), together)));
     counts.filter(|(_, (started, together))| *started > 0 && started < together).collect()
 }
 
@@ -67,10 +70,15 @@ pub fn left_out(store: &Store, quota: Option<Quota>, could_add: &[Node]) -> Opti
     }
     for (gang, (together, members)) in gangs(&pods) {
         let started = members.iter().filter(|pod| pod.node.is_some() && !pod.ended && !pod.leaving).count();
+        let done = members.iter().filter(|pod| pod.staged && pod.succeeded && !pod.leaving).count();
         let mut waiting: Vec<&Pod> = members.into_iter().filter(|pod| pod.is_pending() && has_claims(pod)).collect();
         // Who must start first where members differ: role by role.
         waiting.sort_by_key(|pod| (&pod.role, &pod.key));
-        let needed = together.saturating_sub(started);
+        let needed = together.saturating_sub(started + done);
+        if let Some(last) = waiting.last().filter(|pod| pod.staged).copied() {
+            // Those that are yet to be made are like it.
+            waiting.resize(waiting.len().max(needed), last);
+        }
         if waiting.len() < needed {
             continue;
         }

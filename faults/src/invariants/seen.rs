@@ -33,6 +33,10 @@ pub struct Seen {
     pub admitted: u64,
     /// Those of them of whose gang others were still held back by it.
     pub admitted_in_part: u64,
+    /// Members that were made in stages when others of their gang ran.
+    pub staged: u64,
+    /// Those of them that were made when others had ended well.
+    pub staged_after: u64,
 }
 
 impl std::ops::AddAssign for Seen {
@@ -51,6 +55,8 @@ impl std::ops::AddAssign for Seen {
         self.passed += other.passed;
         self.admitted += other.admitted;
         self.admitted_in_part += other.admitted_in_part;
+        self.staged += other.staged;
+        self.staged_after += other.staged_after;
     }
 }
 
@@ -68,11 +74,12 @@ impl fmt::Display for Seen {
             "{over_quota_long} gangs long over quota, {kept_away} pods kept away from nodes that are kept free, \
              {beside_former} members made and {started_beside} gangs started beside an earlier generation, "
         )?;
-        let Self { extras, passed, admitted, admitted_in_part, .. } = self;
+        let Self { extras, passed, admitted, admitted_in_part, staged, staged_after, .. } = self;
         write!(
             f,
             "{extras} members bound beyond the minimum of two roles, {passed} of them before one of the other role, \
-             {admitted} pods admitted by Kueue, {admitted_in_part} of them before others of their gang"
+             {admitted} pods admitted by Kueue, {admitted_in_part} of them before others of their gang, \
+             {staged} members made in stages, {staged_after} of them after others had ended"
         )
     }
 }

@@ -34,6 +34,9 @@ impl Situations {
         let stands_beside = || others().any(|other| is_former(other) && other.node.is_some());
         if before.is_none() {
             seen.beside_former += u64::from(stands_beside());
+            let came_before = |other: &Pod| other.node.is_some() && !other.leaving;
+            seen.staged += u64::from(pod.staged && mates().any(came_before));
+            seen.staged_after += u64::from(pod.staged && mates().any(|other| other.succeeded && !other.leaving));
         }
         if pod.node.is_some() && before.is_none_or(|before| before.node.is_none()) {
             let runs = mates().filter(|other| other.node.is_some() && !other.ended && !other.leaving).count();
