@@ -404,3 +404,16 @@ fn what_we_gave_counts_against_others_before_the_watch_shows_it() {
     world.give("theirs", "a", &["gpu-0"], false);
     assert!(world.engine.conflict_of(&key).is_some_and(|why| why.contains("default/c")));
 }
+
+#[test]
+fn who_is_let_go_by_kueue_before_we_see_it_is_held_until_its_claims_have_devices() {
+    let mut world = World::new(&[("a", 1)]);
+    world.claim("c", 1);
+    let open = pod("p", &["c"]);
+    let steering = Steering { gate: Gate::Foreign, ..Steering::default() };
+    world.set(Pod { steering, ..open.clone() });
+    assert_eq!(world.plan(), 0);
+    // kube-scheduler has seen that its gate is gone.
+    world.pods.insert("p".into(), open);
+    assert!(world.filter("p").is_err(), "kube-scheduler would choose its devices by itself");
+}

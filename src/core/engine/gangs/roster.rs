@@ -239,7 +239,10 @@ pub fn roster(
     let required = terms.required().or_else(by_sets).ok_or(Shortage::UnknownSize)?;
     let goes_with_others =
         |seat: &Seat| seat.needs.is_ours_to_fill() || is_optional(&terms, seat) && forms_set(&terms, seat);
-    if required <= 1 && !has_several_roles(&terms) && !candidates.iter().any(goes_with_others) {
+    // kube-scheduler may ask about them before we see that they are let go, and would choose devices by itself.
+    let will_wait = |pod: &&Arc<Pod>| needs(pod).map_or(true, |needs| needs.is_ours_to_fill());
+    let is_single = !candidates.iter().any(goes_with_others) && !gated.iter().any(will_wait);
+    if required <= 1 && !has_several_roles(&terms) && is_single {
         return Ok(None);
     }
     let waits = alive.iter().any(|pod| pod.stage == Stage::Pending);
