@@ -1,6 +1,6 @@
 //! What can be placed is placed, and gangs are whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::feasible::Free;
 use super::quotas::Used;
@@ -48,8 +48,10 @@ pub fn left_out(store: &Store, quota: Option<Quota>, could_add: &[Node]) -> Opti
         if !quota.is_none_or(|quota| used.with(wanted).is_within(quota)) {
             return None;
         }
-        // Pods with claims the autoscaler leaves to others.
-        let makes_room = !could_add.is_empty() && wanted.iter().all(|(_, asks)| asks.is_empty());
+        // Pods with claims the autoscaler leaves to others, and those that are yet to be made it does not see.
+        let uids: BTreeSet<&str> = wanted.iter().map(|(pod, _)| pod.uid.as_str()).collect();
+        let are_seen = uids.len() == wanted.len() && wanted.iter().all(|(_, asks)| asks.is_empty());
+        let makes_room = !could_add.is_empty() && are_seen;
         free.places(wanted).or_else(|| grown.places(wanted).filter(|_| makes_room))
     };
     let asks = |pod: &Pod| -> Vec<(String, usize)> {
