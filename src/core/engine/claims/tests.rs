@@ -368,6 +368,18 @@ fn a_gang_gets_the_devices_of_all_its_members_or_none() {
 }
 
 #[test]
+fn members_of_several_roles_that_ask_for_the_same_share_a_node() {
+    let mut world = World::new(&[("a", 2)]);
+    let terms = Terms { min_member: Some(2), ..Terms::default() };
+    for (name, role) in [("head", "head"), ("worker", "worker")] {
+        world.claim(name, 1);
+        world.set(using(testing::pod(name).member_of("g", role, 0, terms.clone()), &[name]));
+    }
+    assert_eq!(world.plan(), 1);
+    assert_eq!(world.claim_orders().len(), 2);
+}
+
+#[test]
 fn a_member_beyond_those_that_must_start_gets_devices_when_they_come_free() {
     let mut world = World::new(&[("a", 3)]);
     world.claim("theirs", 1);

@@ -64,8 +64,13 @@ impl Proof<'_, '_> {
         let places: u64 = match blocks {
             [block] => self.trial.places(*block),
             _ => {
-                let on = |at: &usize| blocks.iter().map(|block| self.trial.room_for(*block, *at, needed)).max();
-                self.all.iter().filter_map(on).map(u64::from).sum()
+                // For how many members of its own each block has devices says nothing of how many these are together.
+                let has_devices = blocks.iter().any(|block| self.map.terrain.devices(*block).is_some());
+                let on = |at: &usize| -> u64 {
+                    let rooms = blocks.iter().map(|block| u64::from(self.trial.room_for(*block, *at, needed)));
+                    if has_devices { rooms.sum() } else { rooms.max().unwrap_or(0) }
+                };
+                self.all.iter().map(on).sum()
             }
         };
         (places < u64::from(needed)).then(|| {
