@@ -268,6 +268,7 @@ fn waiting() -> (Engine, Vec<Pod>) {
             part: None,
             index: Some(index),
             staged: false,
+            controller: None,
             terms: terms.clone(),
             relations: vec![],
             exclusivity: None,

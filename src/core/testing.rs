@@ -142,6 +142,7 @@ impl PodBuilder {
             part: None,
             index,
             staged: false,
+            controller: None,
             terms,
             relations: vec![],
             exclusivity: None,

@@ -77,8 +77,9 @@ impl Users {
         kept.generation += 1;
         kept.due_ms = kept.due_ms.min(now_ms + 1 + self.rng.below(100) as u64);
         for key in pods_of(name, store) {
-            // What has ended stays as it is, as with jobs.
-            if !store.get(Kind::Pod, &key).is_some_and(|pod| pod.pod().ended) {
+            // What has ended stays as it is, as with the runs of a CronJob; who makes members in stages deletes it.
+            let has_ended = store.get(Kind::Pod, &key).is_some_and(|pod| pod.pod().ended);
+            if !has_ended || kept.workload.staged.is_some() {
                 store.delete(Kind::Pod, &key).expect("it was there just now");
             }
         }
@@ -267,8 +268,12 @@ fn pod_of(workload: &Workload, index: usize, made: Made) -> Value {
     if workload.staged.is_some() {
         labels[POD_INDEX] = json!(index.to_string());
     }
+    let run = json!({"apiVersion": "batch/v1", "kind": "Job", "name": format!("{}-{}", workload.name, made.generation), "controller": true});
     json!({
-        "metadata": {"namespace": namespace, "name": name, "labels": labels, "annotations": annotations},
+        "metadata": {
+            "namespace": namespace, "name": name, "labels": labels, "annotations": annotations,
+            "ownerReferences": [run],
+        },
         "spec": spec,
         "status": {"phase": "Pending"},
     })

@@ -208,6 +208,7 @@ impl Policy {
             part: None,
             index: None,
             staged: false,
+            controller: None,
             terms: Terms { min_member: Some(1), ..Terms::default() },
             relations: vec![],
             exclusivity: None,

@@ -137,6 +137,8 @@ pub struct Membership {
     pub index: Option<u32>,
     /// Its controller may make others only after this one is ready.
     pub staged: bool,
+    /// Kind and name of its controller, if it has one: what that has finished is not missing in what it still runs.
+    pub controller: Option<Box<str>>,
     /// What the pod says of its gang.
     pub terms: Terms,
     /// How members must stand to each other, from the pod's affinity and topology spread.

@@ -69,8 +69,8 @@ pub(super) fn membership<'a>(pod: &'a object::Pod, pending: bool, report: &mut R
     if let Some(Exclusivity { peers: Peers::Jobs, topology: Some(topology) }) = &exclusivity {
         terms.roles.entry(role.clone()).or_default().exclusive = Some(topology.clone());
     }
-    let (part, staged) = (number.part, is_staged(pod));
-    Some(Membership { gang, also, role, part, index, staged, terms, relations, exclusivity })
+    let (part, staged, controller) = (number.part, is_staged(pod), controller(pod));
+    Some(Membership { gang, also, role, part, index, staged, controller, terms, relations, exclusivity })
 }
 
 /// What the dialect of the gang says of it: its full key, the pod's role and the terms.
@@ -101,6 +101,12 @@ fn said_by(reading: &mut Reading<'_, '_>, mut gang: GangKey) -> (GangKey, Role, 
         | Dialect::Claims => Terms::default(),
     };
     (gang, role, terms)
+}
+
+/// Kind and name of its controller.
+fn controller(pod: &object::Pod) -> Option<Box<str>> {
+    let owner = pod.metadata.owner_references.iter().find(|owner| owner.controller == Some(true))?;
+    Some(format!("{}/{}", owner.kind, owner.name).into())
 }
 
 /// Do its controllers make pods one after the other? Of a StatefulSet it cannot be seen whether they do.

@@ -209,8 +209,8 @@ pub fn roster(
     let terms = terms(groups, &members);
     let has_run = members.iter().any(|pod| pod.stage != Stage::Pending);
     // What is left of an earlier generation under the same name is not a part of this one that runs.
-    let done = members.iter().filter(|pod| !pod.leaving && pod.stage == Stage::Finished(End::Succeeded));
-    let done = by_role(done.copied());
+    let has_succeeded = |pod: &&Arc<Pod>| !pod.leaving && pod.stage == Stage::Finished(End::Succeeded);
+    let done: Vec<&Arc<Pod>> = members.iter().copied().filter(has_succeeded).collect();
     let alive: Vec<&Arc<Pod>> = members.into_iter().filter(|pod| pod.is_alive()).collect();
     if alive.is_empty() {
         return Ok(None);
@@ -221,6 +221,8 @@ pub fn roster(
     let (gated, ready): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) =
         alive.iter().partition(|pod| pod.steering.gate == Gate::Foreign);
     let staged = alive.iter().any(|pod| pod.membership.as_ref().is_some_and(|membership| membership.staged));
+    let done = done.into_iter().filter(is_of_these(&alive, staged));
+    let done = by_role(done);
     let mut candidates: Vec<Seat> = vec![];
     let mut unmade: Option<Shortage> = None;
     for pod in ready {
@@ -289,6 +291,15 @@ pub fn roster(
     let all = roster.seats.iter_mut().chain(&mut roster.extras).chain(&mut roster.free);
     Needs::share(all.map(|seat| &mut seat.needs));
     Ok(Some(roster))
+}
+
+/// Is a member that has ended of the same generation as these? A CronJob's runs, for one, have the same name, and what is left
+/// of the last run is there when the next begins: so it is if one of them has the same controller. Those that make members in
+/// stages, a JobSet for all its jobs, delete what is left before they begin anew.
+fn is_of_these<'p>(alive: &[&'p Arc<Pod>], staged: bool) -> impl Fn(&&'p Arc<Pod>) -> bool {
+    let controller = |pod: &'p Arc<Pod>| pod.membership.as_ref()?.controller.as_deref();
+    let controllers: BTreeSet<&str> = alive.iter().filter_map(|pod| controller(pod)).collect();
+    move |pod| staged || controller(pod).is_some_and(|own| controllers.contains(own))
 }
 
 /// How many of each role there are.

@@ -139,10 +139,20 @@ fn an_earlier_generation_that_leaves_is_no_part_that_runs() {
 
 #[test]
 fn who_has_succeeded_is_not_missing() {
-    let retried = with(gang("*a - 0 8\n*b - 1 8\nc - 2 8", &min(3)), &["a", "b"], |pod| {
+    let made_by = |gang, names: &[&str], job: &str| {
+        with(gang, names, |pod| {
+            let membership = pod.membership.as_deref().cloned();
+            let controller = Some(job.into());
+            pod.membership = membership.map(|of| Arc::new(Membership { controller, ..of }));
+        })
+    };
+    let ended = with(gang("*a - 0 8\n*b - 1 8\nc - 2 8", &min(3)), &["a", "b"], |pod| {
         pod.stage = Stage::Finished(End::Succeeded);
     });
+    let retried = made_by(ended, &["a", "b", "c"], "Job/train");
     assert_eq!(names(&retried).0, ["c"]);
+    let next_run = made_by(retried, &["c"], "Job/train-2");
+    assert_eq!(of(&next_run), Err("1 of 3 members exist".into()), "what is left of the last run of a CronJob");
     let of_jobset = staged(gang(
         "*a w 0 8\n*b w 1 8\n*c w 2 8",
         &Terms { roles: [("w".into(), role(3))].into(), ..Terms::default() },
