@@ -124,7 +124,8 @@ fn prepare(pod: &Pod, node: &str, chosen: &[(Key, Vec<Device>)], around: &mut Ar
                 }
                 (Some(_), None) => {}
                 (None, Some(devices)) => allocate(claim, devices, node),
-                _ => return Err(Refused::conflict("its allocation has changed")),
+                (Some(_), Some(_)) => return Err(Refused::conflict("got allocated elsewhere in the meantime")),
+                (None, None) => return Err(Refused::conflict("its allocation has changed")),
             }
             add_consumer(claim, pod);
             Ok(())

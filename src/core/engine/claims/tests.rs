@@ -380,6 +380,21 @@ fn members_of_several_roles_that_ask_for_the_same_share_a_node() {
 }
 
 #[test]
+fn who_asks_for_few_devices_makes_room_for_who_asks_for_many() {
+    let mut world = World::new(&[("a", 4), ("b", 4)]);
+    world.apply(Change::NodeApplied(Box::new(node("a").label("rack", "1").build())));
+    let terms = Terms { min_member: Some(2), ..Terms::default() };
+    let member = |name: &str| testing::pod(name).member_of("g", name, 0, terms.clone());
+    world.claim("few", 2);
+    world.set(using(member("few"), &["few"]));
+    world.claim("many", 4);
+    world.set(using(member("many").selects("rack", "1"), &["many"]));
+    world.plan();
+    let given: BTreeSet<String> = world.claim_orders().iter().flat_map(devices_of).collect();
+    assert_eq!(given.len(), 6, "though either would be first on the first node: {given:?}");
+}
+
+#[test]
 fn a_member_beyond_those_that_must_start_gets_devices_when_they_come_free() {
     let mut world = World::new(&[("a", 3)]);
     world.claim("theirs", 1);

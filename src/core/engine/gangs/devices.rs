@@ -4,6 +4,7 @@
 //! devices these counts promise too much together, so the devices are chosen member by member afterwards; a node that
 //! turns out to have too few counts for fewer, and all are planned anew.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -221,7 +222,8 @@ struct Short {
     members: u32,
 }
 
-/// Devices for each member on its node. What is taken on the way is to be given back.
+/// Devices for each member on its node. Those that ask for most choose first: who asks for few finds them elsewhere rather, where
+/// that turns out to be too much together. What is taken on the way is to be given back.
 fn choose(
     task: &PlanTask,
     roster: &Roster,
@@ -230,14 +232,13 @@ fn choose(
     taken: &mut Vec<Holding>,
 ) -> Result<Vec<Vec<Grant>>, Short> {
     let mut served: BTreeMap<(usize, &NodeName), u32> = BTreeMap::new();
-    let mut grants = vec![];
-    let seats = task.question.seats.iter().zip(task.blocks_of_seats());
-    for ((seat, block), node) in seats.zip(nodes) {
-        let needs = &roster.seats[*seat].needs;
-        if needs.open.is_empty() {
-            grants.push(vec![]);
-            continue;
-        }
+    let mut grants = vec![vec![]; nodes.len()];
+    let needs = |seat: usize| &roster.seats[seat].needs;
+    let seats = task.question.seats.iter().copied().zip(task.blocks_of_seats()).zip(nodes).enumerate();
+    let mut in_turn: Vec<_> = seats.filter(|(_, ((seat, _), _))| !needs(*seat).open.is_empty()).collect();
+    in_turn.sort_by_key(|(_, ((seat, _), _))| Reverse(needs(*seat).devices));
+    for (at, ((seat, block), node)) in in_turn {
+        let needs = needs(seat);
         let members = served.entry((block, node)).or_default();
         let Ok(fit) = desk.look(node.as_str(), &needs.claims()) else {
             return Err(Short { block, node: node.clone(), members: *members });
@@ -251,7 +252,7 @@ fn choose(
             allocation: Arc::new(allocation),
             expected: open.is_expected.then(|| (open.alias.clone(), Arc::clone(&open.claim))),
         });
-        grants.push(grant.collect());
+        grants[at] = grant.collect();
     }
     Ok(grants)
 }
