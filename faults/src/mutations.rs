@@ -184,11 +184,10 @@ pub const ALL: &[Mutation] = &[
     },
     Mutation {
         name: "members-of-one-role-wait-for-those-of-another",
-        file: "src/core/engine/gangs/roster.rs",
-        find: ".filter(|set| !is_passed_over(&set[0].role));",
-        replace: ".filter(|set| {
-            crate::mutant(\"members-of-one-role-wait-for-those-of-another\") || !is_passed_over(&set[0].role)
-        });",
+        file: "src/core/engine/gangs/extras.rs",
+        find: "            if exist == size && !is_passed_over(&next.role) {",
+        replace: "            let is_next = crate::mutant(\"members-of-one-role-wait-for-those-of-another\");
+            if exist == size && (is_next || !is_passed_over(&next.role)) {",
         breaks: &[Rule::Placed],
     },
     Mutation {
