@@ -1,11 +1,13 @@
 //! `testudo uninstall`: what has to happen before testudo is taken away.
 
+use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::k8s::client::{self, Access};
 use crate::k8s::gates::{self, CLOSER};
 use crate::k8s::protect::Protector;
@@ -47,7 +49,7 @@ async fn uninstall(args: Args) -> anyhow::Result<Outcome> {
     let closed_gates =
         gates::stop_closing(&client).await.with_context(|| format!("cannot delete what closes gates, {CLOSER}"))?;
     if !closed_gates.is_empty() {
-        closed_gates.iter().for_each(|kind| println!("deleted the {kind} {CLOSER}"));
+        closed_gates.iter().for_each(|kind| say(format_args!("deleted the {kind} {CLOSER}")));
         tokio::time::sleep(CLOSER_IS_FORGOTTEN).await;
     }
     let pass = gates::open_all(&client, false).await.context("cannot list pods")?;
@@ -62,7 +64,12 @@ async fn uninstall(args: Args) -> anyhow::Result<Outcome> {
 
 fn tell(what: &str, names: &[String], kind: &str) {
     for name in names {
-        println!("{what} {name}");
+        say(format_args!("{what} {name}"));
     }
-    println!("{what} {} {kind}", names.len());
+    say(format_args!("{what} {} {kind}", names.len()));
+}
+
+/// Nobody may read it any more: the work goes on.
+fn say(what: fmt::Arguments<'_>) {
+    let _ = writeln!(output::stdout(), "{what}");
 }
