@@ -129,10 +129,10 @@ async fn show(args: &Args) -> anyhow::Result<()> {
     let page = if goes_on { Some(serve_page(&host, args.web_bind_address, prices, &metrics)?) } else { None };
     let mut screen = Screen::new(args, plan.pods + plan.gangs);
     screen.introduce(&plan, address, page.as_ref().map(web::Running::address))?;
-    let mut stop = std::pin::pin!(stop_signal());
+    let mut stop = std::pin::pin!(stop_signal()?);
     let played = tokio::select! {
         played = play(&mut simulation, args, &mut screen) => Some(played?),
-        result = &mut stop => result.map(|()| None)?,
+        () = &mut stop => None,
     };
     if let Some(events) = played {
         let summary = simulation.summary();
@@ -146,7 +146,7 @@ async fn show(args: &Args) -> anyhow::Result<()> {
             screen.invite(address, page.as_ref().map(web::Running::address))?;
             tokio::select! {
                 result = go_on(&mut simulation, &host, args, &mut screen) => result?,
-                result = &mut stop => result?,
+                () = &mut stop => {}
             }
         }
     }

@@ -163,6 +163,7 @@ fn may_write_of_gangs(source: &Source, configuration: &Configuration) -> bool {
 }
 
 async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
+    let stopped = stop_signal()?;
     if args.mode.is_none() && unsaid_mode(&args).is_some() {
         info!(
             "only observed: nothing is decided or written in a cluster that is looked at from outside, but with --mode=enforce"
@@ -256,7 +257,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     let served = tokio::select! {
         () = host.keep_up(incoming) => Ok(()),
         () = taking_part => Ok(()),
-        result = stop_signal() => result,
+        () = stopped => Ok(()),
         // What is left would go on answering from what was known then: rather begin anew.
         Some(ended) = parts.join_next() => Err(anyhow::anyhow!("a part of testudo has ended, and the rest with it: {ended:?}")),
     };
@@ -313,13 +314,19 @@ fn serve_page(
     web::start(Arc::clone(host), options, metrics).inspect_err(|error| warn!(%error, "the page is not served")).ok()
 }
 
-pub(super) async fn stop_signal() -> anyhow::Result<()> {
+/// Waits for the signal to stop: from the call on none ends the process by itself.
+///
+/// # Errors
+/// When signals cannot be listened to.
+pub(super) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => result.context("cannot listen to SIGINT")?,
-    }
-    Ok(())
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// The built-in catalogue, extended by the operator's file.

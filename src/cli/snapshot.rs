@@ -1,7 +1,7 @@
 //! `testudo snapshot`: a cluster saved to one file.
 
 use std::fs::{File, Permissions};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -101,11 +101,13 @@ fn replace(to: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = to.with_file_name(name);
     let written = write_new(&beside, bytes, older.map(|older| older.permissions()));
     let replaced = written.and_then(|()| std::fs::rename(&beside, &to));
-    if replaced.is_err() {
-        // Nobody needs it, and the error is worth more than that it could not be deleted.
-        let _ = std::fs::remove_file(&beside);
-    }
-    replaced
+    let Err(error) = replaced else { return Ok(()) };
+    // Nobody needs it, and the error is worth more than that it could not be deleted.
+    let _ = std::fs::remove_file(&beside);
+    // A file that is mounted, or in a folder that is not ours, can be written, but nothing can be put in its place.
+    let is_fixed =
+        matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ResourceBusy | ErrorKind::CrossesDevices);
+    if is_fixed && to.exists() { std::fs::write(&to, bytes) } else { Err(error) }
 }
 
 /// Writes a file, down to the disk, with the permissions of the one that it is to replace.

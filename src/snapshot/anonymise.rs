@@ -160,14 +160,13 @@ pub(super) fn anonymise(objects: &[Value]) -> Vec<Value> {
 
 /// Is a key the same everywhere?
 fn is_known_key(key: &str) -> bool {
-    let of_domain = |domain: &str| {
-        KNOWN_DOMAINS
-            .iter()
-            .any(|known| domain.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    let is_below = |domain: &str, known: &str| {
+        domain.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
+    let of_domain = |domain: &str| KNOWN_DOMAINS.iter().any(|known| is_below(domain, known));
     match key.split_once('/') {
-        Some((domain, own)) => match FREE_DOMAINS.iter().find(|(free, _)| *free == domain) {
-            Some((_, known)) => known.contains(&own),
+        Some((domain, own)) => match FREE_DOMAINS.iter().find(|(free, _)| is_below(domain, free)) {
+            Some((free, known)) => domain == *free && known.contains(&own),
             None => of_domain(domain),
         },
         None => KNOWN_KEYS.contains(&key) || key.starts_with("hugepages-") || of_domain(key),

@@ -156,7 +156,7 @@ async fn who_took_it_does_not_remain() {
 fn keys_stay_that_are_the_same_everywhere() {
     let labels = json!({
         "node-role.kubernetes.io/control-plane": "", "node-role.kubernetes.io/acme-secret-project": "",
-        "node-restriction.kubernetes.io/secret": "", "scheduling.x-k8s.io/pod-group": "secret-gang",
+        "node-restriction.kubernetes.io/secret": "", "secret.node-restriction.kubernetes.io/own": "", "scheduling.x-k8s.io/pod-group": "secret-gang",
     });
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": labels}});
     let nameless = Snapshot::of(&[node]).anonymised().into_objects();

@@ -155,16 +155,17 @@ impl Trial {
             ClusterEvent::GroupApplied(group) => self.is.apply(Change::GroupApplied(group), now_ms),
             ClusterEvent::GroupDeleted(key) => self.is.apply(Change::GroupDeleted(key), now_ms),
             ClusterEvent::GroupsSynced(keys) => self.is.apply(Change::GroupsListed(keys), now_ms),
-            // What claims have, they have on the copy as well: testudo is not asked for their devices.
-            ClusterEvent::ClaimApplied(claim) => self.apply_to_both(Change::ClaimApplied(claim), now_ms),
-            ClusterEvent::ClaimDeleted(uid) => self.apply_to_both(Change::ClaimDeleted(uid), now_ms),
-            ClusterEvent::ClaimsSynced(uids) => self.apply_to_both(Change::ClaimsListed(uids), now_ms),
-            ClusterEvent::SliceApplied(slice) => self.apply_to_both(Change::SliceApplied(slice), now_ms),
-            ClusterEvent::SliceDeleted(name) => self.apply_to_both(Change::SliceDeleted(name), now_ms),
-            ClusterEvent::SlicesSynced(names) => self.apply_to_both(Change::SlicesListed(names), now_ms),
-            ClusterEvent::ClassApplied(class) => self.apply_to_both(Change::ClassApplied(class), now_ms),
-            ClusterEvent::ClassDeleted(name) => self.apply_to_both(Change::ClassDeleted(name), now_ms),
-            ClusterEvent::ClassesSynced(names) => self.apply_to_both(Change::ClassesListed(names), now_ms),
+            // What claims have, they have on the copy as well: testudo is not asked for their devices. There are many of them,
+            // and gangs are looked at with the next pod.
+            ClusterEvent::ClaimApplied(claim) => return self.apply_to_both(Change::ClaimApplied(claim), now_ms),
+            ClusterEvent::ClaimDeleted(uid) => return self.apply_to_both(Change::ClaimDeleted(uid), now_ms),
+            ClusterEvent::ClaimsSynced(uids) => return self.apply_to_both(Change::ClaimsListed(uids), now_ms),
+            ClusterEvent::SliceApplied(slice) => return self.apply_to_both(Change::SliceApplied(slice), now_ms),
+            ClusterEvent::SliceDeleted(name) => return self.apply_to_both(Change::SliceDeleted(name), now_ms),
+            ClusterEvent::SlicesSynced(names) => return self.apply_to_both(Change::SlicesListed(names), now_ms),
+            ClusterEvent::ClassApplied(class) => return self.apply_to_both(Change::ClassApplied(class), now_ms),
+            ClusterEvent::ClassDeleted(name) => return self.apply_to_both(Change::ClassDeleted(name), now_ms),
+            ClusterEvent::ClassesSynced(names) => return self.apply_to_both(Change::ClassesListed(names), now_ms),
             _ => return,
         }
         if !self.has_begun() && self.nodes_listed && self.pods_listed {

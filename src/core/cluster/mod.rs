@@ -57,6 +57,7 @@ pub struct Cluster {
     gangs: Gangs,
     generation: u64,
     freed: u64,
+    opened: u64,
 }
 
 impl Cluster {
@@ -151,6 +152,12 @@ impl Cluster {
         self.freed
     }
 
+    /// The generation in which somebody last left who may keep others out of a domain, or a node was given other labels: what
+    /// found no place since domains were left out may find one now, on whatever node.
+    pub fn domains_opened(&self) -> u64 {
+        self.opened
+    }
+
     /// Takes in a group object, new or changed.
     pub fn set_group(&mut self, group: Group) {
         self.gangs.set_group(group);
@@ -168,7 +175,9 @@ impl Cluster {
 
     /// Takes in a node, new or changed.
     pub fn set_node(&mut self, node: Node) {
-        let unchanged = self.node(node.name().as_str()).and_then(|s| s.node()).is_some_and(|n| n.parts == node.parts);
+        let before = self.node(node.name().as_str()).and_then(|s| s.node());
+        let unchanged = before.is_some_and(|n| n.parts == node.parts);
+        let relabelled = before.is_none_or(|n| n.parts.labels != node.parts.labels);
         if !unchanged {
             let name = node.name().clone();
             self.nodes_have_changed();
@@ -177,6 +186,7 @@ impl Cluster {
             }
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
             self.freed = self.generation;
+            self.opened = if relabelled { self.generation } else { self.opened };
         }
     }
 
@@ -334,6 +344,7 @@ impl Cluster {
             }
             self.touch(&holding.node, |state| state.remove(uid));
             self.freed = self.generation;
+            self.opened = if holding.exclusivity.is_some() { self.generation } else { self.opened };
         }
     }
 

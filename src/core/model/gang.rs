@@ -218,6 +218,7 @@ impl RoleTerms {
         self.min_member = self.min_member.or(other.min_member);
         self.total = self.total.or(other.total);
         self.first = self.first.max(other.first);
+        self.precedes |= other.precedes;
         self.part_size = self.part_size.or(other.part_size);
         self.tensor_parallel = self.tensor_parallel.or(other.tensor_parallel);
         self.pipeline_parallel = self.pipeline_parallel.or(other.pipeline_parallel);
@@ -259,6 +260,8 @@ pub struct RoleTerms {
     pub slices: Option<Slices>,
     /// The label of nodes of which each of its parts has one domain to itself: no other member of the gang stands there.
     pub exclusive: Option<Arc<str>>,
+    /// Others of the gang are made only when it has ended: its members start each for itself, whatever sets they form.
+    pub precedes: bool,
     /// What members that do not exist yet will ask for.
     pub template: Option<Arc<super::pod::Demand>>,
 }

@@ -395,6 +395,20 @@ fn who_asks_for_few_devices_makes_room_for_who_asks_for_many() {
 }
 
 #[test]
+fn who_asks_for_many_devices_makes_room_for_who_has_no_other_node() {
+    let mut world = World::new(&[("a", 4), ("b", 4)]);
+    world.apply(Change::NodeApplied(Box::new(node("a").label("rack", "1").build())));
+    let terms = Terms { min_member: Some(2), ..Terms::default() };
+    let member = |name: &str| testing::pod(name).member_of("g", name, 0, terms.clone());
+    world.claim("few", 2);
+    world.set(using(member("few").selects("rack", "1"), &["few"]));
+    world.claim("many", 4);
+    world.set(using(member("many"), &["many"]));
+    world.plan();
+    assert_eq!(world.claim_orders().len(), 2);
+}
+
+#[test]
 fn a_member_beyond_those_that_must_start_gets_devices_when_they_come_free() {
     let mut world = World::new(&[("a", 3)]);
     world.claim("theirs", 1);

@@ -4,7 +4,6 @@
 //! devices these counts promise too much together, so the devices are chosen member by member afterwards; a node that
 //! turns out to have too few counts for fewer, and all are planned anew.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -76,7 +75,15 @@ fn is_plain(block: &Block, seats: usize, avoid: &BTreeSet<NodeName>, refused: &B
     seats == 1 && block.relations.is_empty() && block.placed.is_empty() && avoid.is_empty() && refused.is_empty()
 }
 
+/// Whose members choose their devices first.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    MostFirst,
+    FewestFirst,
+}
+
 /// How good each node is for members of each block, and for how many of them it has devices; by block and slot.
+#[derive(Clone)]
 struct Counted {
     ranks: Vec<Vec<Option<Rank>>>,
     devices: Vec<Option<Vec<u32>>>,
@@ -100,20 +107,39 @@ pub(super) fn plan(task: &mut PlanTask, desk: &mut Desk) -> Result<Way, No> {
     Ok(way)
 }
 
-/// The same, where claims that can be used on several nodes have their devices.
+/// The same, where claims that can be used on several nodes have their devices. Those that ask for most choose first: who asks for
+/// few finds them elsewhere rather. Where that leads to nothing it is the other way round.
 fn plan_beside(task: &PlanTask, roster: &Roster, desk: &mut Desk) -> Result<Way, No> {
-    let mut counted = count(task, desk)?;
-    for _ in 0..MAX_ATTEMPTS {
-        let nodes = task.plan(&counted.ranks, &counted.devices)?;
+    let counted = count(task, desk)?;
+    match plan_in_turn(task, roster, desk, counted.clone(), Turn::MostFirst) {
+        Ok(way) => Ok(way),
+        Err((no, false)) => Err(no),
+        Err((no, true)) => plan_in_turn(task, roster, desk, counted, Turn::FewestFirst).map_err(|_| no),
+    }
+}
+
+/// Plans anew as long as a node turns out to have devices for fewer members than were counted.
+///
+/// # Errors
+/// Why there are no places, and whether that was so at once, or follows from who has chosen first.
+fn plan_in_turn(
+    task: &PlanTask,
+    roster: &Roster,
+    desk: &mut Desk,
+    mut counted: Counted,
+    turn: Turn,
+) -> Result<Way, (No, bool)> {
+    for attempt in 0..MAX_ATTEMPTS {
+        let nodes = task.plan(&counted.ranks, &counted.devices).map_err(|no| (no, attempt > 0))?;
         let mut taken = vec![];
-        let chosen = choose(task, roster, desk, &nodes, &mut taken);
+        let chosen = choose(task, roster, desk, &nodes, turn, &mut taken);
         desk.give_back(taken);
         match chosen {
             Ok(grants) => return Ok(Way { nodes, yielders: vec![], grants }),
             Err(Short { block, node, members }) => counted.lower(task, block, &node, members),
         }
     }
-    Err(No::GaveUp { steps: MAX_ATTEMPTS as u64 })
+    Err((No::GaveUp { steps: MAX_ATTEMPTS as u64 }, true))
 }
 
 /// Counts on each node for how many members it has devices.
@@ -222,13 +248,13 @@ struct Short {
     members: u32,
 }
 
-/// Devices for each member on its node. Those that ask for most choose first: who asks for few finds them elsewhere rather, where
-/// that turns out to be too much together. What is taken on the way is to be given back.
+/// Devices for each member on its node, in turn. What is taken on the way is to be given back.
 fn choose(
     task: &PlanTask,
     roster: &Roster,
     desk: &mut Desk,
     nodes: &[NodeName],
+    turn: Turn,
     taken: &mut Vec<Holding>,
 ) -> Result<Vec<Vec<Grant>>, Short> {
     let mut served: BTreeMap<(usize, &NodeName), u32> = BTreeMap::new();
@@ -236,7 +262,10 @@ fn choose(
     let needs = |seat: usize| &roster.seats[seat].needs;
     let seats = task.question.seats.iter().copied().zip(task.blocks_of_seats()).zip(nodes).enumerate();
     let mut in_turn: Vec<_> = seats.filter(|(_, ((seat, _), _))| !needs(*seat).open.is_empty()).collect();
-    in_turn.sort_by_key(|(_, ((seat, _), _))| Reverse(needs(*seat).devices));
+    in_turn.sort_by_key(|(_, ((seat, _), _))| match turn {
+        Turn::MostFirst => -needs(*seat).devices,
+        Turn::FewestFirst => needs(*seat).devices,
+    });
     for (at, ((seat, block), node)) in in_turn {
         let needs = needs(seat);
         let members = served.entry((block, node)).or_default();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::roster::{Roster, Seat};
-use crate::cluster::Slots;
+use crate::cluster::NodeState;
 use crate::model::exclusive::Exclusivity;
 use crate::model::gang::{GangKey, Role, TopologyLevel};
 use crate::model::node::Node;
@@ -27,12 +27,16 @@ pub(super) struct Taken {
 
 impl Taken {
     /// What the pods on these nodes, those of the gang excepted, leave of the domains to members that are so.
-    pub fn of(slots: &Slots, gang: &GangKey, own: BTreeSet<Exclusivity>) -> Self {
+    pub fn of<'n>(
+        states: impl Iterator<Item = &'n Arc<NodeState>>,
+        gang: &GangKey,
+        own: BTreeSet<Exclusivity>,
+    ) -> Self {
         let mut closed: BTreeMap<Exclusivity, Domains> = own.into_iter().map(|own| (own, Domains::new())).collect();
         if closed.is_empty() {
             return Self::default();
         }
-        for state in slots.iter().flatten() {
+        for state in states {
             let Some(node) = state.node() else { continue };
             let others = state.holders().values().filter(|holding| holding.gang.as_deref() != Some(gang));
             for theirs in others.filter_map(|holding| holding.exclusivity.as_ref()) {

@@ -7,7 +7,8 @@ use crate::model::gang::{Role, Terms};
 
 /// Is a member of its kind of use only with others: on other hosts of its part, or in one tensor-parallel set?
 pub(super) fn forms_set(terms: &Terms, seat: &Seat) -> bool {
-    part_size(terms, seat) > 1 || set_size(terms, seat) > 1
+    let precedes = terms.roles.get(&seat.role).is_some_and(|role| role.precedes);
+    !precedes && (part_size(terms, seat) > 1 || set_size(terms, seat) > 1)
 }
 
 /// How many members its part consists of.

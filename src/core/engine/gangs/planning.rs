@@ -471,7 +471,7 @@ impl Kept {
         }
         let (Some((no, generation)), Ok(roster)) = (&mut self.no, &self.roster) else { return };
         // Whoever leaves a domain may leave it to others, on whatever node he was.
-        if matches!(no, No::LeftOut { .. }) {
+        if matches!(no, No::LeftOut { .. }) && cluster.domains_opened() > *generation {
             return;
         }
         if cluster.freed() <= *generation {

@@ -294,12 +294,12 @@ pub fn roster(
 }
 
 /// Is a member that has ended of the same generation as these? A CronJob's runs, for one, have the same name, and what is left
-/// of the last run is there when the next begins: so it is if one of them has the same controller. Those that make members in
-/// stages, a JobSet for all its jobs, delete what is left before they begin anew.
+/// of the last run is there when the next begins: so it is if one of them has the same controller, or none as it has none. Those
+/// that make members in stages, a JobSet for all its jobs, delete what is left before they begin anew.
 fn is_of_these<'p>(alive: &[&'p Arc<Pod>], staged: bool) -> impl Fn(&&'p Arc<Pod>) -> bool {
-    let controller = |pod: &'p Arc<Pod>| pod.membership.as_ref()?.controller.as_deref();
-    let controllers: BTreeSet<&str> = alive.iter().filter_map(|pod| controller(pod)).collect();
-    move |pod| staged || controller(pod).is_some_and(|own| controllers.contains(own))
+    let controller = |pod: &'p Arc<Pod>| pod.membership.as_ref().and_then(|of| of.controller.as_deref());
+    let controllers: BTreeSet<Option<&str>> = alive.iter().map(|pod| controller(pod)).collect();
+    move |pod| staged || controllers.contains(&controller(pod))
 }
 
 /// How many of each role there are.

@@ -149,6 +149,7 @@ fn who_has_succeeded_is_not_missing() {
     let ended = with(gang("*a - 0 8\n*b - 1 8\nc - 2 8", &min(3)), &["a", "b"], |pod| {
         pod.stage = Stage::Finished(End::Succeeded);
     });
+    assert_eq!(names(&ended).0, ["c"], "of those that nobody makes anew");
     let retried = made_by(ended, &["a", "b", "c"], "Job/train");
     assert_eq!(names(&retried).0, ["c"]);
     let next_run = made_by(retried, &["c"], "Job/train-2");
@@ -290,6 +291,8 @@ fn replicas_and_sets_of_which_none_must_start_with_the_others_do_not_start_in_pa
     let sets = optional(RoleTerms { tensor_parallel: Some(8), ..role(0) });
     let roster = of(&gang("*h head 0 0\nw0 w 0 4\nw1 w 1 4\nw2 w 2 4", &sets)).unwrap().unwrap();
     assert_eq!((roster.extras.len(), next(&roster)), (3, vec!["w0", "w1"]));
+    let before = optional(RoleTerms { part_size: Some(2), precedes: true, ..role(0) });
+    assert_eq!(of(&in_parts(gang("w0 w 0 8\nw1 w 1 8", &before), 2)), Ok(None), "others wait for it to end");
     let each = optional(RoleTerms { tensor_parallel: Some(4), ..role(0) });
     assert_eq!(of(&gang("*h head 0 0\nw0 w 0 4", &each)), Ok(None), "a set in itself");
 }

@@ -181,12 +181,14 @@ impl PlanTask {
     }
 
     fn taken(&self) -> &Taken {
-        self.taken.get_or_init(|| Taken::of(self.snapshot.slots(), &self.gang, self.roster.exclusivities()))
+        self.taken
+            .get_or_init(|| Taken::of(self.snapshot.slots().iter().flatten(), &self.gang, self.roster.exclusivities()))
     }
 
     /// Has somebody come to one of the domains meanwhile where its members are to go, so that they cannot be there?
     pub(super) fn is_overtaken(&self, slots: &Slots, nodes: &[NodeName]) -> bool {
-        let taken = Taken::of(slots, &self.gang, self.roster.exclusivities());
+        let changed = slots.changed_after(self.snapshot.generation()).map(|(.., state)| state);
+        let taken = Taken::of(changed, &self.gang, self.roster.exclusivities());
         if taken.is_nothing() {
             return false;
         }

@@ -102,6 +102,7 @@ pub(super) fn jobset(set: &mut Described<'_>, spec: &Value) -> Result<Vec<Saying
             part_size: Some(part),
             slices,
             exclusive,
+            precedes: !together,
             template: Some(demand),
             ..RoleTerms::default()
         };
