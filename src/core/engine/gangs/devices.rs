@@ -113,8 +113,8 @@ fn plan_beside(task: &PlanTask, roster: &Roster, desk: &mut Desk) -> Result<Way,
     let counted = count(task, desk)?;
     match plan_in_turn(task, roster, desk, counted.clone(), Turn::MostFirst) {
         Ok(way) => Ok(way),
-        Err((no, false)) => Err(no),
-        Err((no, true)) => plan_in_turn(task, roster, desk, counted, Turn::FewestFirst).map_err(|_| no),
+        Err((no, false)) => Err(*no),
+        Err((no, true)) => plan_in_turn(task, roster, desk, counted, Turn::FewestFirst).map_err(|_| *no),
     }
 }
 
@@ -128,9 +128,9 @@ fn plan_in_turn(
     desk: &mut Desk,
     mut counted: Counted,
     turn: Turn,
-) -> Result<Way, (No, bool)> {
+) -> Result<Way, (Box<No>, bool)> {
     for attempt in 0..MAX_ATTEMPTS {
-        let nodes = task.plan(&counted.ranks, &counted.devices).map_err(|no| (no, attempt > 0))?;
+        let nodes = task.plan(&counted.ranks, &counted.devices).map_err(|no| (Box::new(no), attempt > 0))?;
         let mut taken = vec![];
         let chosen = choose(task, roster, desk, &nodes, turn, &mut taken);
         desk.give_back(taken);
@@ -139,7 +139,7 @@ fn plan_in_turn(
             Err(Short { block, node, members }) => counted.lower(task, block, &node, members),
         }
     }
-    Err((No::GaveUp { steps: MAX_ATTEMPTS as u64 }, true))
+    Err((Box::new(No::GaveUp { steps: MAX_ATTEMPTS as u64 }), true))
 }
 
 /// Counts on each node for how many members it has devices.
