@@ -16,9 +16,10 @@ pub struct GangState {
 }
 
 impl GangState {
-    /// Has any member a node?
+    /// Has any member a node, and is to stay there? Those that leave are of an earlier generation of the same name: the next is
+    /// a new gang.
     pub fn runs(&self) -> bool {
-        self.members.values().any(|pod| matches!(pod.stage, Stage::Bound(_)))
+        self.members.values().any(|pod| matches!(pod.stage, Stage::Bound(_)) && !pod.leaving)
     }
 }
 

@@ -74,6 +74,24 @@ fn only_so_many_gangs_of_a_namespace_run_at_a_time() {
 }
 
 #[test]
+fn the_next_generation_of_a_gang_that_leaves_is_a_new_one() {
+    let mut world = world(Quota::default().limited(Item::Gangs, 1));
+    gang(&mut world, "first", 2);
+    world.plan();
+    world.bind_all(&["first-0", "first-1"]);
+    for name in ["first-0", "first-1"] {
+        world.set(Pod { leaving: true, ..world.pods[name].clone() });
+    }
+    gang(&mut world, "second", 2);
+    assert_eq!(world.plan(), 1, "nobody of the first stays");
+    for (index, name) in ["first-2", "first-3"].into_iter().enumerate() {
+        world.set(member(name, "first", index as u32, of(2)).build());
+    }
+    assert_eq!(world.plan(), 0);
+    assert!(world.filter("first-2").is_err_and(|text| text.contains("over quota")));
+}
+
+#[test]
 fn a_gang_that_runs_counts_whatever_is_known_of_it() {
     let mut world = world(Quota::default().limited(Item::Gangs, 1));
     // Its size stood on an object that is gone, or not seen yet.
