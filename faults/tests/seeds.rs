@@ -34,8 +34,9 @@ fn the_same_seed_gives_the_same_history() {
     for seed in [3, 7, 8] {
         let run = || {
             let (outcome, story) = play(&Script::of(seed), Story::written());
-            // Some times are those of the wall, and are not read by anybody.
-            let lines: Vec<String> = story.lines().iter().map(|line| line.chars().take(90).collect()).collect();
+            // Some times are those of the wall, and are not read by anybody; names of Events have them, too.
+            let told = |line: &String| line.split("/events/").next().unwrap_or(line).chars().take(90).collect();
+            let lines: Vec<String> = story.lines().iter().map(told).collect();
             (outcome.steps, outcome.digest, lines)
         };
         let (first, second) = (run(), run());
