@@ -152,9 +152,7 @@ fn taken_by(member: &Membership, level: &TopologyLevel, nodes: &[&NodeState]) ->
     };
     let others = nodes.iter().flat_map(|state| state.holders().values());
     let mut others = others.filter(|other| other.gang.as_deref() != Some(&member.gang));
-    let clash = |theirs: &Exclusivity| {
-        own.peers == theirs.peers && [&own.topology, &theirs.topology].into_iter().flatten().any(|of| **of == *key)
-    };
+    let clash = |theirs: &Exclusivity| own.apart(theirs).any(|of| **of == *key);
     let other = others.find(|other| other.exclusivity.as_ref().is_some_and(clash))?;
     Some(other.gang.as_ref().map_or_else(|| format!("pod {}", other.pod), |gang| gang.title()))
 }

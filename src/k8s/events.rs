@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use testudo_core::engine::{ClaimNews, ClaimNewsKind, News, NewsKind};
-use testudo_core::model::gang::{Dialect, GangKey, Group, ObjectRef};
+use testudo_core::model::gang::{GangKey, Group, ObjectRef};
 use testudo_core::model::pod::Pod;
 use tracing::debug;
 
@@ -56,7 +56,7 @@ impl Events {
             NewsKind::ShortOfNodes => (EventType::Normal, "ShortOfNodes"),
             NewsKind::NotAutoscalable => (EventType::Warning, "NotAutoscalable"),
         };
-        let whose = if news.gang.dialect == Dialect::Claims { "Claims" } else { "Gang" };
+        let whose = if news.gang.is_of_several() { "Gang" } else { "Claims" };
         let reason = format!("{whose}{what}");
         let note = shortened(format!("{}: {}", news.gang.title(), news.text));
         let event = Event { type_, reason, note: Some(note), action: "Scheduling".into(), secondary: None };

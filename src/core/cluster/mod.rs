@@ -186,7 +186,9 @@ impl Cluster {
             }
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
             self.freed = self.generation;
-            self.opened = if relabelled { self.generation } else { self.opened };
+            if relabelled {
+                self.opened = self.generation;
+            }
         }
     }
 
@@ -344,7 +346,9 @@ impl Cluster {
             }
             self.touch(&holding.node, |state| state.remove(uid));
             self.freed = self.generation;
-            self.opened = if holding.exclusivity.is_some() { self.generation } else { self.opened };
+            if holding.exclusivity.is_some() {
+                self.opened = self.generation;
+            }
         }
     }
 

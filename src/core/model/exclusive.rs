@@ -14,6 +14,14 @@ pub struct Exclusivity {
     pub topology: Option<Arc<str>>,
 }
 
+impl Exclusivity {
+    /// The labels of nodes of which the two are never in one domain; none where neither minds the other.
+    pub fn apart<'e>(&'e self, other: &'e Self) -> impl Iterator<Item = &'e Arc<str>> {
+        let are_peers = self.peers == other.peers;
+        [&self.topology, &other.topology].into_iter().flatten().filter(move |_| are_peers)
+    }
+}
+
 /// Who can mind each other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peers {

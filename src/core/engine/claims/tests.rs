@@ -379,33 +379,31 @@ fn members_of_several_roles_that_ask_for_the_same_share_a_node() {
     assert_eq!(world.claim_orders().len(), 2);
 }
 
-#[test]
-fn who_asks_for_few_devices_makes_room_for_who_asks_for_many() {
+/// A gang of one that asks for 2 devices and one that asks for 4, planned on two nodes with 4 each; this one can be on the first only.
+fn few_and_many(bound: &str) -> World {
     let mut world = World::new(&[("a", 4), ("b", 4)]);
     world.apply(Change::NodeApplied(Box::new(node("a").label("rack", "1").build())));
     let terms = Terms { min_member: Some(2), ..Terms::default() };
-    let member = |name: &str| testing::pod(name).member_of("g", name, 0, terms.clone());
-    world.claim("few", 2);
-    world.set(using(member("few"), &["few"]));
-    world.claim("many", 4);
-    world.set(using(member("many").selects("rack", "1"), &["many"]));
+    for (name, devices) in [("few", 2), ("many", 4)] {
+        let member = testing::pod(name).member_of("g", name, 0, terms.clone());
+        let member = if name == bound { member.selects("rack", "1") } else { member };
+        world.claim(name, devices);
+        world.set(using(member, &[name]));
+    }
     world.plan();
+    world
+}
+
+#[test]
+fn who_asks_for_few_devices_makes_room_for_who_asks_for_many() {
+    let mut world = few_and_many("many");
     let given: BTreeSet<String> = world.claim_orders().iter().flat_map(devices_of).collect();
     assert_eq!(given.len(), 6, "though either would be first on the first node: {given:?}");
 }
 
 #[test]
 fn who_asks_for_many_devices_makes_room_for_who_has_no_other_node() {
-    let mut world = World::new(&[("a", 4), ("b", 4)]);
-    world.apply(Change::NodeApplied(Box::new(node("a").label("rack", "1").build())));
-    let terms = Terms { min_member: Some(2), ..Terms::default() };
-    let member = |name: &str| testing::pod(name).member_of("g", name, 0, terms.clone());
-    world.claim("few", 2);
-    world.set(using(member("few").selects("rack", "1"), &["few"]));
-    world.claim("many", 4);
-    world.set(using(member("many"), &["many"]));
-    world.plan();
-    assert_eq!(world.claim_orders().len(), 2);
+    assert_eq!(few_and_many("few").claim_orders().len(), 2);
 }
 
 #[test]

@@ -83,7 +83,6 @@ enum Turn {
 }
 
 /// How good each node is for members of each block, and for how many of them it has devices; by block and slot.
-#[derive(Clone)]
 struct Counted {
     ranks: Vec<Vec<Option<Rank>>>,
     devices: Vec<Option<Vec<u32>>>,
@@ -110,11 +109,10 @@ pub(super) fn plan(task: &mut PlanTask, desk: &mut Desk) -> Result<Way, No> {
 /// The same, where claims that can be used on several nodes have their devices. Those that ask for most choose first: who asks for
 /// few finds them elsewhere rather. Where that leads to nothing it is the other way round.
 fn plan_beside(task: &PlanTask, roster: &Roster, desk: &mut Desk) -> Result<Way, No> {
-    let counted = count(task, desk)?;
-    match plan_in_turn(task, roster, desk, counted.clone(), Turn::MostFirst) {
+    match plan_in_turn(task, roster, desk, Turn::MostFirst) {
         Ok(way) => Ok(way),
         Err((no, false)) => Err(*no),
-        Err((no, true)) => plan_in_turn(task, roster, desk, counted, Turn::FewestFirst).map_err(|_| *no),
+        Err((no, true)) => plan_in_turn(task, roster, desk, Turn::FewestFirst).map_err(|_| *no),
     }
 }
 
@@ -122,13 +120,8 @@ fn plan_beside(task: &PlanTask, roster: &Roster, desk: &mut Desk) -> Result<Way,
 ///
 /// # Errors
 /// Why there are no places, and whether that was so at once, or follows from who has chosen first.
-fn plan_in_turn(
-    task: &PlanTask,
-    roster: &Roster,
-    desk: &mut Desk,
-    mut counted: Counted,
-    turn: Turn,
-) -> Result<Way, (Box<No>, bool)> {
+fn plan_in_turn(task: &PlanTask, roster: &Roster, desk: &mut Desk, turn: Turn) -> Result<Way, (Box<No>, bool)> {
+    let mut counted = count(task, desk).map_err(|no| (Box::new(no), false))?;
     for attempt in 0..MAX_ATTEMPTS {
         let nodes = task.plan(&counted.ranks, &counted.devices).map_err(|no| (Box::new(no), attempt > 0))?;
         let mut taken = vec![];

@@ -40,8 +40,8 @@ impl Taken {
             let Some(node) = state.node() else { continue };
             let others = state.holders().values().filter(|holding| holding.gang.as_deref() != Some(gang));
             for theirs in others.filter_map(|holding| holding.exclusivity.as_ref()) {
-                for (own, domains) in closed.iter_mut().filter(|(own, _)| own.peers == theirs.peers) {
-                    for key in [&own.topology, &theirs.topology].into_iter().flatten() {
+                for (own, domains) in &mut closed {
+                    for key in own.apart(theirs) {
                         if let Some(value) = raw_label(node, key) {
                             domains.entry(Arc::clone(key)).or_default().insert(value.to_owned());
                         }

@@ -441,39 +441,19 @@ impl Roster {
         let (bound, mut pending): (Vec<Seat>, Vec<Seat>) = candidates.into_iter().partition(|seat| seat.node.is_some());
         self.seats = bound;
         let mut missing = vec![];
-        let minimums = self.terms.role_minimums().into_iter().map(|(role, min)| (Arc::clone(role), min));
-        let minimums: Vec<(Role, u32)> = minimums.collect();
-        for (role, min) in minimums {
-            let exist = self.take(&mut pending, min, |seat| seat.role == role);
+        for (role, min) in self.terms.role_minimums() {
+            let exist = take(&mut self.seats, &mut pending, min, |seat| seat.role == *role);
             if exist < min {
-                missing.push((Some(role), exist, min));
+                missing.push((Some(Arc::clone(role)), exist, min));
             }
         }
-        let terms = self.terms.clone();
-        let exist = self.take(&mut pending, required, |seat| !is_optional(&terms, seat));
+        let exist = take(&mut self.seats, &mut pending, required, |seat| !is_optional(&self.terms, seat));
         let to_come: u32 = missing.iter().map(|(_, exist, min)| min - exist).sum();
         if exist + to_come < required {
             missing.push((None, exist + to_come, required));
         }
         self.extras = pending;
         missing
-    }
-
-    /// Takes in pending members until there are so many of this kind; returns how many there are.
-    fn take(&mut self, pending: &mut Vec<Seat>, wanted: u32, is_kind: impl Fn(&Seat) -> bool) -> u32 {
-        let mut count = self.seats.iter().filter(|seat| is_kind(seat)).count() as u32;
-        let (mut taken, mut left) = (vec![], vec![]);
-        for seat in pending.drain(..) {
-            if count < wanted && is_kind(&seat) {
-                count += 1;
-                taken.push(seat);
-            } else {
-                left.push(seat);
-            }
-        }
-        self.seats.append(&mut taken);
-        *pending = left;
-        count
     }
 
     /// Adds those that are yet to be made. Where it is not said what they will ask for, they are taken to be like the
@@ -526,6 +506,23 @@ impl Roster {
         let last = || self.seats.last().map(|seat| Arc::clone(&seat.role));
         widest.map(|(role, _)| Arc::clone(role)).or_else(last).unwrap_or_else(|| "".into())
     }
+}
+
+/// Takes in pending members until there are so many of this kind; returns how many there are.
+fn take(seats: &mut Vec<Seat>, pending: &mut Vec<Seat>, wanted: u32, is_kind: impl Fn(&Seat) -> bool) -> u32 {
+    let mut count = seats.iter().filter(|seat| is_kind(seat)).count() as u32;
+    let (mut taken, mut left) = (vec![], vec![]);
+    for seat in pending.drain(..) {
+        if count < wanted && is_kind(&seat) {
+            count += 1;
+            taken.push(seat);
+        } else {
+            left.push(seat);
+        }
+    }
+    seats.append(&mut taken);
+    *pending = left;
+    count
 }
 
 #[cfg(test)]

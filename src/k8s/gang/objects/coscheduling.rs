@@ -18,8 +18,9 @@ struct Spec {
 pub(super) fn pod_group(group: &mut Described<'_>, spec: &Value) -> Result<Vec<Saying>, String> {
     let spec: Spec = group.spec(spec)?;
     if koordinator::names_others(group.metadata) {
-        let advice = "names other gangs: this is read on pods only, write it there beside gang.scheduling.koordinator.sh/name, and take it off here";
-        group.refuse(format!("metadata.annotations[{}]", koordinator::GROUPS), format_args!("{advice}"));
+        let advice = "names other gangs: this is read on pods only, write it there beside \
+                      gang.scheduling.koordinator.sh/name, and take it off here";
+        group.refuse(format_args!("metadata.annotations[{}]", koordinator::GROUPS), advice);
     }
     let min_member = spec.min_member.map(|number| group.members("spec.minMember", number));
     let seconds = spec.schedule_timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok());
