@@ -20,9 +20,10 @@ pub use super::tls::TlsOptions;
 use super::tls::{self, TlsError};
 use crate::listener::{Admission, HEAD_TIMEOUT, ListenError, listen};
 
-/// Longer than the 90 s after which kube-scheduler's own HTTP client drops an idle connection: were we the first to
-/// close, it could send a request into a connection that is just going away.
+/// Longer than the 90 s after which the HTTP clients of kube-scheduler and of kubelet drop an idle connection: were we
+/// the first to close, they could send a request into a connection that is just going away.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
 /// How the extender is served.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -190,6 +191,7 @@ pub fn start<E: Extender>(
                     .default_service(web::to(routes::not_found::<E>))
             })
             .workers(1)
+            .keep_alive(KEEP_ALIVE)
             .client_request_timeout(options.head_timeout)
             .max_connections(options.max_connections)
             .shutdown_timeout(1)

@@ -8,6 +8,7 @@
 mod barrier;
 mod batch;
 mod board;
+mod denial;
 mod devices;
 mod exclusive;
 mod extras;
@@ -41,12 +42,12 @@ use crate::engine::{Policy, Profile};
 use crate::model::gang::{GangKey, Group, Role};
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid, Stage};
-use crate::placement::gang::No;
 use crate::placement::{self, Reason};
 pub use barrier::Arrival;
 use batch::{Batch, Place, Suspicion};
 pub use board::{Board, Fate, not_ours};
 use board::{Notice, held};
+use denial::Denial;
 use devices::Dearth;
 pub use news::{News, NewsKind};
 use protection::Protection;
@@ -105,12 +106,10 @@ struct Kept {
     /// Has any member its node, whatever is known of the gang?
     runs: bool,
     batches: Vec<Batch>,
-    /// Roles of which the next member beyond those that must start cannot be placed, and why; until all have been tried.
-    passed_over: BTreeMap<Role, (No, u64)>,
-    /// Why it cannot be placed, and the generation for which that is so.
-    no: Option<(No, u64)>,
-    /// When that was found, as the claims count what becomes free.
-    no_devices: u64,
+    /// Why it cannot be placed: that which must start at once or, where all roles are passed over, the first that comes next.
+    no: Option<Denial>,
+    /// Roles of which the next member beyond those that must start cannot be placed, and why.
+    passed_over: BTreeMap<Role, Denial>,
     /// For what it is known to wait, without numbers.
     waits_for: Option<String>,
     /// What its members are told while they wait; with the time when that was new, so that it does not change all the time.
@@ -186,7 +185,7 @@ impl GangKeeper {
 
     /// The policy has changed: what was found out by the last one does not hold any more, and no event tells those who wait.
     pub fn look_again(&mut self, cluster: &mut Cluster) {
-        self.kept.values_mut().for_each(|kept| kept.no = None);
+        self.kept.values_mut().for_each(Kept::look_anew);
         cluster.change_all_gangs();
         self.freed_places = true;
     }
@@ -260,7 +259,7 @@ impl GangKeeper {
         let invalid = roster.as_ref().err().filter(|shortage| shortage.is_invalid()).map(ToString::to_string);
         kept.roster = roster;
         if !is_same {
-            kept.no = None;
+            kept.look_anew();
             kept.without_phantoms = false;
         }
         if let Some(text) = invalid.filter(|_| is_new || !is_same) {
@@ -525,7 +524,6 @@ impl Kept {
             batches: vec![],
             no: None,
             passed_over: BTreeMap::new(),
-            no_devices: 0,
             waits_for: None,
             told: None,
             is_behind: false,
@@ -550,7 +548,7 @@ impl Kept {
         self.refused.values_mut().for_each(|nodes| nodes.retain(|_, until| *until > now_ms));
         self.refused.retain(|_, nodes| !nodes.is_empty());
         if before > self.avoid.len() + self.refused.values().map(BTreeMap::len).sum::<usize>() {
-            self.no = None;
+            self.look_anew();
         }
     }
 

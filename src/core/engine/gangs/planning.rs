@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use super::batch::{Batch, Clearing, Place, phantom_uid};
+use super::denial::Denial;
 use super::devices::{Dearth, MAX_DEARTHS};
 use super::formation::{self, Refusals};
 use super::preemption::{self, Held, Way, Yielder, Yielders};
@@ -11,12 +12,12 @@ use super::roster::{Roster, Seat};
 use super::shortfall::Lack;
 use super::task::{PlanTask, Solved};
 use super::{GangKeeper, Kept, NewsKind, without_numbers};
-use crate::cluster::{Cluster, Domains, Holding, NodeState, Standing};
+use crate::cluster::{Cluster, Domains, Holding, Standing};
 use crate::engine::claims::{ClaimKeeper, Grant};
 use crate::engine::{AutoscalingPolicy, Policy, Snapshot};
-use crate::model::gang::GangKey;
+use crate::model::gang::{GangKey, Role};
 use crate::model::node::NodeName;
-use crate::model::pod::{Demand, Pod, PodUid, Promise};
+use crate::model::pod::{Pod, PodUid, Promise};
 use crate::placement;
 use crate::placement::gang::No;
 
@@ -24,20 +25,19 @@ impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs and another has to, then by priority, then by
     /// age. Members beyond what a gang needs have no such precedence.
     pub fn next(&mut self, cluster: &Cluster, policy: &Policy, now_ms: u64) -> Option<GangKey> {
-        let over_quota: BTreeSet<GangKey> = self.still_over_quota(cluster, policy);
-        for (key, kept) in &mut self.kept {
-            match &mut kept.no {
-                Some((No::OverQuota(_), generation)) if over_quota.contains(key) => *generation = cluster.generation(),
-                Some((No::OverQuota(_), _)) => kept.no = None,
-                _ => kept.confirm_no(cluster, self.claims.freed()),
+        for (key, role) in self.within_quota_again(cluster, policy) {
+            if let Some(kept) = self.kept.get_mut(&key) {
+                kept.doubt(role.as_ref());
             }
+        }
+        for kept in self.kept.values_mut() {
+            kept.confirm_denials(cluster, self.claims.freed());
         }
         let is_single = |key: &GangKey| !key.is_of_several();
         let is_ahead = |(key, kept): &(&GangKey, &Kept)| is_single(key) && kept.batches.iter().any(|it| !it.is_going());
         let is_full = self.kept.iter().filter(is_ahead).count() >= policy.gangs.max_singles_ahead;
         let is_due = |key: &GangKey, kept: &Kept| {
-            !(is_full && is_single(key))
-                && (kept.is_due(cluster.freed(), &self.claims, now_ms) || kept.is_starving(now_ms))
+            !(is_full && is_single(key)) && (kept.is_due(&self.claims, now_ms) || kept.is_starving(now_ms))
         };
         let due = self.kept.iter().filter(|(key, kept)| is_due(key, kept));
         let order = |(key, kept): &(&GangKey, &Kept)| {
@@ -212,7 +212,7 @@ impl GangKeeper {
                 }
                 self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
                 self.doubt_no(&key, &task);
-                self.note_lack(&key, lack, now_ms);
+                self.note_lack(&key, &task.roster, lack, now_ms);
                 self.skip_role(&key, &task.roster);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, now_ms);
@@ -264,27 +264,11 @@ impl GangKeeper {
         }
     }
 
-    /// There is no place for the next member beyond those that must start: those of other roles are not to wait for it.
-    fn skip_role(&mut self, key: &GangKey, tried: &Roster) {
-        let Some(kept) = self.kept.get_mut(key).filter(|kept| !kept.lacks_places()) else { return };
-        let Ok(roster) = &kept.roster else { return };
-        let roster = kept.with_places(roster);
-        let tried = tried.seats.iter().find(|seat| seat.node.is_none());
-        kept.passed_over.extend(tried.and_then(|seat| Some((Arc::clone(&seat.role), kept.no.take()?))));
-        let next = roster.next_extras(|role| kept.passed_over.contains_key(role));
-        if next.is_some_and(|set| !kept.passed_over.contains_key(&set[0].role)) {
-            return;
-        }
-        // All have been tried: the first is the next again, and waits for what it lacks.
-        let mut passed_over = std::mem::take(&mut kept.passed_over);
-        kept.no = next.and_then(|set| passed_over.remove(&set[0].role));
-    }
-
     /// A gang cannot be placed: that is known without a plan, and counts as one that was tried, or it would be due again at
     /// once when it has waited long.
     fn deny(&mut self, key: &GangKey, roster: &Roster, no: No, generation: u64, lack: Option<Lack>, now_ms: u64) {
         self.note_no(key, no, generation, self.claims.freed());
-        self.note_lack(key, lack, now_ms);
+        self.note_lack(key, roster, lack, now_ms);
         self.skip_role(key, roster);
         if let Some(kept) = self.kept.get_mut(key).filter(|kept| kept.is_starving(now_ms)) {
             kept.patience.was_tried(now_ms);
@@ -299,8 +283,7 @@ impl GangKeeper {
         // What is free changes all the time: the same with other numbers is no news.
         let words = without_numbers(&text);
         let is_news = kept.waits_for.replace(words.clone()) != Some(words);
-        kept.no = Some((no, generation));
-        kept.no_devices = devices_freed;
+        kept.no = Some(Denial::new(no, generation, devices_freed));
         if is_news {
             self.tell(key, NewsKind::Waiting, text);
         }
@@ -463,35 +446,9 @@ impl Place {
 }
 
 impl Kept {
-    /// A "no" still holds where no node has changed that would take any of the members.
-    fn confirm_no(&mut self, cluster: &Cluster, devices_freed: u64) {
-        let waits_for_devices = |roster: &Roster| roster.all().any(|seat| !seat.needs.open.is_empty());
-        if devices_freed > self.no_devices && self.roster.as_ref().is_ok_and(waits_for_devices) {
-            self.no = None;
-        }
-        let (Some((no, generation)), Ok(roster)) = (&mut self.no, &self.roster) else { return };
-        // Whoever leaves a domain may leave it to others, on whatever node he was.
-        if matches!(no, No::LeftOut { .. }) && cluster.domains_opened() > *generation {
-            return;
-        }
-        if cluster.freed() <= *generation {
-            return;
-        }
-        let waiting = roster.all().filter(|seat| seat.node.is_none());
-        let mut demands: Vec<&Arc<Demand>> = waiting.map(|seat| &seat.demand).collect();
-        demands.sort_unstable();
-        demands.dedup();
-        let mut changed = cluster.slots().changed_after(*generation).map(|(.., state)| state);
-        let takes_one = |state: &Arc<NodeState>| demands.iter().any(|demand| placement::check(demand, state).is_ok());
-        if !changed.any(takes_one) {
-            *generation = cluster.generation();
-        }
-    }
-
     /// Is there somebody to plan for, and may a place have come free since the last no?
-    fn is_due(&self, freed: u64, claims: &ClaimKeeper, now_ms: u64) -> bool {
-        let may_fit = self.no.as_ref().is_none_or(|(_, generation)| freed > *generation);
-        may_fit
+    fn is_due(&self, claims: &ClaimKeeper, now_ms: u64) -> bool {
+        self.may_fit()
             && now_ms >= self.not_before_ms
             && !self.regrouping.is_going_on()
             && self.roster_to_plan(claims).is_some()
@@ -500,14 +457,20 @@ impl Kept {
     /// The roster with the places that there are, and somebody in it who has none: all that must start at once, or, once
     /// they have places, the next of the others.
     pub(super) fn roster_to_plan(&self, claims: &ClaimKeeper) -> Option<Roster> {
+        self.roster_without(|role| self.passed_over.contains_key(role), claims)
+    }
+
+    /// The same with other roles passed over.
+    pub(super) fn roster_without(
+        &self,
+        is_passed_over: impl Fn(&Role) -> bool,
+        claims: &ClaimKeeper,
+    ) -> Option<Roster> {
         let roster = self.with_places(self.roster.as_ref().ok()?);
         let mut roster = match self.lacks_places() {
             true => roster,
             false => {
-                let next = self
-                    .has_started()
-                    .then(|| roster.with_next_extras(|role| self.passed_over.contains_key(role)))
-                    .flatten()?;
+                let next = self.has_started().then(|| roster.with_next_extras(is_passed_over)).flatten()?;
                 let next = self.with_places(&next);
                 next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
             }

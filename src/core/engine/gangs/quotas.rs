@@ -1,13 +1,11 @@
 //! Quotas of gangs: one that would pass a limit waits as a whole, and what claims and gangs have counts.
 
-use std::collections::BTreeSet;
-
 use super::roster::{Roster, Seat};
 use super::{GangKeeper, Kept};
 use crate::cluster::{Cluster, Usage};
 use crate::engine::Policy;
 use crate::engine::quotas::Used;
-use crate::model::gang::GangKey;
+use crate::model::gang::{GangKey, Role};
 use crate::model::quota::{Amounts, Item};
 use crate::placement::gang::No;
 
@@ -41,21 +39,27 @@ impl GangKeeper {
         Some(No::OverQuota(*over))
     }
 
-    /// The gangs that were over quota and are so still: what ends that need not make a place free where a member would fit.
-    pub(super) fn still_over_quota(&self, cluster: &Cluster, policy: &Policy) -> BTreeSet<GangKey> {
-        let mut were_so =
-            self.kept.iter().filter(|(_, kept)| matches!(kept.no, Some((No::OverQuota(_), _)))).peekable();
-        if were_so.peek().is_none() {
-            return BTreeSet::new();
+    /// The gangs that were over quota and are not any more, with the role where that was so of members beyond those that must
+    /// start: what ends a quota need not make a place free where one would fit.
+    pub(super) fn within_quota_again(&self, cluster: &Cluster, policy: &Policy) -> Vec<(GangKey, Option<Role>)> {
+        let mut were_over = { self.kept.iter() }
+            .flat_map(|(key, kept)| kept.roles_over_quota().map(move |role| (key, kept, role)))
+            .peekable();
+        if were_over.peek().is_none() {
+            return vec![];
         }
         // Counted once: thousands may wait.
         let beside = self.usage(policy);
         let used = Used { by_pods: cluster.usage(), beside: &beside };
-        let is_so = |(key, kept): &(&GangKey, &Kept)| {
-            let roster = kept.roster_to_plan(&self.claims);
+        let is_over = |(key, kept, role): &(&GangKey, &Kept, Option<&Role>)| {
+            let roster = match role {
+                None => kept.roster_to_plan(&self.claims),
+                Some(role) => kept.roster_without(|other| other != *role, &self.claims),
+            };
             roster.is_some_and(|roster| self.beyond_quota(key, &roster, &used, policy).is_some())
         };
-        were_so.filter(is_so).map(|(key, _)| key.clone()).collect()
+        let are_within = were_over.filter(|it| !is_over(it));
+        are_within.map(|(key, _, role)| (key.clone(), role.cloned())).collect()
     }
 
     /// What a member asks for that it does not have yet.

@@ -413,8 +413,13 @@ impl Roster {
     }
 
     /// Those that must start together, and those beyond them.
-    pub fn all(&self) -> impl Iterator<Item = &Seat> {
+    pub fn all(&self) -> impl Iterator<Item = &Seat> + Clone {
         self.seats.iter().chain(&self.extras)
+    }
+
+    /// The role of the first of those who must start and have no place.
+    pub fn next_role(&self) -> Option<&Role> {
+        self.seats.iter().find(|seat| seat.node.is_none()).map(|seat| &seat.role)
     }
 
     /// A ComputeDomain does not reach beyond one NVLink domain.

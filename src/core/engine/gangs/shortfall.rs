@@ -158,14 +158,13 @@ fn without_domains(formation: &Formation) -> Formation {
 
 impl GangKeeper {
     /// Notes what a gang lacks, as was just found out.
-    pub(super) fn note_lack(&mut self, key: &GangKey, lack: Option<Lack>, now_ms: u64) {
+    pub(super) fn note_lack(&mut self, key: &GangKey, tried: &Roster, lack: Option<Lack>, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
+        let waits_for_others = kept.passed_over.keys().any(|role| tried.next_role() != Some(role));
         let now = &mut kept.scarcity.now;
         match (lack, &mut *now) {
-            // That of a role which was passed over, and for which nodes would help.
-            (_, Some(current)) if !kept.passed_over.is_empty() && current.lack == Lack::Counted => {
-                current.is_stale = true
-            }
+            // That of another role, for which nodes would help.
+            (_, Some(current)) if waits_for_others && current.lack == Lack::Counted => current.is_stale = true,
             (Some(lack), Some(current)) if current.lack == lack => current.is_stale = true,
             (Some(lack), _) => *now = Some(Current::new(lack, now_ms)),
             (None, _) => *now = None,

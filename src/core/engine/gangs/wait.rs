@@ -85,7 +85,7 @@ impl Kept {
         }
         match (&self.roster, &self.no) {
             (Err(shortage), _) => Wait::Short(shortage),
-            (Ok(_), Some((no, _))) => Wait::NoPlaces(no),
+            (Ok(_), Some(denial)) => Wait::NoPlaces(&denial.no),
             (Ok(_), None) => Wait::Unplanned,
         }
     }

@@ -139,6 +139,32 @@ fn members_of_other_roles_do_not_wait_for_one_beyond_the_quota() {
 }
 
 #[test]
+fn each_role_beyond_what_must_start_waits_for_what_it_lacks_itself() {
+    let mut world = World::new(4);
+    let quotas = Quotas::new([("default".into(), Quota::default().limited(Item::Gpus, 20))], None);
+    let placement = PlacementPolicy { quotas, ..PlacementPolicy::default() };
+    world.engine.policy = Arc::new(Policy { placement, ..Policy::default() });
+    for (name, gpus, node) in [("blocker", 4, "n2"), ("other-blocker", 6, "n3")] {
+        world.set(pod(name).namespace("others").gpus(gpus).on(node).build());
+    }
+    world.set(pod("own").gpus(2).on("n3").build());
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    let nowhere = pod("no-room").gpus(1).selects("pool", "none");
+    world.set(nowhere.member_of("g", "no-room", 2, of(2)).build());
+    world.set(pod("over-quota").gpus(4).member_of("g", "over-quota", 3, of(2)).build());
+    world.plan();
+    assert!(world.filter("no-room").is_err() && world.filter("over-quota").is_err());
+    assert_eq!(world.plan(), 0);
+    // Where it was nobody would fit, and still it makes the quota suffice.
+    world.delete("own");
+    assert_eq!(world.plan(), 1, "the other has nothing to hope for");
+    assert_eq!(world.place("over-quota"), "n2");
+    assert_eq!(world.plan(), 0);
+}
+
+#[test]
 fn members_beyond_what_must_start_come_after_more_important_gangs() {
     let mut world = World::new(4);
     for (name, node) in [("a", "n2"), ("b", "n3")] {
