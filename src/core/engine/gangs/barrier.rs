@@ -107,10 +107,11 @@ impl GangKeeper {
 
     /// What was held for a pod is lost.
     pub fn lose(&mut self, uid: &PodUid) {
-        if let Some(batch) = self.batch_of(uid) {
-            batch.places.remove(uid);
+        let Some(key) = self.gang_of.remove(uid) else { return };
+        if let Some(kept) = self.kept.get_mut(&key) {
+            kept.batches.iter_mut().for_each(|batch| drop(batch.places.remove(uid)));
+            kept.look_anew();
         }
-        self.gang_of.remove(uid);
     }
 
     fn batch_of(&mut self, uid: &PodUid) -> Option<&mut Batch> {

@@ -51,7 +51,12 @@ impl Roster {
         first
     }
 
-    /// The same with these.
+    /// Of what role they are, or the first of them.
+    pub fn next_role(&self, is_passed_over: impl Fn(&Role) -> bool) -> Option<&Role> {
+        self.next_extras(is_passed_over)?.first().map(|seat| &seat.role)
+    }
+
+    /// The same roster with them.
     pub fn with_next_extras(&self, is_passed_over: impl Fn(&Role) -> bool) -> Option<Self> {
         let next = self.next_extras(is_passed_over)?;
         let joins = |seat: &&Seat| next.iter().any(|next| next.uid() == seat.uid());

@@ -365,6 +365,9 @@ impl GangKeeper {
             self.gang_of.remove(uid);
             cluster.release_if_planned(uid);
         }
+        if !given_up.is_empty() {
+            kept.look_anew();
+        }
         kept.drop_empty(&mut self.claims);
         let kept_is_behind = kept.is_behind;
         if kept.without_phantoms && !given_up.is_empty() {
@@ -390,6 +393,7 @@ impl GangKeeper {
     ) {
         self.withdraw(key, cluster);
         let Some(kept) = self.kept.get_mut(key) else { return };
+        kept.look_anew();
         kept.failures = kept.failures.saturating_add(1);
         let pause = policy.gangs.retry_ms << kept.failures.saturating_sub(1).min(6);
         kept.not_before_ms = now_ms + pause;

@@ -25,13 +25,13 @@ impl GangKeeper {
     /// The gang that should be planned next: those first of which a part runs and another has to, then by priority, then by
     /// age. Members beyond what a gang needs have no such precedence.
     pub fn next(&mut self, cluster: &Cluster, policy: &Policy, now_ms: u64) -> Option<GangKey> {
-        for (key, role) in self.within_quota_again(cluster, policy) {
-            if let Some(kept) = self.kept.get_mut(&key) {
-                kept.doubt(role.as_ref());
-            }
-        }
         for kept in self.kept.values_mut() {
             kept.confirm_denials(cluster, self.claims.freed());
+        }
+        for (key, role) in self.within_quota_again(cluster, policy) {
+            if let Some(kept) = self.kept.get_mut(&key) {
+                kept.doubt_quota(role.as_ref());
+            }
         }
         let is_single = |key: &GangKey| !key.is_of_several();
         let is_ahead = |(key, kept): &(&GangKey, &Kept)| is_single(key) && kept.batches.iter().any(|it| !it.is_going());
@@ -45,7 +45,9 @@ impl GangKeeper {
             let is_unfinished = kept.has_started() && kept.lacks_places();
             (!is_unfinished, std::cmp::Reverse(priority), created_s, (*key).clone())
         };
-        due.min_by_key(order).map(|(key, _)| key.clone())
+        let next = due.min_by_key(order).map(|(key, _)| key.clone())?;
+        self.kept.get_mut(&next)?.try_again();
+        Some(next)
     }
 
     /// The task of planning a gang; nothing where its members do not form sets, which is then its reason to wait.
@@ -60,7 +62,7 @@ impl GangKeeper {
         let roster = self.kept.get(key)?.roster_to_plan(&self.claims)?;
         let limit = self.too_many_expected(key, &roster, policy);
         if let Some(no) = limit.or_else(|| self.over_quota(key, &roster, cluster, policy)) {
-            self.deny(key, &roster, no, snapshot.generation(), None, now_ms);
+            self.deny(key, Denial::new(no, None, snapshot.generation(), self.claims.freed()), now_ms);
             return None;
         }
         let yielders = self.yielders(&roster, key, cluster, policy);
@@ -80,7 +82,7 @@ impl GangKeeper {
                     let lack =
                         |policy: &AutoscalingPolicy| if policy.simulates_claims { Lack::Counted } else { Lack::Unseen };
                     let lack = policy.autoscaling.as_ref().map(lack);
-                    self.deny(key, &roster, no, snapshot.generation(), lack, now_ms);
+                    self.deny(key, Denial::new(no, lack, snapshot.generation(), freed.1), now_ms);
                     return None;
                 }
                 let desk = question.asks_for_devices().then(|| self.claims.take_desk(cluster));
@@ -210,10 +212,10 @@ impl GangKeeper {
                     self.dearths.insert(0, dearth);
                     self.dearths.truncate(MAX_DEARTHS);
                 }
-                self.note_no(&key, no, task.snapshot.generation(), task.freed.1);
+                self.note_no(&key, Denial::new(no, lack, task.snapshot.generation(), task.freed.1));
                 self.doubt_no(&key, &task);
-                self.note_lack(&key, &task.roster, lack, now_ms);
-                self.skip_role(&key, &task.roster);
+                self.skip_role(&key);
+                self.note_lack(&key, now_ms);
                 if let Some(nodes) = keep_free {
                     self.reserve(&key, nodes, now_ms);
                 }
@@ -224,9 +226,7 @@ impl GangKeeper {
                 }
                 // Others of the namespace may have started meanwhile.
                 if let Some(no) = self.over_quota(&key, &task.roster, cluster, policy) {
-                    self.note_no(&key, no, cluster.generation(), task.freed.1);
-                    self.skip_role(&key, &task.roster);
-                    return self.post(&key, now_ms);
+                    return self.deny(&key, Denial::new(no, None, cluster.generation(), task.freed.1), now_ms);
                 }
                 let victims = self.victims(&task.yielders, &yielders);
                 for plan in yielders.iter().filter_map(Yielder::plan) {
@@ -266,24 +266,24 @@ impl GangKeeper {
 
     /// A gang cannot be placed: that is known without a plan, and counts as one that was tried, or it would be due again at
     /// once when it has waited long.
-    fn deny(&mut self, key: &GangKey, roster: &Roster, no: No, generation: u64, lack: Option<Lack>, now_ms: u64) {
-        self.note_no(key, no, generation, self.claims.freed());
-        self.note_lack(key, roster, lack, now_ms);
-        self.skip_role(key, roster);
+    fn deny(&mut self, key: &GangKey, denial: Denial, now_ms: u64) {
+        self.note_no(key, denial);
+        self.skip_role(key);
+        self.note_lack(key, now_ms);
         if let Some(kept) = self.kept.get_mut(key).filter(|kept| kept.is_starving(now_ms)) {
             kept.patience.was_tried(now_ms);
         }
         self.post(key, now_ms);
     }
 
-    /// A gang cannot be placed, as things were in this generation.
-    fn note_no(&mut self, key: &GangKey, no: No, generation: u64, devices_freed: u64) {
+    /// A gang cannot be placed.
+    fn note_no(&mut self, key: &GangKey, denial: Denial) {
         let Some(kept) = self.kept.get_mut(key) else { return };
-        let text = no.to_string();
+        let text = denial.no.to_string();
         // What is free changes all the time: the same with other numbers is no news.
         let words = without_numbers(&text);
         let is_news = kept.waits_for.replace(words.clone()) != Some(words);
-        kept.no = Some(Denial::new(no, generation, devices_freed));
+        kept.no = Some(denial);
         if is_news {
             self.tell(key, NewsKind::Waiting, text);
         }
@@ -360,6 +360,7 @@ impl GangKeeper {
             batch.places.insert(uid, Place::new(seat, node));
         }
         (kept.no, kept.waits_for) = (None, None);
+        kept.passed_over.retain(|role, _| !batch.places.values().any(|place| place.role == *role));
         kept.scarcity.end();
         self.gang_of.extend(batch.places.keys().map(|uid| (uid.clone(), key.clone())));
         kept.batches.push(batch);
@@ -457,7 +458,7 @@ impl Kept {
     /// The roster with the places that there are, and somebody in it who has none: all that must start at once, or, once
     /// they have places, the next of the others.
     pub(super) fn roster_to_plan(&self, claims: &ClaimKeeper) -> Option<Roster> {
-        self.roster_without(|role| self.passed_over.contains_key(role), claims)
+        self.roster_without(|role| self.is_passed_over(role), claims)
     }
 
     /// The same with other roles passed over.

@@ -417,11 +417,6 @@ impl Roster {
         self.seats.iter().chain(&self.extras)
     }
 
-    /// The role of the first of those who must start and have no place.
-    pub fn next_role(&self) -> Option<&Role> {
-        self.seats.iter().find(|seat| seat.node.is_none()).map(|seat| &seat.role)
-    }
-
     /// A ComputeDomain does not reach beyond one NVLink domain.
     fn stay_in_clique(&mut self) {
         let rule = TopologyRule { strictness: Strictness::Required, level: TopologyLevel::Clique };

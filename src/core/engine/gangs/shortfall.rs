@@ -157,14 +157,12 @@ fn without_domains(formation: &Formation) -> Formation {
 }
 
 impl GangKeeper {
-    /// Notes what a gang lacks, as was just found out.
-    pub(super) fn note_lack(&mut self, key: &GangKey, tried: &Roster, lack: Option<Lack>, now_ms: u64) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
-        let waits_for_others = kept.passed_over.keys().any(|role| tried.next_role() != Some(role));
+    /// Notes what a gang lacks, once all have been tried that come next.
+    pub(super) fn note_lack(&mut self, key: &GangKey, now_ms: u64) {
+        let Some(kept) = self.kept.get_mut(key).filter(|kept| kept.no.is_some()) else { return };
+        let lack = kept.lack();
         let now = &mut kept.scarcity.now;
         match (lack, &mut *now) {
-            // That of another role, for which nodes would help.
-            (_, Some(current)) if waits_for_others && current.lack == Lack::Counted => current.is_stale = true,
             (Some(lack), Some(current)) if current.lack == lack => current.is_stale = true,
             (Some(lack), _) => *now = Some(Current::new(lack, now_ms)),
             (None, _) => *now = None,

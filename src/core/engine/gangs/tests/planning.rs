@@ -165,6 +165,53 @@ fn each_role_beyond_what_must_start_waits_for_what_it_lacks_itself() {
 }
 
 #[test]
+fn one_beyond_what_must_start_that_loses_its_place_does_not_wait_for_other_roles() {
+    let mut world = World::new(3);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    world.set(pod("late").gpus(1).member_of("g", "late", 2, of(2)).build());
+    world.set(pod("no-room").gpus(1).selects("pool", "none").member_of("g", "no-room", 3, of(2)).build());
+    world.plan();
+    assert_eq!(world.place("late"), "n2");
+    world.wait(GangPolicy::default().bind_window_ms);
+    assert!(world.filter("late").is_err(), "it did not come");
+    world.plan();
+    assert_eq!(world.place("late"), "n2");
+}
+
+#[test]
+fn what_comes_free_is_looked_at_until_somebody_has_it() {
+    let mut world = World::new(1);
+    world.set(pod("blocker").gpus(8).on("n0").build());
+    for name in ["a", "b", "c"] {
+        for index in 0..2 {
+            world.set(pod(&format!("{name}-{index}")).gpus(4).member_of(name, "", index, of(2)).build());
+        }
+    }
+    assert_eq!(world.plan(), 3);
+    world.delete("blocker");
+    assert_eq!(world.plan(), 1, "there is nothing left for the others");
+}
+
+#[test]
+fn a_set_of_several_roles_is_not_planned_for_ever() {
+    let mut world = World::new(1);
+    let terms = || Terms { tensor_parallel: Some(2), ..of(2) };
+    let member = |role: &str, index| pod(&format!("{role}{index}")).gpus(1).member_of("g", role, index, terms());
+    for (role, index) in [("a", 0), ("a", 1)] {
+        world.set(member(role, index).build());
+    }
+    world.plan();
+    world.bind_all(&["a0", "a1"]);
+    for (role, index) in [("a", 5), ("b", 3), ("c", 0), ("c", 4)] {
+        world.set(member(role, index).selects("pool", "none").build());
+    }
+    world.plan();
+    assert_eq!(world.plan(), 0);
+}
+
+#[test]
 fn members_beyond_what_must_start_come_after_more_important_gangs() {
     let mut world = World::new(4);
     for (name, node) in [("a", "n2"), ("b", "n3")] {
