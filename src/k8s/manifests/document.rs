@@ -44,13 +44,20 @@ enum Format {
     Yaml,
 }
 
-/// The documents of a file. Whether it is JSON or YAML shows in its first character.
+/// The documents of a file. Whether it is JSON or YAML shows in how it begins.
 pub(super) fn split<'t>(file: &str, text: &'t str, limit: usize) -> Result<Vec<Document<'t>>, ManifestError> {
-    let documents = if text.trim_start().starts_with(['{', '[']) { json(file, text)? } else { yaml(text) };
+    let documents = if is_json(text) { json(file, text)? } else { yaml(text) };
     if documents.len() > limit {
         return Err(ManifestError::of_file(file, format!("has more than {limit} documents")));
     }
     Ok(documents)
+}
+
+/// YAML's flow form begins like JSON, and seldom puts a key into quotes.
+fn is_json(text: &str) -> bool {
+    let text = text.trim_start();
+    let in_braces = text.strip_prefix('{').map(str::trim_start);
+    text.starts_with('[') || in_braces.is_some_and(|rest| rest.starts_with(['"', '}']) || rest.is_empty())
 }
 
 fn json<'t>(file: &str, text: &'t str) -> Result<Vec<Document<'t>>, ManifestError> {

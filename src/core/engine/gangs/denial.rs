@@ -142,6 +142,11 @@ impl Kept {
         }
     }
 
+    /// Is it known of the next member of a role that what the gang lacks would not help it?
+    pub(super) fn lacks_something_else(&self, role: &Role) -> bool {
+        self.passed_over.get(role).is_some_and(|denial| denial.lack != self.lack())
+    }
+
     /// Do all that must start have places, and roles of the others none for their next members?
     fn waits_by_roles(&self) -> bool {
         !self.passed_over.is_empty() && !self.lacks_places()

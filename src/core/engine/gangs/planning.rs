@@ -135,10 +135,11 @@ impl GangKeeper {
         fits
     }
 
-    /// The task of finding out whether a gang would fit into a state that may only be thought of.
+    /// The task of finding out whether a gang would fit into a state that may only be thought of. Where the next members of several
+    /// roles wait, it is about those that nodes would help, if there are any.
     pub fn trial(&self, key: &GangKey, snapshot: Snapshot) -> Option<PlanTask> {
         let kept = self.kept.get(key)?;
-        let roster = kept.roster_to_plan(&self.claims)?;
+        let roster = kept.roster_without(|role| kept.lacks_something_else(role), &self.claims)?;
         let fabric_of = |node: &NodeName| fabric_of(snapshot.domains(), node);
         let refusals = kept.refusals();
         let question = formation::question(&roster, &refusals, fabric_of).ok()?;

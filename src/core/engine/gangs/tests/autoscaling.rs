@@ -107,12 +107,16 @@ fn what_one_role_lacks_is_seen_whatever_becomes_of_another() {
     let placement = PlacementPolicy { quotas, ..PlacementPolicy::default() };
     world.engine.policy = Arc::new(Policy { placement, ..(*world.engine.policy).clone() });
     gang(&mut world, "g", 2);
-    for (index, role, gpus) in [(2, "no-node", 8), (3, "over-quota", 16)] {
+    for (index, role, gpus) in [(2, "over-quota", 16), (3, "no-node", 8), (4, "too-many", 12)] {
         world.set(pod(role).gpus(gpus).member_of("g", role, index, of(2)).build());
     }
     world.plan();
     world.bind_all(&["g-0", "g-1"]);
     assert_eq!(world.lack(), Some(Lack::Counted));
+    let gang = world.engine.gangs().next().expect("the gang").key.clone();
+    let want = world.engine.want(&gang).expect("it waits");
+    let demand = pod("no-node").gpus(8).demand();
+    assert!(want.demands.iter().all(|asked| **asked == demand), "a node helps nobody else: {:?}", want.demands);
 }
 
 #[test]
