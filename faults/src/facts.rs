@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::api::store::{Key, has_ended, is_leaving, text};
+use crate::api::store::{Key, at, has_ended, is_leaving, text};
 
 /// The resource of whole GPUs of a device plugin.
 pub const GPU: &str = "nvidia.com/gpu";
@@ -23,8 +23,7 @@ pub struct Amounts {
 impl Amounts {
     /// Of a list of resources. CPUs stand there in thousandths: the simulation writes them so.
     pub fn read(list: &Value) -> Self {
-        let amount =
-            |name: &str| text(list, &format!("/{}", name.replace('/', "~1"))).trim_end_matches('m').parse().ok();
+        let amount = |name: &str| list[name].as_str()?.trim_end_matches('m').parse().ok();
         Self { cpu: amount("cpu").unwrap_or(0), gpus: amount(GPU).unwrap_or(0), pods: amount("pods").unwrap_or(0) }
     }
 
@@ -117,10 +116,10 @@ impl Pod {
         let generation = annotation(GENERATION).and_then(|number| number.parse().ok()).unwrap_or(1);
         let gang = group.clone().or_else(|| annotation("testudo.dev/pod-group").map(str::to_owned));
         let gang = gang.map(|name| gang_of(&name, generation));
-        let gates = pod.pointer("/spec/schedulingGates").and_then(Value::as_array);
-        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let gates = pod["spec"]["schedulingGates"].as_array();
+        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
         let refusal = { conditions }.find(|it| it["type"] == "PodScheduled" && it["status"] == "False");
-        let requests = pod.pointer("/spec/containers/0/resources/requests").unwrap_or(&Value::Null);
+        let requests = &pod["spec"]["containers"][0]["resources"]["requests"];
         Self {
             key: Key::of(pod),
             uid: text(pod, "/metadata/uid").to_owned(),
@@ -130,10 +129,10 @@ impl Pod {
             succeeded: text(pod, "/status/phase") == "Succeeded",
             staged: pod["metadata"]["labels"][POD_INDEX].is_string(),
             leaving: is_leaving(pod),
-            gated: pod.pointer("/spec/schedulingGates").is_some(),
+            gated: !pod["spec"]["schedulingGates"].is_null(),
             queued: gates.is_some_and(|gates| gates.iter().any(|gate| gate["name"] == KUEUES_GATE)),
             is_ours: text(pod, "/spec/schedulerName") == SCHEDULER,
-            priority: pod.pointer("/spec/priority").and_then(Value::as_i64).unwrap_or(0),
+            priority: pod["spec"]["priority"].as_i64().unwrap_or(0),
             created: text(pod, "/metadata/creationTimestamp").to_owned(),
             asks: Amounts { pods: 1, ..Amounts::read(requests) },
             nominated: optional("/status/nominatedNodeName"),
@@ -202,7 +201,7 @@ pub fn version(object: &Value) -> u64 {
 }
 
 fn claims(pod: &Value) -> Vec<Option<String>> {
-    let list = |at: &str| pod.pointer(at).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list = |path: &str| at(pod, path).as_array().cloned().unwrap_or_default();
     let made = list("/status/resourceClaimStatuses");
     let claim = |reference: &Value| {
         let by_status = || made.iter().find(|status| status["name"] == reference["name"]);
@@ -226,11 +225,11 @@ pub struct Node {
 impl Node {
     /// Reads one.
     pub fn read(node: &Value) -> Self {
-        let taints = node.pointer("/spec/taints").and_then(Value::as_array);
-        let is_closed = node.pointer("/spec/unschedulable").and_then(Value::as_bool).unwrap_or(false);
+        let taints = node["spec"]["taints"].as_array();
+        let is_closed = node["spec"]["unschedulable"].as_bool().unwrap_or(false);
         Self {
             name: text(node, "/metadata/name").to_owned(),
-            has: Amounts::read(node.pointer("/status/allocatable").unwrap_or(&Value::Null)),
+            has: Amounts::read(&node["status"]["allocatable"]),
             closed: is_closed || taints.is_some_and(|taints| !taints.is_empty()),
         }
     }
@@ -261,24 +260,23 @@ pub struct Claim {
 impl Claim {
     /// Reads one.
     pub fn read(claim: &Value) -> Self {
-        let list = |at: &str| claim.pointer(at).and_then(Value::as_array).into_iter().flatten();
+        let list = |path: &str| at(claim, path).as_array().into_iter().flatten();
         let field = |object: &Value, name: &str| text(object, &format!("/{name}")).to_owned();
         let device = |result: &Value| (field(result, "driver"), field(result, "pool"), field(result, "device"));
         let terms = "/status/allocation/nodeSelector/nodeSelectorTerms/0";
         let node = list(&format!("{terms}/matchFields")).chain(list(&format!("{terms}/matchExpressions")));
         let ask = |request: &Value| {
-            let count = request.pointer("/exactly/count").and_then(Value::as_u64).unwrap_or(1);
+            let count = request["exactly"]["count"].as_u64().unwrap_or(1);
             (text(request, "/exactly/deviceClassName").to_owned(), usize::try_from(count).unwrap_or(usize::MAX))
         };
         Self {
             key: Key::of(claim),
-            devices: claim
-                .pointer("/status/allocation")
-                .filter(|allocation| allocation.is_object())
-                .map(|_| list("/status/allocation/devices/results").map(device).collect()),
+            devices: claim["status"]["allocation"]
+                .is_object()
+                .then(|| list("/status/allocation/devices/results").map(device).collect()),
             node: { node }.next().map(|requirement| text(requirement, "/values/0").to_owned()),
             reserved: list("/status/reservedFor").map(|consumer| field(consumer, "uid")).collect(),
-            marked: claim.pointer("/metadata/annotations/testudo.dev~1devices").is_some(),
+            marked: !claim["metadata"]["annotations"]["testudo.dev/devices"].is_null(),
             asks: list("/spec/devices/requests").map(ask).collect(),
             leaving: is_leaving(claim),
         }
@@ -313,7 +311,7 @@ impl Devices {
     /// Reads slices.
     pub fn read<'s>(slices: impl Iterator<Item = &'s Value> + Clone) -> Self {
         let pool = |slice: &Value| (text(slice, "/spec/driver").to_owned(), text(slice, "/spec/pool/name").to_owned());
-        let generation = |slice: &Value| slice.pointer("/spec/pool/generation").and_then(Value::as_u64).unwrap_or(0);
+        let generation = |slice: &Value| slice["spec"]["pool"]["generation"].as_u64().unwrap_or(0);
         let mut newest: BTreeMap<(String, String), u64> = BTreeMap::new();
         for slice in slices.clone() {
             let known = newest.entry(pool(slice)).or_default();
@@ -327,7 +325,7 @@ impl Devices {
     }
 
     fn read_slice(&mut self, slice: &Value, (driver, pool): &(String, String)) {
-        let list = |at: &str| slice.pointer(at).and_then(Value::as_array).into_iter().flatten();
+        let list = |path: &str| at(slice, path).as_array().into_iter().flatten();
         let counters = |set: &str, counters: &Value| -> Vec<(Counter, i64)> {
             let counter = |(name, amount): (&String, &Value)| {
                 let key = (driver.clone(), pool.clone(), set.to_owned(), name.clone());

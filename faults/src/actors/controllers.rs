@@ -41,7 +41,7 @@ impl ClaimController {
             let is_there = |claim: Key| store.get(Kind::Claim, &claim).is_some();
             let facts = pod.pod();
             // A claim that is gone is made anew for a pod that waits.
-            let is_templated = pod.pointer("/spec/resourceClaims/0/resourceClaimTemplateName").is_some();
+            let is_templated = !pod["spec"]["resourceClaims"][0]["resourceClaimTemplateName"].is_null();
             let has_all = facts.claims.iter().all(Option::is_some) && facts.claim_keys().all(is_there);
             if facts.is_pending() && is_templated && !has_all {
                 make_claims(pod, store);
@@ -71,7 +71,7 @@ impl ClaimController {
 fn make_claims(pod: &Value, store: &mut Store) {
     let (key, uid) = (Key::of(pod), text(pod, "/metadata/uid"));
     let mut made = vec![];
-    for reference in pod.pointer("/spec/resourceClaims").and_then(Value::as_array).into_iter().flatten() {
+    for reference in pod["spec"]["resourceClaims"].as_array().into_iter().flatten() {
         let name = text(reference, "/name");
         let claim = format!("{}-{name}", key.name);
         let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": key.name, "uid": uid, "controller": true});
@@ -120,7 +120,7 @@ pub fn add_consumer(claim: &mut Value, pod: &Pod) {
 fn tidy(key: &Key, alive: &BTreeMap<String, Pod>, store: &mut Store) {
     // It may have gone by itself.
     let _ = store.update(Kind::Claim, key, |claim| {
-        let consumers = claim.pointer("/status/reservedFor").and_then(Value::as_array).cloned().unwrap_or_default();
+        let consumers = claim["status"]["reservedFor"].as_array().cloned().unwrap_or_default();
         let left: Vec<Value> = consumers.iter().filter(|it| alive.contains_key(text(it, "/uid"))).cloned().collect();
         let is_free = left.is_empty() && (!consumers.is_empty() || is_leaving(claim));
         if left.len() < consumers.len() {

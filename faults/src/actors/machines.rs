@@ -153,7 +153,7 @@ impl Station {
     fn withdraw(&self, generation: u64, store: &mut Store) {
         let is_old = |slice: &Value| {
             text(slice, "/spec/pool/name") == self.name
-                && slice.pointer("/spec/pool/generation").and_then(Value::as_u64).is_some_and(|it| it <= generation)
+                && slice["spec"]["pool"]["generation"].as_u64().is_some_and(|it| it <= generation)
         };
         let old: Vec<Key> =
             store.all(Kind::Slice).filter(|(_, slice)| is_old(slice)).map(|(key, _)| key.clone()).collect();

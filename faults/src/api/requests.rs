@@ -267,7 +267,7 @@ pub fn bind(store: &mut Store, key: &Key, binding: &Value) -> Result<Value, Refu
         if !text(pod, "/spec/nodeName").is_empty() {
             return Err(Refused::conflict(format!("pod {} is already assigned to node", key.name)));
         }
-        if pod.pointer("/spec/schedulingGates").is_some() {
+        if !pod["spec"]["schedulingGates"].is_null() {
             return Err(Refused::conflict(format!("pod {} has non-empty .spec.schedulingGates", key.name)));
         }
         pod["spec"]["nodeName"] = json!(node);

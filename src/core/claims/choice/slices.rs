@@ -1,7 +1,7 @@
 //! What a MIG instance costs: what its GPU is worth less with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::nvidia;
 use crate::claims::allocator::Allocator;
@@ -28,9 +28,16 @@ struct Instance {
     placement: Placement,
 }
 
+/// The families of the catalogue that is built in, before anything runs. Their tables take milliseconds to make and megabytes to
+/// keep, and there is a desk for many a question.
+static FAMILIES: LazyLock<BTreeMap<String, OnceLock<Option<Family>>>> = LazyLock::new(|| {
+    let catalogue = Catalogue::builtin();
+    catalogue.geometries().map(|geometry| (geometry.name().to_owned(), OnceLock::new())).collect()
+});
+
 #[derive(Debug, Clone)]
 struct Family {
-    table: LayoutTable,
+    table: Arc<LayoutTable>,
     book: SliceBook,
     /// How many instances of each profile run.
     running: Vec<u32>,
@@ -109,8 +116,8 @@ impl MigCosts {
         let families = &mut self.families;
         let known = self.known.entry(geometry.name().to_owned());
         let family = (*known.or_insert_with(|| {
-            let family = family(geometry)?;
-            families.push(family);
+            let family = FAMILIES.get(geometry.name())?.get_or_init(|| Family::new(geometry)).as_ref()?;
+            families.push(family.clone());
             Some(families.len() - 1)
         }))?;
         let next = self.gpus.len() as u32;
@@ -177,9 +184,13 @@ impl MigCosts {
     }
 }
 
-fn family(geometry: &Arc<MigGeometry>) -> Option<Family> {
-    let table = LayoutTable::new(geometry)?;
-    let book = SliceBook::new(SliceShapes::new(&table)?);
-    let running = vec![0; geometry.profiles().len()];
-    Some(Family { table, book, running, values: None })
+impl Family {
+    fn new(geometry: &Arc<MigGeometry>) -> Option<Family> {
+        let table = LayoutTable::new(geometry)?;
+        let running = vec![0; geometry.profiles().len()];
+        let mut book = SliceBook::new(SliceShapes::new(&table)?);
+        // Every desk begins with these.
+        book.values(&running);
+        Some(Family { table: Arc::new(table), book, running, values: None })
+    }
 }

@@ -1,6 +1,7 @@
 //! Values that were computed before: a running fleet goes to and fro between few mixes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::mix::SliceMix;
 use super::shapes::SliceShapes;
@@ -13,7 +14,7 @@ const MOST: usize = 512;
 /// about a millisecond for a new mix, some milliseconds for one that needs a new rule.
 #[derive(Clone, Debug)]
 pub struct SliceBook {
-    shapes: SliceShapes,
+    shapes: Arc<SliceShapes>,
     rules: BTreeMap<SliceMix, SliceRule>,
     values: BTreeMap<SliceMix, SliceValues>,
 }
@@ -21,7 +22,7 @@ pub struct SliceBook {
 impl SliceBook {
     /// An empty book for the shapes of a product.
     pub fn new(shapes: SliceShapes) -> SliceBook {
-        SliceBook { shapes, rules: BTreeMap::new(), values: BTreeMap::new() }
+        SliceBook { shapes: Arc::new(shapes), rules: BTreeMap::new(), values: BTreeMap::new() }
     }
 
     /// The values for the number of running instances of each profile, by
