@@ -352,6 +352,14 @@ impl Cluster {
         }
     }
 
+    /// A node is no longer kept from others, though nothing of it has changed: what found no place may find one there.
+    pub fn reopen(&mut self, name: &NodeName) {
+        if self.node(name.as_str()).is_some() {
+            self.touch(name, |_| ());
+            self.freed = self.generation;
+        }
+    }
+
     /// Changes the state of a node, makes its slot when there is none and frees it when nothing is left to remember.
     fn touch(&mut self, name: &NodeName, change: impl FnOnce(&mut NodeState)) {
         let slot = self.slot_for(name);

@@ -130,10 +130,10 @@ impl Board {
         (self.contested, self.served) = (nodes, served);
     }
 
-    /// Writes down which nodes are kept free. Says whether one is that no longer.
-    pub(super) fn keep_free(&mut self, nodes: BTreeMap<NodeName, Arc<KeptFree>>) -> bool {
+    /// Writes down which nodes are kept free, and says which are that no longer.
+    pub(super) fn keep_free(&mut self, nodes: BTreeMap<NodeName, Arc<KeptFree>>) -> Vec<NodeName> {
         let before = std::mem::replace(&mut self.kept_free, nodes);
-        before.keys().any(|node| !self.kept_free.contains_key(node))
+        before.into_keys().filter(|node| !self.kept_free.contains_key(node)).collect()
     }
 
     /// Do the members of a gang start together?

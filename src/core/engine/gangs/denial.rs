@@ -1,13 +1,15 @@
 //! Why a gang, or its next member beyond those that must start, could not be placed, and whether that may have ended.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
-use super::roster::{Seat, are_numbered};
+use super::roster::{Roster, Seat};
 use super::shortfall::Lack;
 use super::{GangKeeper, Kept};
 use crate::cluster::Cluster;
 use crate::model::gang::{GangKey, Role};
-use crate::model::pod::Demand;
+use crate::model::node::NodeName;
+use crate::model::pod::{Demand, PodUid};
 use crate::placement;
 use crate::placement::gang::No;
 
@@ -35,13 +37,15 @@ impl Denial {
     }
 
     /// It still holds where no node has changed that would take any of those who wait, and no device has come free that they
-    /// may ask for. That is found out anew each time: whoever is planned first may take what has come free. Of a quota neither
-    /// tells anything.
+    /// may ask for. Of nodes that is found out anew each time: whoever is planned first may take what has come free. Of a quota
+    /// neither tells anything.
     fn confirm<'a>(&mut self, waiting: impl Iterator<Item = &'a Seat> + Clone, cluster: &Cluster, devices_freed: u64) {
-        let may_have_devices =
-            || devices_freed > self.devices_freed && { waiting.clone() }.any(|seat| !seat.needs.open.is_empty());
+        let asks_for_devices = |seat: &Seat| !(seat.needs.open.is_empty() && seat.needs.shared.is_empty());
+        let may_have_devices = || devices_freed > self.devices_freed && { waiting.clone() }.any(asks_for_devices);
         // Whoever leaves a domain may leave it to others, on whatever node he was.
         let may_have_domain = || matches!(self.no, No::LeftOut { .. }) && cluster.domains_opened() > self.generation;
+        // Whoever was expected and has come leaves no place free, but others may expect more.
+        let may_expect_more = || matches!(self.no, No::TooManyExpected { .. }) && cluster.freed() > self.generation;
         let may_have_room = || {
             if cluster.freed() <= self.generation {
                 return false;
@@ -50,7 +54,8 @@ impl Denial {
             let mut changed = cluster.slots().changed_after(self.generation).map(|(.., state)| state);
             changed.any(|state| demands.iter().any(|demand| placement::check(demand, state).is_ok()))
         };
-        self.is_doubtful = !self.is_over_quota() && (may_have_devices() || may_have_domain() || may_have_room());
+        self.is_doubtful =
+            !self.is_over_quota() && (may_have_devices() || may_have_domain() || may_expect_more() || may_have_room());
         if !self.is_doubtful {
             (self.generation, self.devices_freed) = (cluster.generation(), devices_freed);
         }
@@ -80,10 +85,9 @@ impl Kept {
         if !waits_by_roles {
             return denial.confirm(roster.all().filter(|seat| seat.node.is_none()), cluster, devices_freed);
         }
-        // Sets may consist of several roles there.
-        let is_numbered = are_numbered(&roster.extras);
+        let has_sets_of_roles = LazyCell::new(|| roster.has_sets_of_roles());
         for (role, denial) in &mut self.passed_over {
-            let waiting = roster.extras.iter().filter(|seat| is_numbered || seat.role == *role);
+            let waiting = roster.extras.iter().filter(|seat| seat.role == *role || *has_sets_of_roles);
             denial.confirm(waiting, cluster, devices_freed);
         }
     }
@@ -128,6 +132,22 @@ impl Kept {
     pub(super) fn look_anew(&mut self) {
         self.no = None;
         self.passed_over.clear();
+    }
+
+    /// The roster was another before. Who waits in a role that was passed over has no more room now, unless he is another, or
+    /// somebody has left a place.
+    pub(super) fn forget_denials(&mut self, before: &Roster) {
+        self.no = None;
+        let Ok(now) = &self.roster else { return self.passed_over.clear() };
+        if self.passed_over.is_empty() {
+            return;
+        }
+        let is_alike = before.terms == now.terms && before.priority == now.priority && !now.has_sets_of_roles();
+        let places = |roster: &Roster| -> BTreeSet<(PodUid, NodeName)> {
+            roster.seats.iter().filter_map(|seat| seat.uid().cloned().zip(seat.node.clone())).collect()
+        };
+        let stays = is_alike && places(before).is_subset(&places(now));
+        self.passed_over.retain(|role, _| stays && now.has_same_extras(before, role));
     }
 
     pub(super) fn is_passed_over(&self, role: &Role) -> bool {

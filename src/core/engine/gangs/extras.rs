@@ -51,6 +51,11 @@ impl Roster {
         first
     }
 
+    /// May they be a set of several roles?
+    pub fn has_sets_of_roles(&self) -> bool {
+        self.extras.iter().any(|seat| forms_set(&self.terms, seat)) && are_numbered(&self.extras)
+    }
+
     /// Of what role they are, or the first of them.
     pub fn next_role(&self, is_passed_over: impl Fn(&Role) -> bool) -> Option<&Role> {
         self.next_extras(is_passed_over)?.first().map(|seat| &seat.role)

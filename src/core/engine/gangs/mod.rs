@@ -174,7 +174,7 @@ impl GangKeeper {
         for kept in self.kept.values_mut() {
             kept.forget_refusals(now_ms);
         }
-        self.end_reserves(now_ms);
+        self.end_reserves(cluster, now_ms);
         self.regroup(cluster, &policy.gangs, now_ms);
         self.settle_shortfalls(policy, now_ms);
         let in_time = self.kept.iter().filter(|(_, kept)| kept.is_behind || !kept.batches.is_empty());
@@ -228,7 +228,7 @@ impl GangKeeper {
             for batch in kept.batches {
                 self.give_back(batch, cluster);
             }
-            self.post_reserves();
+            self.post_reserves(cluster);
         }
         Arc::make_mut(&mut self.board).strike(key);
     }
@@ -257,9 +257,12 @@ impl GangKeeper {
             _ => false,
         };
         let invalid = roster.as_ref().err().filter(|shortage| shortage.is_invalid()).map(ToString::to_string);
-        kept.roster = roster;
+        let before = std::mem::replace(&mut kept.roster, roster);
         if !is_same {
-            kept.look_anew();
+            match before {
+                Ok(before) => kept.forget_denials(&before),
+                Err(_) => kept.look_anew(),
+            }
             kept.without_phantoms = false;
         }
         if let Some(text) = invalid.filter(|_| is_new || !is_same) {

@@ -218,7 +218,7 @@ impl GangKeeper {
                 self.skip_role(&key);
                 self.note_lack(&key, now_ms);
                 if let Some(nodes) = keep_free {
-                    self.reserve(&key, nodes, now_ms);
+                    self.reserve(&key, nodes, cluster, now_ms);
                 }
             }
             Ok(Way { nodes, yielders, grants }) => {

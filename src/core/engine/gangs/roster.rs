@@ -399,6 +399,13 @@ impl Roster {
         seats(self) == seats(other) && self.terms == other.terms && { pairs }.all(|(a, b)| a.is_same(b))
     }
 
+    /// Do the same members of a role wait beyond those that must start?
+    pub fn has_same_extras(&self, other: &Self, role: &Role) -> bool {
+        let mut ours = self.extras.iter().filter(|seat| seat.role == *role);
+        let mut theirs = other.extras.iter().filter(|seat| seat.role == *role);
+        ours.by_ref().zip(theirs.by_ref()).all(|(a, b)| a.is_same(b)) && ours.chain(theirs).next().is_none()
+    }
+
     /// Does every member that is to be placed allow that others are evicted for it (`spec.preemptionPolicy`)?
     pub fn may_preempt(&self) -> bool {
         self.seats

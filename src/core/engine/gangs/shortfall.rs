@@ -188,6 +188,8 @@ impl GangKeeper {
     pub fn unassessed(&self, policy: &Policy, now_ms: u64) -> impl Iterator<Item = &GangKey> {
         let is_open = move |kept: &Kept| {
             let (policy, current) = (policy.autoscaling.as_ref()?, kept.scarcity.now.as_ref()?);
+            // While it is being planned again it is not known whom nodes would help.
+            kept.no.as_ref()?;
             (current.has_lasted(policy, now_ms) && current.is_to_be_assessed(now_ms)).then_some(())
         };
         self.kept.iter().filter_map(move |(key, kept)| is_open(kept).map(|()| key))

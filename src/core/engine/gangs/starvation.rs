@@ -12,6 +12,7 @@ use super::board::KeptFree;
 use super::preemption::{self, Yielder};
 use super::task::PlanTask;
 use super::{GangKeeper, Kept, NewsKind};
+use crate::cluster::Cluster;
 use crate::engine::Starvation;
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
@@ -43,7 +44,7 @@ impl PlanTask {
 
 impl GangKeeper {
     /// Nodes are kept free for a gang from now on, save those that are for another.
-    pub(super) fn reserve(&mut self, key: &GangKey, nodes: BTreeSet<NodeName>, now_ms: u64) {
+    pub(super) fn reserve(&mut self, key: &GangKey, nodes: BTreeSet<NodeName>, cluster: &mut Cluster, now_ms: u64) {
         let taken = self
             .kept
             .values()
@@ -58,11 +59,11 @@ impl GangKeeper {
             NewsKind::Waiting,
             format_args!("has waited long: {count} nodes take no later pods until it fits"),
         );
-        self.post_reserves();
+        self.post_reserves(cluster);
     }
 
     /// Reserves end in time, or when their gang has places.
-    pub(super) fn end_reserves(&mut self, now_ms: u64) {
+    pub(super) fn end_reserves(&mut self, cluster: &mut Cluster, now_ms: u64) {
         let mut ended = false;
         let is_concerned = |kept: &&mut Kept| kept.patience.reserve.is_some() || kept.profile.starvation.is_some();
         for kept in self.kept.values_mut().filter(is_concerned) {
@@ -70,20 +71,22 @@ impl GangKeeper {
             ended |= kept.patience.pass(still_waits, kept.profile.starvation, now_ms);
         }
         if ended {
-            self.post_reserves();
+            self.post_reserves(cluster);
         }
     }
 
-    /// Writes down which nodes are kept free for whom.
-    pub(super) fn post_reserves(&mut self) {
+    /// Writes down which nodes are kept free for whom. What the others kept away may fit now.
+    pub(super) fn post_reserves(&mut self, cluster: &mut Cluster) {
         let reserves = self.kept.iter().filter_map(|(key, kept)| Some((key, kept, kept.patience.reserve.as_ref()?)));
         let nodes = reserves.flat_map(|(key, kept, (nodes, _))| {
             let for_whom = Arc::new(KeptFree::new(key, kept.order()));
             nodes.iter().map(move |node| (node.clone(), Arc::clone(&for_whom)))
         });
         let nodes = nodes.collect();
-        // What they kept away may fit now.
-        self.freed_places |= Arc::make_mut(&mut self.board).keep_free(nodes);
+        for node in Arc::make_mut(&mut self.board).keep_free(nodes) {
+            cluster.reopen(&node);
+            self.freed_places = true;
+        }
     }
 }
 

@@ -181,6 +181,25 @@ fn one_beyond_what_must_start_that_loses_its_place_does_not_wait_for_other_roles
 }
 
 #[test]
+fn a_role_without_room_is_not_looked_at_whenever_another_starts() {
+    let mut world = World::new(3);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    world.set(pod("no-room").gpus(1).selects("pool", "none").member_of("g", "a", 2, of(2)).build());
+    for index in 3..6 {
+        world.set(pod(&format!("worker-{index}")).gpus(1).member_of("g", "worker", index, of(2)).build());
+    }
+    world.plan();
+    for index in 3..6 {
+        assert!(world.plan() <= 1, "one look for each that starts, in {index}");
+        world.bind(&format!("worker-{index}"));
+    }
+    assert!(world.plan() <= 1, "and one when it is the only one left");
+    assert_eq!(world.plan(), 0);
+}
+
+#[test]
 fn what_comes_free_is_looked_at_until_somebody_has_it() {
     let mut world = World::new(1);
     world.set(pod("blocker").gpus(8).on("n0").build());

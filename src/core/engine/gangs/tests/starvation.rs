@@ -64,6 +64,33 @@ fn for_a_gang_that_has_waited_long_nodes_are_kept_free() {
 }
 
 #[test]
+fn who_was_kept_off_a_node_is_planned_when_that_ends() {
+    let mut world = World::new(1);
+    world.engine.policy = Arc::new(impatient());
+    world.set(pod("a").gpus(4).on("n0").build());
+    let runner = |index: u32| {
+        let runner = pod(&format!("r-{index}")).gpus(1).member_of("r", "", index, of(2));
+        Pod { created_s: 3, ..runner.build() }
+    };
+    (0..2).for_each(|index| world.set(runner(index)));
+    world.plan();
+    world.bind_all(&["r-0", "r-1"]);
+    for index in 0..2 {
+        let half = pod(&format!("g-{index}")).gpus(4).member_of("g", "", index, of(2));
+        world.set(Pod { created_s: 2, ..half.build() });
+    }
+    world.plan();
+    world.wait(Starvation::default().after_ms);
+    world.plan();
+    world.set(runner(2));
+    world.plan();
+    assert!(world.filter("r-2").is_err(), "the node is kept free for the other gang");
+    world.wait(Starvation::default().keep_free_ms);
+    world.plan();
+    assert_eq!(world.place("r-2"), "n0");
+}
+
+#[test]
 fn one_that_its_quota_keeps_waiting_for_long_is_not_looked_at_for_ever() {
     let mut world = World::new(2);
     let quota = Quota::default().limited(Item::Gpus, 8);

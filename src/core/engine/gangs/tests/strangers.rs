@@ -49,7 +49,9 @@ fn places_for_members_that_do_not_exist_are_limited_in_each_namespace() {
     assert_eq!(world.gpus_in_use(), 32);
 
     world.delete("c-0");
+    world.plan();
     world.bind_all(&["a-0"]);
+    // No node has changed on which b would fit.
     world.set(member("a-1", "a", 1, of(2)).build());
     assert_eq!(world.plan(), 1, "the worker has come: there is room for that of b");
     world.place("b-0");
