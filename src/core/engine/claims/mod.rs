@@ -378,8 +378,9 @@ impl ClaimKeeper {
     }
 
     /// What a desk would have to be told does not pile up where nobody takes it: another leads, or nothing is planned with claims.
-    /// Nor does where pools were that are gone.
-    pub fn tidy(&mut self) {
+    /// Nor do where pools were that are gone, and claims that the watch has never shown.
+    pub fn tidy(&mut self, now_ms: u64) {
+        self.forget_unwatched(now_ms);
         let there_are = self.claims.len() + self.plans.len() + self.fleet.len();
         let is_of_use = match self.desk {
             Home::Unmade => false,

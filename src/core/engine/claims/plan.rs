@@ -257,7 +257,6 @@ impl ClaimKeeper {
     /// Time passes, and this one leads.
     pub fn lead(&mut self, now_ms: u64) {
         self.term_began_ms.get_or_insert(now_ms);
-        self.forget_unwatched(now_ms);
     }
 
     /// What is to be written now.
