@@ -74,6 +74,11 @@ impl fmt::Display for Unready {
 }
 
 impl Needs {
+    /// Has it a claim that is without devices, whether that counts among its own open ones or among those of another member?
+    pub fn lack_devices(&self) -> bool {
+        !(self.open.is_empty() && self.shared.is_empty())
+    }
+
     /// Is there a claim for which the pod has to wait until we have allocated it?
     pub fn is_ours_to_fill(&self) -> bool {
         self.open.iter().any(|open| open.is_ours)

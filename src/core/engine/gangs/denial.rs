@@ -40,8 +40,8 @@ impl Denial {
     /// may ask for. Of nodes that is found out anew each time: whoever is planned first may take what has come free. Of a quota
     /// neither tells anything.
     fn confirm<'a>(&mut self, waiting: impl Iterator<Item = &'a Seat> + Clone, cluster: &Cluster, devices_freed: u64) {
-        let asks_for_devices = |seat: &Seat| !(seat.needs.open.is_empty() && seat.needs.shared.is_empty());
-        let may_have_devices = || devices_freed > self.devices_freed && { waiting.clone() }.any(asks_for_devices);
+        let may_have_devices =
+            || devices_freed > self.devices_freed && { waiting.clone() }.any(|seat| seat.needs.lack_devices());
         // Whoever leaves a domain may leave it to others, on whatever node he was.
         let may_have_domain = || matches!(self.no, No::LeftOut { .. }) && cluster.domains_opened() > self.generation;
         // Whoever was expected and has come leaves no place free, but others may expect more.

@@ -381,7 +381,7 @@ impl GangKeeper {
         let waiting = || roster.seats.iter().filter(|seat| seat.node.is_none() && seat.pod.is_some());
         let mut plans: BTreeMap<Arc<str>, Vec<(Seat, NodeName)>> = BTreeMap::new();
         // One whose claims have no devices (any more) would be pointed to a place where it has none.
-        let has_devices = |seat: &&Seat| seat.needs.open.is_empty() && seat.needs.shared.is_empty();
+        let has_devices = |seat: &&Seat| !seat.needs.lack_devices();
         let waiting_with_devices = waiting().filter(has_devices);
         for (seat, promise) in
             waiting_with_devices.filter_map(|seat| Some((seat, valid_promise(seat.pod.as_ref()?, now_ms)?)))
@@ -477,8 +477,7 @@ impl Kept {
                 next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
             }
         };
-        let is_needy =
-            |seat: &&mut Seat| seat.node.is_none() && !(seat.needs.open.is_empty() && seat.needs.shared.is_empty());
+        let is_needy = |seat: &&mut Seat| seat.node.is_none() && seat.needs.lack_devices();
         let needy = roster.seats.iter_mut().filter(is_needy);
         needy.for_each(|seat| seat.needs = Arc::new(claims.needs_beside(&seat.needs)));
         Some(roster)

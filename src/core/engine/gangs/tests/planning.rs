@@ -1,8 +1,16 @@
 //! Who waits, who is given places, and who takes them.
 
 use super::*;
-use crate::engine::{PlacementPolicy, Quotas};
 use crate::model::quota::{Item, Quota};
+
+/// Three nodes, on two of which the gang `g` of two members runs.
+fn with_a_gang_that_runs() -> World {
+    let mut world = World::new(3);
+    gang(&mut world, "g", 2);
+    world.plan();
+    world.bind_all(&["g-0", "g-1"]);
+    world
+}
 
 #[test]
 fn nobody_is_placed_before_all_are_there() {
@@ -67,10 +75,7 @@ fn a_member_that_goes_away_takes_the_plan_with_it() {
 
 #[test]
 fn one_that_takes_the_place_of_another_joins_the_others() {
-    let mut world = World::new(3);
-    gang(&mut world, "g", 2);
-    world.plan();
-    world.bind_all(&["g-0", "g-1"]);
+    let mut world = with_a_gang_that_runs();
     world.delete("g-1");
     world.set(member("g-1b", "g", 1, of(2)).build());
     assert_eq!(world.plan(), 1);
@@ -120,9 +125,7 @@ fn members_of_other_roles_do_not_wait_for_one_that_finds_no_room() {
 #[test]
 fn members_of_other_roles_do_not_wait_for_one_beyond_the_quota() {
     let mut world = World::new(4);
-    let quotas = Quotas::new([("default".into(), Quota::default().limited(Item::Gpus, 24))], None);
-    let placement = PlacementPolicy { quotas, ..PlacementPolicy::default() };
-    world.engine.policy = Arc::new(Policy { placement, ..Policy::default() });
+    world.engine.policy = Arc::new(quotas::with(Quota::default().limited(Item::Gpus, 24)));
     world.set(pod("blocker").namespace("others").gpus(4).on("n2").build());
     world.set(pod("other-blocker").namespace("others").gpus(4).on("n3").build());
     gang(&mut world, "g", 2);
@@ -141,9 +144,7 @@ fn members_of_other_roles_do_not_wait_for_one_beyond_the_quota() {
 #[test]
 fn each_role_beyond_what_must_start_waits_for_what_it_lacks_itself() {
     let mut world = World::new(4);
-    let quotas = Quotas::new([("default".into(), Quota::default().limited(Item::Gpus, 20))], None);
-    let placement = PlacementPolicy { quotas, ..PlacementPolicy::default() };
-    world.engine.policy = Arc::new(Policy { placement, ..Policy::default() });
+    world.engine.policy = Arc::new(quotas::with(Quota::default().limited(Item::Gpus, 20)));
     for (name, gpus, node) in [("blocker", 4, "n2"), ("other-blocker", 6, "n3")] {
         world.set(pod(name).namespace("others").gpus(gpus).on(node).build());
     }
@@ -166,10 +167,7 @@ fn each_role_beyond_what_must_start_waits_for_what_it_lacks_itself() {
 
 #[test]
 fn one_beyond_what_must_start_that_loses_its_place_does_not_wait_for_other_roles() {
-    let mut world = World::new(3);
-    gang(&mut world, "g", 2);
-    world.plan();
-    world.bind_all(&["g-0", "g-1"]);
+    let mut world = with_a_gang_that_runs();
     world.set(pod("late").gpus(1).member_of("g", "late", 2, of(2)).build());
     world.set(pod("no-room").gpus(1).selects("pool", "none").member_of("g", "no-room", 3, of(2)).build());
     world.plan();
@@ -182,10 +180,7 @@ fn one_beyond_what_must_start_that_loses_its_place_does_not_wait_for_other_roles
 
 #[test]
 fn a_role_without_room_is_not_looked_at_whenever_another_starts() {
-    let mut world = World::new(3);
-    gang(&mut world, "g", 2);
-    world.plan();
-    world.bind_all(&["g-0", "g-1"]);
+    let mut world = with_a_gang_that_runs();
     world.set(pod("no-room").gpus(1).selects("pool", "none").member_of("g", "a", 2, of(2)).build());
     for index in 3..6 {
         world.set(pod(&format!("worker-{index}")).gpus(1).member_of("g", "worker", index, of(2)).build());

@@ -10,7 +10,8 @@ fn world(quota: Quota) -> World {
     world
 }
 
-fn with(quota: Quota) -> Policy {
+/// A policy with this quota for the namespace of the tests.
+pub(super) fn with(quota: Quota) -> Policy {
     let quotas = Quotas::new([("default".into(), quota)], None);
     Policy { placement: PlacementPolicy { quotas, ..PlacementPolicy::default() }, ..Policy::default() }
 }
