@@ -233,8 +233,10 @@ impl Engine {
         self.see_ahead(&uid, is_new);
     }
 
-    /// Lets time pass: assumptions that nothing has confirmed are dropped, and named.
+    /// Lets time pass, also where nothing happens and another leads: claims that the watch has not shown in time are forgotten,
+    /// assumptions that nothing has confirmed are dropped, and named.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Expired> {
+        self.gangs.claims.forget_unwatched(now_ms);
         let due = |standing| matches!(standing, Standing::Assumed { until_ms } if until_ms <= now_ms);
         let unconfirmed = self.cluster.unconfirmed().keys().filter_map(|uid| Some((uid, self.cluster.holding(uid)?)));
         let expired: Vec<(PodUid, Expired)> = unconfirmed

@@ -221,7 +221,7 @@ impl ClaimKeeper {
     }
 
     /// Claims that the watch has not shown in time are not there any more.
-    fn forget_unwatched(&mut self, now_ms: u64) {
+    pub fn forget_unwatched(&mut self, now_ms: u64) {
         let due = self.unwatched.iter().filter(|(_, until_ms)| now_ms >= **until_ms).map(|(key, _)| key.clone());
         for key in due.collect::<Vec<_>>() {
             if let Some(uid) = self.claims.get(&key).map(|seen| seen.claim.uid.clone()) {
@@ -378,9 +378,8 @@ impl ClaimKeeper {
     }
 
     /// What a desk would have to be told does not pile up where nobody takes it: another leads, or nothing is planned with claims.
-    /// Nor do where pools were that are gone, and claims that the watch has never shown.
-    pub fn tidy(&mut self, now_ms: u64) {
-        self.forget_unwatched(now_ms);
+    /// Nor does where pools were that are gone.
+    pub fn tidy(&mut self) {
         let there_are = self.claims.len() + self.plans.len() + self.fleet.len();
         let is_of_use = match self.desk {
             Home::Unmade => false,

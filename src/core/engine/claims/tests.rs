@@ -59,6 +59,7 @@ impl World {
 
     pub fn wait(&mut self, ms: u64) {
         self.now_ms += ms;
+        self.engine.tick(self.now_ms);
         self.engine.keep_gangs(self.now_ms);
     }
 

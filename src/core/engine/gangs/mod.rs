@@ -156,7 +156,7 @@ impl GangKeeper {
 
     /// Takes in what has changed, and lets time pass.
     pub fn keep_up(&mut self, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
-        self.claims.tidy(now_ms);
+        self.claims.tidy();
         if self.stands_by {
             return self.pass_over(cluster);
         }
