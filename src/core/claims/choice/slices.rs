@@ -1,7 +1,7 @@
 //! What a MIG instance costs: what its GPU is worth less with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use super::nvidia;
 use crate::claims::allocator::Allocator;
@@ -22,7 +22,7 @@ pub(super) const BEYOND_ANY_PART: i64 = 9 * BEYOND_ANY_VALUE;
 /// A MIG instance that can be made or has been made.
 #[derive(Debug, Clone, Copy)]
 struct Instance {
-    family: usize,
+    fleet: usize,
     /// The GPU, by number.
     gpu: u32,
     placement: Placement,
@@ -35,10 +35,18 @@ static FAMILIES: LazyLock<BTreeMap<String, OnceLock<Option<Family>>>> = LazyLock
     catalogue.geometries().map(|geometry| (geometry.name().to_owned(), OnceLock::new())).collect()
 });
 
-#[derive(Debug, Clone)]
+/// The GPUs of a geometry, the same to all desks.
+#[derive(Debug)]
 struct Family {
-    table: Arc<LayoutTable>,
-    book: SliceBook,
+    table: LayoutTable,
+    /// What one desk has computed no other does again.
+    book: Mutex<SliceBook>,
+}
+
+/// The GPUs of a family that a desk knows.
+#[derive(Debug, Clone)]
+struct Fleet {
+    family: &'static Family,
     /// How many instances of each profile run.
     running: Vec<u32>,
     /// For what runs, once that has been read.
@@ -48,8 +56,8 @@ struct Family {
 /// The worth of layouts of all products that there are, for what runs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct MigCosts {
-    families: Vec<Family>,
-    /// By the name of the geometry; none where there is no table of it.
+    fleets: Vec<Fleet>,
+    /// Which fleet, by the name of the geometry; none where there is no table of it.
     known: BTreeMap<String, Option<usize>>,
     /// The numbers of GPUs, by edition and counter set.
     gpus: BTreeMap<(u32, Box<str>), u32>,
@@ -57,7 +65,7 @@ pub(super) struct MigCosts {
     instances: Vec<Option<Instance>>,
     /// Of which numbering of listings, see [`Allocator::renewals`].
     renewals: u64,
-    /// What runs in each pool: family and profile of each instance.
+    /// What runs in each pool: fleet and profile of each instance.
     running: BTreeMap<PoolId, Vec<(usize, usize)>>,
     /// Whether costs were asked for that depend on what runs.
     was_consulted: bool,
@@ -75,17 +83,15 @@ impl MigCosts {
     /// from it. Returns whether costs are others by that.
     pub fn refresh(&mut self, allocator: &Allocator, moved: &BTreeSet<PoolId>) -> bool {
         self.read_devices(allocator);
-        if self.families.is_empty() {
+        if self.fleets.is_empty() {
             return false;
         }
         moved.iter().for_each(|pool| self.read_pool(allocator, pool));
         let mut is_new = false;
-        for family in &mut self.families {
-            let values = family.book.values(&family.running);
-            if family.values.as_ref() != Some(values) {
-                family.values = Some(values.clone());
-                is_new = true;
-            }
+        for fleet in &mut self.fleets {
+            let values = Some(fleet.family.values(&fleet.running));
+            is_new |= fleet.values != values;
+            fleet.values = values;
         }
         is_new
     }
@@ -113,35 +119,35 @@ impl MigCosts {
         let driver = &slice.pool.driver;
         let set = device.consumes.first().filter(|_| nvidia::is_mig(driver, device))?;
         let geometry = nvidia::product(catalogue, driver, device)?.mig()?;
-        let families = &mut self.families;
+        let fleets = &mut self.fleets;
         let known = self.known.entry(geometry.name().to_owned());
-        let family = (*known.or_insert_with(|| {
+        let fleet = (*known.or_insert_with(|| {
             let family = FAMILIES.get(geometry.name())?.get_or_init(|| Family::new(geometry)).as_ref()?;
-            families.push(family.clone());
-            Some(families.len() - 1)
+            fleets.push(Fleet { family, running: vec![0; geometry.profiles().len()], values: None });
+            Some(fleets.len() - 1)
         }))?;
         let next = self.gpus.len() as u32;
         let gpu = *self.gpus.entry((inventory.edition_number(listing), set.name.clone())).or_insert(next);
-        Some(Instance { family, gpu, placement: nvidia::placement(geometry, driver, device)? })
+        Some(Instance { fleet, gpu, placement: nvidia::placement(geometry, driver, device)? })
     }
 
     fn read_pool(&mut self, allocator: &Allocator, pool: &PoolId) {
         let (inventory, usage) = (allocator.inventory(), allocator.usage());
-        for (family, profile) in self.running.remove(pool).unwrap_or_default() {
-            self.families[family].running[profile] -= 1;
+        for (fleet, profile) in self.running.remove(pool).unwrap_or_default() {
+            self.fleets[fleet].running[profile] -= 1;
         }
         let instance = |listing: &Listing| self.instances[listing.index()];
         let running = inventory.listings_of_pool(pool).filter_map(|listing| {
             let device = inventory.described(listing);
-            let Instance { family, placement, .. } = instance(&listing)?;
+            let Instance { fleet, placement, .. } = instance(&listing)?;
             // Editions of a pool describe the same device.
             let first = inventory.listings_of(device).iter().find(|other| instance(other).is_some());
             let counts = usage.is_in_use(device) && first == Some(&listing);
-            counts.then_some((family, placement.profile().index()))
+            counts.then_some((fleet, placement.profile().index()))
         });
         let running: Vec<(usize, usize)> = running.collect();
-        for (family, profile) in &running {
-            self.families[*family].running[*profile] += 1;
+        for (fleet, profile) in &running {
+            self.fleets[*fleet].running[*profile] += 1;
         }
         if !running.is_empty() {
             self.running.insert(pool.clone(), running);
@@ -152,17 +158,17 @@ impl MigCosts {
     /// which any will do a smaller one costs less in any case: what a GPU is worth with an instance says nothing of what
     /// was asked for.
     pub fn costs(&mut self, trial: &Trial, seats: &[Seat]) -> Vec<Option<i64>> {
-        if self.families.is_empty() || !seats.iter().any(|seat| self.instance(trial, *seat).is_some()) {
+        if self.fleets.is_empty() || !seats.iter().any(|seat| self.instance(trial, *seat).is_some()) {
             return vec![None; seats.len()];
         }
         self.was_consulted = true;
         let layouts = self.layouts(trial);
         let cost = |seat: &Seat| {
-            let Instance { family, gpu, placement } = self.instance(trial, *seat)?;
-            let (from, family) = (layouts.get(&gpu).copied().unwrap_or(LayoutId::EMPTY), &self.families[family]);
-            let to = family.table.with(from, placement)?;
+            let Instance { fleet, gpu, placement } = self.instance(trial, *seat)?;
+            let (from, fleet) = (layouts.get(&gpu).copied().unwrap_or(LayoutId::EMPTY), &self.fleets[fleet]);
+            let to = fleet.family.table.with(from, placement)?;
             let size = i64::from(placement.size()) * BEYOND_ANY_VALUE;
-            Some(size + i64::from(family.values.as_ref()?.cost(from, to)))
+            Some(size + i64::from(fleet.values.as_ref()?.cost(from, to)))
         };
         seats.iter().map(cost).collect()
     }
@@ -171,10 +177,10 @@ impl MigCosts {
     fn layouts(&self, trial: &Trial) -> BTreeMap<u32, LayoutId> {
         let mut layouts = BTreeMap::new();
         for seat in trial.seats().filter(|seat| trial.is_taken(*seat)) {
-            let Some(Instance { family, gpu, placement }) = self.instance(trial, seat) else { continue };
+            let Some(Instance { fleet, gpu, placement }) = self.instance(trial, seat) else { continue };
             let layout = layouts.entry(gpu).or_insert(LayoutId::EMPTY);
             // What the table does not know leaves the layout as it is.
-            *layout = self.families[family].table.with(*layout, placement).unwrap_or(*layout);
+            *layout = self.fleets[fleet].family.table.with(*layout, placement).unwrap_or(*layout);
         }
         layouts
     }
@@ -187,10 +193,12 @@ impl MigCosts {
 impl Family {
     fn new(geometry: &Arc<MigGeometry>) -> Option<Family> {
         let table = LayoutTable::new(geometry)?;
-        let running = vec![0; geometry.profiles().len()];
-        let mut book = SliceBook::new(SliceShapes::new(&table)?);
-        // Every desk begins with these.
-        book.values(&running);
-        Some(Family { table: Arc::new(table), book, running, values: None })
+        let book = Mutex::new(SliceBook::new(SliceShapes::new(&table)?));
+        Some(Family { table, book })
+    }
+
+    fn values(&self, running: &[u32]) -> SliceValues {
+        // A book is whole after each of its steps.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner).values(running).clone()
     }
 }

@@ -1,7 +1,6 @@
 //! Values that were computed before: a running fleet goes to and fro between few mixes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::mix::SliceMix;
 use super::shapes::SliceShapes;
@@ -12,9 +11,9 @@ const MOST: usize = 512;
 
 /// The values for what runs, computed when they are first asked for. Remembering changes no answer, only how soon it comes:
 /// about a millisecond for a new mix, some milliseconds for one that needs a new rule.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SliceBook {
-    shapes: Arc<SliceShapes>,
+    shapes: SliceShapes,
     rules: BTreeMap<SliceMix, SliceRule>,
     values: BTreeMap<SliceMix, SliceValues>,
 }
@@ -22,7 +21,7 @@ pub struct SliceBook {
 impl SliceBook {
     /// An empty book for the shapes of a product.
     pub fn new(shapes: SliceShapes) -> SliceBook {
-        SliceBook { shapes: Arc::new(shapes), rules: BTreeMap::new(), values: BTreeMap::new() }
+        SliceBook { shapes, rules: BTreeMap::new(), values: BTreeMap::new() }
     }
 
     /// The values for the number of running instances of each profile, by

@@ -1,5 +1,7 @@
 //! The values of layouts as integers, by layout of the product.
 
+use std::sync::Arc;
+
 use super::mix::SliceMix;
 use super::rehearsal::Rehearsal;
 use super::shapes::SliceShapes;
@@ -68,7 +70,7 @@ fn outlook(shapes: &SliceShapes, mix: &SliceMix) -> Vec<f64> {
 
 /// What each layout of a product is worth under a mix.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SliceValues(Vec<i32>);
+pub struct SliceValues(Arc<[i32]>);
 
 impl SliceValues {
     /// The values of a product under a mix by a rule. Takes about a millisecond: keep them as long as the mix stays.
