@@ -1,11 +1,12 @@
 //! The kubelets: they start what was bound to their nodes, reject what does not fit, and end what is to end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 use testudo::sim::rng::Rng;
 
-use crate::api::store::{Key, Kind, Store, text};
+use crate::api::store::{Key, Kind, Object, Store, text};
 use crate::facts::{Amounts, Node, Pod};
 use crate::story::Story;
 
@@ -43,7 +44,7 @@ impl Kubelets {
 
     /// When one of them has something to do.
     pub fn next_ms(&self) -> Option<u64> {
-        self.pods.values().flat_map(|state| [Some(state.due_ms), state.leaves_ms].into_iter().flatten()).min()
+        self.pods.values().map(|state| state.due_ms.min(state.leaves_ms.unwrap_or(u64::MAX))).min()
     }
 
     /// Does what is due.
@@ -54,32 +55,21 @@ impl Kubelets {
         }
         self.read = store.version();
         let bound = store.all(Kind::Pod).filter(|(_, pod)| pod.pod().is_ours && pod.pod().node.is_some());
-        let pods: Vec<(Pod, u64)> = { bound }
-            .map(|(_, object)| {
-                let lasts = object["metadata"]["annotations"][LASTS].as_str().and_then(|ms| ms.parse().ok());
-                (object.pod().clone(), lasts.unwrap_or(u64::MAX / 2))
-            })
-            .collect();
-        self.pods.retain(|uid, _| pods.iter().any(|(pod, _)| pod.uid == *uid));
-        for (pod, lasts_ms) in &pods {
-            self.attend(pod, *lasts_ms, &pods, store, story, now_ms);
+        let pods: Vec<Object> = bound.map(|(_, pod)| Rc::clone(pod)).collect();
+        let uids: BTreeSet<&str> = pods.iter().map(|pod| pod.pod().uid.as_str()).collect();
+        self.pods.retain(|uid, _| uids.contains(uid.as_str()));
+        for pod in &pods {
+            self.attend(pod, &pods, store, story, now_ms);
         }
     }
 
-    fn attend(
-        &mut self,
-        pod: &Pod,
-        lasts_ms: u64,
-        pods: &[(Pod, u64)],
-        store: &mut Store,
-        story: &mut Story,
-        now_ms: u64,
-    ) {
+    fn attend(&mut self, object: &Object, pods: &[Object], store: &mut Store, story: &mut Story, now_ms: u64) {
+        let pod = object.pod();
         let soon_ms = now_ms + 50 + self.rng.below(800) as u64;
         let fresh = State { due_ms: soon_ms, is_running: false, leaves_ms: None, lost_ms: None };
-        let state = *self.pods.entry(pod.uid.clone()).or_insert(fresh);
-        let name = pod.node.clone().unwrap_or_default();
-        let node = store.get(Kind::Node, &Key::global(&name)).map(|node| node.node().clone());
+        let state = self.pods.get(&pod.uid).copied().unwrap_or(fresh);
+        let name = pod.node.as_deref().unwrap_or_default();
+        let node = store.get(Kind::Node, &Key::global(name)).cloned();
         let mut next = state;
         match node {
             None => {
@@ -103,26 +93,28 @@ impl Kubelets {
                         story.tell(now_ms, || format!("pod {} has finished", pod.key));
                         next.due_ms = u64::MAX / 2;
                     } else {
-                        next = self.start(pod, &node, lasts_ms, pods, store, story, now_ms);
+                        next = self.start(object, node.node(), pods, store, story, now_ms);
                     }
                 }
             }
         }
-        self.pods.insert(pod.uid.clone(), next);
+        match self.pods.get_mut(&pod.uid) {
+            Some(state) => *state = next,
+            None => _ = self.pods.insert(pod.uid.clone(), next),
+        }
     }
 
     /// Starts a pod whose claims are ready for it and that has room; rejects one that has none.
-    #[expect(clippy::too_many_arguments, reason = "what a kubelet looks at")]
     fn start(
         &self,
-        pod: &Pod,
+        object: &Object,
         node: &Node,
-        lasts_ms: u64,
-        pods: &[(Pod, u64)],
+        pods: &[Object],
         store: &mut Store,
         story: &mut Story,
         now_ms: u64,
     ) -> State {
+        let pod = object.pod();
         let state = State { due_ms: now_ms + 500, is_running: false, leaves_ms: None, lost_ms: None };
         let is_ready = |key: Key| {
             let claim = store.get(Kind::Claim, &key).map(|claim| claim.claim());
@@ -131,10 +123,9 @@ impl Kubelets {
         if !pod.claim_keys().all(is_ready) {
             return state;
         }
-        let is_admitted = |other: &&(Pod, u64)| {
-            other.0.is_on(&node.name) && self.pods.get(&other.0.uid).is_some_and(|state| state.is_running)
-        };
-        let used: Amounts = pods.iter().filter(is_admitted).map(|(pod, _)| pod.asks).sum();
+        let is_admitted =
+            |other: &&Pod| other.is_on(&node.name) && self.pods.get(&other.uid).is_some_and(|state| state.is_running);
+        let used: Amounts = pods.iter().map(|pod| pod.pod()).filter(is_admitted).map(|pod| pod.asks).sum();
         if !node.has.covers(used + pod.asks) {
             let reason = "OutOfResources";
             story.tell(now_ms, || format!("the kubelet of {} rejects pod {}: {reason}", node.name, pod.key));
@@ -143,7 +134,8 @@ impl Kubelets {
         }
         story.tell(now_ms, || format!("pod {} runs on {}", pod.key, node.name));
         set_phase(pod, "Running", "", store);
-        State { due_ms: now_ms.saturating_add(lasts_ms), is_running: true, ..state }
+        let lasts_ms = object["metadata"]["annotations"][LASTS].as_str().and_then(|ms| ms.parse().ok());
+        State { due_ms: now_ms + lasts_ms.unwrap_or(u64::MAX / 2), is_running: true, ..state }
     }
 }
 
