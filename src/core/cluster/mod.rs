@@ -177,7 +177,8 @@ impl Cluster {
     pub fn set_node(&mut self, node: Node) {
         let before = self.node(node.name().as_str()).and_then(|s| s.node());
         let unchanged = before.is_some_and(|n| n.parts == node.parts);
-        let relabelled = before.is_none_or(|n| n.parts.labels != node.parts.labels);
+        let counts_elsewhere =
+            before.is_none_or(|n| n.parts.labels != node.parts.labels || n.parts.taints != node.parts.taints);
         if !unchanged {
             let name = node.name().clone();
             self.nodes_have_changed();
@@ -186,7 +187,7 @@ impl Cluster {
             }
             self.touch(&name, |state| state.set_node(Some(Arc::new(node))));
             self.freed = self.generation;
-            if relabelled {
+            if counts_elsewhere {
                 self.opened = self.generation;
             }
         }
@@ -200,6 +201,7 @@ impl Cluster {
                 self.relocate(name, |domains| domains.remove(name));
             }
             self.touch(name, |state| state.set_node(None));
+            self.opened = self.generation;
         }
     }
 

@@ -42,8 +42,11 @@ impl Denial {
     fn confirm<'a>(&mut self, waiting: impl Iterator<Item = &'a Seat> + Clone, cluster: &Cluster, devices_freed: u64) {
         let may_have_devices =
             || devices_freed > self.devices_freed && { waiting.clone() }.any(|seat| seat.needs.lack_devices());
-        // Whoever leaves a domain may leave it to others, on whatever node he was.
-        let may_have_domain = || matches!(self.no, No::LeftOut { .. }) && cluster.domains_opened() > self.generation;
+        // Whoever leaves a domain may leave it to others, on whatever node he was; and one of which fewer nodes are left may not
+        // count any more where members are to be spread.
+        let is_of_domains =
+            matches!(self.no, No::LeftOut { .. } | No::Relations { .. } | No::NoCombination | No::GaveUp { .. });
+        let may_have_domain = || is_of_domains && cluster.domains_opened() > self.generation;
         // Whoever was expected and has come leaves no place free, but others may expect more.
         let may_expect_more = || matches!(self.no, No::TooManyExpected { .. }) && cluster.freed() > self.generation;
         let may_have_room = || {

@@ -324,7 +324,9 @@ impl GangKeeper {
     fn let_time_pass(&mut self, key: &GangKey, cluster: &mut Cluster, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
         let mut failure: Option<(String, BTreeSet<NodeName>)> = None;
-        let mut given_up = vec![];
+        let mut given_up: BTreeSet<PodUid> = BTreeSet::new();
+        let mut have_not_come = false;
+        let mut lost: Option<String> = None;
         let mut is_cleared = false;
         for batch in &mut kept.batches {
             if let Some(clearing) = &mut batch.clearing {
@@ -354,15 +356,25 @@ impl GangKeeper {
                 None => phantoms_due,
                 Some(_) => overdue && planned(uid),
             };
-            given_up.extend(batch.places.iter().filter(|(uid, place)| due(uid, place)).map(|(uid, _)| uid.clone()));
-            if !is_going && let Some((text, node)) = unfit(batch, cluster) {
-                failure.get_or_insert((text, [node].into()));
+            for (uid, place) in batch.places.iter().filter(|(uid, place)| due(uid, place)) {
+                have_not_come |= place.pod.is_none();
+                given_up.insert(uid.clone());
+            }
+            for (uid, node, text) in unfit(batch, cluster) {
+                match is_going {
+                    // Others of it may be on their nodes by now, and keep their places.
+                    true => {
+                        given_up.insert(uid);
+                        lost.get_or_insert(text);
+                    }
+                    false => _ = failure.get_or_insert((text, [node].into())),
+                }
             }
         }
         self.freed_places |= !given_up.is_empty();
+        kept.without_phantoms |= have_not_come;
         for uid in &given_up {
             for place in kept.batches.iter_mut().filter_map(|batch| batch.places.remove(uid)) {
-                kept.without_phantoms |= place.pod.is_none();
                 self.claims.free(place.set_aside.values());
             }
             self.gang_of.remove(uid);
@@ -373,8 +385,11 @@ impl GangKeeper {
         }
         kept.drop_empty(&mut self.claims);
         let kept_is_behind = kept.is_behind;
-        if kept.without_phantoms && !given_up.is_empty() {
+        if have_not_come {
             self.tell(key, NewsKind::TimedOut, "members that were expected have not come: their places are free again");
+        }
+        if let Some(text) = lost {
+            self.tell(key, NewsKind::Failed, format_args!("members that have not started get other places: {text}"));
         }
         match failure {
             Some((text, avoid)) => self.fail(key, cluster, &text, avoid, policy, now_ms),
@@ -499,8 +514,9 @@ fn without_numbers(text: &str) -> String {
     text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
-/// A place of a batch that would not do any more: the node has changed since.
-fn unfit(batch: &mut Batch, cluster: &Cluster) -> Option<(String, NodeName)> {
+/// The places of a batch that would not do any more, each with its node and what has changed; of members that are not at bind.
+fn unfit(batch: &mut Batch, cluster: &Cluster) -> Vec<(PodUid, NodeName, String)> {
+    let mut unfit = vec![];
     for (uid, place) in &mut batch.places {
         let Some(entry) = cluster.holding(uid).filter(|entry| entry.standing == Standing::Planned) else { continue };
         let state = cluster.node(place.node.as_str());
@@ -512,12 +528,15 @@ fn unfit(batch: &mut Batch, cluster: &Cluster) -> Option<(String, NodeName)> {
             Some(state) => placement::check(&entry.holding.demand, &state.without([uid])),
             None => Err(Reason::UnknownNode),
         };
-        if let Err(reason) = verdict {
-            return Some((format!("node {} does not do any more: {reason}", place.node), place.node.clone()));
+        match verdict {
+            Ok(()) => place.checked = stamp,
+            Err(reason) => {
+                let text = format!("node {} does not do any more: {reason}", place.node);
+                unfit.push((uid.clone(), place.node.clone(), text));
+            }
         }
-        place.checked = stamp;
     }
-    None
+    unfit
 }
 
 impl Kept {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::engine::{Change, Engine, GangPolicy, Offered, Verdict};
-use crate::model::gang::{Membership, RoleTerms, Terms};
+use crate::model::gang::{Membership, Relation, RoleTerms, SpreadRule, Terms};
 use crate::model::pod::{Gate, Promise, Steering};
 use crate::testing::{PodBuilder, node, pod};
 

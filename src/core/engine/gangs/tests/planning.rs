@@ -279,6 +279,67 @@ fn places_are_kept_for_members_yet_to_be_made() {
 }
 
 #[test]
+fn no_place_is_kept_on_a_node_that_is_gone_though_a_part_of_the_gang_runs() {
+    let mut world = World::new(4);
+    let staged = |name: &str, index: u32| {
+        let mut pod = member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build();
+        pod.membership = pod.membership.map(|m| Arc::new(Membership { staged: true, ..(*m).clone() }));
+        pod
+    };
+    world.set(staged("leader", 0));
+    world.plan();
+    world.bind_all(&["leader"]);
+    world.set(staged("w1", 1));
+    let (held, others) = (world.place("w1"), world.gpus_in_use());
+    assert_eq!(others, 24);
+    let of_the_last = |world: &World| {
+        let slots = world.engine.cluster().slots().iter().flatten();
+        let mut held =
+            slots.filter(|state| state.holders().values().any(|holding| holding.pod.name.contains("yet to")));
+        held.next().map(|state| state.name().to_string())
+    };
+    let expected = of_the_last(&world).expect("a place for the last");
+    world.news();
+    for gone in [held, expected] {
+        world.apply(Change::NodeDeleted(gone.as_str().into()));
+        let what = format!("members that have not started get other places: node {gone} does not do any more");
+        assert!(world.news().iter().any(|(_, text)| text.starts_with(&what)), "{gone}");
+        assert_ne!(of_the_last(&world), Some(gone));
+    }
+    assert_eq!(world.gpus_in_use(), 8);
+    for name in ["n8", "n9"] {
+        let gpus = node(name).instance("p5.48xlarge").product("NVIDIA-H100-80GB-HBM3").has("nvidia.com/gpu", 8);
+        world.apply(Change::NodeApplied(Box::new(gpus.build())));
+    }
+    world.wait(1_000);
+    world.plan();
+    assert_eq!(world.gpus_in_use(), 24, "the last is still waited for");
+}
+
+#[test]
+fn members_are_spread_anew_when_a_domain_does_not_count_any_more() {
+    let mut world = World::new(0);
+    let zoned = |name: &str, zone: &str, gpus: i64| {
+        let node = node(name).instance("p5.48xlarge").product("NVIDIA-H100-80GB-HBM3").has("nvidia.com/gpu", gpus);
+        Change::NodeApplied(Box::new(node.label("topology.kubernetes.io/zone", zone).build()))
+    };
+    for (name, zone, gpus) in [("a", "a", 8), ("a2", "a", 8), ("b", "b", 8), ("b2", "b", 8), ("c", "c", 1)] {
+        world.apply(zoned(name, zone, gpus));
+    }
+    for index in 0..4 {
+        let mut pod = member(&format!("g-{index}"), "g", index, of(4)).build();
+        let spread = Relation::Spread(SpreadRule::new("topology.kubernetes.io/zone", 1));
+        pod.membership = pod.membership.map(|m| Arc::new(Membership { relations: [spread].into(), ..(*m).clone() }));
+        world.set(pod);
+    }
+    world.plan();
+    assert!(world.filter("g-0").is_err(), "zone c counts, and takes nobody");
+    world.apply(Change::NodeDeleted("c".into()));
+    assert_eq!(world.plan(), 1);
+    world.place("g-0");
+}
+
+#[test]
 fn each_role_has_what_it_needs() {
     let mut world = World::new(4);
     let need = |min| RoleTerms { min_member: Some(min), ..RoleTerms::default() };
