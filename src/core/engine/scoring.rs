@@ -24,7 +24,7 @@ impl Scoring {
 }
 
 /// Keeps the mix up to date.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct MixKeeper {
     current: Arc<Scoring>,
     prior: Prior,
@@ -36,6 +36,15 @@ pub(super) struct MixKeeper {
 impl MixKeeper {
     pub fn current(&self) -> &Arc<Scoring> {
         &self.current
+    }
+
+    /// For an engine that goes its own way from here: costs are remembered by generation, and the generations of the two mean
+    /// different states from now on.
+    pub fn branch(&self) -> Self {
+        let Scoring { version, mix, fleet, .. } = &*self.current;
+        let (mix, fleet) = (mix.clone(), Arc::clone(fleet));
+        let current = Arc::new(Scoring { version: *version, mix, fleet, scorer: OnceLock::new() });
+        Self { current, prior: self.prior.clone(), ..*self }
     }
 
     /// Something else is expected: what follows from that is found out with the next look.

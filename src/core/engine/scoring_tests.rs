@@ -55,6 +55,23 @@ fn on(node: &str, gpus: i64) -> PodBuilder {
 }
 
 #[test]
+fn what_is_tried_on_a_branch_changes_no_costs() {
+    let fleet = || engine([p4d("a"), p4d("b"), l40s("c")], [on("a", 1), on("b", 3)]);
+    let next = |gpus: i64| pod("next").gpus(gpus).build();
+    let asks = |gpus: i64| pod("asks").gpus(gpus).build();
+    let (mut tried, mut alone) = (fleet(), fleet());
+    ranked(&mut tried, &asks(1));
+    let mut branch = tried.branch();
+    branch.assume(&next(6), &"a".into(), u64::MAX).expect("room");
+    ranked(&mut branch, &asks(1));
+    // The same generation, and another state.
+    for engine in [&mut tried, &mut alone] {
+        engine.assume(&next(2), &"a".into(), u64::MAX).expect("room");
+    }
+    assert_eq!(ranked(&mut tried, &asks(4)), ranked(&mut alone, &asks(4)));
+}
+
+#[test]
 fn part_used_before_idle_and_fullest_first() {
     for make in [p4d, l40s, l4] {
         let nodes = || [make("a-idle"), make("b-used"), make("c-fuller")];
