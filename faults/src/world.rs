@@ -136,7 +136,7 @@ fn policy(script: &Script) -> Policy {
         ..GangPolicy::default()
     };
     let classes = ["gpu", "mig"].map(str::to_owned).into();
-    let claims = ClaimPolicy { classes, unused_ms: 10_000, ..ClaimPolicy::default() };
+    let claims = ClaimPolicy { classes, unused_ms: 10_000, unwatched_ms: 60_000, ..ClaimPolicy::default() };
     // Few wait here at a time.
     let ahead = AheadPolicy { min_waiting: 2, skipped: 0, ..AheadPolicy::default() };
     let quota = script.quota.map(|quota| {

@@ -175,8 +175,10 @@ impl Host {
     /// A pod was not written.
     fn not_written(&self, order: &Order) {
         // Nothing that the pod shows would tell it.
-        if let Order::Wake { pod } = order {
-            self.engine.lock().not_woken(pod, self.now_ms());
+        match order {
+            Order::Wake { pod } => self.engine.lock().not_woken(pod, self.now_ms()),
+            Order::Steer { pod, .. } => self.engine.lock().not_steered(pod),
+            _ => {}
         }
         self.metrics.pod_written(label(order), "failed");
     }

@@ -254,7 +254,7 @@ impl Engine {
 
     /// Assumes that `pod` goes to `node`, after checking once more that it fits: two pods may have been told the same
     /// place. Returns the shareable GPUs that it is given, if it asks for any. The next filter sees the place taken, until `until_ms` at most: later than the binding can end. Assuming
-    /// again what is assumed already is no error.
+    /// again what is assumed already is no error, and makes it last longer.
     ///
     /// # Errors
     /// When the pod does not fit any more, has ended, or is elsewhere.
@@ -268,7 +268,13 @@ impl Engine {
         if let Some(Entry { holding, standing }) = self.cluster.holding(&pod.uid).cloned() {
             return if holding.node == *node {
                 let gpus = holding.gpus;
-                if standing == Standing::Planned {
+                let until_ms = match standing {
+                    Standing::Planned => Some(until_ms),
+                    // The last attempt may be the one that succeeds.
+                    Standing::Assumed { until_ms: before } => Some(until_ms.max(before)),
+                    Standing::Committed | Standing::Observed => None,
+                };
+                if let Some(until_ms) = until_ms {
                     self.cluster.set_standing(&pod.uid, Standing::Assumed { until_ms });
                 }
                 Ok(gpus)
@@ -487,7 +493,7 @@ impl Engine {
             policy: Arc::clone(&self.policy),
             // Verdicts are kept by generation, and the generations of the two mean different states from now on.
             verdicts: Arc::default(),
-            mix: self.mix.clone(),
+            mix: self.mix.branch(),
             gangs: self.gangs.clone(),
             ahead: self.ahead.clone(),
         }
@@ -501,6 +507,11 @@ impl Engine {
     /// May a pod that waits with the batch of this id be bound now?
     pub fn may_pass(&mut self, uid: &PodUid, batch: &str, now_ms: u64) -> Arrival {
         self.gangs.may_pass(uid, batch, &self.policy, now_ms)
+    }
+
+    /// A pod could not be pointed to its place.
+    pub fn not_steered(&mut self, pod: &Pod) {
+        self.gangs.not_steered(pod);
     }
 
     /// A pod could not be woken.

@@ -71,7 +71,7 @@ impl Engine {
 
     /// Takes in a claim as it was read beside the watch.
     pub fn confirm_claim(&mut self, seen: SeenClaim, now_ms: u64) {
-        self.gangs.claims.confirm(seen, now_ms);
+        self.gangs.claims.confirm(seen, &self.policy.claims, now_ms);
     }
 
     /// Takes in that this very claim is not there any more, as was found beside the watch.

@@ -100,11 +100,14 @@ pub struct ClaimPolicy {
     pub unused_ms: u64,
     /// After what time a write of which nothing was heard is made again.
     pub write_again_ms: u64,
+    /// For so long a claim counts that was read and that the watch does not show: longer than it takes to notice that a watch has
+    /// died. Who forgets it earlier may give its devices to another.
+    pub unwatched_ms: u64,
 }
 
 impl Default for ClaimPolicy {
     fn default() -> Self {
-        Self { classes: BTreeSet::new(), fence: None, unused_ms: 60_000, write_again_ms: 1_000 }
+        Self { classes: BTreeSet::new(), fence: None, unused_ms: 60_000, write_again_ms: 1_000, unwatched_ms: 300_000 }
     }
 }
 

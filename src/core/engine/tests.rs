@@ -88,6 +88,19 @@ fn an_assumption_that_nothing_confirms_expires() {
 }
 
 #[test]
+fn an_assumption_lasts_from_the_last_attempt_to_bind() {
+    let mut engine = engine(&[("n", 8)]);
+    let a = pod("a").gpus(8).build();
+    engine.assume(&a, &"n".into(), UNTIL).unwrap();
+    engine.doubt(&a.uid);
+    engine.assume(&a, &"n".into(), UNTIL + 5_000).unwrap();
+    assert_eq!(engine.tick(UNTIL + 4_999), [], "that one may succeed");
+    engine.assume(&a, &"n".into(), UNTIL).unwrap();
+    assert_eq!(engine.tick(UNTIL + 4_999), []);
+    assert_eq!(engine.tick(UNTIL + 5_000).len(), 1);
+}
+
+#[test]
 fn a_list_without_a_pod_that_was_just_bound_is_doubted_first() {
     let mut engine = engine(&[("n", 8)]);
     engine.assume(&pod("a").gpus(8).build(), &"n".into(), UNTIL).unwrap();

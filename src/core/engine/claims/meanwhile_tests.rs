@@ -311,7 +311,7 @@ fn a_claim_that_was_read_counts_before_it_is_watched_but_not_for_ever() {
     world.plan();
     assert_eq!(world.claim_orders(), [], "its device is in use");
     world.engine.confirm_claim(made.clone(), world.now_ms);
-    world.wait(UNWATCHED_MS);
+    world.wait(ClaimPolicy::default().unwatched_ms);
     world.plan();
     assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-0"], "the watch had shown its end");
 
@@ -319,13 +319,13 @@ fn a_claim_that_was_read_counts_before_it_is_watched_but_not_for_ever() {
     world.engine.stand_by();
     world.engine.confirm_claim(made.clone(), world.now_ms);
     assert!(world.engine.claim(&made.claim.key).is_some());
-    world.wait(UNWATCHED_MS);
+    world.wait(ClaimPolicy::default().unwatched_ms);
     assert!(world.engine.claim(&made.claim.key).is_none(), "also where another leads");
 
     let mut world = World::new(&[("a", 1)]);
     world.engine.confirm_claim(made.clone(), world.now_ms);
     world.apply(Change::ClaimApplied(Box::new(made)));
-    world.wait(UNWATCHED_MS);
+    world.wait(ClaimPolicy::default().unwatched_ms);
     world.claim("c", 1);
     world.set(pod("p", &["c"]));
     world.plan();

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::claims::{ClaimKey, DeviceClass, Holding, HoldingKind, PoolId, SeenClaim, Slice};
 use crate::cluster::Cluster;
-use crate::engine::policy::Policy;
+use crate::engine::policy::{ClaimPolicy, Policy};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
@@ -62,9 +62,6 @@ pub enum ClaimNewsKind {
 
 /// News that are kept until somebody asks for them.
 const MAX_NEWS: usize = 10_000;
-
-/// For so long a claim counts that was read and that the watch does not show, in milliseconds: much longer than a watch is behind.
-const UNWATCHED_MS: u64 = 60_000;
 
 /// Where the desk is.
 #[derive(Debug, Default)]
@@ -208,13 +205,13 @@ impl ClaimKeeper {
 
     /// A claim was read beside the watch. One that the watch does not show counts for a while: it may show it late, or may
     /// have shown its end already.
-    pub fn confirm(&mut self, seen: SeenClaim, now_ms: u64) {
+    pub fn confirm(&mut self, seen: SeenClaim, policy: &ClaimPolicy, now_ms: u64) {
         let key = seen.claim.key.clone();
         let until_ms = match self.claims.get(&key) {
             Some(known) if known.claim.uid == seen.claim.uid => self.unwatched.get(&key).copied(),
             // There was another of this name: versions tell which of them is there.
             Some(known) if known.version > seen.version => return,
-            Some(_) | None => Some(now_ms + UNWATCHED_MS),
+            Some(_) | None => Some(now_ms + policy.unwatched_ms),
         };
         self.see(seen, now_ms);
         self.unwatched.extend(until_ms.map(|until_ms| (key, until_ms)));

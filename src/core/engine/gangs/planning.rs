@@ -468,11 +468,16 @@ impl Kept {
         is_passed_over: impl Fn(&Role) -> bool,
         claims: &ClaimKeeper,
     ) -> Option<Roster> {
-        let roster = self.with_places(self.roster.as_ref().ok()?);
-        let mut roster = match self.lacks_places() {
+        let (roster, lacks_places) = (self.roster.as_ref().ok()?, self.lacks_places());
+        // Of most gangs all run: these cost nothing.
+        if !lacks_places && (roster.extras.is_empty() || !self.has_started()) {
+            return None;
+        }
+        let roster = self.with_places(roster);
+        let mut roster = match lacks_places {
             true => roster,
             false => {
-                let next = self.has_started().then(|| roster.with_next_extras(is_passed_over)).flatten()?;
+                let next = roster.with_next_extras(is_passed_over)?;
                 let next = self.with_places(&next);
                 next.seats.iter().any(|seat| seat.node.is_none()).then_some(next)?
             }

@@ -157,6 +157,13 @@ impl GangKeeper {
 }
 
 impl GangKeeper {
+    /// A pod could not be pointed to its place: that the scheduler does not bring it there says nothing then.
+    pub fn not_steered(&mut self, pod: &Pod) {
+        let kept = pod.membership.as_ref().and_then(|membership| self.kept.get_mut(&membership.gang));
+        let places = kept.into_iter().flat_map(|kept| &mut kept.batches).filter_map(|it| it.places.get_mut(&pod.uid));
+        places.for_each(|place| place.steered = place.steered.saturating_sub(1));
+    }
+
     /// A pod could not be woken: nothing else would tell the scheduler.
     pub fn not_woken(&mut self, pod: &Pod, now_ms: u64) {
         self.second_look.again(now_ms);

@@ -136,6 +136,25 @@ fn the_scheduler_is_pointed_to_places_until_it_comes() {
 }
 
 #[test]
+fn who_could_not_be_pointed_to_his_place_was_not_refused_it() {
+    let mut world = World::new(2);
+    gang(&mut world, "g", 2);
+    world.plan();
+    let policy = GangPolicy::default();
+    for _ in 0..policy.bind_window_ms / policy.steer_again_ms - 1 {
+        let orders = world.engine.orders(world.now_ms);
+        assert_eq!(orders.len(), 2, "tried again");
+        for order in &orders {
+            let Order::Steer { pod, attempt: 0, .. } = order else { panic!("{order:?}") };
+            world.engine.not_steered(pod);
+        }
+        world.wait(policy.steer_again_ms);
+    }
+    assert!(!world.news().iter().any(|(kind, _)| *kind == NewsKind::Failed));
+    assert_eq!(world.gpus_in_use(), 16);
+}
+
+#[test]
 fn who_shows_a_place_of_a_gang_that_cannot_be_planned_any_more_is_told() {
     let mut world = World::new(2);
     gang(&mut world, "g", 2);
