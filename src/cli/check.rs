@@ -12,6 +12,7 @@ use super::source::Source;
 use crate::check::cluster::{self, Installed, slice_nodes};
 use crate::check::{self, Finding, Status};
 use crate::config::Configuration;
+use crate::k8s::client::Retries;
 
 /// Flags of `testudo check`.
 #[derive(Debug, clap::Args)]
@@ -58,7 +59,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 async fn of_cluster(args: &Args, objects: crate::snapshot::Snapshot) -> anyhow::Result<Vec<Finding>> {
-    let client = args.source.connect().await?;
+    let client = args.source.connect(Retries::ByClient).await?;
     let server = client.apiserver_version().await.context("the API server does not say its version")?.git_version;
     let (manifests, slices) = (objects.manifests(), slice_nodes(&objects.into_objects()));
     let mut findings = vec![check::of_version(&server)];

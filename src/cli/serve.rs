@@ -24,9 +24,10 @@ use crate::admission::{self, Given, WebhookOptions};
 use crate::config::{Authentication, Configuration, Mode, TlsSection};
 use crate::extender::metrics::Metrics;
 use crate::extender::{self, ServerOptions, TlsOptions};
-use crate::host::{BATCH, Bindings, GangWriters, Host, Leadership, PolicyTeller};
+use crate::host::{BATCH, Bindings, GangWriters, Host, LABEL_DEADLINE, Leadership, PolicyTeller};
 use crate::k8s::bind::Binder;
 use crate::k8s::claims::ClaimWriter;
+use crate::k8s::client::Retries;
 use crate::k8s::events::Events;
 use crate::k8s::fence::fenced;
 use crate::k8s::group_status::GroupStatuses;
@@ -175,7 +176,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     let claims_are_ours = policy.claims.is_on();
     let mut registry = Registry::default();
     let manifests = args.source.manifests()?;
-    let client = if manifests.is_none() { Some(args.source.connect().await?) } else { None };
+    let client = if manifests.is_none() { Some(args.source.connect(Retries::ByCaller).await?) } else { None };
     let mut election = client.as_ref().and_then(|client| Election::of(&configuration, &args.source, client));
     let leadership = if election.is_some() { Leadership::contested() } else { Leadership::default() };
     leadership.register(&mut registry);
@@ -185,7 +186,7 @@ async fn serve(args: Args, configuration: Configuration) -> anyhow::Result<()> {
     let writing = client.clone().map(|client| fenced(client, move || fence.may_write()));
     if let (Some(client), Some(pod), Some(_)) = (&writing, OwnPod::of_environment(), &election) {
         let label = LeaderLabel::new(client.clone(), &pod.namespace, &pod.name);
-        let labelling = leadership.clone().keep_label(label);
+        let labelling = leadership.clone().keep_label(label, LABEL_DEADLINE);
         parts.spawn(async {
             labelling.await;
             "labelling the leader"

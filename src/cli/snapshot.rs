@@ -15,6 +15,7 @@ use super::output::stdout;
 use super::progress::{PATIENCE, bar, while_working};
 use super::source::Source;
 use crate::claims::with_large_stack;
+use crate::k8s::client::Retries;
 use crate::k8s::manifests::{self, Limits};
 use crate::snapshot::{self, Snapshot};
 
@@ -71,7 +72,7 @@ pub(super) fn take(source: &Source) -> anyhow::Result<Snapshot> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
     runtime.block_on(async {
-        let client = source.connect().await?;
+        let client = source.connect(Retries::ByClient).await?;
         let bar = bar(ProgressDrawTarget::stderr(), 0, "objects");
         let begun = std::time::Instant::now();
         let show = |listed: usize, remaining: usize| {

@@ -11,7 +11,7 @@ use testudo_core::model::catalogue::Catalogue;
 use super::progress::while_working;
 use crate::config::Mode;
 use crate::host::{Bindings, Host};
-use crate::k8s::client::{self, Access};
+use crate::k8s::client::{self, Access, Retries};
 use crate::k8s::manifests::{self, Limits, Manifests};
 
 /// Flags that say which cluster is meant.
@@ -64,8 +64,8 @@ impl Source {
     }
 
     /// A client for the real cluster.
-    pub async fn connect(&self) -> anyhow::Result<kube::Client> {
-        Ok(client::connect(&self.access()).await?)
+    pub async fn connect(&self, retries: Retries) -> anyhow::Result<kube::Client> {
+        Ok(client::connect(&self.access(), retries).await?)
     }
 
     /// Everything that a snapshot takes of the cluster or the files, as manifests.

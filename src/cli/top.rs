@@ -23,6 +23,7 @@ use super::progress::while_working;
 use super::source::{Source, host_of};
 use crate::config::Mode;
 use crate::host::{Bindings, Host};
+use crate::k8s::client::Retries;
 use crate::k8s::watch::ClusterEvent;
 use crate::overview::{Overview, Prices};
 use answer::Answer;
@@ -71,7 +72,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let host = match args.source.manifests()? {
         Some(manifests) => Arc::new(host_of(manifests, PlacementPolicy::default())?),
         None => while_working("listing the cluster", || {
-            runtime.block_on(async { followed(args.source.connect().await?).await })
+            runtime.block_on(async { followed(args.source.connect(Retries::ByCaller).await?).await })
         })?,
     };
     screen::show(&args.source.to_string(), args.interval, || {

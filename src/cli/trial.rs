@@ -13,7 +13,7 @@ use super::Outcome;
 use super::follow::Following;
 use super::output::{Output, table};
 use super::serve::stop_signal;
-use crate::k8s::client::{self, Access};
+use crate::k8s::client::{self, Access, Retries};
 use crate::k8s::watch::ClusterEvent;
 use crate::trial::{Report, Trial};
 
@@ -45,7 +45,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 
 async fn watch(args: &Args) -> anyhow::Result<Report> {
     let access = Access { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
-    let mut following = Following::begin(client::connect(&access).await?).await?;
+    let mut following = Following::begin(client::connect(&access, Retries::ByCaller).await?).await?;
     let mut trial = Trial::new(Catalogue::builtin());
     let begun = Instant::now();
     let now_ms = || u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

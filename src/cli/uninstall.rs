@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::{Outcome, output};
-use crate::k8s::client::{self, Access};
+use crate::k8s::client::{self, Access, Retries};
 use crate::k8s::gates::{self, CLOSER};
 use crate::k8s::protect::Protector;
 
@@ -37,7 +37,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 }
 
 async fn uninstall(args: Args) -> anyhow::Result<Outcome> {
-    let client = client::connect(&Access { kubeconfig: args.kubeconfig, context: args.context }).await?;
+    let client =
+        client::connect(&Access { kubeconfig: args.kubeconfig, context: args.context }, Retries::ByClient).await?;
     let protector = Protector::new(client.clone());
     if args.dry_run {
         let pass = gates::open_all(&client, true).await.context("cannot list pods")?;

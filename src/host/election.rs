@@ -25,6 +25,9 @@ pub struct ElectionTimes {
 const LABEL_PERIOD: Duration = Duration::from_secs(10);
 const LABEL_RETRY: Duration = Duration::from_millis(500);
 
+/// For so long an answer about the label is waited for: the API server that does not give one may be gone, and another be there.
+pub const LABEL_DEADLINE: Duration = Duration::from_secs(5);
+
 impl Host {
     /// Takes part in the election; ends never. Only who knows the whole cluster may be elected.
     pub async fn stand_for_election(&self, candidate: &mut Candidate, times: ElectionTimes) {
@@ -71,16 +74,20 @@ enum Next {
 }
 
 impl Leadership {
-    /// Keeps the label on the pod that leads; ends never.
-    pub async fn keep_label(self, label: LeaderLabel) {
+    /// Keeps the label on the pod that leads; ends never. What is not answered within `deadline` is asked again.
+    pub async fn keep_label(self, label: LeaderLabel, deadline: Duration) {
         let mut changes = self.changes();
         loop {
             let pause = match self.leads() {
                 false => Duration::MAX,
-                true => match label.claim().await {
-                    Ok(()) => LABEL_PERIOD,
-                    Err(error) => {
+                true => match timeout(deadline, label.claim()).await {
+                    Ok(Ok(())) => LABEL_PERIOD,
+                    Ok(Err(error)) => {
                         warn!(%error, "the leader's pod could not be labelled");
+                        LABEL_RETRY
+                    }
+                    Err(_) => {
+                        warn!("the leader's pod could not be labelled: the API server does not answer");
                         LABEL_RETRY
                     }
                 },

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::extender::{Binding, Extender, NodeVerdict, Offer};
-use crate::host::Bindings;
+use crate::host::{Bindings, LABEL_DEADLINE};
 use crate::k8s::bind::Binder;
 use crate::k8s::claims::ClaimWriter;
 use crate::k8s::fence::fenced;
@@ -104,13 +104,36 @@ async fn the_label_is_kept_by_a_leader_who_renews_after_its_time() {
     // It is frozen, and nobody else has taken the lease when it goes on.
     sleep(Duration::from_millis(40)).await;
     let label = LeaderLabel::new(server.client.clone(), "testudo-system", "testudo-0");
-    tokio::spawn(host.leadership.clone().keep_label(label));
+    tokio::spawn(host.leadership.clone().keep_label(label, LABEL_DEADLINE));
     sleep(Duration::from_millis(40)).await;
     assert_eq!(*server.requests.lock(), Vec::<String>::new(), "it does not lead");
     host.lead(1, Instant::now() + HOUR);
     let is_labelled = |line: &String| line.starts_with("PATCH /api/v1/namespaces/testudo-system/pods/testudo-0/status");
     for _ in 0..100 {
         if server.requests.lock().iter().any(is_labelled) {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the label was not written: {:?}", server.requests.lock());
+}
+
+#[tokio::test]
+async fn the_label_is_asked_for_again_where_no_answer_comes() {
+    let listed =
+        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {}, "items": []});
+    let mut asked = 0;
+    let server = ApiServer::new(move |line| {
+        asked += 1;
+        let answer = if line.starts_with("GET") { listed.to_string() } else { "{}".into() };
+        (asked > 1).then_some((200, answer))
+    });
+    let host = replica(&server);
+    host.lead(1, Instant::now() + HOUR);
+    let label = LeaderLabel::new(server.client.clone(), "testudo-system", "testudo-0");
+    tokio::spawn(host.leadership.clone().keep_label(label, Duration::from_millis(20)));
+    for _ in 0..100 {
+        if server.requests.lock().iter().any(|line| line.starts_with("PATCH")) {
             return;
         }
         sleep(Duration::from_millis(20)).await;

@@ -51,7 +51,7 @@ use backing::Backing;
 pub use binding::Bindings;
 pub use clock::Clock;
 use decisions::{Decision, RecentDecisions};
-pub use election::ElectionTimes;
+pub use election::{ElectionTimes, LABEL_DEADLINE};
 pub use following::BATCH;
 pub use leadership::Leadership;
 use metrics::Metrics;

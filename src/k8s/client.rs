@@ -32,6 +32,16 @@ impl Access {
     }
 }
 
+/// Who asks again where the API server answers that it is too busy (429), or not there just now (503, 504).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retries {
+    /// The client, up to 15 times, which can take minutes and shows nowhere: for commands that ask once.
+    ByClient,
+    /// Whoever asks, since he knows for how long the answer is of use. No write of a leader may go out long after he
+    /// looked at the clock, and a watch that fails must show that.
+    ByCaller,
+}
+
 /// Why there is no way to the cluster, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
@@ -81,12 +91,13 @@ pub enum AccessError {
 
 /// A client for the cluster. Without a file or a context that is the cluster we run in, else what `$KUBECONFIG` or
 /// `~/.kube/config` say. Nothing is sent yet.
-pub async fn connect(access: &Access) -> Result<Client, AccessError> {
+pub async fn connect(access: &Access, retries: Retries) -> Result<Client, AccessError> {
     let mut config = config(access).await?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
     config.write_timeout = Some(WRITE_TIMEOUT);
     config.reset_reader_on_write = true;
+    config.default_retry = retries == Retries::ByClient;
     if let (Ok(name), Ok(value)) = ("user-agent".parse(), USER_AGENT.parse()) {
         config.headers.push((name, value));
     }
@@ -146,7 +157,7 @@ mod tests {
 
     async fn refusal(kubeconfig: PathBuf, context: Option<&str>) -> String {
         let access = Access { kubeconfig: Some(kubeconfig), context: context.map(Into::into) };
-        connect(&access).await.err().expect("no way to a cluster").to_string()
+        connect(&access, Retries::ByClient).await.err().expect("no way to a cluster").to_string()
     }
 
     #[tokio::test]
@@ -175,11 +186,41 @@ mod tests {
             connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").unwrap();
             head
         });
-        let client = connect(&Access { kubeconfig: Some(path.clone()), context: None }).await.unwrap();
+        let client =
+            connect(&Access { kubeconfig: Some(path.clone()), context: None }, Retries::ByClient).await.unwrap();
         assert!(client.apiserver_version().await.is_err());
         let head = server.join().unwrap();
         let agent = format!("user-agent: testudo/{}", env!("CARGO_PKG_VERSION"));
         assert!(head.iter().any(|line| line.to_lowercase() == agent), "{head:?}");
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_asks_again_himself_hears_of_each_refusal() {
+        for status in ["429 Too Many Requests", "503 Service Unavailable", "504 Gateway Timeout"] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let path = kubeconfig("retries", &format!("http://{}", listener.local_addr().unwrap()));
+            let server = std::thread::spawn(move || {
+                let (mut connection, _) = listener.accept().unwrap();
+                let lines = BufReader::new(connection.try_clone().unwrap()).lines().map(Result::unwrap);
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                connection.write_all(answer.as_bytes()).unwrap();
+                // Whoever asks again finds nobody.
+            });
+            let access = Access { kubeconfig: Some(path.clone()), context: None };
+            let client = connect(&access, Retries::ByCaller).await.unwrap();
+            let error = client.apiserver_version().await.expect_err("refused");
+            server.join().unwrap();
+            let code: u16 = status[..3].parse().unwrap();
+            assert!(matches!(&error, kube::Error::Api(answer) if answer.code == code), "{status}: {error:?}");
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_claim_that_was_read_counts_until_a_dead_watch_is_noticed() {
+        let unwatched = Duration::from_millis(testudo_core::engine::ClaimPolicy::default().unwatched_ms);
+        assert!(unwatched > READ_TIMEOUT + super::super::watch::LONGEST_PAUSE);
     }
 }

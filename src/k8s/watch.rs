@@ -114,7 +114,10 @@ impl Pauses {
     }
 }
 
-const PAUSES: Pauses = Pauses { shortest: Duration::from_millis(500), longest: Duration::from_secs(30) };
+/// After many failures in a row.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+const PAUSES: Pauses = Pauses { shortest: Duration::from_millis(500), longest: LONGEST_PAUSE };
 
 /// How long to wait until something is asked for again that we can do without and are not allowed to see.
 const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(600);
