@@ -83,7 +83,17 @@ impl Extender for Host {
     ) -> Result<BTreeMap<String, Candidate>, Refusal> {
         let pod = self.question(object)?;
         let snapshot = self.snapshot();
-        if self.mode == Mode::Observe || snapshot.stance(&pod) != Stance::Placed {
+        if self.mode == Mode::Observe {
+            return Ok(candidates);
+        }
+        let victims = |candidate: &Candidate| -> Vec<PodUid> {
+            candidate.victim_uids.iter().map(|uid| PodUid::from(uid.as_str())).collect()
+        };
+        // Of a gang no member goes alone, whoever asks: the others would hold their devices in vain.
+        let offered = candidates.len();
+        candidates.retain(|node, it| !victims(it).iter().any(|victim| snapshot.breaks_a_gang(node, victim)));
+        if snapshot.stance(&pod) != Stance::Placed {
+            self.metrics.preempted(offered, candidates.len());
             return Ok(candidates);
         }
         // Whoever goes, its namespace has no more for it.
@@ -91,18 +101,14 @@ impl Extender for Host {
             return Ok(BTreeMap::new());
         }
         // One member alone is of no use, and what its gang needs is evicted for the whole gang or not at all.
-        let offered = candidates.len();
         if snapshot.is_held_together(&pod) {
             self.metrics.preempted(offered, 0);
             return Ok(BTreeMap::new());
         }
         let judgement = snapshot.judge(&pod);
         candidates.retain(|node, candidate| {
-            let victims: Vec<PodUid> = candidate.victim_uids.iter().map(|uid| PodUid::from(uid.as_str())).collect();
             // Kube-scheduler looks at nodes of which filter was never asked, since they are full.
-            !judgement.forbids(node)
-                && !victims.iter().any(|victim| snapshot.breaks_a_gang(node, victim))
-                && snapshot.victims_help(&pod.demand, node, &victims)
+            !judgement.forbids(node) && snapshot.victims_help(&pod.demand, node, &victims(candidate))
         });
         self.metrics.preempted(offered, candidates.len());
         debug!(pod = %pod.key, gang = gang(&pod), offered, kept = candidates.len(), "preempted");

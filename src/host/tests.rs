@@ -199,6 +199,25 @@ async fn preemption_is_kept_where_it_frees_what_is_short() {
 }
 
 #[test]
+fn no_member_of_a_gang_makes_way_whoever_asks() {
+    let host = fleet(Mode::Enforce, Policy::default());
+    for name in ["m-0", "m-1", "alone"] {
+        let mut on = pod(name, 1);
+        on["spec"]["nodeName"] = json!(if name == "alone" { "b" } else { "a" });
+        if name != "alone" {
+            on["metadata"]["annotations"] = json!({"testudo.dev/pod-group": "m", "testudo.dev/min-member": "2"});
+        }
+        host.take([ClusterEvent::PodApplied(Box::new(read(on)))]);
+    }
+    let victim = |uid: &str| Candidate { victim_uids: vec![uid.into()], pdb_violations: 0 };
+    let candidates = || BTreeMap::from([("a".to_owned(), victim("uid-m-0")), ("b".to_owned(), victim("uid-alone"))]);
+    for asks in [pod("cpu", 0), pod("gpus", 4)] {
+        let kept = host.preempt(&read(asks.clone()), candidates()).expect("an answer");
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["b"], "{}", asks["metadata"]["name"]);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_node_is_counted_once() {
     let host = fleet(Mode::Enforce, Policy::default());
     let mut odd = node("a", 8);
