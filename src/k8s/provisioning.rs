@@ -215,9 +215,15 @@ fn exists(result: Result<DynamicObject, kube::Error>) -> Result<(), kube::Error>
 /// The longest name of an object whose name a label may carry.
 const MAX_NAME: usize = 63;
 
-/// The same for the same gang of as many members, and another for a gang of another size: its request asks for other nodes.
+/// The same for the same gang of as many members that ask for the same, and another for a gang of another size or of pods that
+/// ask for something else: its request asks for other nodes, by templates of the same name.
 fn name_of(request: &NodeRequest) -> String {
-    let sizes = request.kinds.iter().map(|(_, count)| count.to_string()).collect::<Vec<_>>().join("-");
+    let asks = |pod: &Pod| {
+        let amounts = pod.demand.requests.iter().map(|(resource, amount)| format!("{}={amount}", resource.as_str()));
+        amounts.collect::<Vec<_>>().join(",")
+    };
+    let kinds = request.kinds.iter().map(|(pod, count)| format!("{count}x{}", asks(pod)));
+    let sizes = kinds.collect::<Vec<_>>().join("-");
     let gang = &request.gang;
     let told_apart = format!("{:08x}", fnv1a(format!("{:?}/{}/{sizes}", gang.dialect, gang.name).as_bytes()));
     let room = MAX_NAME - "testudo--".len() - told_apart.len() - "-99".len();
@@ -385,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_objects_and_told_apart_by_size() {
+    fn names_are_those_of_objects_and_told_apart_by_what_is_asked_for() {
         let name = |gang: &str, count: u32| {
             let mut request = request();
             request.gang.name = gang.into();
@@ -394,6 +400,16 @@ mod tests {
         };
         assert_eq!(name("g", 2), name("g", 2));
         assert_ne!(name("g", 2), name("g", 3));
+        let asking = |gpus: i64| {
+            let mut request = request();
+            let mut pod = Pod::clone(&request.kinds[0].0);
+            let mut demand = Demand::default();
+            demand.requests.set("nvidia.com/gpu".into(), gpus);
+            pod.demand = Arc::new(demand);
+            request.kinds[0].0 = Arc::new(pod);
+            name_of(&request)
+        };
+        assert_ne!(asking(4), asking(8), "its templates are others");
         assert!(name(&"long".repeat(60), 2).len() + "-99".len() <= MAX_NAME);
     }
 }
