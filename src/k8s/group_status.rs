@@ -20,6 +20,7 @@ use testudo_core::model::gang::{Dialect, GangKey, ObjectRef};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
+use super::fence::is_fenced;
 use super::gang::objects::KINDS;
 
 /// The type of the condition on PodGroups of Kubernetes: all members that must start together have their nodes.
@@ -143,6 +144,8 @@ impl Writer {
                 warn!(gang = %report.gang, %error, "the status of its group object cannot be written");
                 None
             }
+            // Whoever leads now reports all of them.
+            error if is_fenced(error) => None,
             _ => {
                 debug!(gang = %report.gang, %error, "the status of its group object is written later");
                 Some(reported)
@@ -244,6 +247,7 @@ mod tests {
 
     use testudo_core::model::gang::{Group, Terms};
 
+    use super::super::fence::fenced;
     use super::super::mock::{ApiServer, failure};
     use super::*;
 
@@ -328,5 +332,10 @@ mod tests {
         for (code, reason) in [(403, "Forbidden"), (404, "NotFound"), (409, "Conflict"), (422, "Invalid")] {
             assert!(!is_again(code, reason).await, "{code}");
         }
+        let server = ApiServer::new(|_| Some((200, "{}".into())));
+        let (fenced, reported) = (fenced(server.client, || false), reported(Dialect::Coscheduling, GangStage::Waiting));
+        let writer = Writer { client: fenced, shown: Mutex::default(), forbidden: Mutex::default() };
+        let result = writer.write(&reported).await;
+        assert!(result.is_err() && writer.again(reported, result).is_none(), "another leads and reports");
     }
 }
