@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::gang::{GangKey, Group};
+use crate::model::gang::{Dialect, GangKey, Group, Membership};
 use crate::model::pod::{Pod, PodUid, Stage};
 
 /// A gang, as far as it has been seen: members, its group object, or both.
@@ -27,6 +27,8 @@ impl GangState {
 #[derive(Debug, Clone, Default)]
 pub struct Gangs {
     by_key: BTreeMap<GangKey, GangState>,
+    /// For each key that members name beside their gang, the gangs whose members do, and how many of them.
+    beside: BTreeMap<GangKey, BTreeMap<GangKey, usize>>,
     changed: BTreeSet<GangKey>,
 }
 
@@ -78,14 +80,9 @@ impl Gangs {
 
     /// The object of this key describes other gangs, too.
     fn change_described(&mut self, object: &GangKey) {
-        let is_described = |(key, gang): &(&GangKey, &GangState)| {
-            let first = gang.members.values().find_map(|pod| pod.membership.as_ref());
-            let also = first.into_iter().flat_map(|membership| &membership.also);
-            key.namespace == object.namespace
-                && std::iter::once(*key).chain(also).any(|key| key.described_by().any(|key| key == *object))
-        };
-        let described: Vec<GangKey> = self.by_key.iter().filter(is_described).map(|(key, _)| key.clone()).collect();
-        self.changed.extend(described);
+        let own = described(&self.by_key, object).map(|(gang, _)| gang);
+        let beside = described(&self.beside, object).flat_map(|(_, gangs)| gangs.keys());
+        self.changed.extend(own.chain(beside).cloned());
     }
 
     /// Forgets all group objects but these.
@@ -99,6 +96,12 @@ impl Gangs {
 
     /// A pod was replaced by what it is now; either can be nothing.
     pub(super) fn replace(&mut self, former: Option<&Pod>, pod: Option<&Arc<Pod>>) {
+        let was = former.and_then(|pod| pod.membership.as_ref());
+        let is = pod.and_then(|pod| pod.membership.as_ref());
+        if was != is {
+            is.into_iter().for_each(|membership| self.note_beside(membership));
+            was.into_iter().for_each(|membership| self.strike_beside(membership));
+        }
         let gang_of = |pod: &Pod| pod.membership.as_ref().map(|membership| membership.gang.clone());
         let (before, after) = (former.and_then(gang_of), pod.and_then(|pod| gang_of(pod)));
         if let (Some(before), Some(former)) = (&before, former)
@@ -110,6 +113,29 @@ impl Gangs {
             && former.is_none_or(|former| *former != **pod)
         {
             self.change(&after, |gang| drop(gang.members.insert(pod.uid.clone(), Arc::clone(pod))));
+        }
+    }
+
+    fn note_beside(&mut self, membership: &Membership) {
+        for key in &membership.also {
+            let gangs = self.beside.entry(key.clone()).or_default();
+            *gangs.entry(membership.gang.clone()).or_default() += 1;
+        }
+    }
+
+    fn strike_beside(&mut self, membership: &Membership) {
+        for key in &membership.also {
+            let Some(gangs) = self.beside.get_mut(key) else { continue };
+            let is_last = gangs.get_mut(&membership.gang).is_some_and(|members| {
+                *members -= 1;
+                *members == 0
+            });
+            if is_last {
+                gangs.remove(&membership.gang);
+            }
+            if gangs.is_empty() {
+                self.beside.remove(key);
+            }
         }
     }
 
@@ -126,10 +152,27 @@ impl Gangs {
     }
 }
 
+/// The keys that an object describes ([`GangKey::described_by`]): its own, and those whose names go on after it with a slash.
+/// Only these names are looked at, in all dialects, however many others there are.
+fn described<'a, V>(by_key: &'a BTreeMap<GangKey, V>, object: &GangKey) -> impl Iterator<Item = (&'a GangKey, &'a V)> {
+    let first = |next: char| GangKey {
+        namespace: object.namespace.clone(),
+        name: format!("{}{next}", object.name),
+        dialect: Dialect::Testudo,
+    };
+    // Of all dialects ours is the first, and of all characters after the slash the zero.
+    let longer = by_key.range(first('/')..first('0'));
+    let dialect = object.dialect;
+    by_key.get_key_value(object).into_iter().chain(longer.filter(move |(key, _)| key.dialect == dialect))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
-    use crate::model::gang::{Dialect, ObjectRef, Terms};
+    use crate::model::gang::{ObjectRef, Terms};
     use crate::testing::pod;
 
     fn key(name: &str) -> GangKey {
@@ -137,8 +180,18 @@ mod tests {
     }
 
     fn group(name: &str) -> Group {
+        group_of(key(name))
+    }
+
+    fn group_of(key: GangKey) -> Group {
         let (object, terms) = (ObjectRef::default(), Terms::default());
-        Group { key: key(name), object, created_s: 0, priority: None, terms, fault: None }
+        Group { key, object, created_s: 0, priority: None, terms, fault: None }
+    }
+
+    fn member_of(name: &str, gang: GangKey, also: Vec<GangKey>) -> Arc<Pod> {
+        let pod = pod(name).member_of("", "", 0, Terms::default()).build();
+        let membership = pod.membership.as_deref().map(|member| Membership { gang, also, ..member.clone() });
+        Arc::new(Pod { membership: membership.map(Arc::new), ..pod })
     }
 
     #[test]
@@ -160,5 +213,110 @@ mod tests {
         assert!(gangs.get(&key("a")).is_none());
         gangs.replace(Some(&member("b")), None);
         assert_eq!(gangs.iter().count(), 0);
+    }
+
+    #[test]
+    fn ten_thousand_objects_of_one_namespace_are_taken_in_at_once() {
+        let mut gangs = Gangs::default();
+        // With each of them compared with all others this takes minutes.
+        for at in 0..10_000 {
+            gangs.set_group(group(&format!("train-{at}")));
+        }
+        assert_eq!(gangs.take_changed().len(), 10_000);
+        gangs.retain_groups(&BTreeSet::new());
+        assert_eq!((gangs.take_changed().len(), gangs.iter().count()), (10_000, 0));
+    }
+
+    #[test]
+    fn an_object_is_news_to_a_gang_of_which_only_some_members_are_its() {
+        let set = |name: &str| GangKey { dialect: Dialect::LeaderWorkerSet, ..key(name) };
+        let mut gangs = Gangs::default();
+        for (pod, of) in [("leader-a", "a/0"), ("leader-b", "b/0")] {
+            gangs.replace(None, Some(&member_of(pod, key("both"), vec![set(of)])));
+        }
+        gangs.take_changed();
+        for name in ["a", "b"] {
+            gangs.set_group(group_of(set(name)));
+            assert_eq!(gangs.take_changed(), [key("both"), set(name)].into());
+        }
+        let other = member_of("leader-b", key("both"), vec![set("c/0")]);
+        gangs.replace(Some(&member_of("leader-b", key("both"), vec![set("b/0")])), Some(&other));
+        gangs.take_changed();
+        gangs.remove_group(&set("b"));
+        assert_eq!(gangs.take_changed(), [set("b")].into(), "it has left");
+    }
+
+    const DIALECTS: [Dialect; 12] = [
+        Dialect::Testudo,
+        Dialect::Native,
+        Dialect::Coscheduling,
+        Dialect::Volcano,
+        Dialect::Kai,
+        Dialect::Koordinator,
+        Dialect::Grove,
+        Dialect::LeaderWorkerSet,
+        Dialect::JobSet,
+        Dialect::KubeRay,
+        Dialect::Kueue,
+        Dialect::Claims,
+    ];
+
+    /// Names that are, go on with, or only begin like each other.
+    const NAMES: [&str; 10] = ["", "/a", "a", "a/", "a/0", "a/0/x", "a-1", "a.b", "a0", "ab"];
+
+    fn keys() -> impl Iterator<Item = GangKey> {
+        let named = ["default", "other"].into_iter().flat_map(|namespace| NAMES.map(|name| (namespace, name)));
+        named.flat_map(|(namespace, name)| {
+            DIALECTS.map(|dialect| GangKey { namespace: namespace.into(), name: name.into(), dialect })
+        })
+    }
+
+    /// The gangs that an object describes, by looking at all of them.
+    fn described_by_full_scan(gangs: &Gangs, object: &GangKey) -> BTreeSet<GangKey> {
+        let is_described = |(key, gang): &(&GangKey, &GangState)| {
+            let members = gang.members.values().filter_map(|pod| pod.membership.as_ref());
+            let also = members.flat_map(|membership| &membership.also);
+            std::iter::once(*key).chain(also).any(|key| key.described_by().any(|key| key == *object))
+        };
+        gangs.iter().filter(is_described).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn some_key() -> impl Strategy<Value = GangKey> {
+        select(keys().collect::<Vec<_>>())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn an_object_is_news_to_those_whom_a_full_scan_finds(
+            groups in proptest::collection::vec(some_key(), 0..8),
+            sights in proptest::collection::vec(
+                (0..4_u32, proptest::option::of((some_key(), proptest::collection::vec(some_key(), 0..4)))),
+                0..16,
+            ),
+        ) {
+            let mut gangs = Gangs::default();
+            groups.into_iter().for_each(|key| gangs.set_group(group_of(key)));
+            let mut pods: BTreeMap<u32, Arc<Pod>> = BTreeMap::new();
+            for (pod, membership) in sights {
+                let now = membership.map(|(gang, also)| member_of(&pod.to_string(), gang, also));
+                gangs.replace(pods.get(&pod).map(|former| &**former), now.as_ref());
+                match now {
+                    Some(now) => drop(pods.insert(pod, now)),
+                    None => drop(pods.remove(&pod)),
+                }
+            }
+            for object in keys() {
+                let mut expected = described_by_full_scan(&gangs, &object);
+                expected.insert(object.clone());
+                let is_known = gangs.get(&object).is_some_and(|gang| gang.group.is_some());
+                gangs.take_changed();
+                gangs.set_group(group_of(object.clone()));
+                prop_assert_eq!(gangs.take_changed(), if is_known { BTreeSet::new() } else { expected.clone() });
+                gangs.remove_group(&object);
+                prop_assert_eq!(gangs.take_changed(), expected);
+            }
+        }
     }
 }

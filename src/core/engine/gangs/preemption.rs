@@ -2,21 +2,25 @@
 //!
 //! Unbound plans of lower priority give way without harm: nothing of them has started. Running pods are evicted only where
 //! the policy allows it, only for a gang that fits once they are gone, and as few as can be: first those of the lowest
-//! priorities are looked at, then one after the other is spared if the gang fits in spite of it. A gang is one victim:
-//! without one of its members the others are of no use.
+//! priorities are looked at, then one after the other is spared if the gang fits beside it, or elsewhere. A gang is one
+//! victim: without one of its members the others are of no use.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::task::PlanTask;
-use crate::cluster::{Cluster, NodeState};
+use crate::cluster::{Cluster, NodeState, SharedGpus};
 use crate::engine::Policy;
 use crate::engine::claims::Grant;
 use crate::engine::snapshot::Snapshot;
 use crate::engine::verdicts::Verdict;
+use crate::model::accelerator::AcceleratorResource;
 use crate::model::gang::GangKey;
+use crate::model::gpu_share::ShareRequest;
 use crate::model::node::NodeName;
 use crate::model::pod::{Demand, PodUid, Stage};
+use crate::model::resources::{ResourceName, Resources};
 use crate::placement::Rank;
 use crate::placement::gang::{self, Budget, Field, Shares};
 
@@ -66,8 +70,8 @@ pub(super) struct Way {
     pub grants: Vec<Vec<Grant>>,
 }
 
-/// How many yielders are looked at one by one whether they can be spared. What is beyond goes with the others.
-const MAX_SPARED: usize = 64;
+/// How often the gang is planned anew to spare somebody who does not fit beside it. After that only those are spared who do.
+const MAX_REPLANS: usize = 64;
 
 /// How many distinct priorities are tried one after the other.
 const MAX_TIERS: usize = 16;
@@ -127,8 +131,8 @@ pub(super) fn make_way(task: &PlanTask) -> Option<Way> {
     None
 }
 
-/// Spares those who need not go: of those who hold something where the gang goes, the most important first, each for whom
-/// the gang can go elsewhere. Who is not in the way in the end stays.
+/// Spares those who need not go: of those who hold something where the gang goes, the most important first, each beside whom
+/// the gang fits, or for whom it can go elsewhere. Who is not in the way in the end stays.
 fn spare<'a>(task: &'a PlanTask, mut may_go: BTreeSet<&'a Yielder>, mut nodes: Vec<NodeName>) -> Way {
     // It is devices that are short, as a rule: whoever has none is not looked at one by one.
     let with_devices: BTreeSet<_> = may_go.iter().copied().filter(|who| task.yielders[*who].has_devices).collect();
@@ -137,25 +141,138 @@ fn spare<'a>(task: &'a PlanTask, mut may_go: BTreeSet<&'a Yielder>, mut nodes: V
     {
         (may_go, nodes) = (with_devices, found);
     }
-    let mut needed: BTreeSet<&Yielder> = BTreeSet::new();
-    for _ in 0..MAX_SPARED {
-        let in_the_way = task.in_the_way(&may_go, &nodes);
-        let most_important = in_the_way.into_iter().filter(|yielder| !needed.contains(yielder)).min_by_key(|yielder| {
-            let held = &task.yielders[*yielder];
-            (std::cmp::Reverse(held.priority), std::cmp::Reverse(held.members.len()), *yielder)
+    let mut sparing = Sparing { task, may_go, needed: BTreeSet::new(), replans: 0 };
+    while let Some(elsewhere) = sparing.go_on(&nodes) {
+        nodes = elsewhere;
+    }
+    let yielders = task.in_the_way(&sparing.may_go, &nodes).into_iter().cloned().collect();
+    Way { nodes, yielders, grants: vec![] }
+}
+
+/// How far it has been found out who can be spared.
+struct Sparing<'a> {
+    task: &'a PlanTask,
+    /// Who is not spared, or not yet.
+    may_go: BTreeSet<&'a Yielder>,
+    /// Those of them who will not be.
+    needed: BTreeSet<&'a Yielder>,
+    replans: usize,
+}
+
+impl<'a> Sparing<'a> {
+    /// Spares whom it can while the gang goes to these nodes. Where it goes instead, as soon as that spares somebody who is in
+    /// the way here; nothing when all have been looked at.
+    fn go_on(&mut self, nodes: &[NodeName]) -> Option<Vec<NodeName>> {
+        let all = &self.task.yielders;
+        let mut in_the_way = self.task.in_the_way(&self.may_go, nodes);
+        in_the_way.sort_by_key(|yielder| {
+            let held = &all[*yielder];
+            (Reverse(held.priority), Reverse(held.members.len()), *yielder)
         });
-        let Some(yielder) = most_important else { break };
-        may_go.remove(yielder);
-        match places(task, &task.yielders, &may_go) {
-            Some(found) => nodes = found,
-            None => {
-                may_go.insert(yielder);
-                needed.insert(yielder);
+        let mut sites = Sites::of(self.task, nodes, &in_the_way);
+        for yielder in in_the_way {
+            if self.needed.contains(yielder) {
+                continue;
+            }
+            self.may_go.remove(yielder);
+            if sites.keep(&all[yielder]) {
+                continue;
+            }
+            if self.replans < MAX_REPLANS {
+                self.replans += 1;
+                let elsewhere = places(self.task, all, &self.may_go);
+                if elsewhere.is_some() {
+                    return elsewhere;
+                }
+            }
+            self.may_go.insert(yielder);
+            self.needed.insert(yielder);
+        }
+        None
+    }
+}
+
+/// The nodes where the gang goes, by name.
+struct Sites<'a>(BTreeMap<&'a NodeName, Site<'a>>);
+
+/// One of them.
+struct Site<'a> {
+    state: &'a NodeState,
+    /// Who goes from there.
+    leaving: BTreeSet<&'a PodUid>,
+    /// What comes there.
+    load: Load,
+}
+
+impl<'a> Sites<'a> {
+    /// The nodes of the members to place, given in the order of the question's seats, once these have made way.
+    fn of(task: &'a PlanTask, nodes: &[NodeName], leaving: &[&'a Yielder]) -> Self {
+        let mut sites = Self(BTreeMap::new());
+        for (block, node) in task.blocks_of_seats().zip(nodes) {
+            let Some(state) = task.snapshot.node(node.as_str()) else { continue };
+            let site = || Site { state, leaving: BTreeSet::new(), load: Load::default() };
+            let demand = &task.question.formation.blocks[block].demand;
+            sites.0.entry(state.name()).or_insert_with(site).load.add(demand);
+        }
+        leaving.iter().for_each(|yielder| sites.leave(&task.yielders[*yielder]));
+        sites
+    }
+
+    fn leave(&mut self, held: &'a Held) {
+        for (uid, node) in &held.members {
+            if let Some(site) = self.0.get_mut(node) {
+                site.leaving.insert(uid);
             }
         }
     }
-    let yielders = task.in_the_way(&may_go, &nodes).into_iter().cloned().collect();
-    Way { nodes, yielders, grants: vec![] }
+
+    /// Lets somebody stay if what comes fits beside all that stays, wherever he holds something; says whether it does.
+    fn keep(&mut self, held: &'a Held) -> bool {
+        let mut touched: BTreeSet<&NodeName> = BTreeSet::new();
+        for (uid, node) in &held.members {
+            if let Some(site) = self.0.get_mut(node) {
+                site.leaving.remove(uid);
+                touched.insert(node);
+            }
+        }
+        let fits = touched.into_iter().all(|node| self.0[node].has_room());
+        if !fits {
+            self.leave(held);
+        }
+        fits
+    }
+}
+
+impl Site<'_> {
+    fn has_room(&self) -> bool {
+        self.load.fits(&self.state.without(self.leaving.iter().copied()))
+    }
+}
+
+/// What the members ask for that go to one node.
+#[derive(Default)]
+struct Load {
+    sums: Resources,
+    /// The shares of GPUs among it, in the order in which they are given.
+    shares: Vec<ShareRequest>,
+}
+
+impl Load {
+    fn add(&mut self, demand: &Demand) {
+        self.sums.add(&demand.requests);
+        self.shares.extend(demand.gpu_share());
+    }
+
+    /// Do all of them fit on a node of which it is known that one alone may go there? Where they take of the same Neuron
+    /// hardware under several names, it is not found out, and they are taken not to.
+    fn fits(&self, state: &NodeState) -> bool {
+        let asked = || self.sums.iter().filter(|(_, amount)| *amount > 0);
+        let is_neuron = |name: &ResourceName| AcceleratorResource::parse(name.as_str()).is_some_and(|r| r.is_neuron());
+        let has_share = |gpus: SharedGpus, request: &ShareRequest| state.shared_gpus_without(&gpus, *request);
+        asked().all(|(name, amount)| amount <= state.free(name))
+            && asked().filter(|(name, _)| is_neuron(name)).count() <= 1
+            && self.shares.iter().try_fold(state.shared_gpus().clone(), has_share).is_some()
+    }
 }
 
 impl PlanTask {

@@ -71,6 +71,100 @@ fn the_fewest_and_least_important_make_way() {
     assert_eq!(world.gpus_in_use(), 24);
 }
 
+/// A gang of 4 GPUs a member, one member a node: two do not have the CPUs.
+fn one_a_node(world: &mut World, members: u32) -> Vec<String> {
+    let names: Vec<String> = (0..members).map(|index| format!("g-{index}")).collect();
+    for (index, name) in (0..).zip(&names) {
+        let half = pod(name).gpus(4).asks("cpu", 60_000).member_of("g", "", index, of(members));
+        world.set(important(half.build(), 10));
+    }
+    names
+}
+
+#[test]
+fn who_fits_beside_the_gang_stays_however_many_they_are() {
+    let mut world = preempting(40);
+    for node in 0..40 {
+        for at in 0..8 {
+            world.set(important(pod(&format!("low-{node}-{at}")).gpus(1).on(&format!("n{node}")).build(), 1));
+        }
+    }
+    let gang = one_a_node(&mut world, 40);
+    world.plan();
+    let evicted = evicted(&mut world);
+    for node in 0..40 {
+        let there = evicted.iter().filter(|name| name.starts_with(&format!("low-{node}-"))).count();
+        assert_eq!(there, 4, "n{node} has room for a member when four have gone");
+    }
+    evicted.iter().for_each(|name| world.delete(name));
+    world.bind_all(&gang.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(world.gpus_in_use(), 320);
+}
+
+#[test]
+fn of_many_in_the_way_the_most_important_stay_and_gangs_stay_or_go_as_one() {
+    let mut world = preempting(74);
+    // More than are tried one by one: all of these have to go.
+    for node in 0..70 {
+        world.set(important(pod(&format!("whole-{node}")).gpus(8).on(&format!("n{node}")).build(), 5));
+    }
+    for (gang, gpus, nodes) in [("fits", [4, 4], ["n70", "n71"]), ("large", [4, 8], ["n72", "n73"])] {
+        for (index, (gpus, node)) in (0..).zip(gpus.into_iter().zip(nodes)) {
+            let member = pod(&format!("{gang}-{index}")).gpus(gpus).member_of(gang, "", index, of(2)).on(node);
+            world.set(important(member.build(), 2));
+        }
+    }
+    for node in ["n70", "n71", "n72"] {
+        world.set(important(pod(&format!("single-{node}")).gpus(4).on(node).build(), 1));
+    }
+    one_a_node(&mut world, 74);
+    world.plan();
+    let mut expected: Vec<String> = (0..70).map(|node| format!("whole-{node}")).collect();
+    expected.extend(["large-0", "large-1", "single-n70", "single-n71"].map(String::from));
+    expected.sort();
+    assert_eq!(
+        evicted(&mut world),
+        expected,
+        "where a gang goes that fits on one of its nodes only, a single pod stays"
+    );
+}
+
+#[test]
+fn who_fits_by_sums_but_not_on_single_gpus_has_to_go() {
+    const MILLI: &str = "alibabacloud.com/gpu-milli";
+    let mut world = preempting(0);
+    world.apply(Change::NodeApplied(Box::new(node("n0").has(MILLI, 3_000).build())));
+    // Each is given a GPU of its own: no two fit on one.
+    for name in ["a", "b", "c"] {
+        world.set(important(pod(name).asks(MILLI, 600).on("n0").build(), 1));
+    }
+    for index in 0..2 {
+        let part = pod(&format!("g-{index}")).asks(MILLI, 800).member_of("g", "", index, of(2));
+        world.set(important(part.build(), 10));
+    }
+    world.plan();
+    assert_eq!(evicted(&mut world), ["b", "c"], "1200 are left when only one goes, but not on two GPUs");
+    world.delete("b");
+    world.delete("c");
+    world.bind_all(&["g-0", "g-1"]);
+}
+
+#[test]
+fn who_fits_beside_each_name_of_the_same_hardware_but_not_beside_both_has_to_go() {
+    const DEVICE: &str = "aws.amazon.com/neuron";
+    const CORE: &str = "aws.amazon.com/neuroncore";
+    let mut world = preempting(0);
+    let trainium = node("n0").instance("trn1.32xlarge").has(DEVICE, 16).has(CORE, 32);
+    world.apply(Change::NodeApplied(Box::new(trainium.build())));
+    world.set(important(pod("a").asks(CORE, 2).on("n0").build(), 1));
+    world.set(important(pod("g-0").asks(DEVICE, 8).member_of("g", "", 0, of(2)).build(), 10));
+    world.set(important(pod("g-1").asks(CORE, 16).member_of("g", "", 1, of(2)).build(), 10));
+    world.plan();
+    assert_eq!(evicted(&mut world), ["a"]);
+    world.delete("a");
+    world.bind_all(&["g-0", "g-1"]);
+}
+
 #[test]
 fn who_has_no_devices_is_not_evicted_for_some() {
     let mut world = preempting(1);
