@@ -12,7 +12,7 @@ use testudo::config::Mode;
 use testudo::extender::Extender;
 use testudo::extender::answer::{Answer, Answers};
 use testudo::extender::metrics::Metrics;
-use testudo::host::{BATCH, Bindings, Clock, ElectionTimes, GangWriters, Host, Leadership, Search, Searches};
+use testudo::host::{BATCH, Bindings, Clock, ElectionTimes, GangWriters, Host, LABEL_DEADLINE, Leadership, Search, Searches};
 use testudo::k8s::bind::Binder;
 use testudo::k8s::claims::ClaimWriter;
 use testudo::k8s::events::Events;
@@ -100,7 +100,7 @@ impl Replica {
         let fence = leadership.clone();
         let writing = fenced(client.clone(), move || fence.may_write());
         let label = LeaderLabel::new(writing.clone(), NAMESPACE, &Self::name(self.index));
-        tokio::spawn(leadership.clone().keep_label(label));
+        tokio::spawn(leadership.clone().keep_label(label, LABEL_DEADLINE));
         let devices = policy.claims.is_on();
         let bindings = Bindings::Cluster {
             binder: Binder::new(writing.clone()),
