@@ -9,6 +9,7 @@ mod counts;
 mod decisions;
 mod domain;
 mod greedy;
+mod kin;
 mod no;
 mod proof;
 mod question;

@@ -1,9 +1,11 @@
 //! A formation on a field, prepared to be planned: first by counts, then by search.
 
 use std::iter::repeat_n;
+use std::rc::Rc;
 
 use super::asks::Asks;
 use super::domain::Map;
+use super::kin::Kinship;
 use super::relations::{Reading, Relations};
 use super::room::Rooms;
 use super::search::{Outcome, search};
@@ -18,6 +20,7 @@ pub(super) struct Question<'a> {
     map: Map<'a>,
     asks: Asks,
     rooms: Rooms<'a>,
+    kinship: Rc<Kinship>,
     relations: Relations,
 }
 
@@ -29,12 +32,13 @@ impl<'a> Question<'a> {
         let asks = Asks::of(formation, &map)?;
         let demands: Vec<_> = formation.blocks.iter().map(|block| block.demand.as_ref()).collect();
         let rooms = Rooms::of(&demands, &map.terrain);
-        let relations = Relations::of(&formation.blocks, &asks.joining, &map.terrain, &rooms, field);
-        Ok(Self { formation, field, map, asks, rooms, relations })
+        let kinship = Rc::new(Kinship::of(&formation.blocks));
+        let relations = Relations::of(&formation.blocks, &kinship, &asks.joining, &map.terrain, &rooms, field);
+        Ok(Self { formation, field, map, asks, rooms, kinship, relations })
     }
 
     fn trial(&self, reading: &Reading, within: impl Fn(usize) -> bool) -> Trial<'a> {
-        Trial::new(self.rooms.clone(), &self.map.terrain, reading, &self.asks.joining, within)
+        Trial::new(self.rooms.clone(), &self.map.terrain, &self.kinship, reading, &self.asks.joining, within)
     }
 
     fn failed_bound(&self, trial: &Trial<'a>) -> Option<No> {
@@ -50,7 +54,7 @@ impl<'a> Question<'a> {
         if let Some(no) = self.failed_bound(&fixed) {
             return Err(no);
         }
-        let Some(block) = self.relations.open_block() else { return Ok(self.counted(&mut fixed)) };
+        let Some(kin) = self.relations.open_kin() else { return Ok(self.counted(&mut fixed)) };
         let mut is_possible = false;
         for reading in self.relations.readings() {
             let mut trial = self.trial(&reading, |_| true);
@@ -64,7 +68,7 @@ impl<'a> Question<'a> {
         }
         match is_possible {
             true => Ok(None),
-            false => Err(No::Relations { role: self.formation.blocks[block].role.clone() }),
+            false => Err(No::Relations { role: self.formation.blocks[self.kinship.blocks(kin)[0]].role.clone() }),
         }
     }
 

@@ -1,4 +1,4 @@
-//! How members of a block must stand to each other, turned into bounds on how many may stand in each domain.
+//! How members of a kin must stand to each other, turned into bounds on how many may stand in each domain.
 //!
 //! What is said is read the way kube-scheduler reads it, which has the last word: label values are compared as they are;
 //! a node without the label is apart from all others, but is nobody's neighbour and takes no part in a spread. The
@@ -8,15 +8,16 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::domain::{Grouping, is_hostname, raw_label};
+use super::kin::Kinship;
 use super::room::Rooms;
 use super::terrain::Terrain;
 use super::{Block, Field};
 use crate::model::gang::{Relation, SpreadRule};
-use crate::model::node::NodeParts;
+use crate::model::node::{NodeName, NodeParts};
 use crate::model::pod::Demand;
 use crate::model::taint::{Effect, Taint};
 
-/// Bounds on how many members of one block may stand in each domain of one label.
+/// Bounds on how many members of one kin may stand in each domain of one label.
 #[derive(Clone)]
 pub(super) struct Cap {
     grouping: Rc<Grouping>,
@@ -98,13 +99,13 @@ impl Cap {
     }
 }
 
-/// One way to read the relations of all blocks: where those that stay together are, and how few the emptiest domain of a
+/// One way to read the relations of all kins: where those that stay together are, and how few the emptiest domain of a
 /// spread may have.
 #[derive(Clone, Default)]
 pub(super) struct Reading {
-    /// By block the nodes that it may use; none where it may use all.
+    /// By kin the nodes that it may use; none where it may use all.
     pub allowed: Vec<Option<Rc<[bool]>>>,
-    /// By block.
+    /// By kin.
     pub caps: Vec<Vec<Cap>>,
 }
 
@@ -115,7 +116,7 @@ pub(super) struct Relations {
 }
 
 struct Dial {
-    block: usize,
+    kin: usize,
     positions: Vec<Position>,
 }
 
@@ -127,27 +128,35 @@ enum Position {
 
 impl Relations {
     /// Reads the relations; `joining` is how many members of each block are to be placed.
-    pub fn of(blocks: &[Block], joining: &[u32], terrain: &Terrain<'_>, rooms: &Rooms<'_>, field: Field<'_>) -> Self {
+    pub fn of(
+        blocks: &[Block],
+        kinship: &Kinship,
+        joining: &[u32],
+        terrain: &Terrain<'_>,
+        rooms: &Rooms<'_>,
+        field: Field<'_>,
+    ) -> Self {
         let reader = Reader { terrain, rooms, field };
-        let mut fixed = Reading { allowed: vec![None; blocks.len()], caps: vec![vec![]; blocks.len()] };
+        let mut fixed = Reading { allowed: vec![None; kinship.len()], caps: vec![vec![]; kinship.len()] };
         let mut dials = vec![];
-        for (at, block) in blocks.iter().enumerate().filter(|(at, _)| joining[*at] > 0) {
+        for at in 0..kinship.len() {
+            let kin = Kin::of(kinship.blocks(at), blocks, joining);
+            if kin.joining.is_empty() {
+                continue;
+            }
             let mut together: Option<Grouping> = None;
-            for relation in &block.relations {
+            for relation in &kin.block.relations {
                 match relation {
-                    Relation::Apart(key) => fixed.caps[at].push(reader.apart(block, key)),
+                    Relation::Apart(key) => fixed.caps[at].push(reader.apart(&kin, key)),
                     Relation::Together(key) => {
                         let grouping = reader.grouping(key);
                         together = Some(together.map_or_else(|| grouping.clone(), |known| known.meet(&grouping)));
                     }
-                    Relation::Spread(rule) => {
-                        let positions = reader.spread(block, joining[at], rule);
-                        dials.push(Dial { block: at, positions });
-                    }
+                    Relation::Spread(rule) => dials.push(Dial { kin: at, positions: reader.spread(&kin, rule) }),
                 }
             }
             if let Some(grouping) = together {
-                dials.push(Dial { block: at, positions: reader.together(at, block, joining[at], &grouping) });
+                dials.push(Dial { kin: at, positions: reader.together(&kin, &grouping) });
             }
         }
         Self { fixed, dials }
@@ -173,9 +182,9 @@ impl Relations {
         &self.fixed
     }
 
-    /// The first block of which more is said than how many of it may share a domain.
-    pub fn open_block(&self) -> Option<usize> {
-        self.dials.iter().map(|dial| dial.block).min()
+    /// The first kin of which more is said than how many of it may share a domain.
+    pub fn open_kin(&self) -> Option<usize> {
+        self.dials.iter().map(|dial| dial.kin).min()
     }
 
     fn after(&self, at: &[usize]) -> Option<Vec<usize>> {
@@ -194,12 +203,12 @@ impl Relations {
         let mut reading = self.fixed.clone();
         for (dial, position) in self.dials.iter().zip(at) {
             match &dial.positions[*position] {
-                Position::Together(allowed) => reading.allow(dial.block, allowed),
+                Position::Together(allowed) => reading.allow(dial.kin, allowed),
                 Position::Spread(cap) => {
                     let labelled: Rc<[bool]> =
                         (0..cap.grouping.nodes()).map(|at| cap.grouping.group(at).is_some()).collect();
-                    reading.allow(dial.block, &labelled);
-                    reading.caps[dial.block].push(cap.clone());
+                    reading.allow(dial.kin, &labelled);
+                    reading.caps[dial.kin].push(cap.clone());
                 }
             }
         }
@@ -208,12 +217,12 @@ impl Relations {
 }
 
 impl Reading {
-    fn allow(&mut self, block: usize, nodes: &Rc<[bool]>) {
-        let both = match &self.allowed[block] {
+    fn allow(&mut self, kin: usize, nodes: &Rc<[bool]>) {
+        let both = match &self.allowed[kin] {
             None => Rc::clone(nodes),
             Some(before) => before.iter().zip(nodes.iter()).map(|(a, b)| *a && *b).collect(),
         };
-        self.allowed[block] = Some(both);
+        self.allowed[kin] = Some(both);
     }
 }
 
@@ -222,6 +231,31 @@ fn counts(rule: &SpreadRule, demand: &Demand, node: &NodeParts) -> bool {
     let keeps_off = |taint: &&Taint| taint.effect != Effect::PreferNoSchedule && !demand.tolerates(taint);
     (!rule.by_affinity || demand.affinity.accepts(node.name.as_str(), &node.labels))
         && (!rule.by_taints || !node.taints.iter().any(|taint| keeps_off(&taint)))
+}
+
+/// Blocks of one kin, as their relations are read.
+struct Kin<'k> {
+    /// The first of them: what is read of it is said of all.
+    block: &'k Block,
+    /// Those with members to be placed, and how many.
+    joining: Vec<(usize, u32)>,
+    /// Where members of any of them are already.
+    placed: Vec<&'k NodeName>,
+}
+
+impl<'k> Kin<'k> {
+    fn of(kin: &[usize], blocks: &'k [Block], joining: &[u32]) -> Self {
+        Self {
+            block: &blocks[kin[0]],
+            joining: kin.iter().map(|block| (*block, joining[*block])).filter(|(_, joining)| *joining > 0).collect(),
+            placed: kin.iter().flat_map(|block| &blocks[*block].placed).collect(),
+        }
+    }
+
+    /// How many members of it are to be placed.
+    fn total(&self) -> u32 {
+        self.joining.iter().map(|(_, joining)| joining).sum()
+    }
 }
 
 struct Reader<'r, 'a> {
@@ -236,7 +270,7 @@ impl Reader<'_, '_> {
     }
 
     /// The cap without its bounds, with those counted who are there already.
-    fn counted(&self, block: &Block, key: &str) -> Cap {
+    fn counted(&self, kin: &Kin<'_>, key: &str) -> Cap {
         let grouping = Rc::new(self.grouping(key));
         let groups = grouping.len();
         let mut cap = Cap {
@@ -247,27 +281,27 @@ impl Reader<'_, '_> {
             most: u32::MAX,
             per_node: is_hostname(key),
         };
-        block.placed.iter().filter_map(|name| self.terrain.find(name)).for_each(|at| cap.add(at));
+        kin.placed.iter().filter_map(|name| self.terrain.find(name)).for_each(|at| cap.add(at));
         cap
     }
 
-    fn apart(&self, block: &Block, key: &str) -> Cap {
-        Cap { most: 1, ..self.counted(block, key) }
+    fn apart(&self, kin: &Kin<'_>, key: &str) -> Cap {
+        Cap { most: 1, ..self.counted(kin, key) }
     }
 
     /// One cap for each number that the emptiest domain could have in the end, the most even first.
-    fn spread(&self, block: &Block, joining: u32, rule: &SpreadRule) -> Vec<Position> {
+    fn spread(&self, kin: &Kin<'_>, rule: &SpreadRule) -> Vec<Position> {
         let key = &*rule.key;
         let nodes = self.field.slots.iter().flatten().filter_map(|state| state.node());
-        let counted = nodes.filter(|node| counts(rule, &block.demand, &node.parts));
+        let counted = nodes.filter(|node| counts(rule, &kin.block.demand, &node.parts));
         let domains: BTreeSet<&str> = counted.filter_map(|node| raw_label(node, key)).collect();
-        let cap = self.counted(block, key);
+        let cap = self.counted(kin, key);
         let value = |group: usize| raw_label(self.terrain.node(cap.grouping.members(group)[0]), key);
         let must: Rc<[bool]> =
             (0..cap.count.len()).map(|group| value(group).is_some_and(|value| domains.contains(value))).collect();
         let known = must.iter().filter(|must| **must).count();
         let counted = cap.count.iter().zip(must.iter()).filter(|(_, must)| **must).map(|(count, _)| count);
-        let total = joining.saturating_add(counted.sum());
+        let total = kin.total().saturating_add(counted.sum());
         let has_empty = known < domains.len() || domains.len() < rule.min_domains as usize;
         let evenly = if has_empty { 0 } else { total.checked_div(known as u32).unwrap_or(0) };
         let bounded = |least: u32| Cap {
@@ -280,21 +314,29 @@ impl Reader<'_, '_> {
     }
 
     /// One choice for each domain that could take all, the smallest first.
-    fn together(&self, at: usize, block: &Block, joining: u32, grouping: &Grouping) -> Vec<Position> {
-        let placed: Vec<Option<usize>> = block.placed.iter().map(|name| self.terrain.find(name)).collect();
+    fn together(&self, kin: &Kin<'_>, grouping: &Grouping) -> Vec<Position> {
+        let placed: Vec<Option<usize>> = kin.placed.iter().map(|name| self.terrain.find(name)).collect();
         let groups: Vec<usize> = match placed.is_empty() {
             true => (0..grouping.len()).collect(),
             false => grouping.common(&placed).into_iter().collect(),
         };
-        let copies = |node: &usize| match self.terrain.rank(at, *node) {
-            Some(_) => u64::from(self.rooms.copies(at, *node, joining)),
-            None => 0,
+        let places = |group: usize| -> Option<u64> {
+            let of_block = |&(block, joining): &(usize, u32)| {
+                let copies = |node: &usize| u64::from(self.copies(block, *node, joining));
+                let places = grouping.members(group).iter().map(copies).sum::<u64>();
+                (places >= u64::from(joining)).then_some(places)
+            };
+            kin.joining.iter().map(of_block).sum()
         };
-        let places = |group: &usize| grouping.members(*group).iter().map(copies).sum::<u64>();
-        let mut groups: Vec<(u64, usize)> = groups.into_iter().map(|group| (places(&group), group)).collect();
-        groups.retain(|(places, _)| *places >= u64::from(joining));
+        let mut groups: Vec<(u64, usize)> =
+            groups.into_iter().filter_map(|group| Some((places(group)?, group))).collect();
         groups.sort_unstable();
         let allowed = |group: usize| (0..self.terrain.len()).map(|at| grouping.group(at) == Some(group)).collect();
         groups.into_iter().map(|(_, group)| Position::Together(allowed(group))).collect()
+    }
+
+    /// For how many members of a block a node has room, however they must stand to each other.
+    fn copies(&self, block: usize, at: usize, most: u32) -> u32 {
+        self.terrain.rank(block, at).map_or(0, |_| self.rooms.copies(block, at, most))
     }
 }

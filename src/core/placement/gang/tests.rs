@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::cluster::{Cluster, NodeState};
 use crate::model::gang::{SpreadRule, Strictness};
@@ -13,6 +15,8 @@ const HOST: &str = "kubernetes.io/hostname";
 pub(super) struct Scene {
     pub cluster: Cluster,
     pub formation: Formation,
+    /// Nodes that have refused members of a block.
+    pub refused: BTreeSet<(usize, NodeName)>,
 }
 
 impl Scene {
@@ -62,12 +66,21 @@ impl Scene {
         self
     }
 
+    pub fn has_refused(&self, block: usize, node: &NodeName) -> bool {
+        self.refused.contains(&(block, node.clone()))
+    }
+
     pub fn ranks(&self) -> Vec<Vec<Option<Rank>>> {
         let of = |block: &Block, state: &NodeState| {
             check(&block.demand, state).ok().map(|()| Asked::of(&block.demand).rank(state, 0))
         };
-        let row = |block: &Block| self.cluster.slots().iter().map(|state| of(block, state.as_deref()?)).collect();
-        self.formation.blocks.iter().map(row).collect()
+        let blocks = self.formation.blocks.iter().enumerate();
+        let rank = |(at, block): (usize, &Block), state: &NodeState| match self.has_refused(at, state.name()) {
+            true => None,
+            false => of(block, state),
+        };
+        let row = |block| self.cluster.slots().iter().map(|state| rank(block, state.as_deref()?)).collect();
+        blocks.map(row).collect()
     }
 
     fn field<'a>(&'a self, ranks: &'a [Vec<Option<Rank>>]) -> Field<'a> {
@@ -365,6 +378,41 @@ fn members_stand_to_each_other_as_they_ask() {
         "no places for members that are apart, together or spread as they ask",
         "zone b counts, though full"
     );
+}
+
+/// Of members of one block the first, whom nodes have refused, is a block of its own.
+fn with_first_refused(mut scene: Scene, nodes: &[&str]) -> Scene {
+    let first = scene.formation.blocks[0].clone();
+    scene.formation.blocks.push(Block { placed: vec![], ..first });
+    scene.formation.parts[0].sets[0].members = vec![1];
+    scene.refused = nodes.iter().map(|node| (1, NodeName::from(*node))).collect();
+    scene
+}
+
+#[test]
+fn whom_a_node_has_refused_still_keeps_to_its_relations() {
+    let apart = Relation::Apart(HOST.into());
+    let of = |nodes, relation: &Relation| singles(fleet(nodes), 4, 2, std::slice::from_ref(relation));
+    let split = |nodes, relation: &Relation| with_first_refused(of(nodes, relation), &["n1"]);
+    let few = "needs 4 places for members asking for 2 nvidia.com/gpu, 3 are free";
+    // One of the others runs already.
+    let mut beside = split(4, &apart);
+    beside.formation.blocks[0].placed = vec!["n0".into()];
+    let spread = Relation::Spread(SpreadRule::new(HOST, 1));
+    let together = Relation::Together(HOST.into());
+    let told = [of(3, &apart), split(3, &apart), split(4, &apart), beside, split(4, &spread), split(3, &together)];
+    let told = told.map(|scene| scene.told());
+    assert_eq!(told, [few, few, "n0 | n1 | n2 | n3", few, "n0 | n1 | n2 | n3", "n0 | n0 | n0 | n0"]);
+}
+
+#[test]
+fn roles_that_say_the_same_stand_to_their_own_members_each() {
+    let apart = [Relation::Apart(HOST.into())];
+    let scene = fleet(2).block("prefill", pod("p").gpus(2), &apart).block("decode", pod("d").gpus(2), &apart);
+    assert_eq!(scene.part(&[]).sets(2, &[0], None).sets(2, &[1], None).told(), "n0 | n1 | n0 | n1");
+    let nameless = fleet(2).block("", pod("p").gpus(2), &apart).block("", pod("d").gpus(4), &apart);
+    let nameless = nameless.part(&[]).sets(2, &[0], None).sets(2, &[1], None);
+    assert!(nameless.plan().is_ok(), "who asks for something else may be made by somebody else");
 }
 
 #[test]
