@@ -350,8 +350,9 @@ fn with_splits(mut scene: Scene, splits: &[SplitSpec], role: &str) -> Scene {
     for (member, nodes, amount, has_placed) in splits {
         let formation = &mut scene.formation;
         let own = formation.blocks.len();
-        let members = formation.parts.iter_mut().flat_map(|part| part.sets.iter_mut().flat_map(|set| &mut set.members));
-        let Some(block) = members.skip(*member).next() else { continue };
+        let mut members =
+            formation.parts.iter_mut().flat_map(|part| part.sets.iter_mut().flat_map(|set| &mut set.members));
+        let Some(block) = members.nth(*member) else { continue };
         let of = std::mem::replace(block, own);
         let mut split = Block { placed: vec![], ..formation.blocks[of].clone() };
         if *has_placed {

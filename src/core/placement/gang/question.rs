@@ -9,9 +9,10 @@ use super::kin::Kinship;
 use super::relations::{Reading, Relations};
 use super::room::Rooms;
 use super::search::{Outcome, search};
+use super::steps::Steps;
 use super::terrain::Terrain;
 use super::trial::Trial;
-use super::{Budget, Field, Formation, No, Places, Set, counts, greedy, proof};
+use super::{Field, Formation, No, Places, Set, counts, greedy, proof};
 use crate::model::node::NodeName;
 
 pub(super) struct Question<'a> {
@@ -45,26 +46,32 @@ impl<'a> Question<'a> {
         proof::failed_bound(self.formation, self.field, &self.asks, &self.map, trial)
     }
 
-    /// A placement by counts, if that finds one.
+    /// A placement by counts, if that finds one with half of the budget: a search tries more on each reading of the relations,
+    /// so that the rest is better spent on that.
     ///
     /// # Errors
-    /// A bound that proves that there is none.
-    pub fn by_counts(&self) -> Result<Option<Places>, No> {
+    /// A bound that proves that there is none, or the budget is spent.
+    pub fn by_counts(&self, steps: &mut Steps) -> Result<Option<Places>, No> {
         let mut fixed = self.trial(self.relations.fixed(), |_| true);
         if let Some(no) = self.failed_bound(&fixed) {
             return Err(no);
         }
-        let Some(kin) = self.relations.open_kin() else { return Ok(self.counted(&mut fixed)) };
+        let Some(kin) = self.relations.open_kin() else { return Ok(self.counted(&mut fixed, steps)) };
         let mut is_possible = false;
-        for reading in self.relations.readings() {
+        for (nth, reading) in self.relations.readings().enumerate() {
+            if steps.is_half_spent() {
+                return Ok(None);
+            }
+            steps.take_for_reading(nth, self.reading_steps())?;
             let mut trial = self.trial(&reading, |_| true);
             if self.failed_bound(&trial).is_some() {
                 continue;
             }
             is_possible = true;
-            if let Some(places) = self.counted(&mut trial) {
+            if let Some(places) = self.counted(&mut trial, steps) {
                 return Ok(Some(places));
             }
+            steps.take_for_reading(nth, trial.steps())?;
         }
         match is_possible {
             true => Ok(None),
@@ -72,9 +79,19 @@ impl<'a> Question<'a> {
         }
     }
 
-    fn counted(&self, trial: &mut Trial<'a>) -> Option<Places> {
+    /// How many places are looked at to find out what bounds say of one reading: for each block, relation, kind of set and
+    /// bound part all nodes, and for each set all domains.
+    fn reading_steps(&self) -> u64 {
+        let sets = self.asks.kinds.iter().filter(|kind| kind.within.is_some()).count();
+        let bounds = || self.asks.bounds().filter(|(bounds, _)| !bounds.required.is_empty());
+        let looks = self.asks.joining.len() + self.relations.open() + sets + bounds().count();
+        let domains: usize = bounds().map(|(bounds, sets)| bounds.grouping.len().saturating_mul(sets)).sum();
+        (self.map.terrain.len().saturating_mul(looks) + domains) as u64
+    }
+
+    fn counted(&self, trial: &mut Trial<'a>, steps: &Steps) -> Option<Places> {
         let placed = !self.rooms.depends_on_order() && greedy::place(&self.asks, &self.map.terrain, trial);
-        placed.then(|| self.places(trial))
+        placed.then(|| self.places(trial, steps))
     }
 
     /// Is there no placement where [`Question::by_counts`] finds none?
@@ -86,25 +103,25 @@ impl<'a> Question<'a> {
     ///
     /// # Errors
     /// There is none, or the budget is spent.
-    pub fn by_search(&self, budget: Budget) -> Result<Places, No> {
+    pub fn by_search(&self, steps: &mut Steps) -> Result<Places, No> {
         let bounds = &self.asks.gang;
         let domains = (0..bounds.grouping.len()).filter(|domain| bounds.possible[*domain]);
         let all: Vec<usize> = (0..self.asks.sets.len()).collect();
         let in_order = self.rooms.depends_on_order();
         let members: Vec<Vec<usize>> = all.iter().map(|set| self.members(*set, in_order)).collect();
-        let mut steps = 0;
-        for reading in self.relations.readings() {
+        for (nth, reading) in self.relations.readings().enumerate() {
+            steps.take_for_reading(nth, self.reading_steps())?;
             let whole = self.trial(&reading, |_| true);
             let holds = |domain: &usize| {
                 counts::size_if_sufficient(&self.asks, &whole, &all, bounds.grouping.members(*domain)).is_some()
             };
             for domain in domains.clone().filter(holds) {
                 let mut trial = self.trial(&reading, |at| bounds.grouping.group(at) == Some(domain));
-                trial.step(steps + self.map.terrain.len() as u64);
-                match search(&self.asks, &self.map.terrain, &mut trial, &members, in_order, budget) {
-                    Outcome::Found => return Ok(self.places(&trial)),
-                    Outcome::Exhausted => steps = trial.steps(),
-                    Outcome::Spent => return Err(No::GaveUp { steps: budget.steps }),
+                steps.take(self.map.terrain.len() as u64)?;
+                match search(&self.asks, &self.map.terrain, &mut trial, &members, in_order, steps.left()) {
+                    Outcome::Found => return Ok(self.places(&trial, steps)),
+                    Outcome::Exhausted => steps.take(trial.steps())?,
+                    Outcome::Spent => return Err(steps.gave_up()),
                 }
             }
         }
@@ -120,7 +137,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    fn places(&self, trial: &Trial<'a>) -> Places {
+    fn places(&self, trial: &Trial<'a>, before: &Steps) -> Places {
         let nowhere = |set: &Set| vec![None; set.members.len()];
         let mut parts: Vec<Vec<Vec<Option<NodeName>>>> =
             self.formation.parts.iter().map(|part| part.sets.iter().map(nowhere).collect()).collect();
@@ -133,6 +150,6 @@ impl<'a> Question<'a> {
         }
         let all = |set: Vec<Option<NodeName>>| set.into_iter().flatten().collect();
         let parts = parts.into_iter().map(|part| part.into_iter().map(all).collect()).collect();
-        Places { parts, steps: trial.steps() }
+        Places { parts, steps: before.taken() + trial.steps() }
     }
 }

@@ -56,14 +56,7 @@ impl Cap {
 
     /// How many members can come at most where nodes have places for so many, if all who must come still can; none if not.
     pub fn bound(&self, places: impl Iterator<Item = (usize, u32)>) -> Option<u64> {
-        let mut in_group = vec![0u64; self.grouping.len()];
-        let mut outside = 0u64;
-        for (at, copies) in places {
-            match self.grouping.group(at) {
-                Some(group) => in_group[group] += u64::from(copies),
-                None => outside += u64::from(copies),
-            }
-        }
+        let (in_group, outside) = self.by_domain(places);
         let mut bound = outside;
         for (group, places) in in_group.into_iter().enumerate() {
             let count = u64::from(self.count[group]);
@@ -73,6 +66,45 @@ impl Cap {
             bound += places.min(u64::from(self.most).saturating_sub(count));
         }
         Some(bound)
+    }
+
+    /// How many places are in each domain, and how many are in none.
+    fn by_domain(&self, places: impl Iterator<Item = (usize, u32)>) -> (Vec<u64>, u64) {
+        let mut in_group = vec![0u64; self.grouping.len()];
+        let mut outside = 0u64;
+        for (at, copies) in places {
+            match self.grouping.group(at) {
+                Some(group) => in_group[group] += u64::from(copies),
+                None => outside += u64::from(copies),
+            }
+        }
+        (in_group, outside)
+    }
+
+    /// The same for a spread of which the emptiest domain has so many at least.
+    fn bounded(&self, least: u32, max_skew: u32) -> Self {
+        Self { least, most: least.saturating_add(max_skew), ..self.clone() }
+    }
+
+    /// How few the emptiest of the domains that count may have in the end, the most and so the most even first: `evenly` at
+    /// most, where so many members come and domains have places for so many. What needs more places than there are is left out.
+    fn leasts(&self, evenly: u32, coming: u32, max_skew: u32, places: &[u64]) -> Vec<u32> {
+        let counts = || self.count.iter().map(|count| u64::from(*count));
+        let in_the_end = counts().zip(places).map(|(count, places)| count + places);
+        let fullest = in_the_end.zip(self.must.iter()).filter(|(_, must)| **must).map(|(most, _)| most).min();
+        let highest =
+            fullest.and_then(|fullest| u32::try_from(fullest).ok()).map_or(evenly, |fullest| fullest.min(evenly));
+        let is_enough = |least: u32| {
+            let most = u64::from(least.saturating_add(max_skew));
+            let come = counts().zip(places).map(|(count, places)| (*places).min(most.saturating_sub(count)));
+            come.sum::<u64>() >= u64::from(coming)
+        };
+        let mut leasts: Vec<u32> = (0..=highest).collect();
+        // The more each domain may have, the more can come.
+        let first = leasts.partition_point(|least| !is_enough(*least));
+        leasts.drain(..first);
+        leasts.reverse();
+        leasts
     }
 
     /// How many must still come.
@@ -117,13 +149,14 @@ pub(super) struct Relations {
 
 struct Dial {
     kin: usize,
-    positions: Vec<Position>,
+    choice: Choice,
 }
 
-#[derive(Clone)]
-enum Position {
-    Together(Rc<[bool]>),
-    Spread(Cap),
+enum Choice {
+    /// In which of these domains all are.
+    Together { grouping: Grouping, domains: Vec<usize> },
+    /// How few the emptiest domain may have.
+    Spread { cap: Cap, labelled: Rc<[bool]>, max_skew: u32, leasts: Vec<u32> },
 }
 
 impl Relations {
@@ -152,19 +185,20 @@ impl Relations {
                         let grouping = reader.grouping(key);
                         together = Some(together.map_or_else(|| grouping.clone(), |known| known.meet(&grouping)));
                     }
-                    Relation::Spread(rule) => dials.push(Dial { kin: at, positions: reader.spread(&kin, rule) }),
+                    Relation::Spread(rule) => dials.push(Dial { kin: at, choice: reader.spread(&kin, rule) }),
                 }
             }
             if let Some(grouping) = together {
-                dials.push(Dial { kin: at, positions: reader.together(&kin, &grouping) });
+                dials.push(Dial { kin: at, choice: reader.together(&kin, grouping) });
             }
         }
         Self { fixed, dials }
     }
 
-    /// Every way to read them, the best first. There is none where members that must stand together already do not.
+    /// Every way to read them that could hold if all else were left aside, the best first. There is none where members that
+    /// must stand together already do not.
     pub fn readings(&self) -> impl Iterator<Item = Reading> {
-        let mut next = self.dials.iter().all(|dial| !dial.positions.is_empty()).then(|| vec![0; self.dials.len()]);
+        let mut next = self.dials.iter().all(|dial| dial.choice.len() > 0).then(|| vec![0; self.dials.len()]);
         std::iter::from_fn(move || {
             let at = next.take()?;
             next = self.after(&at);
@@ -182,6 +216,11 @@ impl Relations {
         &self.fixed
     }
 
+    /// How many relations leave something open.
+    pub fn open(&self) -> usize {
+        self.dials.len()
+    }
+
     /// The first kin of which more is said than how many of it may share a domain.
     pub fn open_kin(&self) -> Option<usize> {
         self.dials.iter().map(|dial| dial.kin).min()
@@ -191,7 +230,7 @@ impl Relations {
         let mut next = at.to_vec();
         for (dial, position) in self.dials.iter().zip(&mut next).rev() {
             *position += 1;
-            if *position < dial.positions.len() {
+            if *position < dial.choice.len() {
                 return Some(next);
             }
             *position = 0;
@@ -202,17 +241,27 @@ impl Relations {
     fn reading(&self, at: &[usize]) -> Reading {
         let mut reading = self.fixed.clone();
         for (dial, position) in self.dials.iter().zip(at) {
-            match &dial.positions[*position] {
-                Position::Together(allowed) => reading.allow(dial.kin, allowed),
-                Position::Spread(cap) => {
-                    let labelled: Rc<[bool]> =
-                        (0..cap.grouping.nodes()).map(|at| cap.grouping.group(at).is_some()).collect();
-                    reading.allow(dial.kin, &labelled);
-                    reading.caps[dial.kin].push(cap.clone());
+            match &dial.choice {
+                Choice::Together { grouping, domains } => {
+                    let is_in = |at: usize| grouping.group(at) == Some(domains[*position]);
+                    reading.allow(dial.kin, &(0..grouping.nodes()).map(is_in).collect());
+                }
+                Choice::Spread { cap, labelled, max_skew, leasts } => {
+                    reading.allow(dial.kin, labelled);
+                    reading.caps[dial.kin].push(cap.bounded(leasts[*position], *max_skew));
                 }
             }
         }
         reading
+    }
+}
+
+impl Choice {
+    fn len(&self) -> usize {
+        match self {
+            Self::Together { domains, .. } => domains.len(),
+            Self::Spread { leasts, .. } => leasts.len(),
+        }
     }
 }
 
@@ -289,8 +338,8 @@ impl Reader<'_, '_> {
         Cap { most: 1, ..self.counted(kin, key) }
     }
 
-    /// One cap for each number that the emptiest domain could have in the end, the most even first.
-    fn spread(&self, kin: &Kin<'_>, rule: &SpreadRule) -> Vec<Position> {
+    /// One choice for each number that the emptiest domain could have in the end, the most even first.
+    fn spread(&self, kin: &Kin<'_>, rule: &SpreadRule) -> Choice {
         let key = &*rule.key;
         let nodes = self.field.slots.iter().flatten().filter_map(|state| state.node());
         let counted = nodes.filter(|node| counts(rule, &kin.block.demand, &node.parts));
@@ -300,21 +349,31 @@ impl Reader<'_, '_> {
         let must: Rc<[bool]> =
             (0..cap.count.len()).map(|group| value(group).is_some_and(|value| domains.contains(value))).collect();
         let known = must.iter().filter(|must| **must).count();
+        let has_empty = known < domains.len() || domains.len() < rule.min_domains as usize;
         let counted = cap.count.iter().zip(must.iter()).filter(|(_, must)| **must).map(|(count, _)| count);
         let total = kin.total().saturating_add(counted.sum());
-        let has_empty = known < domains.len() || domains.len() < rule.min_domains as usize;
         let evenly = if has_empty { 0 } else { total.checked_div(known as u32).unwrap_or(0) };
-        let bounded = |least: u32| Cap {
-            least,
-            must: Rc::clone(&must),
-            most: least.saturating_add(rule.max_skew),
-            ..cap.clone()
+        let copies = |at: usize| {
+            let of_block = |(block, joining): &(usize, u32)| self.copies(*block, at, *joining);
+            kin.joining.iter().map(of_block).fold(0, u32::saturating_add)
         };
-        (0..=evenly).rev().map(|least| Position::Spread(bounded(least))).collect()
+        let (places, _) = cap.by_domain((0..self.terrain.len()).map(|at| (at, copies(at))));
+        let cap = Cap { must, ..cap };
+        // A domain alone is as even as can be, whatever comes to it.
+        let is_alone = !has_empty && known == 1 && cap.count.len() == 1;
+        let (cap, leasts) = match is_alone {
+            true => (Cap { must: [false].into(), ..cap }, vec![total]),
+            false => {
+                let leasts = cap.leasts(evenly, kin.total(), rule.max_skew, &places);
+                (cap, leasts)
+            }
+        };
+        let labelled = (0..self.terrain.len()).map(|at| cap.grouping.group(at).is_some()).collect();
+        Choice::Spread { cap, labelled, max_skew: rule.max_skew, leasts }
     }
 
     /// One choice for each domain that could take all, the smallest first.
-    fn together(&self, kin: &Kin<'_>, grouping: &Grouping) -> Vec<Position> {
+    fn together(&self, kin: &Kin<'_>, grouping: Grouping) -> Choice {
         let placed: Vec<Option<usize>> = kin.placed.iter().map(|name| self.terrain.find(name)).collect();
         let groups: Vec<usize> = match placed.is_empty() {
             true => (0..grouping.len()).collect(),
@@ -331,8 +390,7 @@ impl Reader<'_, '_> {
         let mut groups: Vec<(u64, usize)> =
             groups.into_iter().filter_map(|group| Some((places(group)?, group))).collect();
         groups.sort_unstable();
-        let allowed = |group: usize| (0..self.terrain.len()).map(|at| grouping.group(at) == Some(group)).collect();
-        groups.into_iter().map(|(_, group)| Position::Together(allowed(group))).collect()
+        Choice::Together { domains: groups.into_iter().map(|(_, group)| group).collect(), grouping }
     }
 
     /// For how many members of a block a node has room, however they must stand to each other.

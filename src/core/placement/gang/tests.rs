@@ -109,7 +109,7 @@ impl Scene {
     pub fn search(&self, budget: Budget) -> Result<Places, No> {
         let ranks = self.ranks();
         let field = self.field(&ranks);
-        Question::of(&self.formation, field)?.by_search(budget)
+        Question::of(&self.formation, field)?.by_search(&mut Steps::within(budget))
     }
 
     /// By set in order: the nodes, joined.
@@ -498,6 +498,70 @@ fn a_search_ends_with_its_budget() {
     assert_eq!(scene.plan(), Err(No::NoCombination));
     let no = scene.plan_within(Budget { steps: 9 }).expect_err("too little");
     assert_eq!((no.to_string().as_str(), no.is_proven()), ("gave up after 9 steps", false));
+}
+
+/// Members with spreads over labels of which half of the nodes have the one, half the other: no reading has any place.
+fn spread_over_labels_that_exclude_each_other(max_skew: u32) -> Scene {
+    let node = |at: usize| h100(&format!("n{at}")).label(["k0", "k1"][at % 2], ["v0", "v1"][at / 2 % 2]);
+    let spread = |key: &str| Relation::Spread(SpreadRule::new(key, max_skew));
+    singles(Scene::default().nodes(8, node), 20, 1, &[spread("k0"), spread("k1")])
+}
+
+#[test]
+fn readings_of_relations_are_counted_as_steps() {
+    let scene = spread_over_labels_that_exclude_each_other(20);
+    assert_eq!(scene.plan(), Err(No::Relations { role: "".into() }), "all readings were tried");
+    let few = Budget { steps: 1000 };
+    assert_eq!(scene.plan_within(few), Err(No::GaveUp { steps: 1000 }), "not all can be");
+    assert_eq!(scene.search(few), Err(No::GaveUp { steps: 1000 }), "nor by search");
+    let one = singles(fleet(4), 8, 2, &[Relation::Spread(SpreadRule::new(ZONE, 1))]);
+    assert!(one.plan_within(Budget { steps: 0 }).is_ok(), "the first reading costs what any gang costs");
+}
+
+#[test]
+fn a_search_is_left_half_of_the_budget() {
+    const KEYS: [&str; 4] = ["k0", "k1", "k2", "k3"];
+    let node = |at: usize| {
+        let labels = KEYS.iter().enumerate();
+        labels.fold(h100(&format!("n{at:02}")), |node, (bit, key)| node.label(key, ["x", "y"][at >> bit & 1]))
+    };
+    let spread = KEYS.map(|key| Relation::Spread(SpreadRule::new(key, 20)));
+    let scene = Scene::default().nodes(16, node).block("a", pod("a").gpus(3), &spread);
+    let scene = scene.block("b", pod("b").gpus(5), &[]).part(&[]).sets(16, &[0], None).sets(16, &[1], None);
+    // Counts put two small ones on a node whichever of 6561 ways they are spread, and leave no room for a large one.
+    assert!(scene.plan_within(Budget { steps: 100_000 }).is_ok());
+}
+
+#[test]
+fn only_readings_that_can_hold_are_tried() {
+    const KEYS: [&str; 4] = ["topology.kubernetes.io/region", "kubernetes.io/arch", "kubernetes.io/os", ZONE];
+    let spread = KEYS.map(|key| Relation::Spread(SpreadRule::new(key, 1)));
+    let numbered = |at: usize| {
+        let node = node(&format!("n{at:02}")).has("nvidia.com/gpu", 8).label(ZONE, ["a", "b", "c"][at % 3]);
+        KEYS[..3].iter().fold(node, |node, key| node.label(key, "one"))
+    };
+    let node_in = |zone: &str| node(zone).label(ZONE, zone);
+    let full = |at: usize| pod(&format!("r{at}")).gpus(8).on(&format!("n{at:02}"));
+    let scene = |zone_c_is_full: bool| {
+        let fleet = Scene::default().nodes(39, numbered);
+        let full = (0..39).filter(|at| at % 3 == 2 && zone_c_is_full).fold(fleet, |scene, at| scene.runs(full(at)));
+        singles(full, 100, 1, &spread)
+    };
+    let narrow = ["a", "b", "c"].into_iter().fold(Scene::default(), |scene, zone| {
+        scene.node(node_in(zone).has("nvidia.com/gpu", if zone == "c" { 2 } else { 8 }))
+    });
+    let narrow = singles(narrow, 12, 1, &[Relation::Spread(SpreadRule::new(ZONE, 4))]);
+    assert!(narrow.plan_within(Budget { steps: 0 }).is_ok(), "no zone has more than it has places for");
+    let even = spread_over_labels_that_exclude_each_other(1);
+    let no = Err(No::Relations { role: "".into() });
+    assert_eq!(
+        even.plan_within(Budget { steps: 100 }),
+        no,
+        "with fewer in one half the other has not room for the rest"
+    );
+    let (free, full) = (scene(false), scene(true));
+    assert_eq!(free.plan_within(Budget { steps: 0 }).map(|_| ()), Ok(()), "as even as can be is the one reading");
+    assert_eq!(full.plan_within(Budget { steps: 0 }), no, "there is none");
 }
 
 #[test]
