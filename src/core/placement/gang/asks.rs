@@ -125,6 +125,12 @@ impl Asks {
         &self.kinds[self.sets[set].kind]
     }
 
+    /// Where the members of each part may stand, and those of the gang, and how many sets these are.
+    pub fn bounds(&self) -> impl Iterator<Item = (&Bounds, usize)> {
+        let parts = self.parts.iter().map(|part| (&part.bounds, part.sets.len()));
+        parts.chain(std::iter::once((&self.gang, self.sets.len())))
+    }
+
     /// How many members of each block sets have together.
     pub fn members(&self, sets: &[usize]) -> Vec<u32> {
         let mut members = vec![0; self.joining.len()];

@@ -60,6 +60,9 @@ fn uid(member: usize) -> crate::model::pod::PodUid {
 /// Puts a member on a node if it fits there beside those before it.
 fn place(scene: &mut Scene, block: usize, member: usize, name: &NodeName) -> bool {
     let demand = Arc::clone(&scene.formation.blocks[block].demand);
+    if scene.has_refused(block, name) {
+        return false;
+    }
     if check(&demand, scene.cluster.node(name.as_str()).expect("a node")).is_err() {
         return false;
     }
@@ -97,11 +100,22 @@ fn is_legal(cluster: &Cluster, formation: &Formation, places: &[NodeName]) -> bo
     });
     let placed = formation.blocks.iter().flat_map(|block| &block.placed).collect();
     let gang = members.is_empty() || rules(&formation.topology, &with(of(&|_, _, _| true), placed));
-    let relations = formation.blocks.iter().enumerate().all(|(b, block)| {
-        let new: Vec<NodeName> = of(&|_, _, of| of == b).into_iter().map(|(name, _)| name).collect();
-        new.is_empty() || block.relations.iter().all(|relation| holds(cluster, relation, block, &new))
+    let relations = formation.blocks.iter().all(|block| {
+        let is_kin = |other: usize| are_kin(block, &formation.blocks[other]);
+        let new: Vec<NodeName> = of(&|_, _, b| is_kin(b)).into_iter().map(|(name, _)| name).collect();
+        let placed = (0..formation.blocks.len()).filter(|b| is_kin(*b)).flat_map(|b| &formation.blocks[b].placed);
+        let placed: Vec<&NodeName> = placed.collect();
+        new.is_empty() || block.relations.iter().all(|relation| holds(cluster, relation, block, &new, &placed))
     });
     parts && gang && relations && are_exclusive(cluster, formation, places)
+}
+
+/// Do members of both count in each other's relations? Those of one role do that say the same of it, and where there are
+/// no roles those that ask for the same. Who accepts other nodes is spread over other domains.
+fn are_kin(a: &Block, b: &Block) -> bool {
+    let has_role = !a.role.is_empty();
+    let accept_alike = a.demand.affinity == b.demand.affinity && a.demand.tolerations == b.demand.tolerations;
+    a.role == b.role && a.relations == b.relations && accept_alike && (has_role || a.demand == b.demand)
 }
 
 /// Is nobody in the domain of a part that has it to itself, and is that all in one?
@@ -180,13 +194,14 @@ fn is_linked(node: &Node, demands: &[&Demand]) -> bool {
             && if shares { largest == fabric.len() as i64 } else { 2 * largest >= half_devices })
 }
 
-fn holds(cluster: &Cluster, relation: &Relation, block: &Block, new: &[NodeName]) -> bool {
+/// Does a relation of a block hold for new members, its own and those of its kin, beside all that were placed before?
+fn holds(cluster: &Cluster, relation: &Relation, block: &Block, new: &[NodeName], placed: &[&NodeName]) -> bool {
     let node = |name: &NodeName| Arc::clone(cluster.node(name.as_str()).unwrap().node().unwrap());
     let value = |key: &str, name: &NodeName| match key {
         HOST => Some(name.to_string()),
         key => node(name).parts.labels.get(key).map(str::to_owned),
     };
-    let all: Vec<&NodeName> = new.iter().chain(&block.placed).collect();
+    let all: Vec<&NodeName> = new.iter().chain(placed.iter().copied()).collect();
     match relation {
         Apart(key) => new.iter().enumerate().all(|(at, name)| {
             let others = all.iter().enumerate().filter(|(other, _)| *other != at);
@@ -326,6 +341,33 @@ fn scene(nodes: Vec<NodeSpec>, blocks: Vec<BlockSpec>, gang: usize, parts: Vec<P
     scene.gang(&topology_of(gang))
 }
 
+/// A member, by its place among all, the nodes that have refused it, what else it asks for, and whether it stands for those
+/// that have their places already.
+type SplitSpec = (usize, Vec<usize>, Option<i64>, bool);
+
+/// Members become blocks of their own; all are of one role, or of none.
+fn with_splits(mut scene: Scene, splits: &[SplitSpec], role: &str) -> Scene {
+    for (member, nodes, amount, has_placed) in splits {
+        let formation = &mut scene.formation;
+        let own = formation.blocks.len();
+        let mut members =
+            formation.parts.iter_mut().flat_map(|part| part.sets.iter_mut().flat_map(|set| &mut set.members));
+        let Some(block) = members.nth(*member) else { continue };
+        let of = std::mem::replace(block, own);
+        let mut split = Block { placed: vec![], ..formation.blocks[of].clone() };
+        if *has_placed {
+            std::mem::swap(&mut split.placed, &mut formation.blocks[of].placed);
+        }
+        if let Some(amount) = amount {
+            Arc::make_mut(&mut split.demand).requests = pod("p").gpus(*amount).demand().requests;
+        }
+        formation.blocks.push(split);
+        scene.refused.extend(nodes.iter().map(|node| (own, format!("n{node}").as_str().into())));
+    }
+    scene.formation.blocks.iter_mut().for_each(|block| block.role = role.into());
+    scene
+}
+
 /// By part the label of which it has a domain to itself, if it is one.
 fn with_exclusive(mut scene: Scene, keys: &[usize]) -> Scene {
     for (part, key) in scene.formation.parts.iter_mut().zip(keys) {
@@ -394,6 +436,12 @@ fn parts() -> impl Strategy<Value = Vec<PartSpec>> {
     proptest::collection::vec((0..20usize, sets), 1..3)
 }
 
+fn splits() -> impl Strategy<Value = Vec<SplitSpec>> {
+    let amount = prop_oneof![3 => Just(None), 1 => (1..4i64).prop_map(Some)];
+    let nodes = proptest::collection::vec(0..4usize, 0..3);
+    proptest::collection::vec((0..MOST_MEMBERS, nodes, amount, proptest::bool::weighted(0.3)), 1..4)
+}
+
 fn gang() -> impl Strategy<Value = usize> {
     prop_oneof![2 => Just(6usize), 1 => 0..6usize, 1 => 10..16usize]
 }
@@ -443,6 +491,34 @@ proptest! {
     ) {
         let nodes = gpus.into_iter().map(|(gpus, used)| (8, gpus, 0, 0, used, false)).collect();
         compare(scene(nodes, blocks, 6, parts))?;
+    }
+
+    /// Members that nodes have refused are blocks of their own, and still stand to the others as they ask.
+    #[test]
+    fn gangs_split_by_refusals(
+        nodes in alike(4),
+        gpus in 1..3i64,
+        relation in 0..9usize,
+        placed in prop_oneof![2 => Just(NOWHERE), 1 => 0..4usize],
+        members in 2..5usize,
+        splits in splits(),
+        role in prop_oneof![Just(""), Just("worker")],
+    ) {
+        let parts = vec![(9, vec![((vec![0], 9, NOWHERE), members)])];
+        let scene = scene(nodes, vec![(0, gpus, relation, false, placed)], 6, parts);
+        compare(with_splits(scene, &splits, role))?;
+    }
+
+    #[test]
+    fn gangs_of_several_kinds_split_by_refusals(
+        nodes in alike(4),
+        blocks in blocks(prop_oneof![3 => Just(0usize), 1 => Just(4)]),
+        gang in gang(),
+        parts in parts(),
+        splits in splits(),
+        role in prop_oneof![Just(""), Just("worker")],
+    ) {
+        compare(with_splits(scene(nodes, blocks, gang, parts), &splits, role))?;
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl<'t> Greedy<'t, '_> {
 
     /// Has every domain of a spread as many as it must?
     fn is_even(&self) -> bool {
-        (0..self.asks.joining.len()).flat_map(|block| self.trial.caps(block)).all(|cap| cap.missing() == 0)
+        self.trial.all_caps().all(|cap| cap.missing() == 0)
     }
 
     /// Places the sets whose domain is given before all others: those have a choice.

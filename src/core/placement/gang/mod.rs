@@ -9,12 +9,14 @@ mod counts;
 mod decisions;
 mod domain;
 mod greedy;
+mod kin;
 mod no;
 mod proof;
 mod question;
 mod relations;
 mod room;
 mod search;
+mod steps;
 mod symmetry;
 mod terrain;
 mod territories;
@@ -31,6 +33,7 @@ use crate::model::node::NodeName;
 use crate::model::pod::Demand;
 use crate::placement::Rank;
 use question::Question;
+use steps::Steps;
 
 /// Members of one role that ask for the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,10 +108,11 @@ pub enum Shares {
     Summed,
 }
 
-/// How long may be searched where counts do not decide.
+/// How long may be searched where counts do not decide, and where the relations of members can be read in many ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Budget {
-    /// So many steps: places looked at for one member.
+    /// So many steps: places looked at for one member. What has to be looked at once, with the relations read in one way, is not
+    /// counted.
     pub steps: u64,
 }
 
@@ -149,13 +153,14 @@ impl Places {
 /// Why there is none, or that the budget did not suffice to find out.
 pub fn plan(formation: &Formation, field: Field<'_>, budget: Budget) -> Result<Places, No> {
     let question = Question::of(formation, field)?;
-    if let Some(places) = question.by_counts()? {
+    let mut steps = Steps::within(budget);
+    if let Some(places) = question.by_counts(&mut steps)? {
         return Ok(places);
     }
     if question.is_decided_by_counts() {
         return Err(No::NoCombination);
     }
-    question.by_search(budget)
+    question.by_search(&mut steps)
 }
 
 #[cfg(test)]

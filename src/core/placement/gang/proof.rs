@@ -3,6 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
 use super::asks::{Asks, Bounds, Kind, PartAsk};
 use super::counts::{places_for_sets, size_if_sufficient};
 use super::domain::Map;
@@ -26,9 +29,9 @@ pub(super) fn failed_bound(
     let blocks = || (0..formation.blocks.len()).filter(|block| asks.joining[*block] > 0);
     blocks()
         .find_map(|block| proof.nowhere(block, field))
-        .or_else(|| blocks().find_map(|block| proof.too_few_places(&proof.alike(block))))
+        .or_else(|| proof.alike().iter().find_map(|blocks| proof.too_few_places(blocks)))
         .or_else(|| blocks().find_map(|block| proof.too_few_places(&[block])))
-        .or_else(|| blocks().find_map(|block| proof.unrelated(block)))
+        .or_else(|| (0..trial.kinship().len()).find_map(|kin| proof.unrelated(kin)))
         .or_else(|| (0..asks.kinds.len()).find_map(|kind| proof.too_few_sets(kind)))
         .or_else(|| asks.parts.iter().find_map(|part| proof.too_narrow(&part.bounds, part.sets.clone().collect())))
         .or_else(|| proof.too_few_domains())
@@ -50,15 +53,17 @@ impl Proof<'_, '_> {
         (!anywhere).then(|| No::NoNode { role: role.clone(), obstacle: obstacle(demand, field) })
     }
 
-    /// Blocks whose members ask for the same: they differ in role, or in which nodes have refused them.
-    fn alike(&self, block: usize) -> Vec<usize> {
-        let demand = &self.formation.blocks[block].demand;
+    /// The blocks, with those together whose members ask for the same: these differ in role, or in which nodes have refused
+    /// them.
+    fn alike(&self) -> Vec<Vec<usize>> {
+        let mut alike: IndexMap<&Demand, Vec<usize>, FxBuildHasher> = IndexMap::default();
         let blocks = self.formation.blocks.iter().enumerate().filter(|(at, _)| self.asks.joining[*at] > 0);
-        blocks.filter(|(_, other)| other.demand == *demand).map(|(at, _)| at).collect()
+        blocks.for_each(|(at, block)| alike.entry(&*block.demand).or_default().push(at));
+        alike.into_values().collect()
     }
 
-    /// Have the members of these blocks, which ask for the same, too few places on all their nodes? Of several blocks each has
-    /// its own rules of who may stand beside whom, so only room counts.
+    /// Have the members of these blocks, which ask for the same, too few places on all their nodes? Blocks that are not of one
+    /// kin have each its own rules of who may stand beside whom, so of these only room counts.
     fn too_few_places(&self, blocks: &[usize]) -> Option<No> {
         let needed: u32 = blocks.iter().map(|block| self.asks.joining[*block]).sum();
         let places: u64 = match blocks {
@@ -66,8 +71,11 @@ impl Proof<'_, '_> {
             _ => {
                 // For how many members of its own each block has devices says nothing of how many these are together.
                 let has_devices = blocks.iter().any(|block| self.map.terrain.devices(*block).is_some());
+                let kin_of = |block: &usize| self.trial.kinship().kin_of(*block);
+                let are_kin = blocks.iter().all(|block| kin_of(block) == kin_of(&blocks[0]));
                 let on = |at: &usize| -> u64 {
-                    let rooms = blocks.iter().map(|block| u64::from(self.trial.room_for(*block, *at, needed)));
+                    let most = if are_kin { self.trial.most_on(blocks[0], *at, needed) } else { needed };
+                    let rooms = blocks.iter().map(|block| u64::from(self.trial.room_for(*block, *at, most)));
                     if has_devices { rooms.sum() } else { rooms.max().unwrap_or(0) }
                 };
                 self.all.iter().map(on).sum()
@@ -83,9 +91,10 @@ impl Proof<'_, '_> {
     }
 
     /// Are there too few domains for how members must stand to each other?
-    fn unrelated(&self, block: usize) -> Option<No> {
-        let holds = self.trial.is_within_bounds(block, self.asks.joining[block].into(), &self.all);
-        (!holds).then(|| No::Relations { role: self.formation.blocks[block].role.clone() })
+    fn unrelated(&self, kin: usize) -> Option<No> {
+        let holds = self.trial.is_within_bounds(kin, &self.asks.joining, &self.all);
+        let first = self.trial.kinship().blocks(kin)[0];
+        (!holds).then(|| No::Relations { role: self.formation.blocks[first].role.clone() })
     }
 
     /// Are there too few domains for all sets of a kind, or none that takes even one?

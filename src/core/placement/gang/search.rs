@@ -131,22 +131,15 @@ impl<'s> Search<'s, '_> {
         !self.spent
     }
 
-    /// Could all members that are left still find a place, each block taken alone?
+    /// Could all members that are left still find a place, each block and each kin taken alone?
     fn is_possible(&mut self) -> bool {
-        for block in 0..self.left.len() {
-            let left = u64::from(self.left[block]);
-            if self.trial.places(block) < left {
-                return false;
-            }
-            let wide = if left > 0 && self.trial.is_bound(block) { self.nodes.len() } else { 0 };
-            if !self.spend(wide) {
-                return false;
-            }
-            if !self.trial.is_within_bounds(block, left, &self.nodes) {
-                return false;
-            }
+        if (0..self.left.len()).any(|block| self.trial.places(block) < u64::from(self.left[block])) {
+            return false;
         }
-        true
+        (0..self.trial.kinship().len()).all(|kin| {
+            let looked_at = self.trial.breadth(kin, &self.left) * self.nodes.len();
+            self.spend(looked_at) && self.trial.is_within_bounds(kin, &self.left, &self.nodes)
+        })
     }
 
     /// The nodes of a part's domain.

@@ -9,7 +9,6 @@ use super::trial::Trial;
 
 /// What tells nodes apart for good.
 pub(super) struct Symmetry {
-    blocks: usize,
     groupings: Vec<Rc<Grouping>>,
     /// By grouping and domain: a number for what is possible there, and for whom it is given.
     uses: Vec<Vec<u32>>,
@@ -36,7 +35,7 @@ impl Symmetry {
         let mut groupings: Vec<Rc<Grouping>> = vec![];
         let within = asks.kinds.iter().filter_map(|kind| kind.within.as_ref()).map(|within| &within.grouping);
         let required = asks.parts.iter().map(|part| &part.bounds.grouping);
-        let caps = (0..blocks).flat_map(|block| trial.caps(block)).map(|cap| cap.grouping());
+        let caps = trial.all_caps().map(|cap| cap.grouping());
         for grouping in within.chain(required).chain(caps).chain(asks.territories.groupings()) {
             if !groupings.iter().any(|known| Rc::ptr_eq(known, grouping)) {
                 groupings.push(Rc::clone(grouping));
@@ -54,7 +53,7 @@ impl Symmetry {
         let nodes = 0..terrain.len();
         let marks = |at: usize| groupings.iter().zip(&uses).map(|of| mark(of, at)).collect();
         let open = |at: usize| (0..blocks).map(|block| trial.is_open(block, at)).collect::<Vec<bool>>();
-        Self { blocks, of_node: nodes.clone().map(marks).collect(), admits: numbered(nodes.map(open)), groupings, uses }
+        Self { of_node: nodes.clone().map(marks).collect(), admits: numbered(nodes.map(open)), groupings, uses }
     }
 
     /// Are two nodes alike, with all that stands on them now?
@@ -74,8 +73,7 @@ impl Symmetry {
 
     fn alike_but_for(&self, trial: &Trial<'_>, a: usize, b: usize, but_for: Option<usize>) -> bool {
         let marks = self.of_node[a].iter().zip(&self.of_node[b]).enumerate();
-        let counts =
-            |at: usize| (0..self.blocks).flat_map(move |block| trial.caps(block)).map(move |cap| cap.count(at));
+        let counts = |at: usize| trial.all_caps().map(move |cap| cap.count(at));
         self.admits[a] == self.admits[b]
             && marks.filter(|(at, _)| Some(*at) != but_for).all(|(_, (a, b))| a == b)
             && counts(a).eq(counts(b))
@@ -88,8 +86,7 @@ fn uses(asks: &Asks, trial: &Trial<'_>, grouping: &Rc<Grouping>, group: usize) -
     let within = asks.kinds.iter().filter_map(|kind| kind.within.as_ref());
     let joins = within.filter(|within| Rc::ptr_eq(&within.grouping, grouping)).map(|within| within.joins[group]);
     let parts = asks.parts.iter().map(|part| &part.bounds).filter(|bounds| Rc::ptr_eq(&bounds.grouping, grouping));
-    let caps = (0..asks.joining.len()).flat_map(|block| trial.caps(block));
-    let must = caps.filter(|cap| Rc::ptr_eq(cap.grouping(), grouping)).map(|cap| cap.must(group));
+    let must = trial.all_caps().filter(|cap| Rc::ptr_eq(cap.grouping(), grouping)).map(|cap| cap.must(group));
     let is_given = |set: &usize| {
         let within = asks.kind(*set).within.as_ref();
         asks.sets[*set].pinned == Some(group) && within.is_some_and(|within| Rc::ptr_eq(&within.grouping, grouping))

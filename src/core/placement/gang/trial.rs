@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::kin::Kinship;
 use super::relations::{Cap, Reading};
 use super::room::Rooms;
 use super::terrain::Terrain;
@@ -20,6 +21,8 @@ pub(super) struct Seat {
 pub(super) struct Trial<'a> {
     nodes: usize,
     rooms: Rooms<'a>,
+    kinship: Rc<Kinship>,
+    /// By kin.
     caps: Vec<Vec<Cap>>,
     open: Vec<bool>,
     copies: Vec<u32>,
@@ -36,17 +39,20 @@ impl<'a> Trial<'a> {
     pub fn new(
         rooms: Rooms<'a>,
         terrain: &Terrain<'a>,
+        kinship: &Rc<Kinship>,
         reading: &Reading,
         most: &Rc<[u32]>,
         within: impl Fn(usize) -> bool,
     ) -> Self {
         let nodes = terrain.len();
-        let allows = |block: usize, at: usize| reading.allowed[block].as_ref().is_none_or(|allowed| allowed[at]);
+        let allows =
+            |block: usize, at: usize| reading.allowed[kinship.kin_of(block)].as_ref().is_none_or(|allowed| allowed[at]);
         let open = |block: usize, at: usize| terrain.rank(block, at).is_some() && allows(block, at) && within(at);
         let blocks = 0..most.len();
         let mut trial = Self {
             nodes,
             rooms,
+            kinship: Rc::clone(kinship),
             caps: reading.caps.clone(),
             open: blocks
                 .clone()
@@ -71,10 +77,15 @@ impl<'a> Trial<'a> {
         if !self.open[index] {
             return;
         }
-        let by_node = self.caps[block].iter().filter(|cap| cap.per_node).map(|cap| cap.room(at));
-        let copies = self.room_for(block, at, by_node.fold(self.most[block], u32::min));
+        let copies = self.room_for(block, at, self.most_on(block, at, self.most[block]));
         self.places[block] = self.places[block] - u64::from(self.copies[index]) + u64::from(copies);
         self.copies[index] = copies;
+    }
+
+    /// How many more members of a block and its kin may come to a node, as far as bounds on single nodes say; `most` at most.
+    pub fn most_on(&self, block: usize, at: usize, most: u32) -> u32 {
+        let by_node = self.caps(block).iter().filter(|cap| cap.per_node).map(|cap| cap.room(at));
+        by_node.fold(most, u32::min)
     }
 
     /// How many more members of a block, and of no other, a node has room for, however they must stand to each other; more
@@ -95,7 +106,7 @@ impl<'a> Trial<'a> {
 
     /// May one more member of a block go to a node?
     pub fn fits(&self, block: usize, at: usize) -> bool {
-        self.copies(block, at) > 0 && self.caps[block].iter().all(|cap| cap.room(at) > 0)
+        self.copies(block, at) > 0 && self.caps(block).iter().all(|cap| cap.room(at) > 0)
     }
 
     /// Is a node one of those that a block may use?
@@ -103,29 +114,59 @@ impl<'a> Trial<'a> {
         self.open[block * self.nodes + at]
     }
 
+    /// The bounds on the members of a block and its kin.
     pub fn caps(&self, block: usize) -> &[Cap] {
-        &self.caps[block]
+        &self.caps[self.kinship.kin_of(block)]
     }
 
-    /// Could so many more members of a block come to these nodes, as far as the bounds on domains say?
-    pub fn is_within_bounds(&self, block: usize, left: u64, nodes: &[usize]) -> bool {
-        let places = || nodes.iter().map(|at| (*at, self.copies(block, *at)));
+    /// The bounds on all kins, those of one after those of another.
+    pub fn all_caps(&self) -> impl Iterator<Item = &Cap> {
+        self.caps.iter().flatten()
+    }
+
+    pub fn kinship(&self) -> &Rc<Kinship> {
+        &self.kinship
+    }
+
+    /// Could so many more members of the blocks of a kin, by block, come to these nodes, as far as the bounds on domains say?
+    pub fn is_within_bounds(&self, kin: usize, left: &[u32], nodes: &[usize]) -> bool {
+        if self.caps[kin].is_empty() {
+            return true;
+        }
+        let coming: Vec<usize> = self.coming(kin, left).collect();
+        let all_left: u64 = coming.iter().map(|block| u64::from(left[*block])).sum();
+        let copies = |at: usize| coming.iter().map(|block| self.copies(*block, at)).fold(0, u32::saturating_add);
+        let places = || nodes.iter().map(|at| (*at, copies(*at)));
         let holds = |cap: &Cap| {
-            let is_wide = left > 0 && !cap.per_node;
-            cap.missing() <= left && (!is_wide || cap.bound(places()).is_some_and(|most| most >= left))
+            // A block alone has no more places on a node than the bounds on nodes leave.
+            let is_wide = !coming.is_empty() && (!cap.per_node || coming.len() > 1);
+            cap.missing() <= all_left && (!is_wide || cap.bound(places()).is_some_and(|most| most >= all_left))
         };
-        self.caps[block].iter().all(holds)
+        self.caps[kin].iter().all(holds)
+    }
+
+    /// How many blocks are looked at on each node to find that out.
+    pub fn breadth(&self, kin: usize, left: &[u32]) -> usize {
+        match self.coming(kin, left).count() {
+            1 => usize::from(self.caps[kin].iter().any(|cap| !cap.per_node)),
+            several if !self.caps[kin].is_empty() => several,
+            _ => 0,
+        }
+    }
+
+    fn coming<'t>(&'t self, kin: usize, left: &'t [u32]) -> impl Iterator<Item = usize> + 't {
+        self.kinship.blocks(kin).iter().copied().filter(|block| left[*block] > 0)
     }
 
     /// Are members of a block bound by anything wider than nodes?
     pub fn is_bound(&self, block: usize) -> bool {
-        self.caps[block].iter().any(|cap| !cap.per_node)
+        self.caps(block).iter().any(|cap| !cap.per_node)
     }
 
     /// Puts a member where it fits.
     pub fn take(&mut self, seat: Seat) {
         let shares = self.rooms.take(seat.block, seat.node);
-        self.caps[seat.block].iter_mut().for_each(|cap| cap.add(seat.node));
+        self.caps[self.kinship.kin_of(seat.block)].iter_mut().for_each(|cap| cap.add(seat.node));
         self.taken.push((seat, shares));
         (0..self.most.len()).for_each(|block| self.count(block, seat.node));
     }
@@ -140,7 +181,7 @@ impl<'a> Trial<'a> {
         while self.taken.len() > mark {
             let Some((Seat { block, node, .. }, shares)) = self.taken.pop() else { return };
             self.rooms.give_back(block, node, shares);
-            self.caps[block].iter_mut().for_each(|cap| cap.remove(node));
+            self.caps[self.kinship.kin_of(block)].iter_mut().for_each(|cap| cap.remove(node));
             (0..self.most.len()).for_each(|block| self.count(block, node));
         }
     }
