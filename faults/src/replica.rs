@@ -12,7 +12,9 @@ use testudo::config::Mode;
 use testudo::extender::Extender;
 use testudo::extender::answer::{Answer, Answers};
 use testudo::extender::metrics::Metrics;
-use testudo::host::{BATCH, Bindings, Clock, ElectionTimes, GangWriters, Host, LABEL_DEADLINE, Leadership, Search, Searches};
+use testudo::host::{
+    BATCH, Bindings, Clock, ElectionTimes, GangWriters, Host, LABEL_DEADLINE, Leadership, Search, Searches,
+};
 use testudo::k8s::bind::Binder;
 use testudo::k8s::claims::ClaimWriter;
 use testudo::k8s::events::Events;
