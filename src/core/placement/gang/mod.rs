@@ -168,4 +168,6 @@ mod brute_force_tests;
 #[cfg(test)]
 mod exclusive_tests;
 #[cfg(test)]
+mod relations_tests;
+#[cfg(test)]
 mod tests;
