@@ -149,6 +149,12 @@ fn gang(world: &mut World, gang: &str, size: u32) -> Vec<String> {
     names
 }
 
+/// A member whose controller makes the others only when it runs.
+fn in_stages(pod: Pod) -> Pod {
+    let membership = pod.membership.as_deref().cloned();
+    Pod { membership: membership.map(|of| Arc::new(Membership { staged: true, ..of })), ..pod }
+}
+
 fn important(pod: Pod, priority: i32) -> Pod {
     Pod { priority, ..pod }
 }

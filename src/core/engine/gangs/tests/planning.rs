@@ -251,9 +251,7 @@ fn members_beyond_what_must_start_come_after_more_important_gangs() {
 fn places_are_kept_for_members_yet_to_be_made() {
     let mut world = World::new(3);
     let staged = |name: &str, index: u32| {
-        let mut pod = member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build();
-        pod.membership = pod.membership.map(|m| Arc::new(Membership { staged: true, ..(*m).clone() }));
-        pod
+        in_stages(member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build())
     };
     world.set(staged("leader", 0));
     assert_eq!(world.plan(), 1);
@@ -282,9 +280,7 @@ fn places_are_kept_for_members_yet_to_be_made() {
 fn no_place_is_kept_on_a_node_that_is_gone_though_a_part_of_the_gang_runs() {
     let mut world = World::new(4);
     let staged = |name: &str, index: u32| {
-        let mut pod = member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build();
-        pod.membership = pod.membership.map(|m| Arc::new(Membership { staged: true, ..(*m).clone() }));
-        pod
+        in_stages(member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build())
     };
     world.set(staged("leader", 0));
     world.plan();

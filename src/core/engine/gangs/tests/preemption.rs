@@ -214,9 +214,8 @@ fn places_of_members_yet_to_be_made_last_as_long_as_if_nobody_had_to_make_way() 
     let GangPolicy { clearing_ms, hold_timeout_ms, .. } = GangPolicy::default();
     world.set(important(pod("a").gpus(8).on("n0").build(), 1));
     world.set(important(pod("b").gpus(8).on("n1").build(), 1));
-    let mut leader = important(member("leader", "g", 0, Terms { total: Some(2), ..Terms::default() }).build(), 10);
-    leader.membership = leader.membership.map(|m| Arc::new(Membership { staged: true, ..(*m).clone() }));
-    world.set(leader);
+    let leader = member("leader", "g", 0, Terms { total: Some(2), ..Terms::default() }).build();
+    world.set(important(in_stages(leader), 10));
     world.plan();
     assert_eq!(evicted(&mut world), ["a", "b"]);
     let ends_s = Some(((world.now_ms + hold_timeout_ms + clearing_ms) / 1000) as i64);

@@ -14,9 +14,7 @@ fn world(policy: GangPolicy) -> World {
 
 /// The first member of a gang whose controller makes the others later, with what it says of them.
 fn leader(gang: &str, terms: Terms) -> Pod {
-    let mut pod = member(&format!("{gang}-0"), gang, 0, terms).build();
-    pod.membership = pod.membership.map(|m| Arc::new(Membership { staged: true, ..(*m).clone() }));
-    pod
+    in_stages(member(&format!("{gang}-0"), gang, 0, terms).build())
 }
 
 fn in_namespace(namespace: &str, mut pod: Pod) -> Pod {
