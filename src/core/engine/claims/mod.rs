@@ -32,9 +32,9 @@ pub(super) use desk::{Desk, Refused};
 use fleet::Fleet;
 use holders::{Collision, Holders};
 pub use needs::{Needs, OpenClaim, Unready};
-pub(super) use plan::Grant;
 use plan::Plan;
 pub use plan::{ClaimOrder, ClaimOutcome};
+pub(super) use plan::{Grant, Lost};
 use shown::Shown;
 pub use shown::{ClaimStage, ClaimView, GpusByNode};
 
@@ -127,6 +127,8 @@ pub(super) struct ClaimKeeper {
     changed: BTreeSet<GangKey>,
     /// Plans that failed.
     failures: Vec<(GangKey, String)>,
+    /// Claims that are gone while they were being given devices.
+    lost: Vec<Lost>,
     news: Vec<ClaimNews>,
 }
 
@@ -235,10 +237,12 @@ impl ClaimKeeper {
         if before.is_some_and(|before| before.version > seen.version) {
             return;
         }
-        if let Some(before) = before.filter(|before| before.claim.uid != seen.claim.uid) {
-            self.by_uid.remove(&before.claim.uid);
-        }
         let has_others = before.map(SeenClaim::holdings).unwrap_or_default() != seen.holdings();
+        if let Some(former) = before.filter(|before| before.claim.uid != seen.claim.uid) {
+            let former = Arc::clone(&former.claim);
+            self.by_uid.remove(&former.uid);
+            self.lose(&former);
+        }
         self.unwatched.remove(&key);
         self.by_uid.insert(seen.claim.uid.clone(), key.clone());
         self.replace(&key, Some(seen));
@@ -254,13 +258,12 @@ impl ClaimKeeper {
     /// A claim is gone.
     pub fn remove(&mut self, uid: &str) {
         let Some(key) = self.by_uid.remove(uid) else { return };
+        if let Some(claim) = self.claims.get(&key).map(|seen| Arc::clone(&seen.claim)) {
+            self.lose(&claim);
+        }
         self.replace(&key, None);
         self.unused.remove(&key);
         self.unwatched.remove(&key);
-        if let Some(gang) = self.plans.get(&key).map(Plan::gang) {
-            self.set_plan(&key, None);
-            self.fail(gang, format!("claim {key} is gone"));
-        }
     }
 
     /// All claims but these, by unique id, are gone; one that was read meanwhile may have been made since they were listed.
@@ -320,6 +323,11 @@ impl ClaimKeeper {
     /// Gangs whose plans have failed, and why.
     pub fn take_failures(&mut self) -> Vec<(GangKey, String)> {
         std::mem::take(&mut self.failures)
+    }
+
+    /// Claims that are gone since this was last asked. Of each has to be decided what becomes of its devices.
+    pub fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
     }
 
     /// What has been worth telling since this was last asked.
@@ -572,6 +580,8 @@ mod holders_tests;
 mod quota_tests;
 #[cfg(test)]
 mod release_tests;
+#[cfg(test)]
+mod successor_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

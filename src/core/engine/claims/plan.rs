@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::engine::policy::{ClaimPolicy, Policy};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
-use crate::model::pod::{self, PodUid};
+use crate::model::pod::{self, Pod, PodUid};
 
 /// What a claim is to be given.
 #[derive(Debug, Clone)]
@@ -23,6 +23,17 @@ pub(in crate::engine) struct Grant {
     pub allocation: Arc<Allocation>,
     /// The claim is yet to be made, with its pod, and will be like this one: which the pod will call so.
     pub expected: Option<(Box<str>, Arc<Claim>)>,
+}
+
+/// A claim that is gone though it was being given devices, or had them from its plan.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Lost {
+    /// The claim.
+    pub claim: ClaimKey,
+    /// For whom it was.
+    pub gang: GangKey,
+    /// Under which key its devices are set aside.
+    pub aside: ClaimKey,
 }
 
 /// A claim that is being given devices, or from which they are being taken back.
@@ -45,7 +56,7 @@ pub(super) struct Plan {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
-    /// Set aside for a claim like this one, which is yet to be made with its pod.
+    /// Set aside for a claim like this one, which is yet to be made: with its pod, or in place of another.
     SetAside(Arc<Claim>, Arc<Allocation>),
     /// To be written.
     Giving(Arc<Allocation>),
@@ -162,6 +173,26 @@ impl ClaimKeeper {
         }
     }
 
+    /// A claim is gone. What its plan gave it is set aside, for the one that may be made in its place.
+    pub(super) fn lose(&mut self, claim: &Arc<Claim>) {
+        let key = &claim.key;
+        let Some(plan) = self.plans.get(key).cloned() else { return };
+        if let (Some(gang), Stage::Giving(allocation) | Stage::Given { allocation, .. }) = (plan.gang(), &plan.stage) {
+            // No claim has such a name.
+            let aside = ClaimKey { name: format!("{}:gone", claim.uid).into(), ..key.clone() };
+            let stage = Stage::SetAside(Arc::clone(claim), Arc::clone(allocation));
+            self.lost.push(Lost { claim: key.clone(), gang, aside: aside.clone() });
+            self.set_plan(&aside, Some(Plan { stage, in_flight: false, tried_ms: None, ..plan }));
+        }
+        self.set_plan(key, None);
+    }
+
+    /// The claim that a pod calls so, if it is there.
+    pub fn claim_of(&self, pod: &Pod, alias: &str) -> Option<&SeenClaim> {
+        let name = pod.claims.iter().find(|claim| &*claim.alias == alias)?.name.clone()?;
+        self.claims.get(&ClaimKey { namespace: pod.key.namespace.as_str().into(), name })
+    }
+
     /// Is what was set aside under this key for a claim like that one?
     pub fn is_set_aside_for(&self, key: &ClaimKey, claim: &Claim) -> bool {
         let asks = |claim: &Claim| (claim.requests.clone(), claim.constraints.clone(), claim.configs.clone());
@@ -251,6 +282,7 @@ impl ClaimKeeper {
             self.set_plan(&key, None);
         }
         self.take_failures();
+        self.take_lost();
         self.term_began_ms = None;
     }
 
@@ -317,7 +349,6 @@ impl ClaimKeeper {
         let has = |seen: &SeenClaim| seen.allocation.is_some();
         let is_as_planned = has(seen) && fingerprint(seen.holdings()) == fingerprint(&plan.holdings);
         let failure = match &plan.stage {
-            _ if *seen.claim.uid != *plan.uid => Some(format!("claim {key} was replaced by another")),
             Stage::Giving(allocation) if is_as_planned => {
                 plan.stage = Stage::Given { allocation: Arc::clone(allocation), version: seen.version };
                 self.changed.extend(plan.gang());
@@ -347,6 +378,7 @@ impl ClaimKeeper {
             .collect();
         for claim in late {
             let gang = self.plans.get(&claim).and_then(Plan::gang);
+            self.free([&claim]);
             self.fail(gang, format!("claim {key} was given by somebody else what claim {claim} was to be given"));
         }
     }

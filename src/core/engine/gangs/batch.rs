@@ -39,8 +39,8 @@ pub(super) struct Place {
     pub steered: u32,
     /// The scheduler may have refused it.
     pub suspicion: Option<Suspicion>,
-    /// Devices that are kept for the claims of a member that is yet to be made: under which key, by what its pod will call
-    /// the claim.
+    /// Devices that are kept for claims that are yet to be made, with the member or in place of those that are gone: under
+    /// which key, by what the pod calls the claim.
     pub set_aside: BTreeMap<Box<str>, ClaimKey>,
     /// What the pod's condition said when it was first steered: what is said later is about the place.
     pub message_before: Option<Arc<str>>,
@@ -123,7 +123,8 @@ impl Batch {
 
     /// All claims that must have devices before anybody of it is pointed anywhere.
     pub fn awaited_claims(&self) -> impl Iterator<Item = &ClaimKey> + Clone {
-        self.claims.iter().chain(&self.shared_claims)
+        let members = self.places.values().filter(|place| place.pod.is_some());
+        self.claims.iter().chain(&self.shared_claims).chain(members.flat_map(|place| place.set_aside.values()))
     }
 
     /// Its members, while claims are being given devices; with the node of each, if the devices can be used on no other.
@@ -132,7 +133,7 @@ impl Batch {
         self.places.iter().map(move |(uid, place)| (uid.clone(), is_local.then(|| place.node.clone())))
     }
 
-    /// Under which keys devices are kept for members that are yet to be made.
+    /// Under which keys devices are kept for claims that are yet to be made.
     pub fn set_aside(&self) -> impl Iterator<Item = &ClaimKey> {
         self.places.values().flat_map(|place| place.set_aside.values())
     }

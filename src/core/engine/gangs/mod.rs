@@ -29,6 +29,7 @@ mod second_look;
 mod shortfall;
 mod starvation;
 mod steering;
+mod successors;
 mod task;
 mod view;
 mod wait;
@@ -162,6 +163,7 @@ impl GangKeeper {
         }
         self.claims.lead(now_ms);
         self.freed_places |= self.second_look.is_due(cluster.freed(), now_ms);
+        self.take_in_lost_claims(cluster, policy, now_ms);
         let mut changed: Vec<GangKey> =
             cluster.take_changed_gangs().union(&self.claims.take_changed()).cloned().collect();
         // What of a gang runs has to be finished before others are given anything.
@@ -296,7 +298,8 @@ impl GangKeeper {
             // Who waits at the barrier may have waited for these only.
             self.version += u64::from(!left.is_empty() && !batch.is_going());
             for uid in left.iter().chain(gone.iter().map(|(uid, _)| uid)) {
-                batch.places.remove(uid);
+                let place = batch.places.remove(uid);
+                self.claims.free(place.iter().flat_map(|place| place.set_aside.values()));
                 self.gang_of.remove(uid);
                 cluster.release_if_planned(uid);
             }
@@ -307,6 +310,7 @@ impl GangKeeper {
         }
         kept.drop_empty(&mut self.claims);
         kept.refused.retain(|uid, _| members.contains_key(uid));
+        self.serve_successors(key, policy, now_ms);
         self.admit_newcomers(key, cluster, policy, now_ms);
         let Some(kept) = self.kept.get(key) else { return };
         // Nothing has started, and the places are not those of all any more: all are planned anew together.

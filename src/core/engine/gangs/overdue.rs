@@ -46,7 +46,7 @@ impl GangKeeper {
             let planned = |uid: &PodUid| cluster.holding(uid).is_some_and(|entry| entry.standing == Standing::Planned);
             let due = |uid: &PodUid, place: &Place| match place.pod {
                 None => phantoms_due,
-                Some(_) => overdue && planned(uid),
+                Some(_) => planned(uid) && (overdue || place.has_lost_devices(&self.claims)),
             };
             for (uid, place) in batch.places.iter().filter(|(uid, place)| due(uid, place)) {
                 have_not_come |= place.pod.is_none();
