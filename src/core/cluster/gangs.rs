@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::gang::{Dialect, GangKey, Group, Membership};
-use crate::model::pod::{Pod, PodUid, Stage};
+use crate::model::pod::{End, Pod, PodUid, Stage};
 
 /// A gang, as far as it has been seen: members, its group object, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +20,12 @@ impl GangState {
     /// a new gang.
     pub fn runs(&self) -> bool {
         self.members.values().any(|pod| matches!(pod.stage, Stage::Bound(_)) && !pod.leaving)
+    }
+
+    /// Does any member run, or has any done so with success?
+    pub fn has_run(&self) -> bool {
+        let has_succeeded = |pod: &Arc<Pod>| pod.stage == Stage::Finished(End::Succeeded) && !pod.leaving;
+        self.runs() || self.members.values().any(has_succeeded)
     }
 }
 

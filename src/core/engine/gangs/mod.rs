@@ -13,6 +13,7 @@ mod devices;
 mod exclusive;
 mod extras;
 mod formation;
+mod generation;
 mod leadership;
 mod newcomers;
 mod news;
@@ -310,6 +311,7 @@ impl GangKeeper {
         }
         kept.drop_empty(&mut self.claims);
         kept.refused.retain(|uid, _| members.contains_key(uid));
+        self.end_generation(key, cluster);
         self.serve_successors(key, policy, now_ms);
         self.admit_newcomers(key, cluster, policy, now_ms);
         let Some(kept) = self.kept.get(key) else { return };
@@ -372,12 +374,23 @@ impl GangKeeper {
 
     /// Takes back all batches that are not going.
     fn withdraw(&mut self, key: &GangKey, cluster: &mut Cluster) {
-        let Some(kept) = self.kept.get_mut(key) else { return };
-        let (going, withdrawn): (Vec<Batch>, Vec<Batch>) = kept.batches.drain(..).partition(|batch| batch.is_going());
-        kept.batches = going;
+        self.withdraw_if(key, cluster, |batch, _| !batch.is_going());
+    }
+
+    /// Takes back the batches of which this is true; says whether there were any.
+    fn withdraw_if(
+        &mut self,
+        key: &GangKey,
+        cluster: &mut Cluster,
+        is_withdrawn: impl Fn(&Batch, &Cluster) -> bool,
+    ) -> bool {
+        let Some(kept) = self.kept.get_mut(key) else { return false };
+        let withdrawn: Vec<Batch> = kept.batches.extract_if(.., |batch| is_withdrawn(batch, cluster)).collect();
+        let were_any = !withdrawn.is_empty();
         for batch in withdrawn {
             self.give_back(batch, cluster);
         }
+        were_any
     }
 
     fn give_back(&mut self, batch: Batch, cluster: &mut Cluster) {

@@ -2,6 +2,7 @@
 
 mod autoscaling;
 mod exclusive;
+mod generations;
 mod leadership;
 mod planning;
 mod preemption;
