@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::gang::{Dialect, GangKey, Group, Membership};
-use crate::model::pod::{End, Pod, PodUid, Stage};
+use crate::model::pod::{Pod, PodUid, Stage};
 
 /// A gang, as far as it has been seen: members, its group object, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,8 +24,7 @@ impl GangState {
 
     /// Does any member run, or has any done so with success?
     pub fn has_run(&self) -> bool {
-        let has_succeeded = |pod: &Arc<Pod>| pod.stage == Stage::Finished(End::Succeeded) && !pod.leaving;
-        self.runs() || self.members.values().any(has_succeeded)
+        self.runs() || self.members.values().any(|pod| pod.has_succeeded())
     }
 }
 

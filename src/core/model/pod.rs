@@ -190,6 +190,11 @@ impl Pod {
     pub fn is_alive(&self) -> bool {
         !self.leaving && !self.has_ended()
     }
+
+    /// Has it ended with success, and is it to stay?
+    pub fn has_succeeded(&self) -> bool {
+        !self.leaving && self.stage == Stage::Finished(End::Succeeded)
+    }
 }
 
 /// A ResourceClaim that a pod uses.

@@ -23,7 +23,7 @@ use crate::cluster::Cluster;
 use crate::engine::policy::{ClaimPolicy, Policy};
 use crate::model::gang::GangKey;
 use crate::model::node::NodeName;
-use crate::model::pod::{Pod, PodUid};
+use crate::model::pod::{Pod, PodClaim, PodUid};
 use by_resource::ByResource;
 pub use census::{Census, Counted};
 pub use conflicts::Mark;
@@ -566,8 +566,12 @@ fn held(seen: Option<&SeenClaim>, plan: Option<&Plan>) -> Vec<Holding> {
 
 /// The claims that a pod uses and that have names.
 pub(super) fn claims_of(pod: &Pod) -> Vec<ClaimKey> {
-    let named = pod.claims.iter().filter_map(|claim| claim.name.clone());
-    named.map(|name| ClaimKey { namespace: pod.key.namespace.as_str().into(), name }).collect()
+    pod.claims.iter().filter_map(|claim| key_of(pod, claim)).collect()
+}
+
+/// The claim that a pod means by this, once it has a name.
+pub(in crate::engine) fn key_of(pod: &Pod, claim: &PodClaim) -> Option<ClaimKey> {
+    Some(ClaimKey { namespace: pod.key.namespace.as_str().into(), name: claim.name.clone()? })
 }
 
 #[cfg(test)]

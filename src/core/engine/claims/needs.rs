@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::ClaimKeeper;
+use super::{ClaimKeeper, key_of};
 use crate::claims::{Ask, Claim, ClaimKey, Count, MAX_DEVICES, NodeSelector, Request};
 use crate::cluster::Usage;
 use crate::engine::policy::ClaimPolicy;
@@ -251,8 +251,7 @@ impl ClaimKeeper {
     fn needs_of_another(&self, pod: &Pod, policy: &ClaimPolicy) -> Needs {
         let mut needs = Needs::default();
         for claim in &pod.claims {
-            let key = |name: &str| ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.into() };
-            let seen = claim.name.as_deref().and_then(|name| self.claims.get(&key(name)));
+            let seen = key_of(pod, claim).and_then(|key| self.claims.get(&key));
             match seen.filter(|seen| claim.from_template && !seen.is_of_group) {
                 Some(seen) => {
                     needs.count(&seen.claim, policy);
@@ -272,8 +271,7 @@ impl ClaimKeeper {
 
     fn read(&self, pod: &Pod, claim: &PodClaim, policy: &ClaimPolicy, needs: &mut Needs) -> Result<(), Unready> {
         let not_made = || Unready::NotMade { alias: claim.alias.clone() };
-        let Some(name) = &claim.name else { return Err(not_made()) };
-        let key = ClaimKey { namespace: pod.key.namespace.as_str().into(), name: name.clone() };
+        let Some(key) = key_of(pod, claim) else { return Err(not_made()) };
         let Some(seen) = self.claims.get(&key) else {
             return Err(if claim.from_template { not_made() } else { Unready::NotSeen(key) });
         };

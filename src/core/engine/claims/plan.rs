@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Needs;
-use super::{ClaimKeeper, ClaimNewsKind};
+use super::{ClaimKeeper, ClaimNewsKind, key_of};
 use crate::claims::{Allocation, Claim, ClaimKey, Holding, NodeSelector, SeenClaim, fingerprint};
 use crate::cluster::Cluster;
 use crate::engine::policy::{ClaimPolicy, Policy};
@@ -189,8 +189,8 @@ impl ClaimKeeper {
 
     /// The claim that a pod calls so, if it is there.
     pub fn claim_of(&self, pod: &Pod, alias: &str) -> Option<&SeenClaim> {
-        let name = pod.claims.iter().find(|claim| &*claim.alias == alias)?.name.clone()?;
-        self.claims.get(&ClaimKey { namespace: pod.key.namespace.as_str().into(), name })
+        let claim = pod.claims.iter().find(|claim| &*claim.alias == alias)?;
+        self.claims.get(&key_of(pod, claim)?)
     }
 
     /// Is what was set aside under this key for a claim like that one?

@@ -7,14 +7,20 @@ use super::*;
 use crate::engine::{Change, GangPolicy, Policy};
 use crate::model::pod::PodClaim;
 
-/// A gang of two on a node with so many devices: `g-0` runs with the first, and the claim of `g-1`, which was given the second, is
-/// deleted.
-fn one_lost(devices: usize) -> World {
+/// A gang of two, each with a claim for a device, and a node with so many.
+fn gang_of_two(devices: usize) -> World {
     let mut world = World::new(&[("a", devices)]);
     for at in 0..2 {
         world.claim(&format!("c{at}"), 1);
         world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
     }
+    world
+}
+
+/// A gang of two on a node with so many devices: `g-0` runs with the first, and the claim of `g-1`, which was given the second, is
+/// deleted.
+fn one_lost(devices: usize) -> World {
+    let mut world = gang_of_two(devices);
     world.plan();
     let orders = world.claim_orders();
     assert_eq!(orders.iter().flat_map(devices_of).collect::<Vec<_>>(), ["a/gpu-0", "a/gpu-1"]);
@@ -32,9 +38,10 @@ fn another_comes(world: &mut World) {
     world.set(pod("other", &["other"]));
 }
 
-/// `g-1` calls another claim what it called the one that is gone.
-fn rename(world: &mut World, name: &str) {
-    let claims = vec![PodClaim { alias: "c1".into(), name: Some(name.into()), from_template: true }];
+/// A claim for so many devices is made in place of the one that is gone: `g-1` calls it the same.
+fn make_anew(world: &mut World, devices: u64) {
+    world.claim("c1-x7k2p", devices);
+    let claims = vec![PodClaim { alias: "c1".into(), name: Some("c1-x7k2p".into()), from_template: true }];
     world.set(Pod { claims, ..world.pods["g-1"].clone() });
 }
 
@@ -55,8 +62,7 @@ fn what_it_was_given_is_kept_for_the_one_that_is_made_in_its_place() {
     assert!(world.filter("g-1").is_err(), "kube-scheduler would choose devices for it");
     let GangPolicy { bind_window_ms, .. } = Policy::default().gangs;
     world.wait(bind_window_ms - 1);
-    world.claim("c1-x7k2p", 1);
-    rename(&mut world, "c1-x7k2p");
+    make_anew(&mut world, 1);
     let order = world.claim_orders().remove(0);
     assert_eq!(devices_of(&order), ["a/gpu-1"]);
     world.carry_out(&order);
@@ -83,8 +89,7 @@ fn it_is_kept_though_the_new_one_has_the_same_name_and_nobody_saw_the_old_one_go
 #[test]
 fn one_that_asks_for_something_else_gets_other_devices() {
     let mut world = one_lost(3);
-    world.claim("c1-x7k2p", 2);
-    rename(&mut world, "c1-x7k2p");
+    make_anew(&mut world, 2);
     another_comes(&mut world);
     let expected = vec!["a/gpu-1".to_owned(), "a/gpu-2".to_owned()];
     assert_eq!(planned(&mut world), [("c1-x7k2p".to_owned(), expected)]);
@@ -95,8 +100,7 @@ fn what_another_has_taken_meanwhile_is_not_given_to_it() {
     let mut world = one_lost(3);
     world.claim("theirs", 1);
     world.give("theirs", "a", &["gpu-1"], false);
-    world.claim("c1-x7k2p", 1);
-    rename(&mut world, "c1-x7k2p");
+    make_anew(&mut world, 1);
     world.wait(5_000);
     assert_eq!(planned(&mut world), [("c1-x7k2p".to_owned(), vec!["a/gpu-2".to_owned()])]);
 }
@@ -122,11 +126,7 @@ fn it_is_free_when_its_member_goes_too() {
 
 #[test]
 fn of_a_gang_of_which_nothing_runs_the_plan_is_given_up() {
-    let mut world = World::new(&[("a", 2)]);
-    for at in 0..2 {
-        world.claim(&format!("c{at}"), 1);
-        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
-    }
+    let mut world = gang_of_two(2);
     assert_eq!(planned(&mut world).len(), 2);
     world.apply(Change::ClaimDeleted(world.claims["c1"].claim.uid.to_string()));
     let last = world.engine.take_news().pop().expect("news");

@@ -9,7 +9,7 @@ use crate::cluster::GangState;
 use crate::engine::claims::{Needs, Unready};
 use crate::model::gang::{Dialect, Group, Role, RoleTerms, Strictness, Terms, TopologyLevel, TopologyRule};
 use crate::model::node::NodeName;
-use crate::model::pod::{Demand, End, Gate, Pod, PodKey, PodUid, Stage};
+use crate::model::pod::{Demand, Gate, Pod, PodKey, PodUid, Stage};
 
 /// A member of a gang, or one that is yet to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,8 +209,7 @@ pub fn roster(
     let terms = terms(groups, &members);
     let has_run = members.iter().any(|pod| pod.stage != Stage::Pending);
     // What is left of an earlier generation under the same name is not a part of this one that runs.
-    let has_succeeded = |pod: &&Arc<Pod>| !pod.leaving && pod.stage == Stage::Finished(End::Succeeded);
-    let done: Vec<&Arc<Pod>> = members.iter().copied().filter(has_succeeded).collect();
+    let done: Vec<&Arc<Pod>> = members.iter().copied().filter(|pod| pod.has_succeeded()).collect();
     let alive: Vec<&Arc<Pod>> = members.into_iter().filter(|pod| pod.is_alive()).collect();
     if alive.is_empty() {
         return Ok(None);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::gang::{Dialect, GangKey, Membership, ObjectRef};
+use crate::model::pod::End;
 use crate::testing::pod;
 
 /// Members by `name role index gpus`, a line each; `*` before the name for one that is bound.

@@ -3,11 +3,13 @@
 //! Of a gang of which a part runs the others must follow: what their claims were given stays theirs, though for a while there
 //! is no claim that has it. Kubernetes makes a claim anew from its template, often under another name.
 
+use std::sync::Arc;
+
 use super::GangKeeper;
 use super::batch::{Batch, Place};
 use crate::cluster::Cluster;
 use crate::engine::Policy;
-use crate::engine::claims::{ClaimKeeper, Lost};
+use crate::engine::claims::{ClaimKeeper, Lost, key_of};
 use crate::model::gang::GangKey;
 
 impl GangKeeper {
@@ -33,7 +35,7 @@ impl GangKeeper {
                 let Some(pod) = &place.pod else { continue };
                 place.set_aside.retain(|alias, aside| {
                     let Some(seen) = self.claims.claim_of(pod, alias).filter(|seen| !seen.leaving) else { return true };
-                    let claim = seen.claim.clone();
+                    let claim = Arc::clone(&seen.claim);
                     if seen.allocation.is_some() || !self.claims.is_set_aside_for(aside, &claim) {
                         self.claims.free([&*aside]);
                         return true;
@@ -52,8 +54,8 @@ impl Batch {
     /// A claim is gone: what it was given is kept with the place of a member that uses it, if there is one.
     fn set_aside_lost(&mut self, lost: &Lost) -> bool {
         let used = self.places.values_mut().find_map(|place| {
-            let pod = place.pod.as_ref().filter(|pod| *lost.claim.namespace == *pod.key.namespace.as_str())?;
-            let claim = pod.claims.iter().find(|claim| claim.name.as_ref() == Some(&lost.claim.name))?;
+            let pod = place.pod.as_ref()?;
+            let claim = pod.claims.iter().find(|claim| key_of(pod, claim).as_ref() == Some(&lost.claim))?;
             Some((claim.alias.clone(), place))
         });
         let Some((alias, place)) = used else { return false };

@@ -3,11 +3,6 @@
 use super::*;
 use crate::model::pod::{End, Gate, Steering};
 
-/// A member of a gang of three whose controller makes one after the other.
-fn staged(name: &str, index: u32) -> Pod {
-    in_stages(member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build())
-}
-
 /// The first of three runs, places are kept for the others.
 fn first_of_three_runs(nodes: usize) -> World {
     let mut world = World::new(nodes);

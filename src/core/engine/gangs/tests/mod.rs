@@ -156,6 +156,11 @@ fn in_stages(pod: Pod) -> Pod {
     Pod { membership: membership.map(|of| Arc::new(Membership { staged: true, ..of })), ..pod }
 }
 
+/// A member of the gang `g` of three whose controller makes one after the other.
+fn staged(name: &str, index: u32) -> Pod {
+    in_stages(member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build())
+}
+
 fn important(pod: Pod, priority: i32) -> Pod {
     Pod { priority, ..pod }
 }

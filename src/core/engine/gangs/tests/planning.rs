@@ -250,9 +250,6 @@ fn members_beyond_what_must_start_come_after_more_important_gangs() {
 #[test]
 fn places_are_kept_for_members_yet_to_be_made() {
     let mut world = World::new(3);
-    let staged = |name: &str, index: u32| {
-        in_stages(member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build())
-    };
     world.set(staged("leader", 0));
     assert_eq!(world.plan(), 1);
     assert_eq!(world.gpus_in_use(), 24, "also for the workers");
@@ -279,9 +276,6 @@ fn places_are_kept_for_members_yet_to_be_made() {
 #[test]
 fn no_place_is_kept_on_a_node_that_is_gone_though_a_part_of_the_gang_runs() {
     let mut world = World::new(4);
-    let staged = |name: &str, index: u32| {
-        in_stages(member(name, "g", index, Terms { total: Some(3), ..Terms::default() }).build())
-    };
     world.set(staged("leader", 0));
     world.plan();
     world.bind_all(&["leader"]);
