@@ -40,6 +40,50 @@ fn who_was_promised_what_another_took_is_given_other_devices() {
     assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-1"]);
 }
 
+/// A gang of two of which `g-0` runs on `a` with its first device. `g-1` may be on its way there with the second, which was taken
+/// from its claim and is to be given to it again.
+fn one_follows(devices: usize) -> (World, ClaimOrder) {
+    let mut world = World::new(&[("a", devices)]);
+    for at in 0..2 {
+        world.claim(&format!("c{at}"), 1);
+        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
+    }
+    world.plan();
+    world.claim_orders().iter().for_each(|order| world.carry_out(order));
+    let late = world.engine.snapshot().as_planned(world.pods["g-1"].clone());
+    world.engine.arrive(&late, &NodeName::from("a"), world.now_ms);
+    world.bind("g-0", "a");
+    world.show("c1", |seen| seen.allocation = None);
+    world.wait(ClaimPolicy::default().write_again_ms);
+    let order = world.claim_orders().remove(0);
+    assert_eq!(devices_of(&order), ["a/gpu-1"]);
+    (world, order)
+}
+
+#[test]
+fn who_follows_those_that_run_is_not_given_either_what_another_took() {
+    let (mut world, order) = one_follows(3);
+    world.claim("theirs", 1);
+    world.give("theirs", "a", &["gpu-1"], false);
+    world.conclude(&order, ClaimOutcome::Unknown);
+    let orders = world.claim_orders();
+    assert!(matches!(&orders[..], [ClaimOrder::Release { claim, .. }] if &*claim.name == "c1"), "{orders:?}");
+    world.carry_out(&orders[0]);
+    world.wait(10_000);
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-2"]);
+}
+
+#[test]
+fn who_follows_and_is_not_given_its_devices_need_not_wait_until_its_time_is_over() {
+    let (mut world, order) = one_follows(2);
+    world.conclude(&order, ClaimOutcome::Refused { why: "no".into(), seen: None });
+    assert!(Policy::default().gangs.bind_window_ms > 20_000);
+    world.wait(10_000);
+    world.plan();
+    assert_eq!(devices_of(&world.claim_orders()[0]), ["a/gpu-1"]);
+}
+
 #[test]
 fn what_overlaps_with_what_another_took_is_not_given_either() {
     let mut world = World::new(&[]);

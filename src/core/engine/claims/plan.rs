@@ -269,7 +269,11 @@ impl ClaimKeeper {
     pub fn withdraw(&mut self, claims: &[ClaimKey]) {
         for key in claims {
             match self.plans.get_mut(key) {
-                Some(Plan { stage: Stage::Giving(_), tried_ms: None, .. }) => self.set_plan(key, None),
+                Some(
+                    Plan { stage: Stage::Giving(_), tried_ms: None, .. } | Plan { stage: Stage::SetAside(..), .. },
+                ) => {
+                    self.set_plan(key, None);
+                }
                 Some(plan) => (plan.stage, plan.tried_ms) = (Stage::TakingBack, None),
                 None => {}
             }
@@ -378,7 +382,8 @@ impl ClaimKeeper {
             .collect();
         for claim in late {
             let gang = self.plans.get(&claim).and_then(Plan::gang);
-            self.free([&claim]);
+            // Even where the others of its gang may be on their nodes by now: what it was to be given, it cannot have.
+            self.withdraw(&[claim.clone()]);
             self.fail(gang, format!("claim {key} was given by somebody else what claim {claim} was to be given"));
         }
     }

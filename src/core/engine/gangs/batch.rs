@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::roster::Seat;
 use crate::claims::ClaimKey;
 use crate::cluster::Cluster;
-use crate::engine::claims::ClaimKeeper;
+use crate::engine::claims::{ClaimKeeper, key_of};
 use crate::model::gang::Role;
 use crate::model::node::NodeName;
 use crate::model::pod::{Pod, PodUid};
@@ -110,6 +110,14 @@ impl Clearing {
     }
 }
 
+impl Place {
+    /// Does its member use this claim, or what is set aside under this key?
+    pub fn rests_on(&self, key: &ClaimKey) -> bool {
+        let mut used = self.pod.iter().flat_map(|pod| pod.claims.iter().filter_map(|claim| key_of(pod, claim)));
+        used.any(|used| used == *key) || self.set_aside.values().any(|aside| aside == key)
+    }
+}
+
 /// Under which id the place of a member that does not exist yet is kept. No pod has it: ids of pods have no colon.
 pub(super) fn phantom_uid(batch: &str, seat: usize) -> PodUid {
     PodUid::from(format!("phantom:{batch}:{seat}").as_str())
@@ -125,6 +133,11 @@ impl Batch {
     pub fn awaited_claims(&self) -> impl Iterator<Item = &ClaimKey> + Clone {
         let members = self.places.values().filter(|place| place.pod.is_some());
         self.claims.iter().chain(&self.shared_claims).chain(members.flat_map(|place| place.set_aside.values()))
+    }
+
+    /// Claims on which it rests that have no devices any more, and are given none.
+    pub fn lost_claims(&self, claims: &ClaimKeeper) -> Vec<ClaimKey> {
+        self.awaited_claims().filter(|key| !claims.has_devices(key)).cloned().collect()
     }
 
     /// Its members, while claims are being given devices; with the node of each, if the devices can be used on no other.

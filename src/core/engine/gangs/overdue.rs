@@ -43,10 +43,12 @@ impl GangKeeper {
                 failure.get_or_insert((text, BTreeSet::new()));
                 continue;
             }
+            let lost_claims = batch.lost_claims(&self.claims);
+            let has_lost_devices = |place: &Place| lost_claims.iter().any(|key| place.rests_on(key));
             let planned = |uid: &PodUid| cluster.holding(uid).is_some_and(|entry| entry.standing == Standing::Planned);
             let due = |uid: &PodUid, place: &Place| match place.pod {
                 None => phantoms_due,
-                Some(_) => planned(uid) && (overdue || place.has_lost_devices(&self.claims)),
+                Some(_) => planned(uid) && (overdue || has_lost_devices(place)),
             };
             for (uid, place) in batch.places.iter().filter(|(uid, place)| due(uid, place)) {
                 have_not_come |= place.pod.is_none();

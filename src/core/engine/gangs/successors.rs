@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::GangKeeper;
-use super::batch::{Batch, Place};
+use super::batch::Batch;
 use crate::cluster::Cluster;
 use crate::engine::Policy;
-use crate::engine::claims::{ClaimKeeper, Lost, key_of};
+use crate::engine::claims::{Lost, key_of};
 use crate::model::gang::GangKey;
 
 impl GangKeeper {
@@ -27,7 +27,7 @@ impl GangKeeper {
     }
 
     /// Claims that were made in place of others are given what was set aside. Whoever asks for something else than before, or
-    /// has devices already, gets another place ([`Place::has_lost_devices`]).
+    /// has devices already, gets another place ([`Batch::lost_claims`]).
     pub(super) fn serve_successors(&mut self, key: &GangKey, policy: &Policy, now_ms: u64) {
         let Some(kept) = self.kept.get_mut(key) else { return };
         for batch in &mut kept.batches {
@@ -62,12 +62,5 @@ impl Batch {
         place.set_aside.insert(alias, lost.aside.clone());
         self.claims.retain(|key| *key != lost.claim);
         true
-    }
-}
-
-impl Place {
-    /// Were devices kept for a claim that is to be made anew, and are not any more?
-    pub(super) fn has_lost_devices(&self, claims: &ClaimKeeper) -> bool {
-        self.set_aside.values().any(|aside| !claims.has_devices(aside))
     }
 }
