@@ -383,7 +383,7 @@ impl ClaimKeeper {
         for claim in late {
             let gang = self.plans.get(&claim).and_then(Plan::gang);
             // Even where the others of its gang may be on their nodes by now: what it was to be given, it cannot have.
-            self.withdraw(&[claim.clone()]);
+            self.withdraw(std::slice::from_ref(&claim));
             self.fail(gang, format!("claim {key} was given by somebody else what claim {claim} was to be given"));
         }
     }
