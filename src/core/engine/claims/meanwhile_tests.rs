@@ -43,16 +43,7 @@ fn who_was_promised_what_another_took_is_given_other_devices() {
 /// A gang of two of which `g-0` runs on `a` with its first device. `g-1` may be on its way there with the second, which was taken
 /// from its claim and is to be given to it again.
 fn one_follows(devices: usize) -> (World, ClaimOrder) {
-    let mut world = World::new(&[("a", devices)]);
-    for at in 0..2 {
-        world.claim(&format!("c{at}"), 1);
-        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
-    }
-    world.plan();
-    world.claim_orders().iter().for_each(|order| world.carry_out(order));
-    let late = world.engine.snapshot().as_planned(world.pods["g-1"].clone());
-    world.engine.arrive(&late, &NodeName::from("a"), world.now_ms);
-    world.bind("g-0", "a");
+    let mut world = one_of_two_runs(devices);
     world.show("c1", |seen| seen.allocation = None);
     world.wait(ClaimPolicy::default().write_again_ms);
     let order = world.claim_orders().remove(0);

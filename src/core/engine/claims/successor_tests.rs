@@ -2,32 +2,15 @@
 
 use std::sync::Arc;
 
-use super::tests::{World, devices_of, member, pod};
+use super::tests::{World, devices_of, gang_of_two, one_of_two_runs, pod};
 use super::*;
 use crate::engine::{Change, GangPolicy, Policy};
 use crate::model::pod::PodClaim;
 
-/// A gang of two, each with a claim for a device, and a node with so many.
-fn gang_of_two(devices: usize) -> World {
-    let mut world = World::new(&[("a", devices)]);
-    for at in 0..2 {
-        world.claim(&format!("c{at}"), 1);
-        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
-    }
-    world
-}
-
 /// A gang of two on a node with so many devices: `g-0` runs with the first, and the claim of `g-1`, which was given the second, is
 /// deleted.
 fn one_lost(devices: usize) -> World {
-    let mut world = gang_of_two(devices);
-    world.plan();
-    let orders = world.claim_orders();
-    assert_eq!(orders.iter().flat_map(devices_of).collect::<Vec<_>>(), ["a/gpu-0", "a/gpu-1"]);
-    orders.iter().for_each(|order| world.carry_out(order));
-    let late = world.engine.snapshot().as_planned(world.pods["g-1"].clone());
-    world.engine.arrive(&late, &NodeName::from("a"), world.now_ms);
-    world.bind("g-0", "a");
+    let mut world = one_of_two_runs(devices);
     world.apply(Change::ClaimDeleted(world.claims["c1"].claim.uid.to_string()));
     world
 }

@@ -247,6 +247,29 @@ pub(super) fn member(name: &str, gang: &str, index: u32, size: u32, claims: &[&s
     using(testing::pod(name).member_of(gang, "", index, terms), claims)
 }
 
+/// A gang of two, each with a claim for a device, and a node with so many.
+pub(super) fn gang_of_two(devices: usize) -> World {
+    let mut world = World::new(&[("a", devices)]);
+    for at in 0..2 {
+        world.claim(&format!("c{at}"), 1);
+        world.set(member(&format!("g-{at}"), "g", at, 2, &[&format!("c{at}")]));
+    }
+    world
+}
+
+/// Of such a gang `g-0` runs with the first device, and `g-1` came to bind with it, with the second.
+pub(super) fn one_of_two_runs(devices: usize) -> World {
+    let mut world = gang_of_two(devices);
+    world.plan();
+    let orders = world.claim_orders();
+    assert_eq!(orders.iter().flat_map(devices_of).collect::<Vec<_>>(), ["a/gpu-0", "a/gpu-1"]);
+    orders.iter().for_each(|order| world.carry_out(order));
+    let late = world.engine.snapshot().as_planned(world.pods["g-1"].clone());
+    world.engine.arrive(&late, &NodeName::from("a"), world.now_ms);
+    world.bind("g-0", "a");
+    world
+}
+
 pub(super) fn devices_of(order: &ClaimOrder) -> Vec<String> {
     let ClaimOrder::Allocate { allocation, .. } = order else { panic!("no allocation: {order:?}") };
     allocation.devices.iter().map(|device| format!("{}/{}", device.device.pool.name, device.device.name)).collect()

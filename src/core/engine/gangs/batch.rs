@@ -111,10 +111,16 @@ impl Clearing {
 }
 
 impl Place {
+    /// What its member calls this claim, if it uses it.
+    pub fn alias_of(&self, key: &ClaimKey) -> Option<&str> {
+        let pod = self.pod.as_ref()?;
+        let claim = pod.claims.iter().find(|claim| key_of(pod, claim).as_ref() == Some(key))?;
+        Some(&claim.alias)
+    }
+
     /// Does its member use this claim, or what is set aside under this key?
     pub fn rests_on(&self, key: &ClaimKey) -> bool {
-        let mut used = self.pod.iter().flat_map(|pod| pod.claims.iter().filter_map(|claim| key_of(pod, claim)));
-        used.any(|used| used == *key) || self.set_aside.values().any(|aside| aside == key)
+        self.alias_of(key).is_some() || self.set_aside.values().any(|aside| aside == key)
     }
 }
 

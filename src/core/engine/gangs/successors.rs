@@ -9,7 +9,7 @@ use super::GangKeeper;
 use super::batch::Batch;
 use crate::cluster::Cluster;
 use crate::engine::Policy;
-use crate::engine::claims::{Lost, key_of};
+use crate::engine::claims::Lost;
 use crate::model::gang::GangKey;
 
 impl GangKeeper {
@@ -53,11 +53,7 @@ impl GangKeeper {
 impl Batch {
     /// A claim is gone: what it was given is kept with the place of a member that uses it, if there is one.
     fn set_aside_lost(&mut self, lost: &Lost) -> bool {
-        let used = self.places.values_mut().find_map(|place| {
-            let pod = place.pod.as_ref()?;
-            let claim = pod.claims.iter().find(|claim| key_of(pod, claim).as_ref() == Some(&lost.claim))?;
-            Some((claim.alias.clone(), place))
-        });
+        let used = self.places.values_mut().find_map(|place| Some((place.alias_of(&lost.claim)?.into(), place)));
         let Some((alias, place)) = used else { return false };
         place.set_aside.insert(alias, lost.aside.clone());
         self.claims.retain(|key| *key != lost.claim);
