@@ -42,7 +42,7 @@ build: ## Build the program
 
 .PHONY: demo
 demo: ## Watch it place pods on an embedded fleet
-	@cargo run --locked --quiet -- demo
+	@cargo run --locked -- demo
 
 # How many seeds the fault simulation plays, and which is the first.
 SEEDS ?= 1000
@@ -50,7 +50,7 @@ FIRST ?= 0
 
 .PHONY: sim
 sim: ## Testudo in a simulated cluster full of faults: make sim SEEDS=100000
-	cargo run --locked --quiet --profile bench --package testudo-faults --bin sim -- --seeds $(SEEDS) --first $(FIRST)
+	cargo run --locked --profile bench --package testudo-faults --bin sim -- --seeds $(SEEDS) --first $(FIRST)
 
 .PHONY: test
 test: tools ## Everything that a change must pass
