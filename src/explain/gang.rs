@@ -48,14 +48,15 @@ impl MemberLine {
 /// What a domain could take of a gang as things are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DomainMiss {
-    /// What the members must share: `clique`, `zone`; `cluster` where they may be anywhere.
+    /// What the members must share: `clique`, `zone`; `cluster` where they may be anywhere; with `(each set)` where only
+    /// those of one tensor-parallel set must.
     pub level: String,
     /// Its name.
     #[serde(rename = "domain")]
     pub name: String,
     /// How many nodes it has.
     pub nodes: usize,
-    /// How many members need a place.
+    /// How many members need a place in one such domain: all, or those of one set.
     pub needed: usize,
     /// For how many of them it has one, each by itself; none where others are to be alone.
     pub places: usize,
@@ -96,8 +97,7 @@ pub fn domains(snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Vec<DomainMiss> {
     let mut demands: BTreeMap<&Demand, usize> = BTreeMap::new();
     pods.iter().for_each(|pod| *demands.entry(&pod.demand).or_default() += 1);
     let memberships = || pods.iter().filter_map(|pod| pod.membership.as_deref());
-    let exclusive = || memberships().find_map(|of| of.exclusivity.as_ref()?.topology.clone());
-    let level = memberships().find_map(|of| shared(&of.terms)).or_else(|| exclusive().map(TopologyLevel::Label));
+    let Sharing { level, title, needed } = Sharing::of(pods);
     let mut domains: BTreeMap<String, Vec<&NodeState>> = BTreeMap::new();
     for state in snapshot.nodes() {
         let Some(node) = state.node().filter(|node| node.inventory.has_accelerators()) else { continue };
@@ -109,12 +109,12 @@ pub fn domains(snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Vec<DomainMiss> {
         .into_iter()
         .map(|(name, nodes)| {
             let taken_by = memberships().find_map(|of| taken_by(of, level.as_ref()?, &nodes));
-            let places = || demands.iter().map(|(demand, needed)| places(demand, &nodes, *needed)).sum();
+            let places = || demands.iter().map(|(demand, count)| places(demand, &nodes, *count)).sum();
             DomainMiss {
-                level: level.as_ref().map_or_else(|| "cluster".to_owned(), ToString::to_string),
+                level: title.clone(),
                 name,
                 nodes: nodes.len(),
-                needed: pods.len(),
+                needed,
                 places: if taken_by.is_some() { 0 } else { places() },
                 taken_by,
             }
@@ -124,10 +124,45 @@ pub fn domains(snapshot: &Snapshot, pods: &[Arc<Pod>]) -> Vec<DomainMiss> {
     misses
 }
 
-/// What members must share, or their sets where nothing is said of all of them.
-fn shared(terms: &Terms) -> Option<TopologyLevel> {
-    let required = terms.topology.iter().find(|rule| rule.strictness == Strictness::Required);
-    required.map(|rule| rule.level.clone()).or_else(|| terms.tensor_parallel.map(|_| TopologyLevel::DeviceFabric))
+/// What members must share, and how many of them.
+struct Sharing {
+    level: Option<TopologyLevel>,
+    title: String,
+    needed: usize,
+}
+
+impl Sharing {
+    /// What is said of all members comes first, then what their tensor-parallel sets need, then where they are to be alone.
+    fn of(pods: &[Arc<Pod>]) -> Self {
+        let memberships = || pods.iter().filter_map(|pod| pod.membership.as_deref());
+        let all = |level: Option<TopologyLevel>| {
+            let title = level.as_ref().map_or_else(|| "cluster".to_owned(), ToString::to_string);
+            Self { level, title, needed: pods.len() }
+        };
+        if let Some(level) = memberships().find_map(|of| required(&of.terms)) {
+            return all(Some(level));
+        }
+        if let Some(needed) = pods.iter().find_map(|pod| members_of_set(pod)) {
+            let level = TopologyLevel::DeviceFabric;
+            return Self { title: format!("{level} (each set)"), level: Some(level), needed: needed.min(pods.len()) };
+        }
+        let exclusive = memberships().find_map(|of| of.exclusivity.as_ref()?.topology.clone());
+        all(exclusive.map(TopologyLevel::Label))
+    }
+}
+
+fn required(terms: &Terms) -> Option<TopologyLevel> {
+    let rule = terms.topology.iter().find(|rule| rule.strictness == Strictness::Required)?;
+    Some(rule.level.clone())
+}
+
+/// How many members like this one form a tensor-parallel set of several GPUs. One that asks for none by count has at least one.
+fn members_of_set(pod: &Pod) -> Option<usize> {
+    let of = pod.membership.as_deref()?;
+    let gpus = of.terms.tensor_parallel_of(&of.role).filter(|gpus| *gpus > 1)?;
+    let own = pod.demand.accelerators().map(|(_, _, count)| count).fold(0, i64::saturating_add);
+    let own = usize::try_from(own).unwrap_or(usize::MAX).max(1);
+    Some(usize::try_from(gpus).unwrap_or(usize::MAX).div_ceil(own))
 }
 
 fn domain_of(node: &Node, level: Option<&TopologyLevel>) -> Option<String> {
