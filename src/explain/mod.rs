@@ -8,12 +8,14 @@ mod gang;
 mod miss;
 mod places;
 mod remedy;
+mod treatment;
 
 pub use claim::{by_refusal, claim_remedy};
 pub use gang::{DomainMiss, MemberLine, domains, stage, waiting_members};
 pub use miss::{Leaver, Miss, misses};
 pub use places::{PlaceLine, by_verdict, places};
 pub use remedy::{amount, over_quota, remedy};
+pub use treatment::treated_as;
 
 #[cfg(test)]
 mod tests;

@@ -124,6 +124,21 @@ fn a_pod_does_not_stand_in_its_own_way() {
     assert_eq!(scene.misses("p"), []);
 }
 
+#[test]
+fn a_pod_whose_scheduler_does_not_ask_testudo_is_told_so() {
+    let of_ours = pod("ours", "schedulerName: testudo-scheduler", 1);
+    let scene = Scene::of(&[node("a", "", "", WHOLE), of_ours, pod("other", "priority: 0", 1)].concat());
+    let mut policy = Policy::default();
+    let told = |policy: &Policy, name: &str| {
+        let mut engine = engine_of(&scene.manifests, &Catalogue::builtin(), policy.clone(), |_| true);
+        treated_as(&engine.snapshot(), &scene.pod(name))
+    };
+    assert_eq!(told(&policy, "other"), "placed by testudo", "nobody has said who asks");
+    policy.gangs.schedulers = ["testudo-scheduler".to_owned()].into();
+    assert_eq!(told(&policy, "ours"), "placed by testudo");
+    assert_eq!(told(&policy, "other"), "placed by default-scheduler, which does not ask testudo");
+}
+
 fn member(name: &str, priority: i32, topology: &str) -> String {
     pod(name, &format!("priority: {priority}"), 8).replace(
         &format!("{{name: {name}}}"),
@@ -167,6 +182,28 @@ fn a_gang_is_told_how_near_each_domain_is_and_who_would_have_to_go() {
     let placed: Vec<Option<NodeName>> =
         engine.gangs().flat_map(|gang| gang.members).map(|member| member.node).collect();
     assert!(placed.iter().all(Option::is_some), "{placed:?}");
+}
+
+#[test]
+fn a_gang_is_told_how_near_each_domain_is_for_one_of_its_sets() {
+    let clique = |clique: &str| format!(", nvidia.com/gpu.clique: {clique}");
+    let nodes = ["a-0", "a-1", "b-0"].map(|name| node(name, &clique(&name[..1]), "", WHOLE)).concat();
+    let low = pod("low", "nodeName: a-1, priority: 1", 8);
+    let told = |gpus: u32| {
+        let names = ["m-0", "m-1", "m-2", "m-3"];
+        let size = format!("testudo.dev/tensor-parallel-size: \"{gpus}\"");
+        let member = |name| {
+            member(name, 9, "zone").replace("testudo.dev/topology: required=zone", &size).replace("\"2\"", "\"4\"")
+        };
+        let mut scene = Scene::of(&[&*nodes, &*low, &*names.map(member).concat()].concat());
+        let members = names.map(|name| scene.pod(name));
+        let domains = domains(&scene.engine.snapshot(), &members);
+        assert!(domains.iter().all(|miss| miss.level == "NVLink fabric (each set)"), "{domains:?}");
+        domains.into_iter().map(|miss| (miss.name, miss.nodes, miss.places, miss.needed)).collect::<Vec<_>>()
+    };
+    let (a, b) = (|needed| ("a".to_owned(), 2, 1, needed), |needed| ("b".to_owned(), 1, 1, needed));
+    assert_eq!(told(16), [a(2), b(2)]);
+    assert_eq!(told(8), [a(1), b(1)], "a member is a set by itself");
 }
 
 #[test]

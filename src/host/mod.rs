@@ -26,7 +26,6 @@ mod problems;
 mod recent;
 mod searches;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -67,8 +66,6 @@ pub struct Host {
     snapshot: Arc<ArcSwap<Snapshot>>,
     catalogue: Arc<Catalogue>,
     mode: Mode,
-    /// Those whose gangs are planned; none: all.
-    schedulers: BTreeSet<String>,
     bindings: Bindings,
     recent: Mutex<RecentPods>,
     decisions: Mutex<RecentDecisions>,
@@ -107,7 +104,6 @@ impl Host {
         let clock = Clock::start();
         // Where no claims are ours nobody waits for them.
         let without_claims = !policy.claims.is_on();
-        let schedulers = policy.gangs.schedulers.clone();
         let mut engine = Engine::new(policy);
         match mode {
             Mode::Enforce => engine.lead(clock.now_ms() / 1000),
@@ -119,7 +115,6 @@ impl Host {
             snapshot,
             catalogue,
             mode,
-            schedulers,
             bindings,
             recent: Mutex::default(),
             decisions: Mutex::default(),

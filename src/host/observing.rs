@@ -8,7 +8,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use testudo_core::engine::Order;
-use testudo_core::model::pod::{Gate, Stage};
+use testudo_core::model::pod::{Gate, Pod, Stage};
 use tokio::time::{Instant, sleep};
 
 use super::Host;
@@ -41,10 +41,9 @@ impl Host {
     fn held_back(&self) -> Vec<Order> {
         let engine = self.engine.lock();
         let cluster = engine.cluster();
-        let is_ours = |scheduler: &str| self.schedulers.is_empty() || self.schedulers.contains(scheduler);
-        let gated = cluster
-            .pods()
-            .filter(|pod| pod.stage == Stage::Pending && pod.steering.gate == Gate::Ours && is_ours(&pod.scheduler));
+        let snapshot = self.snapshot();
+        let is_held = |pod: &Pod| pod.stage == Stage::Pending && pod.steering.gate == Gate::Ours;
+        let gated = cluster.pods().filter(|pod| is_held(pod) && snapshot.is_asked_about(pod));
         let protected = engine.protected_nodes().iter().cloned();
         let shown = gated.map(|pod| Order::Show { pod: Arc::clone(pod) });
         shown.chain(protected.map(|node| Order::Unprotect { node })).collect()

@@ -11,6 +11,7 @@ use testudo_core::placement::Reason;
 
 use super::super::output::table;
 use super::pod_claims::{PodClaim, claims_of};
+use crate::config::GangsSection;
 use crate::explain::{self, Leaver, Miss, PlaceLine};
 use crate::host::Host;
 
@@ -28,7 +29,9 @@ pub struct PodExplanation {
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     bound_to: Option<String>,
-    treated_as: &'static str,
+    treated_as: String,
+    /// The scheduler that it names.
+    scheduler: String,
     requests: BTreeMap<String, i64>,
     priority: i32,
     /// What places are chosen for.
@@ -145,7 +148,9 @@ impl PodExplanation {
             },
         };
         let what_to_do = match verdict {
-            Fate::Bound | Fate::Finished | Fate::Fits => vec![],
+            Fate::Bound | Fate::Finished => vec![],
+            Fate::Fits if snapshot.stance(pod) == Stance::Placed => ask_testudo(pod).into_iter().collect(),
+            Fate::Fits => vec![],
             Fate::NotUnderstood => vec!["mend what cannot be understood, and make the pod again".to_owned()],
             Fate::WaitsForGang => {
                 let gang = gang.map(ToString::to_string).unwrap_or_default();
@@ -164,11 +169,8 @@ impl PodExplanation {
             verdict,
             reason,
             bound_to,
-            treated_as: match snapshot.stance(pod) {
-                Stance::Placed => "placed by testudo",
-                Stance::Unconcerned => "asks for no accelerators: kube-scheduler decides",
-                Stance::Excluded => "excluded by the policy",
-            },
+            treated_as: explain::treated_as(&snapshot, pod),
+            scheduler: pod.scheduler.to_string(),
             requests: pod.demand.requests.iter().map(|(name, amount)| (name.to_string(), amount)).collect(),
             priority: pod.priority,
             profile: snapshot.profile(pod).name.to_string(),
@@ -199,7 +201,7 @@ impl PodExplanation {
         let asked: Vec<String> = asked.map(|(name, count)| format!("{count} {name}")).collect();
         writeln!(out, "Pod {}: {}", self.pod, self.treated_as)?;
         if !asked.is_empty() {
-            write!(out, "Asks for {}, priority {}", asked.join(", "), self.priority)?;
+            write!(out, "Asks for {}, scheduler {}, priority {}", asked.join(", "), self.scheduler, self.priority)?;
             match self.profile.as_str() {
                 Profiles::DEFAULT => writeln!(out)?,
                 profile => writeln!(out, ", profile {profile}")?,
@@ -268,6 +270,14 @@ impl PodExplanation {
         }
         writeln!(out, "{table}")
     }
+}
+
+/// What to do about a pod that fits and may wait all the same, because its scheduler is not known to ask testudo.
+fn ask_testudo(pod: &Pod) -> Option<String> {
+    let known = GangsSection::default().scheduler_names;
+    let first = known.first().filter(|_| !known.contains(&*pod.scheduler))?;
+    let named = &pod.scheduler;
+    Some(format!("if it waits all the same: it names {named}, which may never ask testudo; the chart's is {first}"))
 }
 
 /// A pod that cannot be understood asks for more pods than any node takes.

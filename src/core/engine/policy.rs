@@ -194,8 +194,13 @@ pub enum Stance {
 impl Policy {
     /// Are gangs planned that this pod is a member of?
     pub fn is_ours(&self, pod: &Pod) -> bool {
+        self.stance(pod) != Stance::Excluded && self.is_asked_about(pod)
+    }
+
+    /// Is the pod's scheduler one that asks us?
+    pub fn is_asked_about(&self, pod: &Pod) -> bool {
         let schedulers = &self.gangs.schedulers;
-        self.stance(pod) != Stance::Excluded && (schedulers.is_empty() || schedulers.contains(&*pod.scheduler))
+        schedulers.is_empty() || schedulers.contains(&*pod.scheduler)
     }
 
     /// The pod as it is planned: one of no gang that uses claims, where claims are ours, is planned like a gang of its own.

@@ -146,6 +146,11 @@ impl Snapshot {
         self.policy.stance(pod)
     }
 
+    /// Is the pod's scheduler one that asks us?
+    pub fn is_asked_about(&self, pod: &Pod) -> bool {
+        self.policy.is_asked_about(pod)
+    }
+
     /// What follows from which nodes there are and what they are.
     pub(super) fn geography(&self) -> &Geography {
         &self.geography

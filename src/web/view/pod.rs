@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use testudo_core::engine::{Snapshot, Stance};
+use testudo_core::engine::Snapshot;
 use testudo_core::model::pod::{Pod, Stage};
 
 use crate::explain::{self, Miss};
@@ -26,7 +26,7 @@ pub struct PodDetail {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     bound_to: Option<String>,
-    treated_as: &'static str,
+    treated_as: String,
     requests: BTreeMap<String, i64>,
     priority: i32,
     created_s: i64,
@@ -101,11 +101,7 @@ impl PodDetail {
             namespace: pod.key.namespace.clone(),
             name: pod.key.name.clone(),
             bound_to: if let Stage::Bound(node) = &pod.stage { Some(node.to_string()) } else { None },
-            treated_as: match snapshot.stance(pod) {
-                Stance::Placed => "placed by testudo",
-                Stance::Unconcerned => "asks for no accelerators: kube-scheduler decides",
-                Stance::Excluded => "excluded by the policy",
-            },
+            treated_as: explain::treated_as(snapshot, pod),
             requests: pod.demand.requests.iter().map(|(name, amount)| (name.to_string(), amount)).collect(),
             priority: pod.priority,
             created_s: pod.created_s,
