@@ -45,7 +45,7 @@ fn merit(snapshot: &Snapshot, pod: &Pod, chosen: &str, elsewhere: &[&str]) -> St
 }
 
 fn devices(pod: &Pod) -> String {
-    let count: i64 = pod.demand.accelerators().map(|(_, _, count)| count).sum();
+    let count = pod.demand.devices();
     format!("{count} devices")
 }
 

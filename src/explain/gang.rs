@@ -160,9 +160,8 @@ fn required(terms: &Terms) -> Option<TopologyLevel> {
 fn members_of_set(pod: &Pod) -> Option<usize> {
     let of = pod.membership.as_deref()?;
     let gpus = of.terms.tensor_parallel_of(&of.role).filter(|gpus| *gpus > 1)?;
-    let own = pod.demand.accelerators().map(|(_, _, count)| count).fold(0, i64::saturating_add);
-    let own = usize::try_from(own).unwrap_or(usize::MAX).max(1);
-    Some(usize::try_from(gpus).unwrap_or(usize::MAX).div_ceil(own))
+    let own = pod.demand.devices().max(1).unsigned_abs();
+    usize::try_from(u64::from(gpus).div_ceil(own)).ok()
 }
 
 fn domain_of(node: &Node, level: Option<&TopologyLevel>) -> Option<String> {

@@ -73,8 +73,6 @@ fn held_by_half(gang: &GangView) -> Option<u64> {
     let members = || gang.members.iter().filter(|member| !member.is_extra && member.pod.is_some());
     let waits = members().any(|member| !member.is_bound);
     let bound = || members().filter(|member| member.is_bound);
-    let devices = |demand: &testudo_core::model::pod::Demand| {
-        demand.accelerators().map(|(_, _, count)| count.max(0) as u64).sum()
-    };
-    (waits && bound().next().is_some()).then(|| bound().map(|member| -> u64 { devices(&member.demand) }).sum())
+    let devices = || bound().map(|member| member.demand.devices().unsigned_abs()).sum();
+    (waits && bound().next().is_some()).then(devices)
 }

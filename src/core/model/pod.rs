@@ -94,6 +94,11 @@ impl Demand {
             .filter_map(|(name, count)| Some((name, AcceleratorResource::parse(name.as_str())?, count)))
     }
 
+    /// How many devices it asks for by count, of all kinds together.
+    pub fn devices(&self) -> i64 {
+        self.accelerators().map(|(_, _, count)| count).fold(0, i64::saturating_add)
+    }
+
     /// What it wants of shareable GPUs.
     pub fn gpu_share(&self) -> Option<ShareRequest> {
         ShareRequest::of(self.requests.get(gpu_share::RESOURCE))

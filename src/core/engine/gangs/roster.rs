@@ -45,7 +45,7 @@ impl Seat {
 
     /// How many devices it asks for: by resources, and by claims.
     pub fn devices(&self) -> i64 {
-        devices(&self.demand).saturating_add(self.needs.devices)
+        self.demand.devices().saturating_add(self.needs.devices)
     }
 
     /// Is it the same to whoever plans? What a pod shows of earlier attempts is not looked at.
@@ -361,11 +361,6 @@ fn is_optional(terms: &Terms, seat: &Seat) -> bool {
 
 fn has_several_roles(terms: &Terms) -> bool {
     terms.role_minimums().values().filter(|min| **min > 0).count() > 1
-}
-
-/// How many devices a demand asks for.
-fn devices(demand: &Demand) -> i64 {
-    demand.accelerators().map(|(_, _, count)| count).fold(0, i64::saturating_add)
 }
 
 /// Puts seats into the order in which they form sets: by number where each has one of its own, else role by role and part

@@ -250,6 +250,5 @@ fn holding(grouping: &Grouping, placed: &[Option<usize>]) -> Vec<bool> {
 
 /// How much is asked for: accelerators count most.
 fn size(demand: &Demand) -> (i64, i64, i64) {
-    let devices = demand.accelerators().map(|(_, _, count)| count).fold(0, i64::saturating_add);
-    (devices, demand.requests.get(ResourceName::CPU), demand.requests.get(ResourceName::MEMORY))
+    (demand.devices(), demand.requests.get(ResourceName::CPU), demand.requests.get(ResourceName::MEMORY))
 }
